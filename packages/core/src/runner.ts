@@ -1,0 +1,79 @@
+/**
+ * The model runner: whatever holds a loaded model and runs its prefill.
+ *
+ * It knows seeds, tensors and devices, never hashes, keys or rounds. Everything that crosses this
+ * interface survives a structured clone, because a runner lives in a process of its own.
+ */
+
+/** What a runner says of itself once its model is loaded. */
+export interface ModelInfo {
+  /** Changes whenever the bits of a result can (docs/protocol.md §1), e.g. `cpu-avx2-bf16-1`. */
+  readonly arithmetic: string;
+  /** Hugging Face architecture name, e.g. `Qwen3ForCausalLM`. */
+  readonly architecture: string;
+  /** Human-readable device, e.g. `cpu (AVX2, 2 threads)`. */
+  readonly device: string;
+  /** Precision of the inputs of matrix products. */
+  readonly dtype: "bfloat16" | "float32";
+  readonly hidden_size: number;
+  readonly vocab_size: number;
+  readonly num_hidden_layers: number;
+  /** The model's context: the greatest `seq_len` a job may have. */
+  readonly max_position_embeddings: number;
+  /** Nonces that the runner computes together; a job's best size is a multiple of it. */
+  readonly preferred_batch: number;
+}
+
+/** What a job gives back for each of its nonces. */
+export type PrefillOutput =
+  | {
+      /** One number in [0, 2]: docs/protocol.md §1, steps 6 to 9. NaN where it is not finite. */
+      readonly kind: "distance";
+      /** [batch] */
+      readonly permutation_seeds: Uint32Array;
+      readonly target_seed: number;
+    }
+  /** [vocab_size] logits of the last position. */
+  | { readonly kind: "logits" }
+  /** [hidden_size] last position after the final norm. */
+  | { readonly kind: "hidden" };
+
+/** One batch of nonces through the model. */
+export interface PrefillJob {
+  /** Unique among the jobs that this runner has not answered yet; an integer ≥ 0. */
+  readonly id: number;
+  /** 1 … `max_position_embeddings`. */
+  readonly seq_len: number;
+  /** [batch], batch ≥ 1. */
+  readonly input_seeds: Uint32Array;
+  readonly output: PrefillOutput;
+}
+
+export interface PrefillResult {
+  /** Leading nonces of the job that are finished: less than the batch only after a cancel. */
+  readonly completed: number;
+  /** [completed, 1 | vocab_size | hidden_size] */
+  readonly values: Float32Array;
+}
+
+/**
+ * Runs jobs in the order in which they were given, one at a time.
+ *
+ * `run` rejects with `RunnerLost` when the runner is gone, and with an ordinary Error when the job
+ * itself was at fault. A promise is never left pending.
+ */
+export interface ModelRunner {
+  readonly info: ModelInfo;
+  run(job: PrefillJob): Promise<PrefillResult>;
+  /** Cuts the job between two layers; its promise resolves with what is finished. Unknown ids are ignored. */
+  cancel(id: number): void;
+  /** `listener` hears the layers done of the micro-batch at work. */
+  onProgress(listener: (layersDone: number) => void): void;
+  /** Cuts every job and frees the model. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The process or device behind a runner is gone: this job is lost, and every later one will be. */
+export class RunnerLost extends Error {
+  override readonly name = "RunnerLost";
+}
