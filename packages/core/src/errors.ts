@@ -1,0 +1,77 @@
+/** Every refusal of the node, in one table. Free of Node: browsers and clients use it too. */
+
+const TABLE = {
+  POC_NOT_ENABLED: { status: 503, text: "PoC not enabled" },
+  MODEL_LOADING: { status: 503, text: "Model is loading", retryAfter: 2 },
+  RUNNER_LOST: { status: 503, text: "Runner is not available" },
+  SHUTTING_DOWN: { status: 503, text: "Server is shutting down" },
+  TOO_MANY_VALIDATIONS: { status: 503, text: "Too many validations are waiting", retryAfter: 2 },
+  STORE_FAILED: { status: 503, text: "Round could not be stored", retryAfter: 5 },
+  INVALID_BODY: { status: 422, text: "Invalid request" },
+  POC_NOT_INITIALIZED: { status: 400, text: "PoC not initialized" },
+  NODE_ID_REQUIRED: { status: 400, text: "Node ID and node count must be set" },
+  ROUND_IN_PROGRESS: { status: 400, text: "Round already in progress" },
+  NO_ROUND: { status: 400, text: "No round configured" },
+  BLOCK_HASH_MISMATCH: { status: 400, text: "Block hash mismatch" },
+  TOO_MANY_NONCES: { status: 413, text: "Too many nonces" },
+  COMPUTE_FAILED: { status: 500, text: "Computation failed" },
+} as const satisfies Record<string, PocErrorEntry>;
+
+interface PocErrorEntry {
+  /** HTTP status. */
+  readonly status: number;
+  /** What `detail` says unless a more exact text is given. */
+  readonly text: string;
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfter?: number;
+}
+
+export type PocErrorCode = keyof typeof TABLE;
+
+/** Code → HTTP status and text (docs/protocol.md §2, §3). */
+export const POC_ERRORS: Readonly<Record<PocErrorCode, PocErrorEntry>> = TABLE;
+
+/** One entry of a 422's `detail`, the shape that FastAPI callers know (docs/protocol.md §3). */
+export interface ValidationIssue {
+  /** pydantic's name of the fault, e.g. `missing`, `int_type`. */
+  type: string;
+  /** `["body", field…]` or `["query", field]`. */
+  loc: (string | number)[];
+  msg: string;
+  /** What was sent, shortened; null when absent. */
+  input: unknown;
+}
+
+/**
+ * A refusal that the caller is meant to see.
+ *
+ * @example
+ * throw new PocError("ROUND_IN_PROGRESS"); // HTTP 400 {"detail": "Round already in progress"}
+ */
+export class PocError extends Error {
+  override readonly name = "PocError";
+  readonly code: PocErrorCode;
+  /** HTTP status. */
+  readonly status: number;
+  /** What goes out as `{"detail": …}`. */
+  readonly detail: string | ValidationIssue[];
+  /** Seconds, for `Retry-After`. */
+  readonly retryAfter?: number;
+
+  constructor(
+    code: PocErrorCode,
+    options: { detail?: string | ValidationIssue[]; cause?: unknown } = {},
+  ) {
+    const entry = POC_ERRORS[code];
+    const detail = options.detail ?? entry.text;
+    super(typeof detail === "string" ? detail : describeIssues(detail), { cause: options.cause });
+    this.code = code;
+    this.status = entry.status;
+    this.detail = detail;
+    if (entry.retryAfter !== undefined) this.retryAfter = entry.retryAfter;
+  }
+}
+
+function describeIssues(issues: readonly ValidationIssue[]): string {
+  return issues.map((issue) => `${issue.loc.join(".")}: ${issue.msg}`).join("; ");
+}

@@ -1,0 +1,394 @@
+/**
+ * Every object on the wire, as zod schemas with their types (docs/protocol.md §3). Nothing is
+ * coerced between types and unknown fields are dropped.
+ *
+ * Free of Node: a browser bundles this file, and the OpenAPI document is made from it.
+ */
+import { z } from "zod";
+import { isRefusedAddress } from "./address.ts";
+
+export const MAX_STRING_BYTES = 1024;
+export const MAX_BATCH_SIZE = 1024;
+/** A list reports at most this many faults: a body of millions must be cheap to refuse. */
+export const MAX_ISSUES = 20;
+/** Longer lists are refused for their length (413) whatever is in them, so nobody looks for repeats. */
+const MAX_SEARCHED_FOR_REPEATS = 65_536;
+
+/** pydantic's words; issues.ts tells an integer's fault from a number's by them. */
+export const INTEGER_EXPECTED = "Input should be a valid integer";
+
+/** An integer in [minimum, maximum]; −0 is 0. */
+const integer = (minimum: number, maximum: number = Number.MAX_SAFE_INTEGER) =>
+  z
+    .int({ error: INTEGER_EXPECTED })
+    .min(minimum)
+    .max(maximum)
+    .overwrite((value) => value + 0);
+
+/** A finite number; −0 is 0. */
+const finite = () => z.number().overwrite((value) => value + 0);
+
+/** 1 to 1,024 bytes of well-formed UTF-8. */
+const text = () =>
+  z
+    .string()
+    .min(1)
+    .max(MAX_STRING_BYTES)
+    .superRefine((value, context) => {
+      if (value.length > MAX_STRING_BYTES) return; // said already; do not walk megabytes
+      const bytes = utf8Length(value);
+      if (bytes === null) {
+        context.addIssue({
+          code: "custom",
+          params: { type: "string_unicode" },
+          message: "Input should be a valid string, unable to parse raw data as a unicode string",
+        });
+      } else if (bytes > MAX_STRING_BYTES) {
+        context.addIssue({
+          code: "custom",
+          params: { type: "string_too_long" },
+          message: `String should have at most ${MAX_STRING_BYTES} bytes`,
+        });
+      }
+    });
+
+/** Bytes of `value` in UTF-8, or null when it holds a lone surrogate and so has no UTF-8 form. */
+function utf8Length(value: string): number | null {
+  let bytes = 0;
+  for (const character of value) {
+    const point = character.codePointAt(0) ?? 0;
+    if (point >= 0xd800 && point <= 0xdfff) return null;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
+}
+
+/** http or https, and no literal address that is never called (docs/protocol.md §4). */
+const callbackUrl = () =>
+  text().superRefine((value, context) => {
+    const fault = urlFault(value);
+    if (fault) context.addIssue({ code: "custom", ...fault });
+  });
+
+function urlFault(value: string): { params: { type: string }; message: string } | null {
+  let url: URL;
+  try {
+    url = new URL(value);
+  } catch {
+    return { params: { type: "url_parsing" }, message: "Input should be a valid URL" };
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    return { params: { type: "url_scheme" }, message: "URL scheme should be 'http' or 'https'" };
+  }
+  if (isRefusedAddress(url.hostname)) {
+    return {
+      params: { type: "value_error" },
+      message: "Value error, this address is never called",
+    };
+  }
+  return null;
+}
+
+export interface InitDefaults {
+  batch_size: number;
+  seq_len: number;
+}
+
+/**
+ * What starts a round. A factory, because two defaults are the server's and one bound the model's.
+ *
+ * Callers of the older service send `url` and `params.seq_len`: the new names win where both are
+ * there, and all that are present are checked. The parsed object bears the new names only.
+ *
+ * @param limits.max_seq_len the model's context; without it any safe length passes
+ */
+export function initRequestSchema(limits: { defaults: InitDefaults; max_seq_len?: number }) {
+  const { defaults, max_seq_len = Number.MAX_SAFE_INTEGER } = limits;
+  return z
+    .object({
+      block_hash: text()
+        .describe("The block whose round this is.")
+        .meta({ examples: ["abc123"] }),
+      block_height: integer(0).meta({ examples: [100] }),
+      public_key: text()
+        .describe("The key that the nonces are searched for.")
+        .meta({
+          examples: ["node1"],
+        }),
+      r_target: finite()
+        .describe("A nonce is valid when its distance is less than this.")
+        .meta({ examples: [1.4] }),
+      fraud_threshold: finite()
+        .min(0)
+        .max(1)
+        .default(0.01)
+        .describe("Fraud is when the probability of an honest prover is less than this."),
+      node_id: integer(-1)
+        .default(-1)
+        .describe("First nonce of this node's sequence; −1: unset.")
+        .meta({ examples: [0] }),
+      node_count: z
+        .int({ error: INTEGER_EXPECTED })
+        .min(-1)
+        .refine((count) => count !== 0, {
+          params: { type: "value_error" },
+          error: "Value error, node_count must be -1 or at least 1",
+        })
+        .default(-1)
+        .describe("Step of this node's sequence, ≥ 1; −1: unset.")
+        .meta({ examples: [1] }),
+      batch_size: integer(1, MAX_BATCH_SIZE)
+        .default(defaults.batch_size)
+        .describe("Nonces that one job has at most."),
+      seq_len: integer(1, max_seq_len)
+        .optional()
+        .describe("Tokens per nonce, up to the model's context.")
+        .meta({ default: defaults.seq_len }),
+      callback_url: callbackUrl()
+        .nullable()
+        .optional()
+        .describe("Where results are pushed to; null: nowhere.")
+        .meta({ default: null, examples: ["http://aggregator:9000/pow"] }),
+      url: callbackUrl().optional().describe("The older name of callback_url.").meta({
+        deprecated: true,
+      }),
+      params: z
+        .object({ seq_len: integer(1, max_seq_len).optional() })
+        .optional()
+        .describe("The older place of seq_len.")
+        .meta({ deprecated: true }),
+    })
+    .superRefine(({ node_id, node_count }, context) => {
+      if (node_id !== -1 && node_count !== -1 && node_id >= node_count) {
+        context.addIssue({
+          code: "custom",
+          path: ["node_id"],
+          params: { type: "value_error" },
+          message: "Value error, node_id must be less than node_count",
+        });
+      }
+    })
+    .transform(
+      ({ url, params, ...round }): InitRequest => ({
+        ...round,
+        seq_len: round.seq_len ?? params?.seq_len ?? defaults.seq_len,
+        callback_url: round.callback_url !== undefined ? round.callback_url : (url ?? null),
+      }),
+    );
+}
+
+/** A round's configuration: an init body after parsing, every default filled in. */
+export interface InitRequest {
+  block_hash: string;
+  block_height: number;
+  public_key: string;
+  r_target: number;
+  fraud_threshold: number;
+  /** −1: unset. */
+  node_id: number;
+  /** −1: unset. */
+  node_count: number;
+  batch_size: number;
+  seq_len: number;
+  callback_url: string | null;
+}
+
+/**
+ * A list of numbers checked in one plain loop. zod's own array makes an object for each item and
+ * reports each wrong one; a hostile body of five million items must cost next to nothing.
+ */
+function numberList(options: {
+  item: { type: "integer"; minimum: number; maximum: number } | { type: "number" };
+  unique?: boolean;
+}) {
+  const { item, unique = false } = options;
+  return z
+    .custom<number[]>()
+    .superRefine((value: unknown, context) => {
+      const refuse = (type: string, message: string, path: number[] = []) =>
+        context.addIssue({ code: "custom", params: { type }, message, path, continue: false });
+      if (value === undefined) return refuse("missing", "Field required");
+      if (!Array.isArray(value)) return refuse("list_type", "Input should be a valid list");
+      let faults = 0;
+      for (let i = 0; i < value.length && faults < MAX_ISSUES; i++) {
+        const fault = itemFault(value[i], item);
+        if (fault) {
+          refuse(fault.type, fault.message, [i]);
+          faults++;
+        }
+      }
+      if (faults > 0 || !unique || value.length > MAX_SEARCHED_FOR_REPEATS) return;
+      const seen = new Set<number>();
+      for (let i = 0; i < value.length && faults < MAX_ISSUES; i++) {
+        if (seen.has(value[i])) {
+          refuse("value_error", `Value error, ${value[i]} is given twice`, [i]);
+          faults++;
+        }
+        seen.add(value[i]);
+      }
+    })
+    .overwrite((values) =>
+      values.some((value) => Object.is(value, -0)) ? values.map((value) => value + 0) : values,
+    )
+    .meta({ type: "array", items: item });
+}
+
+function itemFault(
+  value: unknown,
+  item: { type: string; minimum?: number; maximum?: number },
+): { type: string; message: string } | null {
+  const isInteger = item.type === "integer";
+  if (typeof value !== "number") {
+    return isInteger
+      ? { type: "int_type", message: INTEGER_EXPECTED }
+      : { type: "float_type", message: "Input should be a valid number" };
+  }
+  if (!Number.isFinite(value)) {
+    return { type: "finite_number", message: "Input should be a finite number" };
+  }
+  if (isInteger && !Number.isInteger(value)) {
+    return {
+      type: "int_from_float",
+      message: `${INTEGER_EXPECTED}, got a number with a fractional part`,
+    };
+  }
+  if (item.minimum !== undefined && value < item.minimum) {
+    return {
+      type: "greater_than_equal",
+      message: `Input should be greater than or equal to ${item.minimum}`,
+    };
+  }
+  if (item.maximum !== undefined && value > item.maximum) {
+    return {
+      type: "less_than_equal",
+      message: `Input should be less than or equal to ${item.maximum}`,
+    };
+  }
+  return null;
+}
+
+const nonces = () =>
+  numberList({
+    item: { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    unique: true,
+  });
+
+/** Nonces with the distances that a node claims for them; the body of `/validate`. */
+export const ProofBatch = z
+  .object({
+    public_key: text()
+      .describe("Whose nonces these are; it seeds the recomputation.")
+      .meta({
+        examples: ["node1"],
+      }),
+    block_hash: text().meta({ examples: ["abc123"] }),
+    block_height: integer(0).meta({ examples: [100] }),
+    nonces: nonces()
+      .describe("No nonce twice.")
+      .meta({ examples: [[0, 1, 2]] }),
+    dist: numberList({ item: { type: "number" } })
+      .describe("The claimed distance of each nonce.")
+      .meta({ examples: [[1.39, 1.38, 1.395]] }),
+    node_id: integer(-1).meta({ examples: [0] }),
+  })
+  .superRefine((proof, context) => {
+    if (proof.nonces.length !== proof.dist.length) {
+      context.addIssue({
+        code: "custom",
+        path: ["dist"],
+        params: { type: "value_error" },
+        message: `Value error, ${proof.nonces.length} nonces but ${proof.dist.length} distances`,
+      });
+    }
+  });
+export type ProofBatch = z.output<typeof ProofBatch>;
+
+/** What both kinds of answer to a proof say of it (docs/protocol.md §3). */
+const verdictFields = {
+  received_dist: z.array(z.number()).describe("The claimed distances."),
+  r_target: z.number(),
+  fraud_threshold: z.number(),
+  n_invalid: z.int().min(0),
+  probability_honest: z
+    .number()
+    .describe("P(at least n_invalid invalid | honest); −1 when nothing could be judged."),
+  fraud_detected: z.boolean(),
+  arithmetic: z.string().describe("A verdict is sharp only between equal tags."),
+};
+
+const recomputed = () =>
+  z.array(z.number().nullable()).describe("Recomputed distances; null where not finite.");
+
+/** A judged proof, as it is pushed to `callback_url/validated`. */
+export const ValidatedBatch = z.object({
+  public_key: z.string(),
+  block_hash: z.string(),
+  block_height: z.int(),
+  nonces: z.array(z.int()),
+  dist: recomputed(),
+  node_id: z.int(),
+  ...verdictFields,
+});
+export type ValidatedBatch = z.output<typeof ValidatedBatch>;
+
+/** The answer of `/validate`. */
+export const ValidateAnswer = z.object({
+  nonces: z.array(z.int()),
+  distances: recomputed(),
+  valid: z.array(z.boolean()).describe("Whether the recomputed distance is less than r_target."),
+  ...verdictFields,
+});
+export type ValidateAnswer = z.output<typeof ValidateAnswer>;
+
+export const RoundState = z.enum(["IDLE", "GENERATING", "VALIDATING", "STOPPED"]);
+export type RoundState = z.output<typeof RoundState>;
+
+/** The answer of `/status`. What is of the round is null without one. */
+export const Status = z.object({
+  state: RoundState,
+  valid_nonces: z.array(z.int()).describe("In the order in which they were found."),
+  valid_distances: z.array(z.number()),
+  total_checked: z.int().min(0).describe("Nonces that the search has computed."),
+  total_valid: z.int().min(0),
+  elapsed_seconds: z.number().min(0).describe("Since init, without the time spent STOPPED."),
+  rate_per_second: z.number().min(0).describe("total_checked per second spent GENERATING."),
+  status: RoundState.describe("The same as state, for callers of the older service."),
+  is_model_initialized: z.boolean(),
+  total_nonfinite: z.int().min(0),
+  arithmetic: z.string().nullable().describe("null until the model is loaded."),
+  round_id: z.string().nullable().describe("Names the round for good."),
+  block_hash: z.string().nullable(),
+  block_height: z.int().nullable(),
+  public_key: z.string().nullable(),
+  r_target: z.number().nullable(),
+  node_id: z.int().nullable(),
+  node_count: z.int().nullable(),
+});
+export type Status = z.output<typeof Status>;
+
+/** The answer of every command. */
+export const CommandAnswer = z.object({ status: z.literal("OK"), pow_status: Status });
+export type CommandAnswer = z.output<typeof CommandAnswer>;
+
+/** Which part of the found list `/status` shows. */
+export const StatusPage = z.object({
+  since: integer(0).optional().describe("Leave out this many of the first finds."),
+  limit: integer(1).optional().describe("Show at most this many."),
+});
+export type StatusPage = z.output<typeof StatusPage>;
+
+/** The body of every refusal. */
+export const ErrorAnswer = z.object({
+  detail: z.union([
+    z.string(),
+    z.array(
+      z.object({
+        type: z.string(),
+        loc: z.array(z.union([z.string(), z.int()])),
+        msg: z.string(),
+        input: z.unknown(),
+      }),
+    ),
+  ]),
+});
+export type ErrorAnswer = z.output<typeof ErrorAnswer>;
