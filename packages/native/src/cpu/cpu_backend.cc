@@ -1,0 +1,285 @@
+// The operations of backend.h on the CPU: each is cut into parts that the thread pool shares out
+// over the kernels of one ISA.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "../backend.h"
+#include "../error.h"
+#include "../random.h"
+#include "distance.h"
+#include "kernels.h"
+#include "threads.h"
+
+namespace proofmill {
+
+namespace {
+
+size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(Precision precision, size_t threads, const Kernels& kernels)
+      : bf16_(precision == Precision::bfloat16),
+        kernels_(kernels),
+        pool_(threads),
+        scratch_(threads) {
+    for (Scratch& scratch : scratch_) {
+      scratch.gemm = allocate(
+          (kBlockDepth * kPanelColumns + kBlockRows * kBlockPanels * kPanelColumns) * sizeof(float));
+    }
+  }
+
+  std::string arithmetic() const override {
+    return std::string("cpu-") + (kernels_.fused ? "fma" : "mul-add") +
+           (bf16_ ? "-bf16-1" : "-f32-1");
+  }
+  std::string device() const override {
+    return "cpu (" + std::string(kernels_.isa) + ", " + std::to_string(pool_.size()) +
+           (pool_.size() == 1 ? " thread)" : " threads)");
+  }
+
+  Buffer allocate(size_t bytes) override {
+    const size_t rounded = std::max<size_t>(divide_up(bytes, 64) * 64, 64);
+    Buffer buffer{{std::aligned_alloc(64, rounded), std::free}, rounded};
+    if (!buffer.memory) fail("out of memory: %zu bytes for the model could not be had", rounded);
+    return buffer;
+  }
+  Act allocate_act(size_t rows, size_t width) override {
+    return {allocate(rows * width * sizeof(float))};
+  }
+
+  Buffer upload(const Tensor& tensor) override {
+    Buffer buffer = allocate(tensor.elements() * sizeof(float));
+    tensor.read(0, tensor.elements(), buffer.as<float>());
+    return buffer;
+  }
+
+  Buffer upload(const std::vector<float>& values) override {
+    Buffer buffer = allocate(values.size() * sizeof(float));
+    std::memcpy(buffer.as<float>(), values.data(), values.size() * sizeof(float));
+    return buffer;
+  }
+
+  Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases) override {
+    size_t rows = 0;
+    for (const Tensor& matrix : matrices) rows += matrix.shape[0];
+    Linear packed = pack_rows(rows, matrices[0].shape[1], [&](size_t row, float* out) {
+      for (const Tensor& matrix : matrices) {
+        if (row < matrix.shape[0]) return matrix.read(row * matrix.shape[1], matrix.shape[1], out);
+        row -= matrix.shape[0];
+      }
+    });
+    for (const Tensor& matrix : matrices) matrix.release();
+    if (!biases.empty()) {
+      packed.bias = allocate(rows * sizeof(float));
+      float* at = packed.bias.as<float>();
+      for (const Tensor& bias : biases) {
+        bias.read(0, bias.elements(), at);
+        at += bias.elements();
+      }
+    }
+    return packed;
+  }
+
+  // Panels of gate and up alternate, so that both halves of an output meet in one block.
+  Linear pack_gate_up(const Tensor& gate, const Tensor& up) override {
+    const size_t features = gate.shape[0], depth = gate.shape[1];
+    const size_t panels = divide_up(features, kPanelColumns);
+    Linear packed = pack_rows(panels * 2 * kPanelColumns, depth, [&](size_t row, float* out) {
+      const size_t panel = row / kPanelColumns;
+      const size_t feature = panel / 2 * kPanelColumns + row % kPanelColumns;
+      if (feature >= features) return std::fill_n(out, depth, 0.0f), void();
+      (panel % 2 == 0 ? gate : up).read(feature * depth, depth, out);
+    });
+    packed.out_features = features;
+    gate.release();
+    up.release();
+    return packed;
+  }
+
+  void inputs(const uint32_t* seeds, size_t sequences, size_t n, float* x) override {
+    constexpr size_t kPairs = 4096;
+    const size_t pairs = divide_up(n, 2), chunks = divide_up(pairs, kPairs);
+    pool_.run(sequences * chunks, [&](size_t part, size_t) {
+      const size_t sequence = part / chunks, begin = part % chunks * kPairs;
+      kernels_.inputs(seeds[sequence], n, begin, std::min(begin + kPairs, pairs), bf16_,
+                      x + sequence * n);
+    });
+  }
+
+  void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
+                float eps, Act& out) override {
+    for_rows(rows, [&](size_t first, size_t count) {
+      kernels_.rms_norm(x + first * x_stride, x_stride, count, width, weight, eps, bf16_,
+                        out.data.as<float>() + first * width);
+    });
+  }
+
+  void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
+                   float* out) override {
+    for (size_t row = 0; row < rows; row++) {
+      std::memcpy(out + row * width, x + row * x_stride, width * sizeof(float));
+    }
+  }
+
+  void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
+    product(a, w, rows, GemmBlock::Epilogue::store, out, out_stride);
+  }
+  void linear_add(const Act& a, const Linear& w, size_t rows, float* x) override {
+    product(a, w, rows, GemmBlock::Epilogue::add, x, w.out_features);
+  }
+  void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) override {
+    product(a, gate_up, rows, GemmBlock::Epilogue::swiglu, out.data.as<float>(),
+            gate_up.out_features);
+  }
+
+  void norm_rope(float* x, size_t x_stride, size_t rows, size_t heads, size_t head_dim,
+                 const Rope& rope) override {
+    for_rows(rows, [&](size_t first, size_t count) {
+      kernels_.norm_rope({x, x_stride, first, count, heads, head_dim, rope.weight, rope.cos,
+                          rope.sin, rope.eps, rope.first_position, rope.seq_len});
+    });
+  }
+
+  void attention(const Attention& args, Act& out) override {
+    const AttentionShape& shape = args.shape;
+    const size_t group = shape.num_heads / shape.num_kv_heads;
+    const size_t width = shape.q_width();
+    const size_t bytes =
+        kernels_.attention_scratch_floats(args.seq_len, shape.head_dim) * sizeof(float);
+    for (Scratch& scratch : scratch_) {
+      if (scratch.attention.bytes < bytes) scratch.attention = allocate(bytes);
+    }
+    pool_.run(args.sequences * shape.num_kv_heads, [&](size_t part, size_t worker) {
+      const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
+      const size_t q_row = sequence * args.queries, kv_row = sequence * args.seq_len;
+      const size_t column = head * group * shape.head_dim;
+      kernels_.attention({args.q + q_row * args.q_stride + column,
+                          args.k + kv_row * args.kv_stride + head * shape.head_dim,
+                          args.v + kv_row * args.kv_stride + head * shape.head_dim, args.q_stride,
+                          args.kv_stride, args.seq_len, args.queries, group, shape.head_dim,
+                          scratch_[worker].attention.as<float>(),
+                          out.data.as<float>() + q_row * width + column, width, bf16_});
+    });
+  }
+
+  void distances(const float* logits, size_t rows, size_t vocab, const uint32_t* permutation_seeds,
+                 uint32_t target_seed, float* distances) override {
+    if (target_.values.size() != vocab || target_.seed != target_seed) {
+      target_ = make_target(target_seed, vocab);
+    }
+    pool_.run(rows, [&](size_t row, size_t) {
+      distances[row] =
+          distance(logits + row * vocab, permutation(permutation_seeds[row], vocab), target_);
+    });
+  }
+
+  void read_act(const Act& a, size_t rows, size_t width, float* out) override {
+    std::memcpy(out, a.data.as<float>(), rows * width * sizeof(float));
+  }
+
+ private:
+  struct Scratch {
+    Buffer gemm, attention;
+  };
+
+  template <class Fn>
+  void for_rows(size_t rows, Fn&& fn) {
+    constexpr size_t kRows = 32;
+    pool_.run(divide_up(rows, kRows), [&](size_t part, size_t) {
+      const size_t first = part * kRows;
+      fn(first, std::min(kRows, rows - first));
+    });
+  }
+
+  template <class ReadRow>
+  Linear pack_rows(size_t rows, size_t depth, ReadRow&& read_row) {
+    const size_t panels = divide_up(rows, kPanelColumns);
+    Linear packed{rows, depth,
+                  allocate(panels * depth * kPanelColumns * (bf16_ ? 2 : 4)),
+                  {}};
+    std::vector<std::vector<float>> row_of(pool_.size(), std::vector<float>(depth));
+    pool_.run(panels, [&](size_t panel, size_t worker) {
+      std::vector<float>& row = row_of[worker];
+      for (size_t column = 0; column < kPanelColumns; column++) {
+        const size_t r = panel * kPanelColumns + column;
+        if (r < rows) {
+          read_row(r, row.data());
+        } else {
+          std::fill(row.begin(), row.end(), 0.0f);
+        }
+        const size_t base = panel * depth * kPanelColumns + column;
+        for (size_t k = 0; k < depth; k++) {
+          const size_t at = base + k * kPanelColumns;
+          if (bf16_) {
+            packed.packed.as<uint16_t>()[at] = rng::to_bf16(row[k]);
+          } else {
+            packed.packed.as<float>()[at] = row[k];
+          }
+        }
+      }
+    });
+    return packed;
+  }
+
+  // Blocks of one column chunk follow each other, so that its weights are read from memory once.
+  void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, float* out,
+               size_t out_stride) {
+    const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
+    const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
+    const size_t chunks = divide_up(panels, kBlockPanels);
+    const size_t blocks = divide_up(rows, kBlockRows);
+    const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
+    const size_t panel_bytes = w.in_features * kPanelColumns * (bf16_ ? 2 : 4);
+    pool_.run(chunks * blocks, [&](size_t part, size_t worker) {
+      const size_t chunk = part / blocks, row = part % blocks * kBlockRows;
+      const size_t column = chunk * columns_each;
+      float* scratch = scratch_[worker].gemm.as<float>();
+      kernels_.gemm({a.data.as<float>() + row * w.in_features, w.in_features,
+                     std::min(kBlockRows, rows - row), w.in_features,
+                     w.packed.as<char>() + chunk * kBlockPanels * panel_bytes, bf16_,
+                     std::min(kBlockPanels, panels - chunk * kBlockPanels), scratch,
+                     scratch + kBlockDepth * kPanelColumns, epilogue,
+                     w.bias.bytes != 0 ? w.bias.as<float>() + column : nullptr,
+                     out + row * out_stride + column, out_stride,
+                     std::min(columns_each, w.out_features - column), bf16_});
+    });
+  }
+
+  const bool bf16_;
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::vector<Scratch> scratch_;  // one for each worker
+  Target target_;                 // of the last distance: a round has one
+};
+
+}  // namespace
+
+std::vector<std::string> cpu_isas() {
+  size_t count;
+  const Kernels* const* all = available_kernels(&count);
+  std::vector<std::string> names;
+  for (size_t i = 0; i < count; i++) names.emplace_back(all[i]->isa);
+  return names;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
+                                          const std::string& isa) {
+  if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
+  size_t count;
+  const Kernels* const* all = available_kernels(&count);
+  for (size_t i = 0; i < count; i++) {
+    if (isa.empty() || isa == all[i]->isa) {
+      return std::make_unique<CpuBackend>(precision, threads, *all[i]);
+    }
+  }
+  std::string known;
+  for (const std::string& name : cpu_isas()) known += (known.empty() ? "" : ", ") + name;
+  fail("instruction set '%s' is not one that this CPU and build have: %s", isa.c_str(),
+       known.c_str());
+}
+
+}  // namespace proofmill

@@ -1,0 +1,25 @@
+// One per ISA: the table of this build's kernels.
+#include "kernels_isa.h"
+
+#define PROOFMILL_STRING_(x) #x
+#define PROOFMILL_STRING(x) PROOFMILL_STRING_(x)
+
+namespace proofmill::PROOFMILL_ISA {
+
+extern const Kernels table;
+const Kernels table = {
+    PROOFMILL_STRING(PROOFMILL_ISA),
+#if defined(__AVX2__) || defined(__ARM_NEON)
+    true,
+#else
+    false,
+#endif
+    inputs,
+    rms_norm,
+    gemm,
+    norm_rope,
+    attention_scratch_floats,
+    attention,
+};
+
+}  // namespace proofmill::PROOFMILL_ISA

@@ -1,0 +1,20 @@
+// What each ISA's build of the kernels defines.
+#pragma once
+
+#include "kernels.h"
+
+#ifndef PROOFMILL_ISA
+#error "PROOFMILL_ISA must name the namespace of this build"
+#endif
+
+namespace proofmill::PROOFMILL_ISA {
+
+void inputs(uint32_t seed, size_t n, size_t begin, size_t end, bool round_bf16, float* out);
+void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
+              float eps, bool round_bf16, float* out);
+void gemm(const GemmBlock& block);
+void norm_rope(const NormRopeRows& rows);
+size_t attention_scratch_floats(size_t seq_len, size_t head_dim);
+void attention(const AttentionHead& head);
+
+}  // namespace proofmill::PROOFMILL_ISA
