@@ -1,7 +1,14 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 export { isRefusedAddress } from "./address.ts";
 export * from "./errors.ts";
+export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
+export { invalidJson, parseWith } from "./issues.ts";
+export type { Logger } from "./log.ts";
+export { type IndexRange, NonceSequence } from "./nonce.ts";
+export * from "./round.ts";
 export * from "./runner.ts";
 export * from "./schemas.ts";
-export * from "./service.ts";
+export { inputSeed, permutationSeed, type SeedSource, seed, targetSeed } from "./seed.ts";
+export { PocService, type PocServiceOptions } from "./service.ts";
 export * from "./store.ts";
+export { isValid, judge, toValidateAnswer } from "./verdict.ts";

@@ -65,7 +65,7 @@ export interface PrefillResult {
 export interface ModelRunner {
   readonly info: ModelInfo;
   run(job: PrefillJob): Promise<PrefillResult>;
-  /** Cuts the job between two layers; its promise resolves with what is finished. Unknown ids are ignored. */
+  /** Cuts the job between two layers; its promise resolves with what is finished. Unknown ids are ignored; never throws. */
   cancel(id: number): void;
   /** `listener` hears the layers done of the micro-batch at work. */
   onProgress(listener: (layersDone: number) => void): void;

@@ -1,15 +1,33 @@
-/** The service that REST and tRPC both call: PROTOCOL §2 and §3 behind one face. */
-import type { ModelRunner } from "./runner.ts";
-import type { CommandAnswer, InitDefaults, RoundState, Status, ValidateAnswer } from "./schemas.ts";
-import type { RoundStore } from "./store.ts";
+/** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
+import { Dispatcher } from "./dispatcher.ts";
+import { PocError } from "./errors.ts";
+import { parseWith } from "./issues.ts";
+import { LiveRound } from "./live-round.ts";
+import { type Logger, silentLog } from "./log.ts";
+import { type InitKind, nextStep, type PhaseKind, type RoundCommand } from "./round.ts";
+import type { ModelInfo, ModelRunner } from "./runner.ts";
+import { RunnerLost } from "./runner.ts";
+import {
+  type CommandAnswer,
+  type InitDefaults,
+  type InitRequest,
+  initRequestSchema,
+  ProofBatch,
+  type RoundState,
+  type Status,
+  StatusPage,
+  type ValidateAnswer,
+} from "./schemas.ts";
+import { Serial } from "./serial.ts";
+import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
+import { within } from "./time.ts";
+import { ValidationQueue } from "./validation.ts";
+import { judge, toValidateAnswer } from "./verdict.ts";
 
-/** The part of pino that the service uses. */
-export interface Logger {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
+/** From the arrival of a command the runner has so long to answer a cut; the command, a second. */
+const CUT_GRACE_MS = 800;
+/** `close` waits so long for proofs that are at work. */
+const CLOSE_GRACE_MS = 2500;
 
 export interface PocServiceOptions {
   /** false: every call throws POC_NOT_ENABLED and the store is not touched. */
@@ -26,20 +44,345 @@ export interface PocServiceOptions {
   log?: Logger;
 }
 
-export declare class PocService {
-  static open(options: PocServiceOptions): Promise<PocService>;
-  readonly state: RoundState;
-  readonly ready: boolean;
-  attach(runner: ModelRunner): void;
-  detach(error: Error): void;
-  init(body: unknown): Promise<CommandAnswer>;
-  initGenerate(body: unknown): Promise<CommandAnswer>;
-  initValidate(body: unknown): Promise<CommandAnswer>;
-  phaseGenerate(): Promise<CommandAnswer>;
-  phaseValidate(): Promise<CommandAnswer>;
-  stop(): Promise<CommandAnswer>;
-  validate(body: unknown): Promise<ValidateAnswer>;
-  status(page?: unknown): Status;
-  on(event: "change", listener: () => void): () => void;
-  close(): Promise<void>;
+/**
+ * One node's Proof-of-Compute: it holds at most one round and works for it with one runner.
+ *
+ * Bodies come in unparsed and refusals go out as `PocError`, in the order that the protocol names,
+ * so that no two doors can disagree. Commands are carried out one after another; a refused one
+ * leaves the round as it was.
+ *
+ * @example
+ * const service = await PocService.open({ enabled: true, store, newRoundId, defaults });
+ * service.attach(await loadModel(options));
+ * await service.initGenerate({ block_hash: "abc123", block_height: 100, … });
+ * service.status({ since: 0, limit: 100 }).valid_nonces;
+ */
+export class PocService {
+  readonly #options: Required<PocServiceOptions>;
+  readonly #commands = new Serial();
+  readonly #dispatcher: Dispatcher;
+  readonly #validations: ValidationQueue;
+  readonly #listeners = new Set<() => void>();
+  #state: RoundState = "IDLE";
+  #round: LiveRound | null = null;
+  /** Of the runner that is or was attached. */
+  #info: ModelInfo | null = null;
+  #runner: "loading" | "ready" | "lost" = "loading";
+  #closing: Promise<void> | null = null;
+
+  /** Reads the store: a round that was there before is there again, STOPPED. */
+  static async open(options: PocServiceOptions): Promise<PocService> {
+    return new PocService(options, options.enabled ? await options.store.last() : null);
+  }
+
+  private constructor(options: PocServiceOptions, last: StoredRound | null) {
+    this.#options = {
+      maxValidateNonces: 4096,
+      now: () => performance.now(),
+      log: silentLog,
+      ...options,
+    };
+    this.#dispatcher = new Dispatcher({
+      // A validator is waiting for its answer: a proof goes before the search.
+      next: (info) => this.#validations.next(info) ?? this.#round?.generator.next(info) ?? null,
+      onLost: (error) => this.detach(error),
+      now: this.#options.now,
+    });
+    this.#validations = new ValidationQueue(this.#dispatcher);
+    if (last) {
+      this.#round = this.#liveRound(last);
+      this.#state = "STOPPED";
+    }
+  }
+
+  get state(): RoundState {
+    return this.#state;
+  }
+
+  /** Whether a runner is attached and alive. */
+  get ready(): boolean {
+    return this.#runner === "ready";
+  }
+
+  /** The model is loaded. The service uses the runner from now on; closing it is the caller's. */
+  attach(runner: ModelRunner): void {
+    if (this.ready) this.#dispatcher.detach(new RunnerLost("another runner took its place"));
+    this.#info = runner.info;
+    this.#runner = "ready";
+    this.#dispatcher.attach(runner);
+    this.#changed();
+  }
+
+  /** The runner is gone for good: an active round stops and keeps its results. Idempotent. */
+  detach(error: Error): void {
+    if (this.#runner === "lost") return;
+    this.#runner = "lost";
+    this.#options.log.error({ err: error }, "the runner is gone");
+    this.#dispatcher.detach(error);
+    this.#validations.rejectAll("RUNNER_LOST", error);
+    this.#stopIfRunnerIsGone();
+    this.#changed();
+  }
+
+  init(body: unknown): Promise<CommandAnswer> {
+    return this.#init("init", body);
+  }
+
+  initGenerate(body: unknown): Promise<CommandAnswer> {
+    return this.#init("init/generate", body);
+  }
+
+  initValidate(body: unknown): Promise<CommandAnswer> {
+    return this.#init("init/validate", body);
+  }
+
+  phaseGenerate(): Promise<CommandAnswer> {
+    return this.#phase("phase/generate");
+  }
+
+  phaseValidate(): Promise<CommandAnswer> {
+    return this.#phase("phase/validate");
+  }
+
+  stop(): Promise<CommandAnswer> {
+    return this.#phase("stop");
+  }
+
+  /**
+   * Recomputes and judges a proof, in every state that has a round. If another round begins
+   * meanwhile the answer is still for the one it began with.
+   *
+   * @param body a ProofBatch
+   */
+  async validate(body: unknown): Promise<ValidateAnswer> {
+    this.#refuseUnlessOpen();
+    this.#refuseUnlessReady();
+    const proof = parseWith(ProofBatch, body, "body");
+    const { maxValidateNonces, log } = this.#options;
+    if (proof.nonces.length > maxValidateNonces) {
+      const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
+      throw new PocError("TOO_MANY_NONCES", { detail });
+    }
+    const round = this.#round;
+    if (!round) throw new PocError("NO_ROUND");
+    const { config, round_id } = round.ledger;
+    if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
+    const arithmetic = this.#info?.arithmetic ?? "";
+    const distances =
+      proof.nonces.length === 0
+        ? new Float32Array(0)
+        : await this.#validations.recompute({
+            proof,
+            seq_len: config.seq_len,
+            sizer: round.sizer,
+          });
+    const nonfinite = proof.nonces.filter((_, i) => !Number.isFinite(distances[i]));
+    if (nonfinite.length > 0) {
+      log.warn(
+        { round_id, count: nonfinite.length, nonces: nonfinite.slice(0, 8) },
+        "distances are not finite, their nonces are left out of the verdict",
+      );
+    }
+    return toValidateAnswer(judge({ proof, distances, round: config, arithmetic }));
+  }
+
+  /**
+   * The node's Status; its lists hold only what is stored.
+   *
+   * @param page `{ since?, limit? }` for the two lists, as numbers or as query strings
+   * @throws PocError INVALID_BODY with `loc` `["query", …]`
+   */
+  status(page: unknown = {}): Status {
+    this.#refuseUnlessEnabled();
+    const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parsePage(page);
+    return {
+      ...(this.#round?.ledger.status({ since, limit }) ?? statusWithoutRound()),
+      state: this.#state,
+      status: this.#state,
+      is_model_initialized: this.ready,
+      arithmetic: this.#info?.arithmetic ?? null,
+    };
+  }
+
+  /**
+   * Calls `listener` when the state, a count, a find or the runner has changed.
+   *
+   * @returns what ends it
+   */
+  on(_event: "change", listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Stops the round, answers what is at work, refuses what comes later (503); takes at most a few
+   * seconds. Only `status` goes on answering. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#options.enabled ? this.#close() : Promise.resolve();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const received = this.#options.now();
+    const stopped = this.#commands.run(() => this.#perform({ kind: "stop" }, received));
+    await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
+    this.#validations.rejectAll("SHUTTING_DOWN");
+    if (this.#round) await within(CLOSE_GRACE_MS, this.#round.committer.idle());
+  }
+
+  async #init(kind: InitKind, body: unknown): Promise<CommandAnswer> {
+    const received = this.#options.now();
+    this.#refuseUnlessOpen();
+    const info = this.#refuseUnlessReady();
+    const schema = initRequestSchema({
+      defaults: this.#options.defaults,
+      max_seq_len: info.max_position_embeddings,
+    });
+    const config = parseWith(schema, body, "body");
+    return this.#carryOut({ kind, config }, received);
+  }
+
+  async #phase(kind: PhaseKind): Promise<CommandAnswer> {
+    const received = this.#options.now();
+    this.#refuseUnlessOpen();
+    if (kind !== "stop") this.#refuseUnlessReady();
+    return this.#carryOut({ kind }, received);
+  }
+
+  #carryOut(command: RoundCommand, received: number): Promise<CommandAnswer> {
+    return this.#commands.run(async () => {
+      // The runner may have gone while the command waited for its turn.
+      if (command.kind !== "stop") this.#refuseUnlessReady();
+      await this.#perform(command, received);
+      return { status: "OK", pow_status: this.status() };
+    });
+  }
+
+  /** @param received when the command came: a cut answers within a second of that */
+  async #perform(command: RoundCommand, received: number): Promise<void> {
+    const old = this.#round;
+    const view = { state: this.#state, config: old?.ledger.config ?? null };
+    const step = nextStep(view, command);
+    if ("refusal" in step) throw new PocError(step.refusal);
+    // The new round is stored before the old one is touched: if that fails, nothing has happened.
+    const begun = step.begins ? await this.#create(step.begins) : null;
+    if (step.cutsSearch) {
+      await old?.generator.cut(received + CUT_GRACE_MS - this.#options.now());
+    }
+    if (begun) {
+      old?.ledger.enter("STOPPED");
+      old?.committer.saveClocks();
+      this.#round = this.#liveRound(begun);
+    }
+    this.#enter(step.state, begun !== null);
+    this.#stopIfRunnerIsGone();
+  }
+
+  async #create(config: InitRequest): Promise<RoundRecord> {
+    const record = { round_id: this.#options.newRoundId(), config };
+    try {
+      await this.#options.store.create(record);
+    } catch (cause) {
+      this.#options.log.error({ err: cause }, "a new round could not be stored");
+      throw new PocError("STORE_FAILED", { cause });
+    }
+    return record;
+  }
+
+  #liveRound(round: RoundRecord | StoredRound): LiveRound {
+    return new LiveRound({
+      round,
+      store: this.#options.store,
+      dispatcher: this.#dispatcher,
+      now: this.#options.now,
+      log: this.#options.log,
+      onChange: (changed) => {
+        if (changed === this.#round) this.#changed();
+      },
+      onFailure: (failed, reason, error) => {
+        const { round_id } = failed.ledger;
+        failed.generator.halt();
+        const stops = failed === this.#round && this.#state === "GENERATING";
+        this.#options.log.error(
+          { err: error, round_id },
+          stops ? `${reason}: round stopped` : reason,
+        );
+        if (stops) this.#enter("STOPPED");
+      },
+    });
+  }
+
+  /** Takes on a state, and sets the round's clocks and search accordingly. */
+  #enter(state: RoundState, isNewRound = false): void {
+    const round = this.#round;
+    const isChange = isNewRound || state !== this.#state;
+    this.#state = state;
+    if (!isChange) return;
+    this.#options.log.info({ state, round_id: round?.ledger.round_id ?? null }, "round state");
+    if (state !== "GENERATING") round?.generator.halt();
+    round?.ledger.enter(state);
+    round?.committer.saveClocks();
+    if (state === "GENERATING") round?.generator.start();
+    this.#changed();
+  }
+
+  #stopIfRunnerIsGone(): void {
+    const isActive = this.#state === "GENERATING" || this.#state === "VALIDATING";
+    if (this.#runner === "lost" && isActive) this.#enter("STOPPED");
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.#options.log.error({ err: error }, "a listener failed");
+      }
+    }
+  }
+
+  #refuseUnlessEnabled(): void {
+    if (!this.#options.enabled) throw new PocError("POC_NOT_ENABLED");
+  }
+
+  #refuseUnlessOpen(): void {
+    this.#refuseUnlessEnabled();
+    if (this.#closing) throw new PocError("SHUTTING_DOWN");
+  }
+
+  #refuseUnlessReady(): ModelInfo {
+    if (this.#runner === "lost") throw new PocError("RUNNER_LOST");
+    if (!this.#info) throw new PocError("MODEL_LOADING");
+    return this.#info;
+  }
+}
+
+function statusWithoutRound() {
+  return {
+    valid_nonces: [],
+    valid_distances: [],
+    total_checked: 0,
+    total_valid: 0,
+    elapsed_seconds: 0,
+    rate_per_second: 0,
+    total_nonfinite: 0,
+    round_id: null,
+    block_hash: null,
+    block_height: null,
+    public_key: null,
+    r_target: null,
+    node_id: null,
+    node_count: null,
+  };
+}
+
+/** A query's values are strings; only those that are written as integers become numbers. */
+function parsePage(page: unknown): StatusPage {
+  if (typeof page !== "object" || page === null) return parseWith(StatusPage, page, "query");
+  const values = Object.entries(page).map(([key, value]) => [
+    key,
+    typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value,
+  ]);
+  return parseWith(StatusPage, Object.fromEntries(values), "query");
 }

@@ -131,9 +131,8 @@ class Fake implements FakeRunner {
   }
 
   release(id?: number): void {
-    if (id !== undefined) return this.#answer(id);
-    this.#held = false;
-    for (const waiting of this.waiting) this.#answer(waiting);
+    if (id === undefined) this.#held = false;
+    for (const waiting of id === undefined ? this.waiting : [id]) this.#answer(waiting);
   }
 
   onCancel(answer: { completed: number } | "ignore"): void {
@@ -173,7 +172,8 @@ class Fake implements FakeRunner {
     if (!waiting) return;
     const { input_seeds, output, seq_len } = waiting.job;
     if (output.kind !== "distance") {
-      return waiting.reject(new Error(`the fake runner has no ${output.kind}`));
+      waiting.reject(new Error(`the fake runner has no ${output.kind}`));
+      return;
     }
     const completed = Math.min(atMost, input_seeds.length);
     const values = Float32Array.from({ length: completed }, (_, i) =>

@@ -1,0 +1,134 @@
+/** Brings results into sequence order and stores them before anyone sees them. */
+import type { Ledger } from "./ledger.ts";
+import type { NonceSequence } from "./nonce.ts";
+import type { RoundProgress, RoundStore } from "./store.ts";
+import { isValid } from "./verdict.ts";
+
+/** Pauses between the attempts to store one piece of progress, milliseconds. */
+const RETRY_PAUSES_MS = [100, 200, 400, 800, 1600];
+
+export interface CommitterOptions {
+  ledger: Ledger;
+  sequence: NonceSequence;
+  store: RoundStore;
+  /** The ledger has changed. */
+  onCommit: () => void;
+  /** An attempt to store failed and is made again after a pause. */
+  onRetry: (error: Error, pauseMs: number) => void;
+  /** Storing failed for good; what is not stored is kept, for `resume`. */
+  onFailure: (error: Error) => void;
+}
+
+/**
+ * Results may come in any order; they are committed without gaps, so that a round's position is
+ * one integer (docs/protocol.md §2). Each step is stored first and then counted, once.
+ */
+export class Committer {
+  readonly #options: CommitterOptions;
+  /** Index of the first → distances, for results that are not stored yet. */
+  readonly #waiting = new Map<number, Float32Array>();
+  /** Progress whose storing is being tried; sent again as it is, for the store may have it already. */
+  #pending: RoundProgress | null = null;
+  #clocksAreDue = false;
+  #isStoring = false;
+  #hasFailed = false;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+  }
+
+  /** Pieces of progress that are computed but not stored. */
+  get backlog(): number {
+    return this.#waiting.size + (this.#pending ? 1 : 0);
+  }
+
+  /** Takes the distances of the indices from `start` on, each index once in a round. */
+  offer(start: number, distances: Float32Array): void {
+    if (distances.length === 0) return;
+    this.#waiting.set(start, distances);
+    this.#begin();
+  }
+
+  /** Stores the round's clocks, so that they survive a restart. */
+  saveClocks(): void {
+    this.#clocksAreDue = true;
+    this.#begin();
+  }
+
+  /** Tries again what could not be stored. */
+  resume(): void {
+    this.#hasFailed = false;
+    this.#begin();
+  }
+
+  /** Resolves when nothing is being stored any more, whether it could be or not. */
+  idle(): Promise<void> {
+    return this.#loop;
+  }
+
+  #begin(): void {
+    if (this.#isStoring || this.#hasFailed) return;
+    this.#isStoring = true;
+    this.#loop = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#pending ??= this.#collect();
+      if (!this.#pending) break;
+      const error = await this.#store(this.#pending);
+      if (error) {
+        this.#hasFailed = true;
+        this.#options.onFailure(error);
+        break;
+      }
+      this.#options.ledger.apply(this.#pending);
+      this.#pending = null;
+      this.#options.onCommit();
+    }
+    this.#isStoring = false; // in the same turn in which nothing was left: no offer falls between
+  }
+
+  /** Everything that follows the ledger's position without a gap; null when there is nothing. */
+  #collect(): RoundProgress | null {
+    const { ledger, sequence } = this.#options;
+    const from = ledger.position;
+    const nonces: number[] = [];
+    const distances: number[] = [];
+    let position = from;
+    let nonfinite = 0;
+    for (;;) {
+      const values = this.#waiting.get(position);
+      if (!values) break;
+      this.#waiting.delete(position);
+      for (const [i, distance] of values.entries()) {
+        if (!Number.isFinite(distance)) nonfinite++;
+        else if (isValid(distance, ledger.config.r_target)) {
+          nonces.push(sequence.nonceAt(position + i));
+          distances.push(distance);
+        }
+      }
+      position += values.length;
+    }
+    if (position === from && !this.#clocksAreDue) return null;
+    this.#clocksAreDue = false;
+    return { from, nonces, distances, counters: ledger.countersAfter(position - from, nonfinite) };
+  }
+
+  async #store(progress: RoundProgress): Promise<Error | null> {
+    const { store, ledger, onRetry } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await store.append(ledger.round_id, progress);
+        return null;
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        const pauseMs = RETRY_PAUSES_MS[attempt];
+        if (pauseMs === undefined) return error;
+        onRetry(error, pauseMs);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/** The round that a node holds, with everything that works for it. */
+import { BatchSizer } from "./batch.ts";
+import { Committer } from "./committer.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { Generator } from "./generator.ts";
+import { Ledger } from "./ledger.ts";
+import type { Logger } from "./log.ts";
+import { NonceSequence } from "./nonce.ts";
+import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
+
+export interface LiveRoundOptions {
+  round: RoundRecord | StoredRound;
+  store: RoundStore;
+  dispatcher: Dispatcher;
+  now: () => number;
+  log: Logger;
+  /** Counts or finds have changed. */
+  onChange: (round: LiveRound) => void;
+  /** The search cannot go on; it has stopped itself, or must be stopped. */
+  onFailure: (round: LiveRound, reason: string, error: Error) => void;
+}
+
+export class LiveRound {
+  readonly ledger: Ledger;
+  readonly sizer: BatchSizer;
+  readonly committer: Committer;
+  readonly generator: Generator;
+
+  constructor(options: LiveRoundOptions) {
+    const { round, store, dispatcher, log, onChange, onFailure } = options;
+    const { config } = round;
+    this.ledger = new Ledger(round, options.now);
+    this.sizer = new BatchSizer(config.batch_size);
+    const sequence = new NonceSequence({
+      // A round without them (−1) is never searched: the state machine sees to that.
+      node_id: Math.max(config.node_id, 0),
+      node_count: Math.max(config.node_count, 1),
+      position: this.ledger.position,
+    });
+    this.committer = new Committer({
+      ledger: this.ledger,
+      sequence,
+      store,
+      onCommit: () => {
+        onChange(this);
+        dispatcher.wake(); // results that waited to be stored may have held fresh nonces back
+      },
+      onRetry: (error, pause_ms) =>
+        log.warn(
+          { err: error, round_id: round.round_id, pause_ms },
+          "storing failed, trying again",
+        ),
+      onFailure: (error) => onFailure(this, "results could not be stored", error),
+    });
+    this.generator = new Generator({
+      config,
+      sequence,
+      sizer: this.sizer,
+      committer: this.committer,
+      dispatcher,
+      log,
+      onGiveUp: (error) => onFailure(this, "search jobs kept failing", error),
+    });
+  }
+}
