@@ -215,7 +215,11 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
   explicit NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeModel>(info) {}
 
-  ~NativeModel() override { shut(); }
+  ~NativeModel() override {
+    if (!runner_) return;
+    runner_.reset();
+    to_js_.Release();
+  }
 
   void open(Napi::Env env, LoadOptions options, Model model) {
     config_ = options.config;
@@ -304,23 +308,41 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     return proofmill::reference_logits(config_, tensors_, precision_, seq_len, seed);
   }
 
-  // Ends the runner at the next layer; jobs cut by it settle first. The promise is for the interface.
+  // Ends the runner at the next layer, off JavaScript's thread; jobs that it cuts settle too.
   Napi::Value close(const Napi::CallbackInfo& info) {
     return guarded(info, [&]() -> Napi::Value {
-      const auto deferred = Napi::Promise::Deferred::New(info.Env());
-      shut();
-      deferred.Resolve(info.Env().Undefined());
-      return deferred.Promise();
+      auto* worker = new CloseWorker(info.Env(), *this, std::move(runner_));
+      const Napi::Promise promise = worker->promise();
+      worker->Queue();  // deletes itself
+      return promise;
     });
   }
 
-  void shut() {
-    if (!runner_) return;
-    runner_->close();
-    runner_.reset();
-    tensors_.clear();
-    to_js_.Release();
-  }
+  class CloseWorker : public Napi::AsyncWorker {
+   public:
+    CloseWorker(Napi::Env env, NativeModel& owner, std::unique_ptr<Runner> runner)
+        : Napi::AsyncWorker(env), owner_(owner), runner_(std::move(runner)), deferred_(env) {
+      owner_.Ref();
+    }
+    Napi::Promise promise() const { return deferred_.Promise(); }
+
+   protected:
+    void Execute() override { open_ = runner_ != nullptr; runner_.reset(); }
+    void OnOK() override {
+      if (open_) {
+        owner_.tensors_.clear();
+        owner_.to_js_.Release();
+      }
+      owner_.Unref();
+      deferred_.Resolve(Env().Undefined());
+    }
+
+   private:
+    NativeModel& owner_;
+    std::unique_ptr<Runner> runner_;
+    bool open_ = false;
+    Napi::Promise::Deferred deferred_;
+  };
 
   void settle_job(Napi::Env env, uint64_t ticket, const Result& result) {
     const auto found = pending_.find(ticket);
