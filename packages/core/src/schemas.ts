@@ -159,7 +159,7 @@ export function initRequestSchema(limits: { defaults: InitDefaults; max_seq_len?
         .meta({ deprecated: true }),
     })
     .superRefine(({ node_id, node_count }, context) => {
-      if (node_id !== -1 && node_count !== -1 && node_id >= node_count) {
+      if (node_count > 0 && node_id >= node_count) {
         context.addIssue({
           code: "custom",
           path: ["node_id"],

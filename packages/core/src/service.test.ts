@@ -1,0 +1,620 @@
+import { afterEach, describe, expect, it } from "vitest";
+import type { ModelRunner } from "./runner.ts";
+import { inputSeed, permutationSeed, targetSeed } from "./seed.ts";
+import type { PocService, PocServiceOptions } from "./service.ts";
+import { MemoryRoundStore } from "./store.ts";
+import { BODY, issuesOf, MemoryLog, openService, refusal, turns, until } from "./test-support.ts";
+import {
+  createFakeRunner,
+  type FakeRunner,
+  type FakeRunnerOptions,
+  fakeDistance,
+} from "./testing.ts";
+
+const services: PocService[] = [];
+afterEach(async () => {
+  await Promise.all(services.splice(0).map((service) => service.close()));
+});
+
+async function start(
+  options: Partial<PocServiceOptions> & { runner?: FakeRunnerOptions; hold?: boolean } = {},
+) {
+  const { runner: runnerOptions, hold = false, ...rest } = options;
+  const service = await openService(rest);
+  services.push(service);
+  const runner = createFakeRunner(runnerOptions);
+  if (hold) runner.hold();
+  service.attach(runner);
+  return { service, runner };
+}
+
+const proofOf = (nonces: number[], fields: object = {}) => ({
+  public_key: "prover",
+  block_hash: BODY.block_hash,
+  block_height: 1,
+  nonces,
+  dist: nonces.map(() => 0.5),
+  node_id: 0,
+  ...fields,
+});
+
+/** What the fake runner computes for a nonce. */
+function distanceOf(nonce: number, public_key: string, seq_len = 256): number {
+  const source = { block_hash: BODY.block_hash, public_key };
+  return fakeDistance({
+    input_seed: inputSeed(source, nonce),
+    permutation_seed: permutationSeed(source, nonce),
+    target_seed: targetSeed(BODY.block_hash),
+    seq_len,
+  });
+}
+
+const kindOf = (runner: FakeRunner, public_key: string, nonces: number[]) => {
+  const source = { block_hash: BODY.block_hash, public_key };
+  const seeds = nonces.map((nonce) => inputSeed(source, nonce));
+  return runner.jobs.map((job) => (seeds.includes(job.input_seeds[0] ?? -1) ? "proof" : "search"));
+};
+
+describe("what is refused before anything else", () => {
+  it("is everything when PoC is off", async () => {
+    const service = await openService({ enabled: false });
+    const calls = [
+      service.init({}),
+      service.initGenerate(BODY),
+      service.initValidate(undefined),
+      service.phaseGenerate(),
+      service.phaseValidate(),
+      service.stop(),
+      service.validate(null),
+      (async () => service.status({ since: "x" }))(),
+    ];
+    for (const call of calls) {
+      expect(await refusal(call)).toMatchObject({ status: 503, detail: "PoC not enabled" });
+    }
+    await service.close();
+  });
+
+  it("is all but status and stop while the model loads", async () => {
+    const service = await openService();
+    for (const call of [
+      service.init({}),
+      service.initGenerate({}),
+      service.initValidate(BODY),
+      service.phaseGenerate(),
+      service.phaseValidate(),
+      service.validate({}),
+    ]) {
+      const error = await refusal(call);
+      expect(error).toMatchObject({ status: 503, detail: "Model is loading" });
+      expect(error.retryAfter).toBeGreaterThan(0);
+    }
+    expect(service.status()).toMatchObject({
+      state: "IDLE",
+      status: "IDLE",
+      is_model_initialized: false,
+      arithmetic: null,
+      round_id: null,
+      node_count: null,
+    });
+    expect((await service.stop()).pow_status.state).toBe("STOPPED");
+    expect(service.ready).toBe(false);
+  });
+
+  it("comes before the table: 503, 422, then the rest", async () => {
+    const { service } = await start();
+    await service.initGenerate(BODY);
+    expect(await refusal(service.init({}))).toMatchObject({ status: 422 });
+    expect(await refusal(service.init(BODY))).toMatchObject({
+      status: 400,
+      detail: "Round already in progress",
+    });
+    const { node_id, ...noId } = BODY;
+    expect(node_id).toBe(0);
+    expect(await refusal(service.initGenerate(noId))).toMatchObject({
+      detail: "Node ID and node count must be set",
+    });
+    expect(service.state).toBe("GENERATING");
+  });
+
+  it("includes a seq_len beyond the model's context", async () => {
+    const { service } = await start({ runner: { info: { max_position_embeddings: 64 } } });
+    const error = await refusal(service.init({ ...BODY, seq_len: 65 }));
+    expect(error.detail).toMatchObject([{ loc: ["body", "seq_len"], type: "less_than_equal" }]);
+    await service.init({ ...BODY, seq_len: 64 });
+  });
+});
+
+describe("commands", () => {
+  it("answer OK and the status", async () => {
+    const { service } = await start();
+    const { status, pow_status } = await service.init(BODY);
+    expect(status).toBe("OK");
+    expect(pow_status).toEqual({
+      state: "IDLE",
+      status: "IDLE",
+      valid_nonces: [],
+      valid_distances: [],
+      total_checked: 0,
+      total_valid: 0,
+      total_nonfinite: 0,
+      elapsed_seconds: expect.any(Number),
+      rate_per_second: 0,
+      is_model_initialized: true,
+      arithmetic: "fake-1",
+      round_id: expect.any(String),
+      block_hash: "abc123",
+      block_height: 100,
+      public_key: "node1",
+      r_target: 3,
+      node_id: 0,
+      node_count: 1,
+    });
+  });
+
+  it("without a round: stop answers, the rest goes on without one", async () => {
+    const { service } = await start();
+    expect((await service.stop()).pow_status).toMatchObject({ state: "STOPPED", round_id: null });
+    expect(await refusal(service.phaseGenerate())).toMatchObject({ detail: "PoC not initialized" });
+    expect(await refusal(service.phaseValidate())).toMatchObject({ code: "POC_NOT_INITIALIZED" });
+    expect(await refusal(service.validate(proofOf([])))).toMatchObject({ code: "NO_ROUND" });
+    expect((await service.init(BODY)).pow_status.state).toBe("IDLE");
+  });
+
+  it("find what the formulas say, and keep it through stop and phases", async () => {
+    const { service } = await start();
+    await service.initGenerate({ ...BODY, r_target: 1, node_id: 1, node_count: 3 });
+    await until(service, () => service.status().total_valid >= 20);
+    const { pow_status } = await service.stop();
+    const checked = Array.from({ length: pow_status.total_checked }, (_, i) => 1 + 3 * i);
+    const expected = checked.filter((nonce) => distanceOf(nonce, "node1") < 1);
+    expect(pow_status.valid_nonces).toEqual(expected);
+    expect(pow_status.valid_distances).toEqual(expected.map((n) => distanceOf(n, "node1")));
+    await service.phaseValidate();
+    expect(service.status().valid_nonces).toEqual(expected);
+    await service.phaseGenerate();
+    await until(service, () => service.status().total_valid > expected.length);
+    expect(service.status().valid_nonces.slice(0, expected.length)).toEqual(expected);
+    expect(service.status().round_id).toBe(pow_status.round_id);
+  });
+
+  it("the same body restarts nothing, another block's replaces the round", async () => {
+    const { service } = await start();
+    const first = await service.initGenerate({ ...BODY, url: "http://a/", params: { seq_len: 8 } });
+    const same = { ...BODY, callback_url: "http://a/", seq_len: 8, fraud_threshold: 0.01 };
+    const again = await service.initGenerate(same);
+    expect(again.pow_status.round_id).toBe(first.pow_status.round_id);
+    expect(await refusal(service.initGenerate({ ...same, seq_len: 9 }))).toMatchObject({
+      code: "ROUND_IN_PROGRESS",
+    });
+    const next = await service.initGenerate({ ...same, block_hash: "next" });
+    expect(next.pow_status).toMatchObject({ block_hash: "next", total_checked: 0 });
+    expect(next.pow_status.round_id).not.toBe(first.pow_status.round_id);
+  });
+
+  it("are carried out one after another", async () => {
+    const { service } = await start();
+    const blocks = ["a", "b", "c"].map((block_hash) => ({ ...BODY, block_hash }));
+    const answers = await Promise.all([
+      ...blocks.map((body) => service.initGenerate(body)),
+      service.stop(),
+      service.initGenerate(BODY),
+    ]);
+    expect(answers.map(({ pow_status }) => [pow_status.block_hash, pow_status.state])).toEqual([
+      ["a", "GENERATING"],
+      ["b", "GENERATING"],
+      ["c", "GENERATING"],
+      ["c", "STOPPED"],
+      ["abc123", "GENERATING"],
+    ]);
+    await until(service, () => service.status().total_checked > 50);
+    const { valid_nonces, valid_distances, total_checked } = service.status();
+    expect(valid_nonces).toEqual(Array.from({ length: total_checked }, (_, i) => i));
+    expect(valid_distances).toEqual(valid_nonces.map((nonce) => distanceOf(nonce, "node1")));
+  });
+
+  it("answer within a second though a job takes longer, also one after another", async () => {
+    const { service, runner } = await start({ hold: true });
+    runner.onCancel("ignore");
+    await service.initGenerate(BODY);
+    await runner.started(1);
+    const begin = performance.now();
+    const answers = await Promise.all([
+      service.initGenerate({ ...BODY, block_hash: "next" }),
+      service.stop(),
+    ]);
+    expect(performance.now() - begin).toBeLessThan(1100);
+    expect(answers.map(({ pow_status }) => pow_status.state)).toEqual(["GENERATING", "STOPPED"]);
+    runner.release();
+    await turns(10);
+    expect(service.status()).toMatchObject({ block_hash: "next", total_checked: 0 });
+  });
+
+  it("count for a replaced round what came in time", async () => {
+    const store = new MemoryRoundStore();
+    const { service, runner } = await start({ hold: true, store });
+    const { pow_status } = await service.initGenerate(BODY);
+    await runner.started(1);
+    runner.onCancel({ completed: 2 });
+    await service.initGenerate({ ...BODY, block_hash: "next" });
+    const old = await store.read(pow_status.round_id ?? "");
+    expect(old?.nonces).toEqual([0, 1]);
+    expect(service.status()).toMatchObject({ block_hash: "next", total_checked: 0 });
+  });
+
+  it("leave the round running when the new one cannot be stored", async () => {
+    class FullStore extends MemoryRoundStore {
+      isFull = false;
+      override async create(...round: Parameters<MemoryRoundStore["create"]>) {
+        if (this.isFull) throw new Error("full");
+        await super.create(...round);
+      }
+    }
+    const store = new FullStore();
+    const { service } = await start({ store });
+    const { pow_status } = await service.initGenerate(BODY);
+    store.isFull = true;
+    const error = await refusal(service.initGenerate({ ...BODY, block_hash: "next" }));
+    expect(error).toMatchObject({ code: "STORE_FAILED", status: 503 });
+    const before = service.status().total_checked;
+    await until(service, () => service.status().total_checked > before);
+    expect(service.status()).toMatchObject({ state: "GENERATING", round_id: pow_status.round_id });
+  });
+});
+
+describe("status", () => {
+  it("pages the two lists and never the totals", async () => {
+    const { service } = await start();
+    await service.initGenerate(BODY);
+    await until(service, () => service.status().total_checked >= 40);
+    const all = (await service.stop()).pow_status;
+    expect(service.status({ since: 10, limit: 5 })).toMatchObject({
+      valid_nonces: [10, 11, 12, 13, 14],
+      valid_distances: all.valid_distances.slice(10, 15),
+      total_valid: all.total_valid,
+      total_checked: all.total_checked,
+    });
+    expect(service.status({ since: "38" }).valid_nonces).toEqual(all.valid_nonces.slice(38));
+    expect(service.status({ limit: "3", other: "x" }).valid_nonces).toEqual([0, 1, 2]);
+    const past = service.status({ since: all.total_valid, limit: Number.MAX_SAFE_INTEGER });
+    expect(past).toMatchObject({ valid_nonces: [], valid_distances: [] });
+  });
+
+  it.each([
+    [{ since: -1 }, "since", "greater_than_equal"],
+    [{ since: "-1" }, "since", "greater_than_equal"],
+    [{ limit: "0" }, "limit", "greater_than_equal"],
+    [{ since: "x" }, "since", "int_parsing"],
+    [{ since: "" }, "since", "int_parsing"],
+    [{ since: "1.5" }, "since", "int_parsing"],
+    [{ limit: "1e3" }, "limit", "int_parsing"],
+    [{ since: 1.5 }, "since", "int_from_float"],
+    [{ since: ["1", "2"] }, "since", "int_type"],
+    [{ since: null }, "since", "int_type"],
+    [{ since: "99999999999999999999" }, "since", "less_than_equal"],
+  ])("refuses the page %j", async (page, field, type) => {
+    const { service } = await start();
+    expect(issuesOf(() => service.status(page))).toMatchObject([{ loc: ["query", field], type }]);
+  });
+
+  it("keeps two clocks: one since init but not while STOPPED, one while GENERATING", async () => {
+    let time = 1000;
+    const store = new MemoryRoundStore();
+    const { service, runner } = await start({ store, now: () => time, hold: true });
+    await service.init(BODY);
+    time += 2000;
+    expect(service.status()).toMatchObject({ elapsed_seconds: 2, rate_per_second: 0 });
+    await service.phaseGenerate();
+    await runner.started(0);
+    time += 4000;
+    runner.release(0);
+    await until(service, () => service.status().total_checked === 4);
+    expect(service.status()).toMatchObject({ elapsed_seconds: 6, rate_per_second: 1 });
+    await service.phaseValidate();
+    time += 10_000;
+    expect(service.status()).toMatchObject({ elapsed_seconds: 16, rate_per_second: 1 });
+    await service.stop();
+    time += 50_000;
+    expect(service.status()).toMatchObject({ elapsed_seconds: 16, rate_per_second: 1 });
+    await service.phaseValidate();
+    time += 1000;
+    expect(service.status().elapsed_seconds).toBe(17);
+    await service.close();
+
+    time = 5; // another process, another clock
+    const restarted = await start({ store, now: () => time });
+    expect(restarted.service.status()).toMatchObject({
+      state: "STOPPED",
+      elapsed_seconds: 17,
+      rate_per_second: 1,
+      valid_nonces: [0, 1, 2, 3],
+    });
+    time += 7000;
+    expect(restarted.service.status().elapsed_seconds).toBe(17);
+    await restarted.service.phaseGenerate();
+    await until(restarted.service, () => restarted.service.status().total_checked > 4);
+    const { valid_nonces, total_checked } = restarted.service.status();
+    expect(valid_nonces).toEqual(Array.from({ length: total_checked }, (_, i) => i));
+  });
+});
+
+describe("validate", () => {
+  it("recomputes with the proof's key in every state that has a round", async () => {
+    const { service } = await start();
+    const nonces = [5, 1, 9007199254740991, 77, 3, 2];
+    const expected = nonces.map((nonce) => distanceOf(nonce, "prover", 32));
+    const body = { ...BODY, seq_len: 32, r_target: 1 };
+    for (const enter of [
+      () => service.init(body),
+      () => service.initGenerate(body),
+      () => service.phaseValidate(),
+      () => service.stop(),
+    ]) {
+      await enter();
+      const answer = await service.validate(proofOf(nonces));
+      expect(answer).toMatchObject({
+        nonces,
+        distances: expected,
+        valid: expected.map((distance) => distance < 1),
+        received_dist: nonces.map(() => 0.5),
+        r_target: 1,
+        fraud_threshold: 0.01,
+        n_invalid: expected.filter((distance) => distance > 1).length,
+        arithmetic: "fake-1",
+      });
+    }
+  });
+
+  it("refuses in order: 422, 413, no round, another block", async () => {
+    const { service } = await start({ maxValidateNonces: 3 });
+    const long = proofOf([0, 1, 2, 3]);
+    const repeated = proofOf([0, 1, 2, 2]);
+    expect(await refusal(service.validate(repeated))).toMatchObject({ status: 422 });
+    expect(await refusal(service.validate({ ...long, dist: [] }))).toMatchObject({ status: 422 });
+    expect(await refusal(service.validate(long))).toMatchObject({ status: 413 });
+    expect(await refusal(service.validate(proofOf([0])))).toMatchObject({
+      status: 400,
+      detail: "No round configured",
+    });
+    await service.init(BODY);
+    expect(await refusal(service.validate({ ...long, block_hash: "x" }))).toMatchObject({
+      status: 413,
+    });
+    expect(await refusal(service.validate(proofOf([0], { block_hash: "x" })))).toMatchObject({
+      status: 400,
+      detail: "Block hash mismatch",
+    });
+  });
+
+  it("answers for an empty proof", async () => {
+    const { service } = await start();
+    await service.init(BODY);
+    expect(await service.validate(proofOf([]))).toMatchObject({
+      nonces: [],
+      distances: [],
+      valid: [],
+      n_invalid: 0,
+      probability_honest: -1,
+      fraud_detected: false,
+    });
+  });
+
+  it("gives null for what is not finite and logs it", async () => {
+    const log = new MemoryLog();
+    const distance = () => Number.NaN;
+    const { service } = await start({ log, runner: { distance } });
+    await service.init(BODY);
+    expect(await service.validate(proofOf([1, 2]))).toMatchObject({
+      distances: [null, null],
+      valid: [false, false],
+      n_invalid: 0,
+      probability_honest: -1,
+    });
+    expect(log.messages("warn")).toHaveLength(1);
+  });
+
+  it("goes before the next search job, proofs in the order in which they came", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.initGenerate(BODY);
+    await runner.started(1);
+    const proofs = [
+      [1000, 1001, 1002, 1003, 1004, 1005],
+      [2000, 2001],
+    ];
+    const ended: number[] = [];
+    const answers = proofs.map(async (nonces, i) => {
+      const answer = await service.validate(proofOf(nonces));
+      ended.push(i);
+      return answer;
+    });
+    await turns();
+    expect(runner.jobs).toHaveLength(2);
+    for (const id of [0, 1, 2, 3, 4, 5]) {
+      await runner.started(id);
+      runner.release(id);
+    }
+    expect((await Promise.all(answers)).map((answer) => answer.distances)).toEqual(
+      proofs.map((nonces) => nonces.map((nonce) => distanceOf(nonce, "prover"))),
+    );
+    expect(ended).toEqual([0, 1]);
+    const kinds = kindOf(runner, "prover", proofs.flat());
+    expect(kinds.slice(0, 2)).toEqual(["search", "search"]);
+    const lastProof = kinds.lastIndexOf("proof");
+    expect(kinds.slice(2, lastProof + 1).every((kind) => kind === "proof")).toBe(true);
+    expect(lastProof).toBeGreaterThanOrEqual(3);
+  });
+
+  it("cuts a long proof into jobs no longer than batch_size", async () => {
+    const { service, runner } = await start();
+    await service.init({ ...BODY, batch_size: 16 });
+    const nonces = Array.from({ length: 333 }, (_, i) => i * 7);
+    const { distances } = await service.validate(proofOf(nonces));
+    expect(distances).toEqual(nonces.map((nonce) => distanceOf(nonce, "prover")));
+    expect(Math.max(...runner.jobs.map((job) => job.input_seeds.length))).toBe(16);
+  });
+
+  it("answers for the round it began with", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init({ ...BODY, r_target: 0.25, seq_len: 16 });
+    const answer = service.validate(proofOf([1, 2, 3, 4, 5, 6, 7, 8, 9]));
+    await runner.started(1);
+    await service.init({ ...BODY, block_hash: "next" });
+    runner.release();
+    expect(await answer).toMatchObject({
+      r_target: 0.25,
+      distances: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((nonce) => distanceOf(nonce, "prover", 16)),
+    });
+  });
+
+  it("finishes a proof of which the runner finished only a part", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init(BODY);
+    const answer = service.validate(proofOf([1, 2, 3, 4]));
+    await runner.started(0);
+    runner.onCancel({ completed: 3 });
+    runner.cancel(0);
+    await runner.started(1);
+    runner.release();
+    expect((await answer).distances).toEqual([1, 2, 3, 4].map((n) => distanceOf(n, "prover")));
+  });
+
+  it("fails with 500 when the job fails, and the next proof is served", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init(BODY);
+    runner.fail(new Error("no memory"));
+    const failed = refusal(service.validate(proofOf([1, 2, 3, 4, 5, 6])));
+    const served = service.validate(proofOf([7]));
+    expect(await failed).toMatchObject({ code: "COMPUTE_FAILED", status: 500 });
+    runner.release();
+    expect((await served).distances).toEqual([distanceOf(7, "prover")]);
+  });
+
+  it("refuses more proofs than can wait", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init(BODY);
+    const answers = Array.from({ length: 64 }, (_, i) => service.validate(proofOf([i])));
+    expect(await refusal(service.validate(proofOf([64])))).toMatchObject({
+      status: 503,
+      code: "TOO_MANY_VALIDATIONS",
+    });
+    runner.release();
+    expect(await Promise.all(answers)).toHaveLength(64);
+  });
+});
+
+describe("a lost runner", () => {
+  it("stops the round, keeps its results and refuses what needs a runner", async () => {
+    const log = new MemoryLog();
+    const { service, runner } = await start({ hold: true, log });
+    await service.initGenerate(BODY);
+    await runner.started(1);
+    runner.release(0);
+    await until(service, () => service.status().total_checked === 4);
+    const proof = refusal(service.validate(proofOf([1])));
+    const stopped = until(service, () => service.state === "STOPPED");
+    runner.lose();
+    await stopped;
+    expect(await proof).toMatchObject({ status: 503, code: "RUNNER_LOST" });
+    expect(service.ready).toBe(false);
+    expect(service.status()).toMatchObject({
+      total_checked: 4,
+      is_model_initialized: false,
+      arithmetic: "fake-1",
+    });
+    expect(await refusal(service.phaseGenerate())).toMatchObject({
+      detail: "Runner is not available",
+    });
+    expect(await refusal(service.validate(proofOf([1])))).toMatchObject({ code: "RUNNER_LOST" });
+    expect((await service.stop()).pow_status.state).toBe("STOPPED");
+    expect(log.messages("error")).toEqual(["the runner is gone"]);
+
+    const next: ModelRunner = createFakeRunner();
+    service.attach(next);
+    expect(service.ready).toBe(true);
+    await service.phaseGenerate();
+    await until(service, () => service.status().total_checked > 40);
+    const { valid_nonces, total_checked } = service.status();
+    expect(valid_nonces).toEqual(Array.from({ length: total_checked }, (_, i) => i));
+  });
+
+  it("stops a validating round too, and leaves an idle one", async () => {
+    for (const [enter, state] of [
+      [(service: PocService) => service.initValidate(BODY), "STOPPED"],
+      [(service: PocService) => service.init(BODY), "IDLE"],
+    ] as const) {
+      const { service } = await start();
+      await enter(service);
+      service.detach(new Error("it crashed"));
+      service.detach(new Error("again"));
+      expect(service.state).toBe(state);
+    }
+  });
+
+  it("during a command leaves the round stopped, never searching", async () => {
+    const { service, runner } = await start({ hold: true });
+    const answer = service.initGenerate(BODY);
+    runner.lose();
+    service.detach(new Error("it crashed"));
+    const { pow_status } = await answer.catch(() => service.stop());
+    expect(pow_status.state).toBe("STOPPED");
+    expect(runner.jobs).toHaveLength(0);
+  });
+});
+
+describe("change events", () => {
+  it("come for states, counts and the runner; a failing listener holds nothing", async () => {
+    const log = new MemoryLog();
+    const service = await openService({ log });
+    services.push(service);
+    let changes = 0;
+    service.on("change", () => {
+      throw new Error("bad listener");
+    });
+    const off = service.on("change", () => changes++);
+    service.attach(createFakeRunner());
+    expect(changes).toBe(1);
+    await service.initGenerate(BODY);
+    expect(changes).toBeGreaterThan(1);
+    await until(service, () => service.status().total_checked > 100);
+    expect(log.messages("error")).toContain("a listener failed");
+    off();
+    const before = changes;
+    await service.stop();
+    expect(changes).toBe(before);
+  });
+});
+
+describe("close", () => {
+  it("stops the round, answers what is at work and refuses what comes later", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.initGenerate(BODY);
+    await runner.started(1);
+    const answer = service.validate(proofOf([1]));
+    const closed = service.close();
+    expect(service.close()).toBe(closed);
+    await runner.started(2);
+    runner.release();
+    expect((await answer).distances).toEqual([distanceOf(1, "prover")]);
+    await closed;
+    expect(service.state).toBe("STOPPED");
+    for (const call of [
+      service.stop(),
+      service.initGenerate(BODY),
+      service.validate(proofOf([])),
+    ]) {
+      expect(await refusal(call)).toMatchObject({ status: 503, code: "SHUTTING_DOWN" });
+    }
+    expect(service.status().state).toBe("STOPPED");
+  });
+
+  it("does not wait for a runner that answers nothing", async () => {
+    const { service, runner } = await start({ hold: true });
+    runner.onCancel("ignore");
+    await service.initGenerate(BODY);
+    await runner.started(1);
+    const proof = refusal(service.validate(proofOf([1])));
+    const begin = performance.now();
+    await service.close();
+    expect(performance.now() - begin).toBeLessThan(4000);
+    expect(await proof).toMatchObject({ code: "SHUTTING_DOWN" });
+  });
+});
