@@ -70,9 +70,14 @@ inline vf max(vf a, vf b) { return a > b ? a : b; }
 inline vf min(vf a, vf b) { return a < b ? a : b; }
 
 inline vf load_bf16(const uint16_t* p) {
+#if defined(__AVX2__)
+  const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+#else
   vh h;
   std::memcpy(&h, p, sizeof h);
   return as_float(__builtin_convertvector(h, vu) << 16);
+#endif
 }
 
 // Rounds to bf16 (nearest even) and back. A NaN keeps its sign and stays a NaN.

@@ -35,15 +35,15 @@ inline void tile(const float* a, size_t a_stride, const float* b, size_t depth, 
   }
 }
 
-// Any number of rows, in tiles.
+// Any number of rows, in tiles: full ones, then one of what is left.
+template <int R = kTileRows>
 inline void tiles(const float* a, size_t a_stride, size_t rows, const float* b, size_t depth,
                   float* c, size_t c_stride, bool first) {
-  size_t r = 0;
-  for (; r + kTileRows <= rows; r += kTileRows) {
-    tile<kTileRows>(a + r * a_stride, a_stride, b, depth, c + r * c_stride, c_stride, first);
+  for (; rows >= R; rows -= R, a += R * a_stride, c += R * c_stride) {
+    tile<R>(a, a_stride, b, depth, c, c_stride, first);
   }
-  for (; r < rows; r++) {
-    tile<1>(a + r * a_stride, a_stride, b, depth, c + r * c_stride, c_stride, first);
+  if constexpr (R > 1) {
+    if (rows > 0) tiles<R - 1>(a, a_stride, rows, b, depth, c, c_stride, first);
   }
 }
 
