@@ -15,7 +15,7 @@ export interface CommitterOptions {
   onCommit: () => void;
   /** An attempt to store failed and is made again after a pause. */
   onRetry: (error: Error, pauseMs: number) => void;
-  /** Storing failed for good; what is not stored is kept, for `resume`. */
+  /** Storing failed for now; what is not stored is kept, and tried again with whatever comes next. */
   onFailure: (error: Error) => void;
 }
 
@@ -31,7 +31,6 @@ export class Committer {
   #pending: RoundProgress | null = null;
   #clocksAreDue = false;
   #isStoring = false;
-  #hasFailed = false;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: CommitterOptions) {
@@ -47,30 +46,25 @@ export class Committer {
   offer(start: number, distances: Float32Array): void {
     if (distances.length === 0) return;
     this.#waiting.set(start, distances);
-    this.#begin();
+    this.resume();
   }
 
   /** Stores the round's clocks, so that they survive a restart. */
   saveClocks(): void {
     this.#clocksAreDue = true;
-    this.#begin();
+    this.resume();
   }
 
-  /** Tries again what could not be stored. */
+  /** Stores what there is, also what could not be stored before. */
   resume(): void {
-    this.#hasFailed = false;
-    this.#begin();
+    if (this.#isStoring) return;
+    this.#isStoring = true;
+    this.#loop = this.#run();
   }
 
   /** Resolves when nothing is being stored any more, whether it could be or not. */
   idle(): Promise<void> {
     return this.#loop;
-  }
-
-  #begin(): void {
-    if (this.#isStoring || this.#hasFailed) return;
-    this.#isStoring = true;
-    this.#loop = this.#run();
   }
 
   async #run(): Promise<void> {
@@ -79,7 +73,6 @@ export class Committer {
       if (!this.#pending) break;
       const error = await this.#store(this.#pending);
       if (error) {
-        this.#hasFailed = true;
         this.#options.onFailure(error);
         break;
       }

@@ -242,6 +242,25 @@ describe("the generator", () => {
     expect(valid_nonces).toEqual(upTo(total_checked));
   });
 
+  it("fills a gap although everything behind it waits to be stored", async () => {
+    const run = await start();
+    service = run.service;
+    for (let id = 1; run.runner.jobs.length < 9; id++) {
+      await run.runner.started(id);
+      run.runner.release(id);
+      await turns();
+    }
+    run.runner.release(8);
+    await turns();
+    expect(run.runner.waiting).toEqual([0]);
+    run.runner.cancel(0); // finishes nothing: a fault
+    await passing(run.runner.started(9));
+    run.runner.release();
+    await until(service, () => service.status().total_checked > 100);
+    const { valid_nonces, total_checked } = service.status();
+    expect(valid_nonces).toEqual(upTo(total_checked));
+  });
+
   it("holds fresh nonces back while results wait to be stored", async () => {
     const run = await start({ hold: false });
     service = run.service;

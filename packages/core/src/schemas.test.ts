@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { parseWith } from "./issues.ts";
@@ -324,5 +325,22 @@ describe("JSON Schema", () => {
     expect(make(ValidateAnswer, "output")).toMatchObject({
       properties: { valid: { type: "array" } },
     });
+  });
+});
+
+describe("schemas.ts", () => {
+  it("is free of Node, with everything it imports", () => {
+    const seen = new Set<string>();
+    const visit = (file: string) => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      const source = readFileSync(new URL(file, import.meta.url), "utf8");
+      for (const [, imported = ""] of source.matchAll(/^(?:import|export) .*from "(.+)";$/gm)) {
+        if (imported.startsWith(".")) visit(imported);
+        else expect(imported).toBe("zod");
+      }
+    };
+    for (const file of ["./schemas.ts", "./errors.ts", "./issues.ts"]) visit(file);
+    expect(seen).toContain("./address.ts");
   });
 });
