@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import { PocError, type ValidationIssue } from "./errors.ts";
-import { INTEGER_EXPECTED, MAX_ISSUES } from "./schemas.ts";
+import { INTEGER_EXPECTED, MAX_ISSUES } from "./fields.ts";
 
 /** `input` is cut to so many UTF-16 units. */
 const MAX_INPUT = 200;

@@ -1,15 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { MAX_ISSUES } from "./fields.ts";
 import { parseWith } from "./issues.ts";
-import {
-  initRequestSchema,
-  MAX_ISSUES,
-  ProofBatch,
-  Status,
-  StatusPage,
-  ValidateAnswer,
-} from "./schemas.ts";
+import { initRequestSchema, ProofBatch, Status, StatusPage, ValidateAnswer } from "./schemas.ts";
 import { BODY, CONFIG, issuesOf } from "./test-support.ts";
 
 const schema = initRequestSchema({

@@ -15,10 +15,10 @@ import {
   ProofBatch,
   type RoundState,
   type Status,
-  StatusPage,
   type ValidateAnswer,
 } from "./schemas.ts";
 import { Serial } from "./serial.ts";
+import { parsePage, statusWithoutRound } from "./status.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 import { within } from "./time.ts";
 import { ValidationQueue } from "./validation.ts";
@@ -356,33 +356,4 @@ export class PocService {
     if (!this.#info) throw new PocError("MODEL_LOADING");
     return this.#info;
   }
-}
-
-function statusWithoutRound() {
-  return {
-    valid_nonces: [],
-    valid_distances: [],
-    total_checked: 0,
-    total_valid: 0,
-    elapsed_seconds: 0,
-    rate_per_second: 0,
-    total_nonfinite: 0,
-    round_id: null,
-    block_hash: null,
-    block_height: null,
-    public_key: null,
-    r_target: null,
-    node_id: null,
-    node_count: null,
-  };
-}
-
-/** A query's values are strings; only those that are written as integers become numbers. */
-function parsePage(page: unknown): StatusPage {
-  if (typeof page !== "object" || page === null) return parseWith(StatusPage, page, "query");
-  const values = Object.entries(page).map(([key, value]) => [
-    key,
-    typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value,
-  ]);
-  return parseWith(StatusPage, Object.fromEntries(values), "query");
 }
