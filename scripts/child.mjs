@@ -1,0 +1,29 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+
+const PASSED_ON = ["SIGTERM", "SIGINT"];
+
+/**
+ * Runs a program to its end and hands SIGTERM and SIGINT on to it meanwhile: whoever asks this
+ * process to stop means the program, and this process ends with it.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {import("node:child_process").SpawnOptions} options
+ * @returns {Promise<number>} its exit code; 128 + the signal's number when a signal ended it
+ */
+export function runToEnd(command, args, options) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, options);
+    const handlers = PASSED_ON.map((signal) => ({ signal, pass: () => child.kill(signal) }));
+    for (const { signal, pass } of handlers) process.on(signal, pass);
+    const done = (settle) => {
+      for (const { signal, pass } of handlers) process.off(signal, pass);
+      settle();
+    };
+    child.on("error", (error) => done(() => reject(error)));
+    child.on("exit", (code, signal) =>
+      done(() => resolve(code ?? 128 + (signal ? constants.signals[signal] : 0))),
+    );
+  });
+}

@@ -1,0 +1,88 @@
+// What `npm run build` does, and `npm start` and `npm test` do first: dependencies, addon, packages.
+// All it prints goes to stderr: stdout belongs to what is started afterwards.
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { runToEnd } from "./child.mjs";
+import { missingTools } from "./toolchain.mjs";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Inside node_modules, so that it goes when they go. */
+const STAMP = "node_modules/.proofmill-setup";
+
+/** The npm registry is all that set-up talks to: no telemetry, no look-up of newer versions. */
+const QUIET = {
+  TURBO_TELEMETRY_DISABLED: "1",
+  TURBO_NO_UPDATE_NOTIFIER: "1",
+  DO_NOT_TRACK: "1",
+  npm_config_update_notifier: "false",
+};
+
+/**
+ * Installs dependencies when they have changed and builds what is out of date; a second run finds
+ * nothing to do within half a second. Where it fails, the reason is on stderr and the process ends.
+ */
+export async function setup() {
+  const missing = missingTools();
+  if (missing) fail(missing, 1);
+  const wanted = fingerprint();
+  if (wanted !== read(STAMP)) {
+    await step("npx", [
+      "--yes",
+      JSON.parse(read("package.json") ?? "{}").packageManager,
+      "install",
+      "--frozen-lockfile",
+      // It would ask before it replaces node_modules of another layout, and nobody answers.
+      "--config.confirm-modules-purge=false",
+    ]);
+    writeFileSync(join(root, STAMP), wanted);
+  }
+  // turbo hashes every input, so whatever was edited, added or removed is built again.
+  await step(process.execPath, [
+    join(root, "node_modules", "turbo", "bin", "turbo"),
+    "run",
+    "build",
+    "--output-logs=new-only",
+  ]);
+}
+
+/** Changes whenever an install could come out differently. */
+function fingerprint() {
+  const hash = createHash("sha256");
+  hash.update(`${process.version} ${process.platform} ${process.arch}`);
+  const manifests = ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "test/package.json"];
+  for (const folder of readdirSync(join(root, "packages")).sort()) {
+    manifests.push(`packages/${folder}/package.json`);
+  }
+  for (const file of manifests) hash.update(`\0${file}\0${read(file) ?? ""}`);
+  return hash.digest("hex");
+}
+
+/** A file's text; null when there is none. */
+function read(file) {
+  try {
+    return readFileSync(join(root, file), "utf8");
+  } catch (error) {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+async function step(command, args) {
+  const code = await runToEnd(command, args, {
+    cwd: root,
+    env: { ...process.env, ...QUIET },
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32", // where npx is a batch file
+  });
+  if (code !== 0) fail(`set-up failed: ${args.slice(-4).join(" ")} ended with ${code}`, code);
+}
+
+function fail(message, code) {
+  console.error(`proofmill: ${message}`);
+  process.exit(code);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setup();
