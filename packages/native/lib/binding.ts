@@ -1,0 +1,82 @@
+/** The typed face of the addon, and the only place that loads it. */
+import { createRequire } from "node:module";
+import type { PrefillJob, PrefillResult } from "@proofmill/core";
+
+export type Precision = "bfloat16" | "float32";
+
+/** Sizes of a model as the addon takes them; the names are Hugging Face's. */
+export interface NativeConfig {
+  hidden_size: number;
+  intermediate_size: number;
+  num_hidden_layers: number;
+  num_attention_heads: number;
+  num_key_value_heads: number;
+  head_dim: number;
+  vocab_size: number;
+  max_position_embeddings: number;
+  rms_norm_eps: number;
+  /** [head_dim / 2] radians per position, scaling applied. */
+  rope_inv_freq: Float64Array;
+  /** RMSNorm over head_dim on every q and k head. */
+  qk_norm: boolean;
+  qkv_bias: boolean;
+  tie_word_embeddings: boolean;
+}
+
+/** A tensor inside a file, to be mapped. */
+export interface TensorLocation {
+  dtype: "BF16" | "F16" | "F32";
+  shape: number[];
+  file: string;
+  /** Bytes from the start of the file. */
+  offset: number;
+  bytes: number;
+}
+
+export interface NativeModelOptions {
+  config: NativeConfig;
+  /** By Hugging Face name. */
+  tensors: Record<string, TensorLocation>;
+  dtype: Precision;
+  /** 1 … 1024 */
+  threads: number;
+  /** One of `isas()`; the best of them if absent. */
+  isa?: string;
+}
+
+export interface NativeModel {
+  readonly arithmetic: string;
+  readonly device: string;
+  readonly preferredBatch: number;
+  run(job: PrefillJob): Promise<PrefillResult>;
+  cancel(id: number): void;
+  onProgress(listener: (layersDone: number) => void): void;
+  /** [vocab_size]: the plain forward pass, one thread, sums in double. Slow; the tests' oracle. */
+  referenceLogits(seqLen: number, inputSeed: number): Float32Array;
+  close(): Promise<void>;
+}
+
+/** Seeds are uint32, `n` is at most 2²⁸. */
+export interface Addon {
+  /** Maps the files and packs every weight; rejects with what is wrong with which tensor. */
+  loadModel(options: NativeModelOptions): Promise<NativeModel>;
+  hash(seed: number, n: number): Uint32Array;
+  uniform(seed: number, n: number): Float32Array;
+  normal(seed: number, n: number): Float32Array;
+  /** Normals rounded to `dtype` and widened again. */
+  inputs(seed: number, n: number, dtype: Precision, isa?: string): Float32Array;
+  /** Indices in ascending order of their hash. */
+  permutation(seed: number, n: number): Uint32Array;
+  /** Normals divided by their L2 norm. */
+  target(seed: number, n: number): Float32Array;
+  distance(logits: Float32Array, permutationSeed: number, targetSeed: number): number;
+  /** The same by its definition: a sort, and the norm of a difference. */
+  distanceReference(logits: Float32Array, permutationSeed: number, targetSeed: number): number;
+  ln(x: Float32Array): Float32Array;
+  sin(x: Float32Array): Float32Array;
+  cos(x: Float32Array): Float32Array;
+  /** Instruction sets of this build that this CPU can run, best first. */
+  isas(): string[];
+}
+
+export const addon: Addon = createRequire(import.meta.url)("../build/Release/proofmill.node");

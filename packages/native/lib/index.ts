@@ -1,0 +1,87 @@
+/** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
+import { availableParallelism } from "node:os";
+import type { ModelInfo, ModelRunner, PrefillJob } from "@proofmill/core";
+import { addon, type NativeModel, type Precision } from "./binding.ts";
+import { type ModelConfig, readConfig } from "./config.ts";
+import { ropeInvFreq } from "./rope.ts";
+import { readTensors } from "./safetensors.ts";
+import { locateWeights } from "./weights.ts";
+
+export type { ModelConfig } from "./config.ts";
+
+export interface LoadModelOptions {
+  /** Holds config.json and safetensors. */
+  directory: string;
+  /** Precision of matrix inputs; `auto`: bfloat16 for bf16 models, else float32. */
+  dtype?: "auto" | Precision;
+  device?: "auto" | "cpu";
+  /** Search threads, 1 … 1024; as many as there are cores by default. */
+  threads?: number;
+  /** Forces an instruction set, one of the addon's `isas()`. */
+  isa?: string;
+}
+
+/**
+ * Loads a model.
+ *
+ * @throws Error naming file, tensor and what was expected, when the model cannot be used
+ *
+ * @example
+ * const runner = await loadModel({ directory: "models/Qwen3-0.6B" });
+ * const { values } = await runner.run({ id: 0, seq_len: 256, input_seeds, output: { kind: "logits" } });
+ */
+export async function loadModel(options: LoadModelOptions): Promise<ModelRunner> {
+  const { directory } = options;
+  const config = await readConfig(directory);
+  const tensors = locateWeights(config, await readTensors(directory), directory);
+  const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
+  const automatic = isStoredBf16 ? "bfloat16" : "float32";
+  const dtype = !options.dtype || options.dtype === "auto" ? automatic : options.dtype;
+  const model = await addon.loadModel({
+    config: {
+      ...config,
+      rope_inv_freq: ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling),
+    },
+    tensors,
+    dtype,
+    threads: options.threads ?? availableParallelism(),
+    ...(options.isa ? { isa: options.isa } : {}),
+  });
+  return new NativeRunner(model, config, dtype);
+}
+
+class NativeRunner implements ModelRunner {
+  readonly info: ModelInfo;
+  readonly #model: NativeModel;
+
+  constructor(model: NativeModel, config: ModelConfig, dtype: Precision) {
+    this.#model = model;
+    this.info = {
+      arithmetic: model.arithmetic,
+      architecture: config.architecture,
+      device: model.device,
+      dtype,
+      hidden_size: config.hidden_size,
+      vocab_size: config.vocab_size,
+      num_hidden_layers: config.num_hidden_layers,
+      max_position_embeddings: config.max_position_embeddings,
+      preferred_batch: model.preferredBatch,
+    };
+  }
+
+  async run(job: PrefillJob) {
+    return this.#model.run(job);
+  }
+
+  cancel(id: number): void {
+    this.#model.cancel(id);
+  }
+
+  onProgress(listener: (layersDone: number) => void): void {
+    this.#model.onProgress(listener);
+  }
+
+  close(): Promise<void> {
+    return this.#model.close();
+  }
+}

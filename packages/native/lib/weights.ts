@@ -1,0 +1,76 @@
+/** Which tensors a model needs, by their Hugging Face names, found in its files. */
+import type { TensorLocation } from "./binding.ts";
+import type { ModelConfig } from "./config.ts";
+import type { TensorEntry } from "./safetensors.ts";
+
+const STORAGE = ["BF16", "F16", "F32"] as const;
+
+/** Name and shape of every tensor that the forward pass reads. */
+export function requiredTensors(config: ModelConfig): Map<string, number[]> {
+  const { hidden_size: hidden, intermediate_size: ffn, head_dim: headDim, vocab_size } = config;
+  const q = config.num_attention_heads * headDim;
+  const kv = config.num_key_value_heads * headDim;
+  const required = new Map<string, number[]>();
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const layer = `model.layers.${i}`;
+    const attention = `${layer}.self_attn`;
+    required.set(`${layer}.input_layernorm.weight`, [hidden]);
+    required.set(`${attention}.q_proj.weight`, [q, hidden]);
+    required.set(`${attention}.k_proj.weight`, [kv, hidden]);
+    required.set(`${attention}.v_proj.weight`, [kv, hidden]);
+    required.set(`${attention}.o_proj.weight`, [hidden, q]);
+    if (config.qkv_bias) {
+      required.set(`${attention}.q_proj.bias`, [q]);
+      required.set(`${attention}.k_proj.bias`, [kv]);
+      required.set(`${attention}.v_proj.bias`, [kv]);
+    }
+    if (config.qk_norm) {
+      required.set(`${attention}.q_norm.weight`, [headDim]);
+      required.set(`${attention}.k_norm.weight`, [headDim]);
+    }
+    required.set(`${layer}.post_attention_layernorm.weight`, [hidden]);
+    required.set(`${layer}.mlp.gate_proj.weight`, [ffn, hidden]);
+    required.set(`${layer}.mlp.up_proj.weight`, [ffn, hidden]);
+    required.set(`${layer}.mlp.down_proj.weight`, [hidden, ffn]);
+  }
+  required.set("model.norm.weight", [hidden]);
+  // The protocol draws its own input embeddings: the table is read as a head only.
+  const head = config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  required.set(head, [vocab_size, hidden]);
+  return required;
+}
+
+/**
+ * The required tensors in a model's files.
+ *
+ * @param directory names the model in errors
+ * @throws Error naming file, tensor, what was found and what was expected
+ */
+export function locateWeights(
+  config: ModelConfig,
+  tensors: Map<string, TensorEntry>,
+  directory: string,
+): Record<string, TensorLocation> {
+  const located: Record<string, TensorLocation> = {};
+  for (const [name, shape] of requiredTensors(config)) {
+    const tensor = tensors.get(name);
+    if (!tensor) {
+      throw new Error(
+        `${directory}: tensor ${name} is missing, expected shape [${shape.join(", ")}]`,
+      );
+    }
+    if (tensor.shape.join() !== shape.join()) {
+      throw new Error(
+        `${tensor.file}: tensor ${name} has shape [${tensor.shape.join(", ")}], expected [${shape.join(", ")}]`,
+      );
+    }
+    const dtype = STORAGE.find((known) => known === tensor.dtype);
+    if (!dtype) {
+      throw new Error(
+        `${tensor.file}: tensor ${name} has dtype ${tensor.dtype}, expected one of ${STORAGE.join(", ")}`,
+      );
+    }
+    located[name] = { ...tensor, dtype };
+  }
+  return located;
+}
