@@ -124,6 +124,17 @@ export class PocService {
     this.#changed();
   }
 
+  /** Throws POC_NOT_ENABLED where PoC is switched off: what a door asks before anything else. */
+  assertEnabled(): void {
+    this.#refuseUnlessEnabled();
+  }
+
+  /** Throws the 503 that a command would: what a door asks before it looks at a body. */
+  assertReady(): void {
+    this.#refuseUnlessOpen();
+    this.#refuseUnlessReady();
+  }
+
   init(body: unknown): Promise<CommandAnswer> {
     return this.#init("init", body);
   }
