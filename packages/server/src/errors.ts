@@ -1,32 +1,43 @@
-/** Errors → HTTP answers, in one place: `{"detail": …}`, as FastAPI callers know it. */
+/** Errors as HTTP answers, in one place: `{"detail": …}` (docs/protocol.md §3). */
 import { PocError } from "@proofmill/core";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
-const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+/** Gives an instance our answers for errors, unknown paths and wrong methods. */
+export function useErrorAnswers(app: FastifyInstance): void {
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler(answerNotFound);
+}
 
-/** Sends any error that a handler throws. Only what was meant for the caller goes out. */
-export function sendError(
-  error: FastifyError | PocError,
+function answerError(
+  error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  if (error instanceof PocError) {
-    if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
-    if (error.status >= 500) request.log.warn({ err: error }, error.message);
-    return reply.code(error.status).send({ detail: error.detail });
-  }
+  if (error instanceof PocError) return sendPocError(error, reply);
+  // Whatever Fastify finds wrong with a request that no route takes, it is unknown first of all.
+  if (request.is404) return answerNotFound(request, reply);
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return reply.code(status).send({ detail: error.message });
   request.log.error({ err: error }, "a request failed");
   return reply.code(500).send({ detail: "Internal Server Error" });
 }
 
-/** Unknown paths are 404; a known path with another method is 405 and names those it has. */
-export function sendNotFound(app: FastifyInstance) {
-  return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const [url = ""] = request.url.split("?", 1);
-    const allowed = METHODS.filter((method) => app.hasRoute({ method, url }));
-    if (allowed.length === 0) return reply.code(404).send({ detail: "Not Found" });
-    return reply.code(405).header("allow", allowed.join(", ")).send({ detail: "Method Not Allowed" });
-  };
+/** One core error as its answer. */
+export function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
+  if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
+  return reply.code(error.status).send({ detail: error.detail });
+}
+
+/** 405 where the path is known by another method, else 404. */
+export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const allowed = allowedMethods(request);
+  if (allowed.length === 0) return reply.code(404).send({ detail: "Not Found" });
+  return reply.code(405).header("allow", allowed.join(", ")).send({ detail: "Method Not Allowed" });
+}
+
+/** The methods that the request's path is known by. */
+export function allowedMethods(request: FastifyRequest): string[] {
+  const { server } = request;
+  const url = request.url.split("?", 1)[0] ?? "";
+  return server.supportedMethods.filter((method) => server.findRoute({ method, url }) !== null);
 }

@@ -1,10 +1,9 @@
-/** The REST paths of docs/protocol.md §3: a thin door to the service. */
+/** The eight paths of docs/protocol.md §3: a thin door to the service. */
 import {
   CommandAnswer,
   ErrorAnswer,
   type InitDefaults,
   initRequestSchema,
-  invalidJson,
   type PocService,
   ProofBatch,
   Status,
@@ -12,93 +11,119 @@ import {
   ValidateAnswer,
 } from "@proofmill/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { z } from "zod";
+import { allowedMethods, answerNotFound } from "./errors.ts";
+import { readBody } from "./json-body.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
 
-/** 4,096 nonces with their distances take 180 KB; the rest is room for a greater limit. */
-export const MAX_BODY_BYTES = 8 * 1024 * 1024;
-
-const ERRORS = { 400: ErrorAnswer, 422: ErrorAnswer, 503: ErrorAnswer };
-
 export interface RestOptions {
   service: PocService;
+  /** For the documentation only: the service fills them in. */
   defaults: InitDefaults;
 }
 
-/**
- * Installs the eight paths. Schemas are for the API document alone: the service parses, so that the
- * order of refusals is the same through every door.
- */
-export async function installRest(app: FastifyInstance, options: RestOptions): Promise<void> {
+type Call = (body: unknown) => Promise<unknown>;
+
+const TAGS = ["Proof of Compute"];
+const REFUSED = {
+  400: ErrorAnswer.describe("The round does not allow it."),
+  503: ErrorAnswer.describe("PoC is off, or the model is loading or gone."),
+};
+const INVALID = { 422: ErrorAnswer.describe("The body does not fit.") };
+
+/** A plugin. What callers send reaches the service unchecked: it alone says what is right. */
+export async function restRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
   const { service } = options;
-  const InitRequest = initRequestSchema({ defaults: options.defaults });
 
-  // Bodies come as bytes, whatever their type: a path without a body never looks at them.
+  // Fastify refuses content types that it cannot read before a parser sees them. Here the paths
+  // without a body never look at them, and the others judge what was really sent.
+  app.addHook("onRequest", async (request) => {
+    request.headers = { "content-type": "application/octet-stream" };
+  });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
-  // Before the body is read: a node without PoC says so whatever is sent.
-  app.addHook("onRequest", async () => service.assertEnabled());
 
-  const command = (path: string, summary: string, run: () => Promise<CommandAnswer>) => {
-    const schema = { summary, tags: ["PoC"], response: { 200: CommandAnswer, ...ERRORS } };
-    app.post(path, { schema }, () => run());
-  };
-  const init = (path: string, summary: string, run: (body: unknown) => Promise<CommandAnswer>) => {
-    const response = { 200: CommandAnswer, ...ERRORS };
-    const schema = { summary, tags: ["PoC"], body: InitRequest, response };
-    app.post(path, { schema }, (request) => run(readBody(service, request)));
-  };
+  app.setNotFoundHandler((request, reply) => {
+    // With PoC off a path of ours says so to every method: that comes before all else.
+    if (allowedMethods(request).length > 0) service.assertEnabled();
+    return answerNotFound(request, reply);
+  });
 
-  init("/init", "Set up a round", (body) => service.init(body));
-  init("/init/generate", "Set up a round and search", (body) => service.initGenerate(body));
-  init("/init/validate", "Set up a round and validate", (body) => service.initValidate(body));
-  command("/phase/generate", "Search in the round that is set up", () => service.phaseGenerate());
-  command("/phase/validate", "Validate in the round that is set up", () => service.phaseValidate());
-  command("/stop", "Stop the round; its results stay", () => service.stop());
+  await app.register(async (scope) => bodyRoutes(scope, options));
+  await app.register(async (scope) => bodylessRoutes(scope, service));
+}
 
-  const validate = {
-    summary: "Recompute and judge a proof",
-    tags: ["PoC"],
-    body: ProofBatch,
-    response: { 200: ValidateAnswer, ...ERRORS, 413: ErrorAnswer },
-  };
-  app.post("/validate", { schema: validate }, (request) =>
-    service.validate(readBody(service, request)),
+function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): void {
+  // What is refused before any body (503) is refused before the body is read.
+  app.addHook("onRequest", async () => service.assertReady());
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
+    done(null, bytes),
   );
+  const init = initRequestSchema({ defaults });
+  route("/init", init, {
+    summary: "Begin a round",
+    answer: CommandAnswer,
+    call: (body) => service.init(body),
+  });
+  route("/init/generate", init, {
+    summary: "Begin a round and search",
+    answer: CommandAnswer,
+    call: (body) => service.initGenerate(body),
+  });
+  route("/init/validate", init, {
+    summary: "Begin a round and validate",
+    answer: CommandAnswer,
+    call: (body) => service.initValidate(body),
+  });
+  route("/validate", ProofBatch, {
+    summary: "Recompute the distances of a proof and judge it",
+    answer: ValidateAnswer,
+    call: (body) => service.validate(body),
+  });
 
-  const status = {
-    summary: "The node's state, counts and finds",
-    tags: ["PoC"],
-    querystring: StatusPage,
-    response: { 200: Status, 422: ErrorAnswer, 503: ErrorAnswer },
-  };
-  app.get("/status", { schema: status }, async (request) => service.status(request.query));
-}
-
-/** The body as a JSON value; a node that is not ready says so before the body is looked at. */
-function readBody(service: PocService, request: FastifyRequest): unknown {
-  service.assertReady();
-  const bytes = request.body;
-  if (!(bytes instanceof Buffer) || bytes.length === 0) return undefined;
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw invalidJson(bytes.toString("utf8"));
+  function route(
+    path: string,
+    body: z.ZodType,
+    { summary, answer, call }: { summary: string; answer: z.ZodType; call: Call },
+  ): void {
+    app.post(path, {
+      schema: {
+        tags: TAGS,
+        summary,
+        body,
+        response: {
+          200: answer,
+          ...REFUSED,
+          413: ErrorAnswer.describe("The body or its list of nonces is too long."),
+          ...INVALID,
+        },
+      },
+      handler: (request: FastifyRequest<{ Body?: Uint8Array }>) =>
+        call(readBody(request.body, request.raw.headers["content-type"])),
+    });
   }
-  if (!isJson(request.headers["content-type"])) return text; // not an object, and refused as such
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalidJson(text);
+}
+
+function bodylessRoutes(app: FastifyInstance, service: PocService): void {
+  // A body stays unread; Node drops it once the answer is out.
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  route("/phase/generate", "Search in the present round", () => service.phaseGenerate());
+  route("/phase/validate", "Validate in the present round", () => service.phaseValidate());
+  route("/stop", "Stop the round and keep its results", () => service.stop());
+  app.get("/status", {
+    schema: {
+      tags: TAGS,
+      summary: "State, counters and finds",
+      querystring: StatusPage,
+      response: { 200: Status, 503: REFUSED[503], ...INVALID },
+    },
+    handler: async (request) => service.status(request.query),
+  });
+
+  function route(path: string, summary: string, call: () => Promise<CommandAnswer>): void {
+    app.post(path, {
+      schema: { tags: TAGS, summary, response: { 200: CommandAnswer, ...REFUSED } },
+      handler: call,
+    });
   }
 }
-
-/**
- * Without a content type a body counts as JSON. Any other type does not: a web page can send one
- * anywhere without being asked, and must not be able to command a node on its reader's machine.
- */
-function isJson(contentType: string | undefined): boolean {
-  return contentType === undefined || /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType);
-}
-

@@ -1,68 +1,89 @@
-/** The HTTP server of a node, put together; it does not listen yet. */
-import fastifySwagger from "@fastify/swagger";
+/** The HTTP server with all its routes; it does not listen. */
+import type { Socket } from "node:net";
 import type { InitDefaults, PocService } from "@proofmill/core";
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
-import { jsonSchemaTransform } from "fastify-type-provider-zod";
-import { sendError, sendNotFound } from "./errors.ts";
-import { installGate } from "./openai/gate.ts";
-import { installModels } from "./openai/models.ts";
-import { installRest, MAX_BODY_BYTES, POW_PREFIX } from "./rest.ts";
-import { version } from "./version.ts";
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from "fastify";
+import type { LogLevel } from "./config.ts";
+import { useErrorAnswers } from "./errors.ts";
+import { type NodeModel, nodeRoutes } from "./node-routes.ts";
+import { inferenceGate } from "./openai/gate.ts";
+import { useOpenApi } from "./openapi.ts";
+import { POW_PREFIX, restRoutes } from "./rest.ts";
 
-export interface ServerOptions {
-  service: PocService;
+/** Bytes; 65,536 nonces with distances of 20 digits, the most that a proof may have, fit twice. */
+const BODY_LIMIT = 8 * 1024 * 1024;
+/** Milliseconds in which a request's headers, and the whole of it, must have come. */
+const HEADERS_TIMEOUT = 10_000;
+const REQUEST_TIMEOUT = 30_000;
+
+export interface ServerDeps {
+  logLevel: LogLevel;
+  /** Opens the service, which logs where the server does. */
+  openService: (log: FastifyBaseLogger) => Promise<PocService>;
+  model: NodeModel;
   defaults: InitDefaults;
-  /** Whether the model is loaded and its runner works; asked at each request. */
-  isHealthy: () => boolean;
-  /** The name that `/v1/models` shows. */
-  servedModelName: string;
-  allowInferenceWhileValidating?: boolean;
-  logger?: FastifyServerOptions["loggerInstance"];
+  allowInferenceWhileValidating: boolean;
 }
 
-/** Milliseconds in which a client must have sent its whole request. */
-const REQUEST_TIMEOUT_MS = 30_000;
-
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { service } = options;
+/** @returns the server, ready to listen, and the service behind it; closing both is the caller's */
+export async function createServer(
+  deps: ServerDeps,
+): Promise<{ app: FastifyInstance; service: PocService }> {
   const app = Fastify({
-    bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    logger: { level: deps.logLevel, base: null },
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT,
+    http: { headersTimeout: HEADERS_TIMEOUT },
     forceCloseConnections: "idle",
+    // What comes while the server closes is answered by the routes: the service refuses by itself.
     return503OnClosing: false,
-    // One line per request drowns a node's log; `debug` shows them.
-    disableRequestLogging: true,
-    ...(options.logger ? { loggerInstance: options.logger } : {}),
-  }) as FastifyInstance;
-  // The service validates and answers are its own objects: schemas only document.
-  app.setValidatorCompiler(() => () => true);
-  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler(sendError);
-  app.setNotFoundHandler(sendNotFound(app));
+    // A path that cannot be decoded is no path of ours.
+    frameworkErrors: (_error, request: FastifyRequest, reply: FastifyReply) =>
+      gate(request, reply) ?? reply.code(404).send({ detail: "Not Found" }),
+    clientErrorHandler: answerBadHttp,
+  });
+  const service = await deps.openService(app.log);
+  const gate = inferenceGate({
+    state: () => service.state,
+    allowWhileValidating: deps.allowInferenceWhileValidating,
+  });
+
+  app.addHook("onRequest", async (request, reply) => gate(request, reply) ?? undefined);
   app.addHook("onResponse", async (request, reply) => {
     const { method, url } = request;
-    const ms = Math.round(reply.elapsedTime);
-    request.log.debug({ method, url, status: reply.statusCode, ms }, "request");
+    const { statusCode: status, elapsedTime } = reply;
+    request.log.debug({ method, url, status, ms: Math.round(elapsedTime) }, "request");
   });
-  installGate(app, {
-    service,
-    allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
+  useErrorAnswers(app);
+  useOpenApi(app);
+  await app.register(async (scope) => {
+    nodeRoutes(scope, { service, model: deps.model });
+    await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
   });
-  await app.register(fastifySwagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: { title: "proofmill", description: "A Proof-of-Compute node", version },
-    },
-    transform: jsonSchemaTransform,
-  });
-  await app.register(installRest, { prefix: POW_PREFIX, service, defaults: options.defaults });
-  installModels(app, options);
-  app.get("/health", { schema: { hide: true } }, async (_request, reply) =>
-    options.isHealthy()
-      ? { status: "ok" }
-      : reply.code(503).header("retry-after", 2).send({ detail: "Model is loading" }),
+  return { app, service };
+}
+
+/** What Node's HTTP parser refuses never becomes a request. */
+function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] =
+    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? [408, "Request Timeout"]
+      : error.code === "HPE_HEADER_OVERFLOW"
+        ? [431, "Request Header Fields Too Large"]
+        : [400, "Bad Request"];
+  const body = JSON.stringify({ detail });
+  socket.end(
+    `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
-  app.get("/version", { schema: { hide: true } }, async () => ({ version }));
-  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
-  return app;
 }

@@ -1,7 +1,5 @@
-/** A ModelRunner in a child process: what happens in native code stays there. */
+/** A ModelRunner whose model lives in a child process: a crash in native code ends only that. */
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import {
   type ModelInfo,
   type ModelRunner,
@@ -11,121 +9,130 @@ import {
 } from "@proofmill/core";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
-/** A runner that was asked to close may finish a layer; after this it is killed. Milliseconds. */
-const CLOSE_GRACE_MS = 2000;
+/** A runner that is asked to close gets so long before it is killed. */
+const CLOSE_GRACE_MS = 1500;
 
-const CHILD = fileURLToPath(new URL("./child.js", import.meta.url));
+export interface StartRunnerOptions {
+  model: LoadOptions;
+  /** Ends the child, also while it loads; the start then rejects with RunnerLost. */
+  signal?: AbortSignal;
+  /** The child's module; the one that loads the addon by default. */
+  entry?: URL;
+}
+
+/** A runner that can be lost. */
+export interface ProcessRunner extends ModelRunner {
+  readonly pid: number;
+  /** Resolves when the process has ended, whether it was closed or not. */
+  readonly ended: Promise<RunnerLost>;
+}
 
 interface Pending {
   resolve(result: PrefillResult): void;
   reject(error: Error): void;
 }
 
-export interface ProcessRunner extends ModelRunner {
-  readonly pid: number | undefined;
-  /** Resolves with the reason when the process has ended without being closed; never rejects. */
-  readonly lost: Promise<RunnerLost>;
-}
-
 /**
- * Starts a runner's process and loads its model there.
+ * Starts a child process and loads a model in it. The child is not detached, ignores SIGTERM and
+ * SIGINT, and ends with this process, whatever ends that.
  *
- * @param options.signal ends the process at once, also while it loads
- * @param options.entry the process's module, by default the one that loads native
- * @throws Error with the loader's own message when the model cannot be loaded
+ * @throws Error with the loader's own message when the model cannot be loaded, RunnerLost when the
+ *   process ended meanwhile
+ *
+ * @example
+ * const runner = await startRunner({ model: { directory, dtype: "auto", device: "auto" } });
+ * runner.ended.then((error) => service.detach(error));
  */
-export async function startRunner(options: {
-  load: LoadOptions;
-  signal?: AbortSignal;
-  entry?: string;
-}): Promise<ProcessRunner> {
-  options.signal?.throwIfAborted();
-  const child = fork(options.entry ?? CHILD, [], {
+export async function startRunner(options: StartRunnerOptions): Promise<ProcessRunner> {
+  const child = fork(options.entry ?? new URL("./child.js", import.meta.url), {
     serialization: "advanced",
+    execArgv: [], // a debugger's port or a heap limit is this process' own
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  const onAbort = () => child.kill("SIGKILL");
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const runner = new ChildRunner(child);
+  const abort = () => void runner.close();
+  options.signal?.addEventListener("abort", abort);
+  if (options.signal?.aborted) abort();
   try {
-    tell(child, { type: "load", options: options.load });
-    const info = await loaded(child);
-    return new ChildRunner(child, info);
+    await runner.load(options.model);
+    return runner;
   } catch (error) {
     child.kill("SIGKILL");
-    throw options.signal?.aborted ? options.signal.reason : error;
+    throw error;
   } finally {
-    options.signal?.removeEventListener("abort", onAbort);
+    options.signal?.removeEventListener("abort", abort);
   }
-}
-
-function tell(child: ChildProcess, message: ToRunner): void {
-  // Errors of the channel are followed by the process's end, which is what counts.
-  child.send(message, () => {});
-}
-
-function loaded(child: ChildProcess): Promise<ModelInfo> {
-  return new Promise((resolve, reject) => {
-    const finish = (settle: () => void) => {
-      child.off("message", onMessage).off("exit", onExit).off("error", reject);
-      settle();
-    };
-    const onMessage = (message: FromRunner) => {
-      if (message.type === "ready") finish(() => resolve(message.info));
-      if (message.type === "load_failed") finish(() => reject(new Error(message.message)));
-    };
-    const onExit = (code: number | null, signal: string | null) =>
-      finish(() => reject(new Error(`the runner ended while it loaded: ${ending(code, signal)}`)));
-    child.on("message", onMessage).on("exit", onExit).on("error", reject);
-  });
-}
-
-function ending(code: number | null, signal: string | null): string {
-  return signal ? `killed by ${signal}` : `exit code ${code}`;
 }
 
 class ChildRunner implements ProcessRunner {
-  readonly info: ModelInfo;
-  readonly lost: Promise<RunnerLost>;
+  readonly ended: Promise<RunnerLost>;
   readonly #child: ChildProcess;
-  readonly #pending = new Map<number, Pending>();
-  #listener: (layersDone: number) => void = () => {};
-  #end: RunnerLost | null = null;
+  readonly #jobs = new Map<number, Pending>();
+  readonly #listeners = new Set<(layersDone: number) => void>();
+  #info: ModelInfo | null = null;
+  #loading: { resolve(): void; reject(error: Error): void } | null = null;
+  #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(child: ChildProcess, info: ModelInfo) {
-    this.info = info;
+  constructor(child: ChildProcess) {
     this.#child = child;
-    child.on("message", (message: FromRunner) => this.#receive(message));
-    child.on("error", () => {}); // a failed kill or send; "exit" tells the rest
-    this.lost = new Promise((resolve) => {
-      child.once("exit", (code, signal) => {
-        this.#end = new RunnerLost(`the runner's process ended: ${ending(code, signal)}`);
-        for (const { reject } of this.#pending.values()) reject(this.#end);
-        this.#pending.clear();
-        if (!this.#closing) resolve(this.#end);
+    this.ended = new Promise((resolve) => {
+      const end = (reason: string) => {
+        this.#lost ??= new RunnerLost(reason);
+        this.#rejectAll(this.#lost);
+        resolve(this.#lost);
+      };
+      child.on("exit", (code, signal) =>
+        end(
+          this.#closing
+            ? "the runner is closed"
+            : `the runner's process (${child.pid}) ended ${signal ? `by ${signal}` : `with exit code ${code}`}`,
+        ),
+      );
+      // Also emitted for a message or a kill that fails; only a process that never was has no pid.
+      child.on("error", (error) => {
+        if (child.pid === undefined) end(`the runner's process did not start: ${error.message}`);
       });
+    });
+    // Without its channel a child can neither be asked nor answer, whatever it does.
+    child.on("disconnect", () => child.kill("SIGKILL"));
+    child.on("message", (message) => this.#receive(message as FromRunner));
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  get info(): ModelInfo {
+    if (!this.#info) throw new Error("the model is not loaded yet");
+    return this.#info;
+  }
+
+  load(options: LoadOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost) return reject(this.#lost);
+      this.#loading = { resolve, reject };
+      this.#send({ type: "load", options });
     });
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
   run(job: PrefillJob): Promise<PrefillResult> {
-    if (this.#end) return Promise.reject(this.#end);
-    if (this.#closing) return Promise.reject(new RunnerLost("the runner is closed"));
     return new Promise((resolve, reject) => {
-      this.#pending.set(job.id, { resolve, reject });
-      tell(this.#child, { type: "run", job });
+      if (this.#lost) return reject(this.#lost);
+      if (this.#closing) return reject(new RunnerLost("the runner is closed"));
+      if (this.#jobs.has(job.id)) return reject(new Error(`job ${job.id} is given twice`));
+      this.#jobs.set(job.id, { resolve, reject });
+      this.#send({ type: "run", job });
     });
   }
 
   cancel(id: number): void {
-    if (this.#pending.has(id)) tell(this.#child, { type: "cancel", id });
+    if (this.#jobs.has(id)) this.#send({ type: "cancel", id });
   }
 
   onProgress(listener: (layersDone: number) => void): void {
-    this.#listener = listener;
+    if (this.#listeners.size === 0) this.#send({ type: "watch" });
+    this.#listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -134,20 +141,47 @@ class ChildRunner implements ProcessRunner {
   }
 
   async #close(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, "exit");
-    tell(this.#child, { type: "close" });
+    if (this.#lost) return;
+    this.#send({ type: "close" });
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), CLOSE_GRACE_MS);
-    await exited;
+    await this.ended;
     clearTimeout(timer);
   }
 
   #receive(message: FromRunner): void {
-    if (message.type === "progress") return this.#listener(message.layersDone);
-    if (message.type !== "result" && message.type !== "job_failed") return;
-    const pending = this.#pending.get(message.id);
-    this.#pending.delete(message.id);
-    if (message.type === "result") pending?.resolve(message.result);
-    else pending?.reject(new Error(message.message));
+    switch (message.type) {
+      case "loaded":
+        this.#info = message.info;
+        this.#loading?.resolve();
+        break;
+      case "load_failed":
+        this.#loading?.reject(new Error(message.message));
+        break;
+      case "done":
+        this.#take(message.id)?.resolve(message.result);
+        break;
+      case "failed":
+        this.#take(message.id)?.reject(new Error(message.message));
+        break;
+      case "progress":
+        for (const listener of this.#listeners) listener(message.layers_done);
+        break;
+    }
+  }
+
+  /** What cannot be sent was meant for a child that is ending: "exit" answers for it. */
+  #send(message: ToRunner): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#jobs.get(id);
+    this.#jobs.delete(id);
+    return pending;
+  }
+
+  #rejectAll(error: RunnerLost): void {
+    this.#loading?.reject(error);
+    for (const id of [...this.#jobs.keys()]) this.#take(id)?.reject(error);
   }
 }

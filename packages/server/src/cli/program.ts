@@ -1,0 +1,48 @@
+/** The command line. */
+import { Command, CommanderError } from "commander";
+import { version } from "../version.ts";
+import { serveCommand } from "./serve.ts";
+
+/** What a wrong command line ends with. */
+const USAGE_EXIT_CODE = 2;
+
+/**
+ * Runs the command that the arguments name.
+ *
+ * @param argv without node and the script
+ * @returns the exit code to end with; a command that goes on running returns when it has started
+ */
+export async function run(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
+  try {
+    await program(environment).parseAsync(argv, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+  }
+}
+
+function program(environment: NodeJS.ProcessEnv): Command {
+  const program = new Command("proofmill")
+    .description(
+      "A Proof-of-Compute node: searches nonces with a language model and checks others'.",
+    )
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      // One line, whatever the value that it quotes.
+      outputError: (text, write) =>
+        write(
+          `${text
+            .trim()
+            .replace(/^error:\s*/, "proofmill: ")
+            .replaceAll(/\s*\n\s*/g, " ")}\n`,
+        ),
+    });
+  // addCommand, unlike command(), does not hand these settings down.
+  program.addCommand(serveCommand(environment).copyInheritedSettings(program));
+  return program;
+}

@@ -1,0 +1,209 @@
+/** Flags and environment of `proofmill serve`, read once. */
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { MAX_BATCH_SIZE } from "@proofmill/core";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
+import { dataFolder } from "./folders.ts";
+import { readContext } from "./model-directory.ts";
+
+/** What a running node is configured with. */
+export interface ServeConfig {
+  /** Absolute path of a model directory; null: the demo model. */
+  model: string | null;
+  servedModelName: string;
+  enablePoc: boolean;
+  pocBatchSize: number;
+  pocSeqLen: number;
+  maxValidateNonces: number;
+  allowInferenceWhileValidating: boolean;
+  host: string;
+  port: number;
+  dtype: Dtype;
+  device: Device;
+  /** Undefined: the runner's own choice, one per core. */
+  threads: number | undefined;
+  /** Absolute path. */
+  dataDir: string;
+  logLevel: LogLevel;
+}
+
+const DTYPES = ["auto", "bfloat16", "float32"] as const;
+export type Dtype = (typeof DTYPES)[number];
+
+const DEVICES = ["auto", "cpu"] as const;
+export type Device = (typeof DEVICES)[number];
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A list of numbers longer than this is not searched for repeats, so no proof may be. */
+const MAX_VALIDATE_NONCES = 65_536;
+const MAX_THREADS = 1024;
+const MAX_SEQ_LEN = 2 ** 31 - 1;
+
+/** The model directory's variable; an option's is its long name in the same manner. */
+const MODEL_VARIABLE = "PROOFMILL_MODEL";
+
+/** Gives a command the arguments and options of `serve`. */
+export function addServeOptions(command: Command): Command {
+  command.argument(
+    "[model]",
+    `model directory in Hugging Face layout (env: ${MODEL_VARIABLE}); without one a small demo ` +
+      "model with random weights is made and served",
+  );
+  for (const option of serveOptions()) {
+    // Commander reads variables itself, but takes PROOFMILL_ENABLE_POC=false for true.
+    option.description += ` (env: ${variableOf(option)})`;
+    command.addOption(option);
+  }
+  return command;
+}
+
+function serveOptions(): Option[] {
+  return [
+    new Option("--enable-poc", "switch the Proof-of-Compute endpoints on").default(false),
+    new Option(
+      "--poc-batch-size <n>",
+      `nonces per batch for rounds that name none, 1 to ${MAX_BATCH_SIZE}`,
+    )
+      .argParser(integer(1, MAX_BATCH_SIZE))
+      .default(32),
+    new Option(
+      "--poc-seq-len <n>",
+      "tokens per nonce for rounds that name none, 1 to the model's context",
+    )
+      .argParser(integer(1, MAX_SEQ_LEN))
+      .default(256),
+    new Option(
+      "--max-validate-nonces <n>",
+      `nonces that one /validate may have, 1 to ${MAX_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_VALIDATE_NONCES))
+      .default(4096),
+    new Option(
+      "--allow-inference-while-validating",
+      "answer /v1 requests during VALIDATING too",
+    ).default(false),
+    new Option("--host <address>", "address to listen on").argParser(text).default("127.0.0.1"),
+    new Option("--port <n>", "port to listen on, 0 (any free one) to 65535")
+      .argParser(integer(0, 65_535))
+      .default(8000),
+    new Option(
+      "--dtype <type>",
+      `precision of matrix inputs, ${DTYPES.join(", ")}; auto: bfloat16 for bfloat16 models, ` +
+        "else float32",
+    )
+      .argParser(choice(DTYPES))
+      .default("auto"),
+    new Option("--device <device>", `where to compute, ${DEVICES.join(", ")}`)
+      .argParser(choice(DEVICES))
+      .default("auto"),
+    new Option(
+      "--threads <n>",
+      `threads that compute, 1 to ${MAX_THREADS} (default: one per core, ` +
+        `${availableParallelism()} here)`,
+    ).argParser(integer(1, MAX_THREADS)),
+    new Option(
+      "--served-model-name <name>",
+      "the model's name in /v1 (default: its directory's name)",
+    ).argParser(text),
+    new Option(
+      "--data-dir <folder>",
+      "folder kept for the node's data; nothing is written there yet: rounds live in memory and " +
+        "end with the process",
+    )
+      .argParser(text)
+      .default(dataFolder()),
+    new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
+      .argParser(choice(LOG_LEVELS))
+      .default("info"),
+  ];
+}
+
+/**
+ * The configuration of a parsed command: flags first, then `PROOFMILL_*` (an empty variable counts
+ * as unset), then defaults.
+ *
+ * Where anything is wrong the command ends with one line that names the value and what was expected.
+ */
+export function readConfig(command: Command, environment: NodeJS.ProcessEnv): ServeConfig {
+  applyEnvironment(command, environment);
+  const options = command.opts<Omit<ServeConfig, "model">>();
+  const named = command.args[0] || environment[MODEL_VARIABLE] || null;
+  const model = named === null ? null : resolve(named);
+  const { pocSeqLen } = options;
+  const context = model === null ? DEMO_CONTEXT : orFail(command, () => readContext(model));
+  if (context !== null && pocSeqLen > context) {
+    command.error(`--poc-seq-len ${pocSeqLen} is more than the model's context of ${context}`);
+  }
+  return {
+    ...options,
+    model,
+    servedModelName: options.servedModelName ?? (model === null ? DEMO_NAME : lastPart(model)),
+    threads: options.threads,
+    dataDir: resolve(options.dataDir),
+  };
+}
+
+function applyEnvironment(command: Command, environment: NodeJS.ProcessEnv): void {
+  for (const option of command.options) {
+    const variable = variableOf(option);
+    const value = environment[variable];
+    const key = option.attributeName();
+    if (!value || command.getOptionValueSource(key) === "cli") continue;
+    const parse: (value: string, previous: undefined) => unknown = option.parseArg ?? boolean;
+    try {
+      command.setOptionValueWithSource(key, parse(value, undefined), "env");
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      command.error(
+        `environment variable ${variable} value '${value}' is invalid. ${error.message}`,
+      );
+    }
+  }
+}
+
+/** `--poc-seq-len` → `PROOFMILL_POC_SEQ_LEN`. */
+function variableOf(option: Option): string {
+  return `PROOFMILL_${option.name().replaceAll("-", "_").toUpperCase()}`;
+}
+
+function orFail<T>(command: Command, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    return command.error(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function lastPart(path: string): string {
+  return path.split(/[\\/]/).findLast((part) => part !== "") ?? path;
+}
+
+function integer(minimum: number, maximum: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= minimum && number <= maximum) return number;
+    throw new InvalidArgumentError(`Expected an integer from ${minimum} to ${maximum}.`);
+  };
+}
+
+function choice<T extends string>(choices: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = choices.find((each) => each === value);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Expected one of ${choices.join(", ")}.`);
+  };
+}
+
+function text(value: string): string {
+  if (value.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected some text.");
+}
+
+function boolean(value: string): boolean {
+  if (/^(1|true|yes|on)$/i.test(value)) return true;
+  if (/^(0|false|no|off)$/i.test(value)) return false;
+  throw new InvalidArgumentError("Expected one of 1, true, yes, on, 0, false, no, off.");
+}

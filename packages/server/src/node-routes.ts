@@ -1,0 +1,85 @@
+/** What a node says of itself: health, version, model. */
+import { ErrorAnswer, type ModelInfo, PocError, type PocService } from "@proofmill/core";
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import { version } from "./version.ts";
+
+/** The node's model, loaded or not. */
+export interface NodeModel {
+  /** As /v1 calls it. */
+  readonly name: string;
+  /** Of the runner that is or was there; null while it loads. */
+  readonly info: ModelInfo | null;
+}
+
+export interface NodeRoutesOptions {
+  service: PocService;
+  model: NodeModel;
+}
+
+const ModelList = z.object({
+  object: z.literal("list"),
+  data: z.array(
+    z.object({
+      id: z.string(),
+      object: z.literal("model"),
+      created: z.int().describe("When this node started, in seconds since 1970."),
+      owned_by: z.string(),
+      max_model_len: z.int().describe("The model's context in tokens."),
+    }),
+  ),
+});
+
+const unavailable = ErrorAnswer.describe("The model is loading, or its runner is gone.");
+
+/** Adds `/health`, `/version` and `/v1/models`. */
+export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): void {
+  app.get("/health", {
+    schema: {
+      tags: ["Node"],
+      summary: "Whether model and runner work",
+      response: { 200: z.object({ status: z.literal("ok") }), 503: unavailable },
+    },
+    handler: async () => {
+      readyModel(options);
+      return { status: "ok" };
+    },
+  });
+
+  app.get("/version", {
+    schema: {
+      tags: ["Node"],
+      summary: "proofmill's version",
+      response: { 200: z.object({ version: z.string() }) },
+    },
+    handler: async () => ({ version }),
+  });
+
+  const created = Math.floor(Date.now() / 1000);
+  app.get("/v1/models", {
+    schema: {
+      tags: ["Inference"],
+      summary: "The model that this node holds, in OpenAI's shape",
+      response: { 200: ModelList, 503: unavailable },
+    },
+    handler: async () => ({
+      object: "list",
+      data: [
+        {
+          id: options.model.name,
+          object: "model",
+          created,
+          owned_by: "proofmill",
+          max_model_len: readyModel(options).max_position_embeddings,
+        },
+      ],
+    }),
+  });
+}
+
+/** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
+function readyModel({ service, model }: NodeRoutesOptions): ModelInfo {
+  if (!model.info) throw new PocError("MODEL_LOADING");
+  if (!service.ready) throw new PocError("RUNNER_LOST");
+  return model.info;
+}

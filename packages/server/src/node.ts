@@ -1,0 +1,116 @@
+/** A whole node: server, service and the runner in its process. */
+import { MemoryRoundStore, type ModelInfo, PocService, type RunnerLost } from "@proofmill/core";
+import type { FastifyInstance } from "fastify";
+import { ulid } from "ulid";
+import type { ServeConfig } from "./config.ts";
+import { demoModel } from "./demo.ts";
+import { type ProcessRunner, startRunner } from "./runners/process.ts";
+import { createServer } from "./server.ts";
+
+/** An end takes 2.8 + 1.5 seconds at most: under the 5 that it may. */
+const STOP_GRACE_MS = 2800;
+/** Connections that are still busy after so long are cut. */
+const CONNECTIONS_GRACE_MS = 1000;
+
+export interface RunningNode {
+  /** Where it listens, e.g. `http://127.0.0.1:8000`. */
+  readonly url: string;
+  /** Resolves when the model is loaded, rejects when that fails for any reason but `close`. */
+  readonly loaded: Promise<void>;
+  /** Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a node. It listens at once, and loads its model while it does: a port that is taken is
+ * found out before gigabytes are read.
+ *
+ * @throws Error of `listen`, e.g. with the code EADDRINUSE
+ */
+export async function startNode(config: ServeConfig): Promise<RunningNode> {
+  const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
+  const model: { name: string; info: ModelInfo | null } = {
+    name: config.servedModelName,
+    info: null,
+  };
+  const { app, service } = await createServer({
+    logLevel: config.logLevel,
+    openService: (log) =>
+      PocService.open({
+        enabled: config.enablePoc,
+        store: new MemoryRoundStore(),
+        newRoundId: ulid,
+        defaults,
+        maxValidateNonces: config.maxValidateNonces,
+        log,
+      }),
+    model,
+    defaults,
+    allowInferenceWhileValidating: config.allowInferenceWhileValidating,
+  });
+  const url = await app.listen({
+    host: config.host,
+    port: config.port,
+    listenTextResolver: (address) => `listening on ${address}`,
+  });
+
+  const closing = new AbortController();
+  let runner: ProcessRunner | null = null;
+  const loaded = load();
+  let closed: Promise<void> | null = null;
+  return { url, loaded, close: () => (closed ??= close()) };
+
+  async function load(): Promise<void> {
+    try {
+      const directory = config.model ?? (await prepareDemo(app));
+      app.log.info({ directory }, "loading the model");
+      const started = await startRunner({
+        model: {
+          directory,
+          dtype: config.dtype,
+          device: config.device,
+          ...(config.threads === undefined ? {} : { threads: config.threads }),
+        },
+        signal: closing.signal,
+      });
+      runner = started;
+      void started.ended.then(onEnded);
+      model.info = started.info;
+      service.attach(started);
+      app.log.info({ runner_pid: started.pid, ...started.info }, "model loaded");
+    } catch (error) {
+      if (!closing.signal.aborted) throw error;
+    }
+  }
+
+  function onEnded(error: RunnerLost): void {
+    if (!closing.signal.aborted) service.detach(error);
+  }
+
+  async function close(): Promise<void> {
+    app.log.info("closing");
+    // While it loads there is nothing to wait for.
+    if (!runner) closing.abort();
+    await within(STOP_GRACE_MS, service.close());
+    closing.abort();
+    const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
+    await Promise.all([app.close(), loaded.catch(() => {}), runner?.close()]);
+    clearTimeout(cut);
+  }
+}
+
+async function prepareDemo(app: FastifyInstance): Promise<string> {
+  app.log.warn(
+    "no model named: this is the demo model, its weights are random and it is for trying out only",
+  );
+  return demoModel();
+}
+
+/** Resolves when `promise` has settled or the time is over. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise, over]).finally(() => clearTimeout(timer));
+}

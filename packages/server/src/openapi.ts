@@ -1,0 +1,21 @@
+/** GET /openapi.json, made from the schemas that the service checks with. */
+import swagger from "@fastify/swagger";
+import type { FastifyInstance } from "fastify";
+import { jsonSchemaTransform } from "fastify-type-provider-zod";
+import { version } from "./version.ts";
+
+/** Called before the routes that it documents. */
+export function useOpenApi(app: FastifyInstance): void {
+  // The routes' schemas are documentation: the service checks what comes in, and what goes out is
+  // built by types. Fastify's own compilers cannot read zod either.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "proofmill", version, description: "A Proof-of-Compute node." },
+    },
+    transform: jsonSchemaTransform,
+  });
+  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+}

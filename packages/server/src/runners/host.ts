@@ -1,0 +1,80 @@
+/** The runner's side of the channel: holds one model and does what the server asks. */
+import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
+
+/**
+ * Serves this process' parent until that closes the runner or is gone. Call it once, before anything
+ * that takes long: a parent may vanish at any moment.
+ *
+ * @param load loads the model; must not block the event loop, or the parent's end goes unseen
+ */
+export function hostRunner(load: (options: LoadOptions) => Promise<ModelRunner>): void {
+  let runner: ModelRunner | null = null;
+
+  // A terminal sends these to the whole group; the round's last results still have to be computed.
+  process.on("SIGTERM", () => {});
+  process.on("SIGINT", () => {});
+  process.on("disconnect", endNow);
+  if (!process.connected) endNow();
+
+  process.on("message", (message: ToRunner) => {
+    switch (message.type) {
+      case "load":
+        void loadModel(message.options);
+        break;
+      case "run":
+        void run(message.job);
+        break;
+      case "cancel":
+        runner?.cancel(message.id);
+        break;
+      case "watch":
+        runner?.onProgress((layers_done) => send({ type: "progress", layers_done }));
+        break;
+      case "close":
+        void close();
+        break;
+    }
+  });
+
+  async function loadModel(options: LoadOptions): Promise<void> {
+    try {
+      runner = await load(options);
+      send({ type: "loaded", info: runner.info });
+    } catch (error) {
+      send({ type: "load_failed", message: messageOf(error) });
+    }
+  }
+
+  async function run(job: PrefillJob): Promise<void> {
+    try {
+      if (!runner) throw new Error("no model is loaded");
+      send({ type: "done", id: job.id, result: await runner.run(job) });
+    } catch (error) {
+      send({ type: "failed", id: job.id, message: messageOf(error) });
+    }
+  }
+
+  async function close(): Promise<void> {
+    if (!runner) endNow(); // perhaps in the middle of loading
+    await runner?.close();
+    process.exit(0);
+  }
+}
+
+/**
+ * Ends this process at once. An ordinary exit would wait for libuv's threads, and so for a model
+ * that is being loaded; nothing here has to be tidied up.
+ */
+function endNow(): void {
+  process.kill(process.pid, "SIGKILL");
+}
+
+function send(message: FromRunner): void {
+  // When the parent is gone there is nobody to tell; "disconnect" ends the process.
+  process.send?.(message, undefined, undefined, () => {});
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,24 @@
+/** SIGTERM and SIGINT: the first asks for an orderly end, a later one insists. */
+import { constants } from "node:os";
+
+/**
+ * A terminal signals the whole group, and npm and the start script hand on what they get: repeats
+ * within a second of the first are that one. Milliseconds.
+ */
+const REPEAT_MS = 1000;
+
+/** Calls `stop` at the first signal; one that comes more than a second later ends the process. */
+export function onStopSignal(stop: () => void): void {
+  let first: number | null = null;
+  const receive = (signal: NodeJS.Signals) => {
+    const now = performance.now();
+    if (first === null) {
+      first = now;
+      stop();
+    } else if (now - first > REPEAT_MS) {
+      process.exit(128 + constants.signals[signal]);
+    }
+  };
+  process.on("SIGTERM", receive);
+  process.on("SIGINT", receive);
+}
