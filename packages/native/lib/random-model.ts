@@ -1,95 +1,177 @@
-/** A model with random weights on disk, in Hugging Face layout: for trying out and for tests. */
-import { mkdir, open, writeFile } from "node:fs/promises";
+/**
+ * Models with random weights, on disk in Hugging Face layout: for demonstration, tests and benches.
+ *
+ * The same bytes come out on every machine: integers, and floating point only in operations that
+ * IEEE 754 rounds correctly. Never loads the addon.
+ */
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseConfig } from "./config.ts";
 import { requiredTensors } from "./weights.ts";
 
-/** Numbers that are made and written at once. */
-const CHUNK = 1 << 20;
-
-const BF16_ONE = 0x3f80;
-
 export interface RandomModelOptions {
-  /** Made if it is not there; what it holds is overwritten. */
+  /** Must exist; files of the same names are replaced. */
   directory: string;
-  /** A Hugging Face config.json. */
-  config: Record<string, unknown>;
-  /** uint32: the same seed and config give the same bytes on every machine. */
+  /** A Hugging Face config, written to config.json as it is. */
+  config: Readonly<Record<string, unknown>>;
+  /** uint32 */
   seed: number;
+  /** A shard ends before the tensor that would exceed this; all in one file by default. */
+  maxShardBytes?: number;
+}
+
+/** Hugging Face's `initializer_range`, the same in all architectures here. */
+const STANDARD_DEVIATION = 0.02;
+const BF16_BYTES = 2;
+const BF16_ONE = 0x3f80;
+/** A multiple of 2: large enough for the disk, small enough not to hold up the event loop. */
+const CHUNK_BYTES = 1 << 20;
+
+interface PlannedTensor {
+  name: string;
+  shape: number[];
+  bytes: number;
 }
 
 /**
- * Writes `config.json` and `model.safetensors`: norms are 1, every other weight is drawn from a
- * bell-shaped distribution of mean 0 and standard deviation 0.02, all in bf16.
+ * Writes config.json and bfloat16 safetensors: norms are 1, everything else is close to normal with
+ * a deviation of 0.02. A tensor depends on seed, name and size alone, not on how files are cut.
  *
- * @throws Error when the config is not one that can be loaded
+ * Every file is flushed to the disk. After an error the directory may hold some of the files.
+ *
+ * @throws Error naming the key, when the config is not one that `loadModel` takes
  */
 export async function writeRandomModel(options: RandomModelOptions): Promise<void> {
   const { directory, config, seed } = options;
-  const tensors = [...requiredTensors(parseConfig(config, "config.json"))];
-  await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  const shards = cutShards(plan(config, directory), options.maxShardBytes ?? Infinity);
+  const weightMap: Record<string, string> = {};
+  for (const [i, shard] of shards.entries()) {
+    const file = shards.length === 1 ? "model.safetensors" : shardName(i + 1, shards.length);
+    await writeFile(join(directory, file), shardContent(shard, seed), { flush: true });
+    for (const { name } of shard) weightMap[name] = file;
+  }
+  if (shards.length > 1) {
+    await writeJson(join(directory, "model.safetensors.index.json"), {
+      metadata: { total_size: sizeOf(shards.flat()) },
+      weight_map: weightMap,
+    });
+  }
+  await writeJson(join(directory, "config.json"), config);
+}
 
-  const header = Buffer.from(JSON.stringify(headerOf(tensors)));
-  const prefix = Buffer.alloc(8);
-  // The format wants the data aligned to 8 bytes: the header is filled up with spaces.
-  const padding = (8 - (header.length % 8)) % 8;
-  prefix.writeBigUInt64LE(BigInt(header.length + padding));
-  const file = await open(join(directory, "model.safetensors"), "w");
-  try {
-    await file.write(Buffer.concat([prefix, header, Buffer.alloc(padding, " ")]));
-    const next = bellBf16(seed);
-    const chunk = new DataView(new ArrayBuffer(2 * CHUNK));
-    for (const [, shape] of tensors) {
-      let left = shape.reduce((product, extent) => product * extent, 1);
-      while (left > 0) {
-        const count = Math.min(left, CHUNK);
-        for (let i = 0; i < count; i++) {
-          chunk.setUint16(2 * i, shape.length === 1 ? BF16_ONE : next(), true);
-        }
-        await file.write(new Uint8Array(chunk.buffer, 0, 2 * count));
-        left -= count;
-      }
+/** What the forward pass reads, and the embedding table that such files always hold. */
+function plan(config: Readonly<Record<string, unknown>>, directory: string): PlannedTensor[] {
+  const model = parseConfig(config, join(directory, "config.json"));
+  const shapes = new Map([["model.embed_tokens.weight", [model.vocab_size, model.hidden_size]]]);
+  for (const [name, shape] of requiredTensors(model)) shapes.set(name, shape);
+  return Array.from(shapes, ([name, shape]) => ({
+    name,
+    shape,
+    bytes: shape.reduce((product, extent) => product * extent, BF16_BYTES),
+  }));
+}
+
+function cutShards(tensors: PlannedTensor[], maxShardBytes: number): PlannedTensor[][] {
+  const shards: PlannedTensor[][] = [];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    if (bytes + tensor.bytes > maxShardBytes || shards.length === 0) {
+      shards.push([]);
+      bytes = 0;
     }
-    await file.sync();
-  } finally {
-    await file.close();
+    shards.at(-1)?.push(tensor);
+    bytes += tensor.bytes;
+  }
+  return shards;
+}
+
+function shardName(number: number, count: number): string {
+  const digits = (n: number) => String(n).padStart(5, "0");
+  return `model-${digits(number)}-of-${digits(count)}.safetensors`;
+}
+
+/** The bytes of one file. A chunk is valid until the next one is asked for. */
+function* shardContent(tensors: PlannedTensor[], seed: number): Generator<Uint8Array> {
+  yield header(tensors);
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  const view = new DataView(chunk.buffer);
+  for (const { name, bytes } of tensors) {
+    const next = name.endsWith("norm.weight") ? () => BF16_ONE : normalBits(seed, name);
+    for (let begin = 0; begin < bytes; begin += CHUNK_BYTES) {
+      const length = Math.min(CHUNK_BYTES, bytes - begin);
+      for (let i = 0; i < length; i += BF16_BYTES) view.setUint16(i, next(), true);
+      yield chunk.subarray(0, length);
+    }
   }
 }
 
-function headerOf(tensors: [string, number[]][]): Record<string, unknown> {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+function header(tensors: PlannedTensor[]): Uint8Array {
+  const entries: Record<string, unknown> = { __metadata__: { format: "pt" } };
   let begin = 0;
-  for (const [name, shape] of tensors) {
-    const end = begin + shape.reduce((product, extent) => product * extent, 2);
-    header[name] = { dtype: "BF16", shape, data_offsets: [begin, end] };
-    begin = end;
+  for (const { name, shape, bytes } of tensors) {
+    entries[name] = { dtype: "BF16", shape, data_offsets: [begin, begin + bytes] };
+    begin += bytes;
   }
-  return header;
+  const json = Buffer.from(JSON.stringify(entries));
+  const length = Math.ceil(json.length / 8) * 8; // the data begins aligned
+  const bytes = Buffer.alloc(8 + length, " ");
+  bytes.writeBigUInt64LE(BigInt(length));
+  json.copy(bytes, 8);
+  return bytes;
 }
 
 /**
- * Bits of bf16 numbers whose sums of eight bytes, centred and scaled, are bell-shaped. Integers and
- * one multiplication that rounds the same everywhere; no library function.
+ * bf16 bits of close-to-normal numbers: the sum of the four bytes of a random word, centred and
+ * scaled. One table lookup for each number: a model of a gigabyte takes seconds.
  */
-function bellBf16(seed: number): () => number {
-  // Eight uniform bytes: mean 8 · 127.5, variance 8 · (256² − 1) / 12.
-  const scale = 0.02 / 209.01913788;
-  const float = new Float32Array(1);
-  const bits = new Uint32Array(float.buffer);
-  let state = seed >>> 0;
-  const word = () => {
-    // One step of a Weyl sequence through a 32-bit finaliser (MurmurHash3's).
-    state = (state + 0x9e3779b9) >>> 0;
-    let x = state;
-    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    return x ^ (x >>> 16);
-  };
-  const bytes = (x: number) => (x & 255) + ((x >>> 8) & 255) + ((x >>> 16) & 255) + (x >>> 24);
+function normalBits(seed: number, name: string): () => number {
+  const word = randomWords(seed, name);
   return () => {
-    float[0] = (bytes(word()) + bytes(word()) - 1020) * scale;
-    const u = bits[0] ?? 0;
-    return (u + 0x7fff + ((u >>> 16) & 1)) >>> 16;
+    const w = word();
+    return SUM_TO_BF16[(w & 255) + ((w >>> 8) & 255) + ((w >>> 16) & 255) + (w >>> 24)] as number;
   };
+}
+
+/** [4 · 255 + 1] for each sum of four bytes */
+const SUM_TO_BF16 = Uint16Array.from({ length: 4 * 255 + 1 }, (_, sum) => {
+  const deviationOfSum = Math.sqrt((4 * (256 ** 2 - 1)) / 12);
+  return toBf16((STANDARD_DEVIATION * (sum - 4 * 127.5)) / deviationOfSum);
+});
+
+/** Rounds a finite number to float32, then to bfloat16, nearest even. */
+function toBf16(value: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, value);
+  const bits = view.getUint32(0);
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+/** sfc32 (Chris Doty-Humphrey), a stream of its own for each name. */
+function randomWords(seed: number, name: string): () => number {
+  let a = seed | 0;
+  let b = fnv1a(name);
+  let c = 0;
+  let counter = 1;
+  const next = () => {
+    const word = (a + b + counter) | 0;
+    counter = (counter + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = (((c << 21) | (c >>> 11)) + word) | 0;
+    return word >>> 0;
+  };
+  for (let i = 0; i < 15; i++) next(); // lets every bit of the seed reach every word
+  return next;
+}
+
+function fnv1a(text: string): number {
+  return Buffer.from(text).reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5);
+}
+
+function sizeOf(tensors: PlannedTensor[]): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`, { flush: true });
 }
