@@ -17,7 +17,7 @@ export interface LoadModelOptions {
   device?: "auto" | "cpu";
   /** Search threads, 1 … 1024; as many as there are cores by default. */
   threads?: number;
-  /** Forces an instruction set, one of the addon's `isas()`. */
+  /** Forces an instruction set, one of the addon's `isas()`; by default what `PROOFMILL_ISA` says. */
   isa?: string;
 }
 
@@ -37,6 +37,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const automatic = isStoredBf16 ? "bfloat16" : "float32";
   const dtype = !options.dtype || options.dtype === "auto" ? automatic : options.dtype;
+  const isa = options.isa ?? process.env.PROOFMILL_ISA;
   const model = await addon.loadModel({
     config: {
       ...config,
@@ -45,7 +46,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
     tensors,
     dtype,
     threads: options.threads ?? availableParallelism(),
-    ...(options.isa ? { isa: options.isa } : {}),
+    ...(isa ? { isa } : {}),
   });
   return new NativeRunner(model, config, dtype);
 }
