@@ -1,0 +1,77 @@
+/** What several tests of this package share: a server over a fake runner, without a socket. */
+import { MemoryRoundStore, PocService } from "@proofmill/core";
+import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
+import type { FastifyInstance, LightMyRequestResponse } from "fastify";
+import { ulid } from "ulid";
+import { onTestFinished } from "vitest";
+import { createServer } from "./server.ts";
+
+/** The body of the older service's tests. */
+export const INIT = { block_hash: "hash1", block_height: 100, public_key: "node1", r_target: 0.5 };
+export const INIT_GENERATE = { ...INIT, node_id: 0, node_count: 1 };
+export const PROOF = {
+  public_key: "node1",
+  block_hash: "hash1",
+  block_height: 100,
+  nonces: [0, 1, 2],
+  dist: [0.3, 0.4, 0.6],
+  node_id: 0,
+};
+
+export interface TestServer {
+  app: FastifyInstance;
+  service: PocService;
+  runner: FakeRunner;
+  /** POST below the prefix; a string or bytes go out as they are. */
+  post(
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<LightMyRequestResponse>;
+  get(url: string): Promise<LightMyRequestResponse>;
+}
+
+/** @param options.loaded false: the model is still loading */
+export async function testServer(
+  options: {
+    enabled?: boolean;
+    loaded?: boolean;
+    distance?: () => number;
+    allowInferenceWhileValidating?: boolean;
+  } = {},
+): Promise<TestServer> {
+  const { enabled = true, loaded = true, distance } = options;
+  const runner = createFakeRunner(distance ? { distance } : {});
+  const defaults = { batch_size: 32, seq_len: 256 };
+  const { app, service } = await createServer({
+    logLevel: "silent",
+    openService: () =>
+      PocService.open({ enabled, store: new MemoryRoundStore(), newRoundId: ulid, defaults }),
+    model: { name: "test-model", info: loaded ? runner.info : null },
+    defaults,
+    allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
+  });
+  if (loaded) service.attach(runner);
+  onTestFinished(async () => {
+    await service.close();
+    await app.close();
+  });
+  return {
+    app,
+    service,
+    runner,
+    get: (url) => app.inject({ method: "GET", url }),
+    post: (path, body, headers = {}) =>
+      app.inject({
+        method: "POST",
+        url: `/api/v1/pow${path}`,
+        headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+        ...(body === undefined
+          ? {}
+          : {
+              payload:
+                typeof body === "string" || body instanceof Buffer ? body : JSON.stringify(body),
+            }),
+      }),
+  };
+}
