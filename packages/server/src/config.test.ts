@@ -1,0 +1,160 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command, type CommanderError } from "commander";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { addServeOptions, readConfig, type ServeConfig } from "./config.ts";
+
+type Environment = Record<string, string>;
+
+/** What `serve` makes of its arguments. */
+function read(argv: readonly string[], environment: Environment = {}): ServeConfig {
+  const command = addServeOptions(new Command("serve")).exitOverride();
+  command.configureOutput({ writeErr: () => {} });
+  command.parse(argv, { from: "user" });
+  return readConfig(command, environment);
+}
+
+/** The one line that refuses them. */
+function refusal(argv: readonly string[], environment: Environment = {}): string {
+  try {
+    read(argv, environment);
+  } catch (error) {
+    return (error as CommanderError).message;
+  }
+  throw new Error("expected a refusal");
+}
+
+/** A model directory with this config.json; null: without one. */
+function modelDirectory(config: string | null): string {
+  const directory = mkdtempSync(join(tmpdir(), "proofmill-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  if (config !== null) writeFileSync(join(directory, "config.json"), config);
+  return directory;
+}
+
+test("defaults", () => {
+  expect(read([])).toEqual({
+    model: null,
+    servedModelName: "proofmill-demo",
+    enablePoc: false,
+    pocBatchSize: 32,
+    pocSeqLen: 256,
+    maxValidateNonces: 4096,
+    allowInferenceWhileValidating: false,
+    host: "127.0.0.1",
+    port: 8000,
+    dtype: "auto",
+    device: "auto",
+    threads: undefined,
+    dataDir: expect.stringMatching(/proofmill/),
+    logLevel: "info",
+  });
+});
+
+describe.each([
+  ["--enable-poc", "PROOFMILL_ENABLE_POC", "true", "enablePoc", true],
+  ["--poc-batch-size", "PROOFMILL_POC_BATCH_SIZE", "1024", "pocBatchSize", 1024],
+  ["--poc-seq-len", "PROOFMILL_POC_SEQ_LEN", "4096", "pocSeqLen", 4096],
+  ["--max-validate-nonces", "PROOFMILL_MAX_VALIDATE_NONCES", "65536", "maxValidateNonces", 65536],
+  [
+    "--allow-inference-while-validating",
+    "PROOFMILL_ALLOW_INFERENCE_WHILE_VALIDATING",
+    "1",
+    "allowInferenceWhileValidating",
+    true,
+  ],
+  ["--host", "PROOFMILL_HOST", "::1", "host", "::1"],
+  ["--port", "PROOFMILL_PORT", "0", "port", 0],
+  ["--dtype", "PROOFMILL_DTYPE", "float32", "dtype", "float32"],
+  ["--device", "PROOFMILL_DEVICE", "cpu", "device", "cpu"],
+  ["--threads", "PROOFMILL_THREADS", "2", "threads", 2],
+  ["--served-model-name", "PROOFMILL_SERVED_MODEL_NAME", "m", "servedModelName", "m"],
+  ["--data-dir", "PROOFMILL_DATA_DIR", "/data", "dataDir", "/data"],
+  ["--log-level", "PROOFMILL_LOG_LEVEL", "debug", "logLevel", "debug"],
+] as const)("%s", (flag, variable, text, key, value) => {
+  const isSwitch = value === true;
+
+  test("as a flag and as a variable", () => {
+    expect(read(isSwitch ? [flag] : [flag, text])[key]).toBe(value);
+    expect(read([], { [variable]: text })[key]).toBe(value);
+  });
+
+  test("the flag wins, and an empty variable counts as unset", () => {
+    expect(read(isSwitch ? [flag] : [flag, text], { [variable]: "0" })[key]).toBe(value);
+    expect(read([], { [variable]: "" })[key]).toEqual(read([])[key]);
+  });
+});
+
+test.each([
+  [
+    ["--port", "65536"],
+    "'--port <n>' argument '65536' is invalid. Expected an integer from 0 to 65535.",
+  ],
+  [["--port", "-1"], "argument '-1' is invalid"],
+  [["--port", "80x"], "'80x'"],
+  [["--port", "1e3"], "'1e3'"],
+  [["--port", ""], "''"],
+  [["--poc-batch-size", "0"], "Expected an integer from 1 to 1024."],
+  [["--poc-batch-size", "1025"], "'1025' is invalid. Expected an integer from 1 to 1024."],
+  [["--poc-seq-len", "0"], "'0'"],
+  [["--poc-seq-len", "4097"], "--poc-seq-len 4097 is more than the model's context of 4096"],
+  [["--max-validate-nonces", "65537"], "Expected an integer from 1 to 65536."],
+  [["--threads", "0"], "Expected an integer from 1 to 1024."],
+  [["--dtype", "float16"], "'float16' is invalid. Expected one of auto, bfloat16, float32."],
+  [["--device", "cuda"], "Expected one of auto, cpu."],
+  [["--log-level", "loud"], "'loud'"],
+  [["--host", " "], "Expected some text."],
+  [["--nope"], "unknown option '--nope'"],
+  [["a", "b"], "too many arguments"],
+  [["--port"], "argument missing"],
+  [["/no/such/model"], "model directory /no/such/model does not exist"],
+])("%j is refused", (argv, message) => {
+  expect(refusal(argv)).toContain(message);
+});
+
+test.each([
+  [{ PROOFMILL_PORT: "http" }, "PROOFMILL_PORT value 'http' is invalid. Expected an integer"],
+  [{ PROOFMILL_ENABLE_POC: "maybe" }, "PROOFMILL_ENABLE_POC value 'maybe' is invalid."],
+  [{ PROOFMILL_MODEL: "/no/such/model" }, "model directory /no/such/model does not exist"],
+])("%j is refused", (environment, message) => {
+  expect(refusal([], environment as Environment)).toContain(message);
+});
+
+test("a switch can be off in the environment", () => {
+  for (const value of ["0", "false", "no", "OFF"]) {
+    expect(read([], { PROOFMILL_ENABLE_POC: value }).enablePoc).toBe(false);
+  }
+});
+
+describe("a model directory", () => {
+  test("gives the model its name; an argument wins over the variable", () => {
+    const directory = modelDirectory('{"max_position_embeddings": 512}');
+    const config = read([`${directory}/`], { PROOFMILL_MODEL: "/no/such/model" });
+    expect(config.model).toBe(directory);
+    expect(config.servedModelName).toBe(directory.split("/").at(-1));
+    expect(read([], { PROOFMILL_MODEL: directory }).model).toBe(directory);
+  });
+
+  test("bounds the sequence length, the default one too", () => {
+    const directory = modelDirectory('{"max_position_embeddings": 128}');
+    expect(refusal([directory])).toContain("256 is more than the model's context of 128");
+    expect(refusal([directory, "--poc-seq-len", "129"])).toContain("129");
+    expect(read([directory, "--poc-seq-len", "128"]).pocSeqLen).toBe(128);
+  });
+
+  test("whose config.json does not state the context is left to the loader", () => {
+    for (const config of ["{}", "null", '{"max_position_embeddings": "many"}']) {
+      expect(read([modelDirectory(config)]).model).not.toBeNull();
+    }
+  });
+
+  test("must hold a config.json that is JSON", () => {
+    expect(refusal([modelDirectory(null)])).toContain("has no config.json");
+    expect(refusal([modelDirectory("{")])).toContain("is not JSON");
+    expect(refusal([join(modelDirectory("{}"), "config.json")])).toContain("not a model directory");
+    const directory = modelDirectory(null);
+    mkdirSync(join(directory, "config.json"));
+    expect(refusal([directory])).toContain("cannot be read: EISDIR");
+  });
+});

@@ -1,0 +1,25 @@
+// A runner's process without a model, for tests: the directory names what it does.
+import { createFakeRunner } from "@proofmill/core/testing";
+import { hostRunner } from "../../dist/runners/host.js";
+
+hostRunner(async ({ directory }) => {
+  switch (directory) {
+    case "broken":
+      throw new Error("config.json: no such architecture");
+    case "endless":
+      process.send({ type: "progress", layers_done: 0 }); // a sign that it is loading
+      return new Promise(() => setInterval(() => {}, 1000));
+    case "crashing":
+      setTimeout(() => process.exit(7), 50);
+      return new Promise(() => {});
+  }
+  const runner = createFakeRunner();
+  if (directory !== "ready") runner.hold();
+  if (directory === "stubborn") {
+    runner.onCancel("ignore");
+    runner.close = () => new Promise(() => {});
+  }
+  if (directory === "cuttable") runner.onCancel({ completed: 1 });
+  if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
+  return runner;
+});

@@ -1,0 +1,165 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type PrefillJob, RunnerLost } from "@proofmill/core";
+import { fakeDistance } from "@proofmill/core/testing";
+import { expect, onTestFinished, test } from "vitest";
+import { type ProcessRunner, startRunner } from "./process.ts";
+
+const entry = new URL("./fake-child.mjs", import.meta.url);
+
+const JOB: PrefillJob = {
+  id: 1,
+  seq_len: 16,
+  input_seeds: Uint32Array.of(1, 2, 0xffffffff),
+  output: { kind: "distance", permutation_seeds: Uint32Array.of(4, 5, 6), target_seed: 7 },
+};
+
+/** @param directory what the fake child does */
+async function start(directory: string, signal?: AbortSignal): Promise<ProcessRunner> {
+  const runner = await startRunner({
+    model: { directory, dtype: "auto", device: "auto" },
+    entry,
+    ...(signal ? { signal } : {}),
+  });
+  onTestFinished(() => runner.close());
+  return runner;
+}
+
+test("a job's result comes back as the runner gave it", async () => {
+  const runner = await start("ready");
+  expect(runner.info.arithmetic).toBe("fake-1");
+  const seeds = { input_seed: 0xffffffff, permutation_seed: 6, target_seed: 7, seq_len: 16 };
+  const { completed, values } = await runner.run(JOB);
+  expect(completed).toBe(3);
+  expect(values).toBeInstanceOf(Float32Array);
+  expect(values[2]).toBe(fakeDistance(seeds));
+});
+
+test("jobs run side by side and keep their own results", async () => {
+  const runner = await start("ready");
+  const jobs = [1, 2, 3].map((id) => ({ ...JOB, id, seq_len: id }));
+  const results = await Promise.all(jobs.map((job) => runner.run(job)));
+  expect(new Set(results.map(({ values }) => values[0])).size).toBe(3);
+});
+
+test("a cancelled job resolves with what is finished", async () => {
+  const runner = await start("cuttable");
+  const result = runner.run(JOB);
+  await expect(runner.run(JOB)).rejects.toThrow("job 1 is given twice");
+  runner.cancel(99);
+  runner.cancel(JOB.id);
+  expect((await result).completed).toBe(1);
+});
+
+test("a job that is at fault rejects with the runner's words, and the runner lives on", async () => {
+  const runner = await start("faulty");
+  await expect(runner.run(JOB)).rejects.toThrow("seq_len must be at most 1024");
+  const next = runner.run({ ...JOB, id: 2 });
+  runner.cancel(2);
+  expect((await next).completed).toBe(0);
+});
+
+test("progress is told to those who ask", async () => {
+  const runner = await start("ready");
+  const layers = new Promise((resolve) => runner.onProgress(resolve));
+  await runner.run(JOB);
+  expect(await layers).toBe(runner.info.num_hidden_layers);
+});
+
+test("a model that cannot be loaded: the loader's own message", async () => {
+  await expect(start("broken")).rejects.toThrow("config.json: no such architecture");
+});
+
+test("a process that ends while it loads", async () => {
+  await expect(start("crashing")).rejects.toThrow(RunnerLost);
+  await expect(start("crashing")).rejects.toThrow("exit code 7");
+});
+
+test("a module that does not exist", async () => {
+  const nothing = new URL("./nothing.mjs", import.meta.url);
+  const model = { directory: "ready", dtype: "auto", device: "auto" } as const;
+  await expect(startRunner({ model, entry: nothing })).rejects.toThrow(RunnerLost);
+});
+
+test("loading can be given up, also before it began", async () => {
+  const later = new AbortController();
+  const loading = start("endless", later.signal);
+  later.abort();
+  await expect(loading).rejects.toThrow(RunnerLost);
+  await expect(start("endless", AbortSignal.abort())).rejects.toThrow(RunnerLost);
+});
+
+test("a killed process rejects what is pending and says how it ended", async () => {
+  const runner = await start("held");
+  const pending = [runner.run(JOB), runner.run({ ...JOB, id: 2 })];
+  process.kill(runner.pid, "SIGKILL");
+  for (const result of await Promise.allSettled(pending)) {
+    expect(result).toMatchObject({ status: "rejected", reason: expect.any(RunnerLost) });
+  }
+  expect((await runner.ended).message).toMatch(/ended by SIGKILL/);
+  await expect(runner.run(JOB)).rejects.toThrow(RunnerLost);
+  await runner.close();
+});
+
+test("SIGTERM and SIGINT do not end it", async () => {
+  const runner = await start("ready");
+  process.kill(runner.pid, "SIGTERM");
+  process.kill(runner.pid, "SIGINT");
+  expect((await runner.run(JOB)).completed).toBe(3);
+});
+
+test("close rejects what is pending, and can be called again", async () => {
+  const runner = await start("held");
+  const pending = expect(runner.run(JOB)).rejects.toThrow("the runner is closed");
+  await Promise.all([runner.close(), runner.close()]);
+  await pending;
+  expect(isAlive(runner.pid)).toBe(false);
+});
+
+test("a process that does not close is killed within 2 seconds", async () => {
+  const runner = await start("stubborn");
+  const begin = performance.now();
+  await runner.close();
+  expect(performance.now() - begin).toBeLessThan(2000);
+  expect(isAlive(runner.pid)).toBe(false);
+});
+
+test.each(["held", "endless"])("it ends with its parent, killed while it is %s", async (what) => {
+  const parent = spawn(process.execPath, ["--input-type=module", "-e", PARENT, entry.href, what], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const pid = await firstNumber(parent);
+  process.kill(pid, "SIGTERM"); // which it survives
+  parent.kill("SIGKILL");
+  await once(parent, "exit");
+  await gone(pid);
+});
+
+/** Forks a runner as the server does, and says its pid at the first word from it. */
+const PARENT = `
+  import { fork } from "node:child_process";
+  const child = fork(new URL(process.argv[1]), { serialization: "advanced", execArgv: [] });
+  const options = { directory: process.argv[2], dtype: "auto", device: "auto" };
+  child.on("message", () => console.log(child.pid));
+  child.send({ type: "load", options });
+`;
+
+async function firstNumber(child: ChildProcess): Promise<number> {
+  if (!child.stdout) throw new Error("its output is not piped");
+  const [line] = await once(child.stdout, "data");
+  return Number(String(line));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Resolves when there is no such process: no event tells of another's child. */
+async function gone(pid: number): Promise<void> {
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
+}
