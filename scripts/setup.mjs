@@ -2,7 +2,7 @@
 // All it prints goes to stderr: stdout belongs to what is started afterwards.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runToEnd } from "./child.mjs";
 import { missingTools } from "./toolchain.mjs";
@@ -11,6 +11,9 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Inside node_modules, so that it goes when they go. */
 const STAMP = "node_modules/.proofmill-setup";
+
+/** Where the dependencies' commands are. */
+const BIN = join(root, "node_modules", ".bin");
 
 /** The npm registry is all that set-up talks to: no telemetry, no look-up of newer versions. */
 const QUIET = {
@@ -73,7 +76,8 @@ function read(file) {
 async function step(command, args) {
   const code = await runToEnd(command, args, {
     cwd: root,
-    env: { ...process.env, ...QUIET },
+    // turbo looks for pnpm on the path.
+    env: { ...process.env, ...QUIET, PATH: `${BIN}${delimiter}${process.env.PATH}` },
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32", // where npx is a batch file
   });
