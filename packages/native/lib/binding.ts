@@ -79,4 +79,16 @@ export interface Addon {
   isas(): string[];
 }
 
-export const addon: Addon = createRequire(import.meta.url)("../build/Release/proofmill.node");
+export const addon: Addon = load();
+
+function load(): Addon {
+  try {
+    // The same path from lib/ and from dist/.
+    return createRequire(import.meta.url)("../build/Release/proofmill.node");
+  } catch (cause) {
+    const reason = (cause as Error).message.split("\n", 1)[0];
+    throw new Error(`The native addon cannot be loaded; npm run build makes it: ${reason}`, {
+      cause,
+    });
+  }
+}

@@ -1,8 +1,9 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { availableParallelism } from "node:os";
-import type { ModelInfo, ModelRunner, PrefillJob } from "@proofmill/core";
+import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
+import { checkJob } from "./job.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
 import { locateWeights } from "./weights.ts";
@@ -17,36 +18,46 @@ export interface LoadModelOptions {
   device?: "auto" | "cpu";
   /** Search threads, 1 … 1024; as many as there are cores by default. */
   threads?: number;
-  /** Forces an instruction set, one of the addon's `isas()`; by default what `PROOFMILL_ISA` says. */
+  /**
+   * Forces an instruction set, one of the addon's `isas()`; by default what the environment's
+   * `PROOFMILL_ISA` names, else the best.
+   */
   isa?: string;
 }
+
+const MAX_THREADS = 1024;
 
 /**
  * Loads a model.
  *
- * @throws Error naming file, tensor and what was expected, when the model cannot be used
+ * @throws Error naming file, tensor and what was expected, when the model cannot be used; naming
+ * the option, when that cannot be
  *
  * @example
  * const runner = await loadModel({ directory: "models/Qwen3-0.6B" });
  * const { values } = await runner.run({ id: 0, seq_len: 256, input_seeds, output: { kind: "logits" } });
  */
 export async function loadModel(options: LoadModelOptions): Promise<ModelRunner> {
-  const { directory } = options;
+  const { directory, dtype: wanted = "auto" } = options;
+  const isa = options.isa ?? (process.env.PROOFMILL_ISA || undefined);
+  const threads = options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
+  checkOneOf("dtype", wanted, ["auto", "bfloat16", "float32"]);
+  checkOneOf("device", options.device ?? "auto", ["auto", "cpu"]);
+  if (isa !== undefined) checkOneOf("isa", isa, addon.isas());
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new RangeError(`threads is ${threads}, expected 1 … ${MAX_THREADS}`);
+  }
   const config = await readConfig(directory);
-  const tensors = locateWeights(config, await readTensors(directory), directory);
+  const tensors = locateWeights(config, await readTensors(directory));
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
-  const automatic = isStoredBf16 ? "bfloat16" : "float32";
-  const dtype = !options.dtype || options.dtype === "auto" ? automatic : options.dtype;
-  const isa = options.isa ?? process.env.PROOFMILL_ISA;
+  const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
+  const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
   const model = await addon.loadModel({
-    config: {
-      ...config,
-      rope_inv_freq: ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling),
-    },
+    config: { ...config, rope_inv_freq },
     tensors,
     dtype,
-    threads: options.threads ?? availableParallelism(),
-    ...(isa ? { isa } : {}),
+    threads,
+    ...(isa === undefined ? {} : { isa }),
   });
   return new NativeRunner(model, config, dtype);
 }
@@ -54,6 +65,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
 class NativeRunner implements ModelRunner {
   readonly info: ModelInfo;
   readonly #model: NativeModel;
+  #closed: Promise<void> | null = null;
 
   constructor(model: NativeModel, config: ModelConfig, dtype: Precision) {
     this.#model = model;
@@ -70,12 +82,13 @@ class NativeRunner implements ModelRunner {
     };
   }
 
-  async run(job: PrefillJob) {
+  async run(job: PrefillJob): Promise<PrefillResult> {
+    checkJob(job, this.info);
     return this.#model.run(job);
   }
 
   cancel(id: number): void {
-    this.#model.cancel(id);
+    if (Number.isSafeInteger(id) && id >= 0) this.#model.cancel(id);
   }
 
   onProgress(listener: (layersDone: number) => void): void {
@@ -83,6 +96,15 @@ class NativeRunner implements ModelRunner {
   }
 
   close(): Promise<void> {
-    return this.#model.close();
+    this.#closed ??= this.#model.close();
+    return this.#closed;
+  }
+}
+
+function checkOneOf(name: string, value: string, known: readonly string[]): void {
+  if (!known.includes(value)) {
+    throw new RangeError(
+      `${name} is ${JSON.stringify(value)}, expected one of ${known.join(", ")}`,
+    );
   }
 }

@@ -4,13 +4,13 @@
  * The same bytes come out on every machine: integers, and floating point only in operations that
  * IEEE 754 rounds correctly. Never loads the addon.
  */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseConfig } from "./config.ts";
 import { requiredTensors } from "./weights.ts";
 
 export interface RandomModelOptions {
-  /** Must exist; files of the same names are replaced. */
+  /** Made if it is not there; files of the same names are replaced. */
   directory: string;
   /** A Hugging Face config, written to config.json as it is. */
   config: Readonly<Record<string, unknown>>;
@@ -39,11 +39,14 @@ interface PlannedTensor {
  *
  * Every file is flushed to the disk. After an error the directory may hold some of the files.
  *
- * @throws Error naming the key, when the config is not one that `loadModel` takes
+ * @throws Error naming the key, when the config is not one that `loadModel` takes; RangeError for a
+ * seed that is no uint32
  */
 export async function writeRandomModel(options: RandomModelOptions): Promise<void> {
   const { directory, config, seed } = options;
+  if (seed !== seed >>> 0) throw new RangeError(`seed must be a uint32, not ${seed}`);
   const shards = cutShards(plan(config, directory), options.maxShardBytes ?? Infinity);
+  await mkdir(directory, { recursive: true });
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {
     const file = shards.length === 1 ? "model.safetensors" : shardName(i + 1, shards.length);

@@ -1,7 +1,7 @@
 /** Which tensors a model needs, by their Hugging Face names, found in its files. */
 import type { TensorLocation } from "./binding.ts";
 import type { ModelConfig } from "./config.ts";
-import type { TensorEntry } from "./safetensors.ts";
+import type { ModelTensors } from "./safetensors.ts";
 
 const STORAGE = ["BF16", "F16", "F32"] as const;
 
@@ -43,20 +43,18 @@ export function requiredTensors(config: ModelConfig): Map<string, number[]> {
 /**
  * The required tensors in a model's files.
  *
- * @param directory names the model in errors
  * @throws Error naming file, tensor, what was found and what was expected
  */
 export function locateWeights(
   config: ModelConfig,
-  tensors: Map<string, TensorEntry>,
-  directory: string,
+  { source, tensors }: ModelTensors,
 ): Record<string, TensorLocation> {
   const located: Record<string, TensorLocation> = {};
   for (const [name, shape] of requiredTensors(config)) {
     const tensor = tensors.get(name);
     if (!tensor) {
       throw new Error(
-        `${directory}: tensor ${name} is missing, expected shape [${shape.join(", ")}]`,
+        `${source}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,
       );
     }
     if (tensor.shape.join() !== shape.join()) {
