@@ -35,14 +35,13 @@ function program(environment: NodeJS.ProcessEnv): Command {
     .configureOutput({
       // One line, whatever the value that it quotes.
       outputError: (text, write) =>
-        write(
-          `${text
-            .trim()
-            .replace(/^error:\s*/, "proofmill: ")
-            .replaceAll(/\s*\n\s*/g, " ")}\n`,
-        ),
+        write(`proofmill: ${inOneLine(text.replace(/^error: /, ""))}\n`),
     });
   // addCommand, unlike command(), does not hand these settings down.
   program.addCommand(serveCommand(environment).copyInheritedSettings(program));
   return program;
+}
+
+function inOneLine(text: string): string {
+  return text.trim().replaceAll(/\s*\n\s*/g, " ");
 }

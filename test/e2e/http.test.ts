@@ -1,0 +1,65 @@
+/** What only a real socket shows. */
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startServer, type TestNode } from "../helpers.ts";
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await startServer({ args: ["--enable-poc"] });
+});
+afterAll(() => node.stop());
+
+/** Sends bytes and gives what comes back until the server closes. */
+async function raw(request: string): Promise<string> {
+  const socket = connect(Number(new URL(node.url).port), "127.0.0.1");
+  socket.write(request);
+  return text(socket);
+}
+
+test.each([
+  ["no HTTP", "GARBAGE\r\n\r\n", 400],
+  [
+    "two lengths",
+    "POST /api/v1/pow/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    400,
+  ],
+  [
+    "a length that is none",
+    "POST /api/v1/pow/stop HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+    400,
+  ],
+  ["headers without end", `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(20_000)}\r\n\r\n`, 431],
+])("%s", async (_name, request, status) => {
+  const answer = await raw(request);
+  expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  expect(answer).toMatch(/\r\n\r\n\{"detail":"[^"]+"\}$/);
+});
+
+test("a body that nobody asked for is dropped", async () => {
+  const body = "x".repeat(20 * 1024 * 1024);
+  for (const path of ["/stop", "/phase/validate"]) {
+    const response = await fetch(`${node.url}/api/v1/pow${path}`, { method: "POST", body });
+    expect([200, 400]).toContain(response.status);
+  }
+  expect((await node.get("/health")).status).toBe(200);
+});
+
+test("a body beyond the limit is refused and the node lives on", async () => {
+  const body = `"${"x".repeat(9 * 1024 * 1024)}"`;
+  const answer = await raw(
+    `POST /api/v1/pow/init HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`,
+  );
+  expect(answer).toMatch(/^HTTP\/1.1 413 /);
+  expect(answer).toMatch(/\r\n\r\n\{"detail":"Request body is too large"\}$/);
+  expect((await node.get("/health")).status).toBe(200);
+});
+
+test("no header of the request comes back", async () => {
+  const answer = await raw(
+    "GET /api/v1/pow/status HTTP/1.1\r\nHost: marker-a\r\nX-Request-Id: marker-b\r\n" +
+      "Origin: http://marker-c\r\nConnection: close\r\n\r\n",
+  );
+  expect(answer).toMatch(/^HTTP\/1.1 200 /);
+  expect(answer).not.toMatch(/marker-|access-control/i);
+});

@@ -1,0 +1,144 @@
+import { createServer } from "node:net";
+import type { CommandAnswer, Status } from "@proofmill/core";
+import { expect, onTestFinished, test } from "vitest";
+import { isRunning, poll, type StartOptions, startServer, type TestNode } from "../helpers.ts";
+
+const ROUND = {
+  block_hash: "abc123",
+  block_height: 100,
+  public_key: "node1",
+  r_target: 2,
+  node_id: 0,
+  node_count: 1,
+  seq_len: 32,
+};
+
+async function start(options: StartOptions = {}): Promise<TestNode> {
+  const node = await startServer({ args: ["--enable-poc"], ...options });
+  onTestFinished(() => {
+    node.process.kill("SIGKILL");
+  });
+  return node;
+}
+
+async function runnerPid(node: TestNode): Promise<number> {
+  return Number((await node.log("model loaded")).runner_pid);
+}
+
+async function status(node: TestNode): Promise<Status> {
+  return (await (await node.get("/api/v1/pow/status")).json()) as Status;
+}
+
+async function generate(node: TestNode): Promise<void> {
+  await node.post("/api/v1/pow/init/generate", ROUND);
+  await poll(
+    () => status(node),
+    ({ total_valid }) => total_valid > 0,
+  );
+}
+
+test.each(["SIGTERM", "SIGINT"] as const)(
+  "%s during a round: repeats are one, what is in flight is answered, exit 0 in under 5 s",
+  async (signal) => {
+    const node = await start();
+    await generate(node);
+    const pid = await runnerPid(node);
+    const nonces = Array.from({ length: 32 }, (_, i) => i);
+    const proof = { ...ROUND, nonces, dist: nonces.map(() => 1) };
+    const inFlight = node.post("/api/v1/pow/validate", proof);
+    // Its answer shows that the request before it has been taken in.
+    await status(node);
+    const begin = performance.now();
+    node.process.kill(signal);
+    node.process.kill(signal);
+    process.kill(pid, signal); // as a terminal does
+    expect((await inFlight).status).toBe(200);
+    expect(await node.exited).toBe(0);
+    expect(performance.now() - begin).toBeLessThan(5000);
+    expect(isRunning(pid)).toBe(false);
+  },
+);
+
+test("SIGTERM while a proof of many seconds is at work, and a client that never ends its request", async () => {
+  const node = await start();
+  await node.post("/api/v1/pow/init", { ...ROUND, seq_len: 2048 });
+  const nonces = Array.from({ length: 4096 }, (_, i) => i);
+  const inFlight = node.post("/api/v1/pow/validate", {
+    ...ROUND,
+    nonces,
+    dist: nonces.map(() => 1),
+  });
+  const endless = fetch(`${node.url}/api/v1/pow/init`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from("{")) }),
+    duplex: "half",
+  } as RequestInit).catch(() => "cut");
+  await status(node);
+  const begin = performance.now();
+  expect(await node.stop()).toBe(0);
+  expect(performance.now() - begin).toBeLessThan(5000);
+  const answer = await inFlight;
+  expect([answer.status, await answer.json()]).toEqual([
+    503,
+    { detail: "Server is shutting down" },
+  ]);
+  expect(await endless).toBe("cut");
+});
+
+test("SIGTERM while the model loads", async () => {
+  const node = await start({ until: "listening" });
+  const health = await node.get("/health");
+  const { is_model_initialized } = await status(node);
+  expect(is_model_initialized ? 200 : 503).toBe(health.status);
+  expect(await node.stop()).toBe(0);
+});
+
+test("kill -9 of the server ends its runner", async () => {
+  const node = await start();
+  await generate(node);
+  const pid = await runnerPid(node);
+  node.process.kill("SIGKILL");
+  expect(await node.exited).toBe("SIGKILL");
+  await poll(
+    () => isRunning(pid),
+    (running) => !running,
+  );
+});
+
+test("kill -9 of the runner stops the round, and its results stay", async () => {
+  const node = await start();
+  await generate(node);
+  process.kill(await runnerPid(node), "SIGKILL");
+  const line = await node.log("the runner is gone");
+  expect(JSON.stringify(line)).toContain("SIGKILL");
+  const stopped = await status(node);
+  expect(stopped).toMatchObject({ state: "STOPPED", is_model_initialized: false });
+  expect(stopped.total_valid).toBeGreaterThan(0);
+  expect(stopped.valid_nonces).toHaveLength(stopped.total_valid);
+  const health = await node.get("/health");
+  expect([health.status, await health.json()]).toEqual([
+    503,
+    { detail: "Runner is not available" },
+  ]);
+  expect((await node.post("/api/v1/pow/phase/generate")).status).toBe(503);
+  const stop = (await (await node.post("/api/v1/pow/stop")).json()) as CommandAnswer;
+  expect(stop.pow_status.valid_nonces).toEqual(stopped.valid_nonces);
+  expect(await node.stop()).toBe(0);
+});
+
+test("a port that is taken: one line, exit 1, before any model is loaded", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    taken.close();
+  });
+  const { port } = taken.address() as { port: number };
+  const failure = await start({ args: ["--port", String(port)] }).catch((error: Error) => error);
+  expect(failure).toBeInstanceOf(Error);
+  const lines = (failure as Error).message.split("\n").slice(1);
+  expect((failure as Error).message).toContain("before the end (1)");
+  expect(lines).toEqual([
+    `proofmill: cannot listen on 127.0.0.1 port ${port}: the port is in use; choose another with --port`,
+  ]);
+});
