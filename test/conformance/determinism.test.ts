@@ -1,0 +1,224 @@
+/**
+ * Deterministic and batch-invariant (docs/protocol.md §1): the same bits whatever a nonce's batch,
+ * place, micro-batch and number of threads, and whatever was cut before.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
+import { loadModel } from "@proofmill/native";
+import { writeRandomModel } from "@proofmill/native/random-model";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bitsOf, goldenPath } from "./golden.ts";
+
+const THREADS = [1, 2, 3];
+const SEQ_LENS = [1, 2, 3, 5, 16, 17, 33, 100, 257];
+/** More than share one product even at seq_len 1 would be thousands; at 257 these are three. */
+const NONCES = Uint32Array.from({ length: 7 }, (_, i) => (i * 0x9e3779b9) >>> 0);
+
+const LOADS = [
+  { model: "qwen3-tiny-strong", dtype: "bfloat16" },
+  { model: "llama-tiny-strong", dtype: "float32" },
+  { model: "qwen2-tiny-strong", dtype: "bfloat16" },
+] as const;
+
+describe.each(LOADS)("$model in $dtype", ({ model, dtype }) => {
+  const runners: ModelRunner[] = [];
+  /** Bits of each of NONCES alone, by seq_len: what every other way must give. */
+  const alone = new Map<number, number[]>();
+
+  beforeAll(async () => {
+    const directory = goldenPath(`models/${model}`);
+    for (const threads of THREADS) runners.push(await loadModel({ directory, dtype, threads }));
+    for (const seq_len of SEQ_LENS) {
+      const bits: number[] = [];
+      for (const seed of NONCES) bits.push(...(await distances(first(runners), [seed], seq_len)));
+      alone.set(seq_len, bits);
+    }
+  });
+  afterAll(() => Promise.all(runners.map((runner) => runner.close())));
+
+  test("nonces and lengths differ, so that the tests below can fail", () => {
+    const all = [...alone.values()].flat();
+    expect(new Set(all).size).toBe(NONCES.length * SEQ_LENS.length);
+  });
+
+  test("the tag does not name the number of threads", () => {
+    expect(new Set(runners.map(({ info }) => info.arithmetic)).size).toBe(1);
+  });
+
+  test.each(SEQ_LENS)("every batch size, forward and backward, at seq_len %i", async (seq_len) => {
+    const expected = alone.get(seq_len) ?? [];
+    for (const runner of runners) {
+      for (let batch = 1; batch <= NONCES.length; batch++) {
+        const seeds = [...NONCES.subarray(0, batch)];
+        expect(await distances(runner, seeds, seq_len)).toEqual(expected.slice(0, batch));
+        expect(await distances(runner, seeds.toReversed(), seq_len)).toEqual(
+          expected.slice(0, batch).toReversed(),
+        );
+      }
+    }
+  });
+
+  test("any batch of any nonces, repeated ones too", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...SEQ_LENS),
+        fc.constantFrom(...THREADS.keys()),
+        fc.array(fc.nat(NONCES.length - 1), { minLength: 1, maxLength: 20 }),
+        async (seq_len, thread, places) => {
+          const seeds = places.map((place) => NONCES[place] ?? 0);
+          const expected = places.map((place) => alone.get(seq_len)?.[place]);
+          expect(await distances(runners[thread] ?? first(runners), seeds, seq_len)).toEqual(
+            expected,
+          );
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test("logits and hidden states too", async () => {
+    for (const kind of ["logits", "hidden"] as const) {
+      const [reference, ...others] = await Promise.all(
+        runners.map((runner) =>
+          runner.run({ id: 1, seq_len: 33, input_seeds: NONCES, output: { kind } }),
+        ),
+      );
+      const rows = bitsOf(reference?.values ?? new Float32Array());
+      for (const other of others) expect(bitsOf(other.values)).toEqual(rows);
+      const last = await first(runners).run({
+        id: 2,
+        seq_len: 33,
+        input_seeds: NONCES.subarray(6),
+        output: { kind },
+      });
+      expect(bitsOf(last.values)).toEqual(rows.slice(-last.values.length));
+    }
+  });
+});
+
+describe("a job that is cut", () => {
+  const SEQ_LEN = 256;
+  let directory: string;
+  let runner: ModelRunner;
+
+  // Large enough that a micro-batch takes several of the 50 ms between two reports of progress.
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+    await writeRandomModel({
+      directory,
+      seed: 1,
+      config: {
+        architectures: ["Qwen3ForCausalLM"],
+        hidden_size: 512,
+        num_hidden_layers: 12,
+        num_attention_heads: 8,
+        num_key_value_heads: 4,
+        head_dim: 64,
+        intermediate_size: 1536,
+        vocab_size: 1000,
+        max_position_embeddings: 1024,
+        rms_norm_eps: 1e-6,
+        tie_word_embeddings: true,
+      },
+    });
+    runner = await loadModel({ directory, threads: 2 });
+  });
+  afterAll(async () => {
+    await runner.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test("keeps whole micro-batches of several nonces; the rest, run later, has the same bits", async () => {
+    const shared = runner.info.preferred_batch;
+    expect(shared).toBeGreaterThan(1);
+    const batch = 4 * shared;
+    const seeds = Uint32Array.from({ length: batch }, (_, i) => i);
+    const whole = bitsOf((await runner.run(job(1, seeds))).values);
+    expect(whole).toHaveLength(batch);
+
+    // Layers begin anew: the first micro-batch is done, the second is at work.
+    const cut = await cutWhen(job(2, seeds), (layers, before) => layers < before);
+    expect(cut.completed).toBeGreaterThan(0);
+    expect(cut.completed).toBeLessThan(batch);
+    expect(cut.completed % shared).toBe(0);
+    expect(bitsOf(cut.values)).toEqual(whole.slice(0, cut.completed));
+
+    const rest = await runner.run(job(3, seeds.subarray(cut.completed)));
+    expect(bitsOf(rest.values)).toEqual(whole.slice(cut.completed));
+  });
+
+  test("gives all nonces back when the first micro-batch is cut between layers", async () => {
+    const seeds = Uint32Array.from({ length: runner.info.preferred_batch }, (_, i) => i);
+    const cut = await cutWhen(job(4, seeds), (layers) => layers < runner.info.num_hidden_layers);
+    expect(cut).toEqual({ completed: 0, values: new Float32Array() });
+  });
+
+  test("while it waits comes back empty, and jobs around it are not touched", async () => {
+    const seeds = Uint32Array.of(1, 2, 3);
+    const before = runner.run(job(5, seeds));
+    const waiting = runner.run(job(6, seeds));
+    const after = runner.run(job(7, seeds));
+    runner.cancel(6);
+    runner.cancel(999); // unknown
+    expect((await waiting).completed).toBe(0);
+    expect((await before).completed).toBe(3);
+    expect(bitsOf((await after).values)).toEqual(bitsOf((await before).values));
+  });
+
+  test("by close resolves, and later jobs are refused", async () => {
+    const closing = await loadModel({ directory, threads: 1 });
+    const progress = new Promise((resolve) => closing.onProgress(resolve));
+    const seeds = Uint32Array.from({ length: 64 }, (_, i) => i);
+    const cut = closing.run(job(8, seeds));
+    const queued = closing.run(job(9, seeds));
+    await progress;
+    await Promise.all([closing.close(), closing.close()]);
+    expect((await cut).completed).toBeLessThan(64);
+    expect((await queued).completed).toBe(0);
+    await expect(closing.run(job(10, seeds))).rejects.toThrow("the model is closed");
+    closing.cancel(8);
+  });
+
+  function job(id: number, input_seeds: Uint32Array): PrefillJob {
+    return { id, seq_len: SEQ_LEN, input_seeds, output: distanceOutput(input_seeds) };
+  }
+
+  /** Runs a job and cuts it once the layers that are done, now and at the last report, say so. */
+  async function cutWhen(
+    job: PrefillJob,
+    isTime: (layers: number, before: number) => boolean,
+  ): Promise<PrefillResult> {
+    let before = 0;
+    runner.onProgress((layers) => {
+      if (isTime(layers, before)) runner.cancel(job.id);
+      before = layers;
+    });
+    return runner.run(job);
+  }
+});
+
+async function distances(runner: ModelRunner, seeds: number[], seq_len: number): Promise<number[]> {
+  const input_seeds = Uint32Array.from(seeds);
+  const output = distanceOutput(input_seeds);
+  const result = await runner.run({ id: 0, seq_len, input_seeds, output });
+  expect(result.completed).toBe(seeds.length);
+  return bitsOf(result.values);
+}
+
+/** Any permutation will do, as long as it follows the nonce. */
+function distanceOutput(input_seeds: Uint32Array): PrefillJob["output"] {
+  return {
+    kind: "distance",
+    permutation_seeds: input_seeds.map((seed) => seed ^ 0x55555555),
+    target_seed: 42,
+  };
+}
+
+function first<T>(items: T[]): T {
+  const [item] = items;
+  if (item === undefined) throw new Error("nothing there");
+  return item;
+}

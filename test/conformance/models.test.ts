@@ -1,0 +1,118 @@
+/** Whole forward passes against golden ones (docs/protocol.md §1, steps 5 to 9). */
+import {
+  inputSeed,
+  type ModelRunner,
+  type PrefillOutput,
+  permutationSeed,
+  targetSeed,
+} from "@proofmill/core";
+import { loadModel } from "@proofmill/native";
+import { addon } from "@proofmill/native/binding";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Expected, type ExpectedCase, golden, goldenPath, MODELS } from "./golden.ts";
+
+const LOADS = MODELS.flatMap((model) =>
+  addon.isas().flatMap((isa) => [
+    { model, isa, dtype: "float32" as const, tolerance: 2e-6 },
+    { model, isa, dtype: "bfloat16" as const, tolerance: model.endsWith("-strong") ? 3e-3 : 5e-4 },
+  ]),
+);
+
+describe.each(LOADS)("$model in $dtype on $isa", ({ model, isa, dtype, tolerance }) => {
+  const { meta, cases } = golden<Expected>(`models/${model}/expected.json`);
+  const batches = batchesOf(cases.filter((one) => one.input_dtype === dtype));
+  let runner: ModelRunner;
+
+  beforeAll(async () => {
+    runner = await loadModel({ directory: goldenPath(`models/${model}`), dtype, isa, threads: 2 });
+  });
+  afterAll(() => runner.close());
+
+  test("distances", async () => {
+    for (const batch of batches) {
+      const { block_hash } = pairOf(batch);
+      const distances = await run(batch, {
+        kind: "distance",
+        permutation_seeds: Uint32Array.from(batch, ({ pair, nonce }) =>
+          permutationSeed(sourceOf(pair), nonce),
+        ),
+        target_seed: targetSeed(block_hash),
+      });
+      for (const [i, { A, nonce, seq_len }] of batch.entries()) {
+        const error = Math.abs((distances[i] ?? Number.NaN) - A.distance);
+        expect(error, `nonce ${nonce}, seq_len ${seq_len}`).toBeLessThanOrEqual(tolerance);
+      }
+    }
+  });
+
+  // What bfloat16 does to a logit has no bound as narrow as the distance's.
+  test.runIf(dtype === "float32")("logits", async () => {
+    for (const batch of batches) {
+      const values = await run(batch, { kind: "logits" });
+      for (const [i, { A }] of batch.entries()) {
+        const logits = rowOf(values, i, batch.length);
+        expect(logits).toHaveLength(runner.info.vocab_size);
+        const norm = Math.hypot(...logits);
+        expect(Math.abs(norm / A.logits_norm - 1)).toBeLessThanOrEqual(5e-6);
+        expect(logits.indexOf(Math.max(...logits))).toBe(A.logits_argmax);
+        for (const [j, expected] of A.logits_first8.entries()) {
+          const error = Math.abs((logits[j] ?? Number.NaN) - expected);
+          expect(error / A.logits_norm).toBeLessThanOrEqual(5e-6);
+        }
+      }
+    }
+  });
+
+  test("last hidden states", async () => {
+    const bound = dtype === "float32" ? 5e-6 : 5e-2;
+    for (const batch of batches) {
+      const values = await run(batch, { kind: "hidden" });
+      for (const [i, { A }] of batch.entries()) {
+        const hidden = rowOf(values, i, batch.length);
+        expect(hidden).toHaveLength(runner.info.hidden_size);
+        const norm = Math.hypot(...hidden);
+        for (const [j, expected] of A.last_hidden_first8.entries()) {
+          const error = Math.abs((hidden[j] ?? Number.NaN) - expected);
+          expect(error / norm).toBeLessThanOrEqual(bound);
+        }
+      }
+    }
+  });
+
+  function sourceOf(pair: number) {
+    const source = meta.pairs[pair];
+    if (!source) throw new Error(`no pair ${pair}`);
+    return source;
+  }
+
+  function pairOf(batch: ExpectedCase[]) {
+    return sourceOf(batch[0]?.pair ?? -1);
+  }
+
+  async function run(batch: ExpectedCase[], output: PrefillOutput): Promise<Float32Array> {
+    const { completed, values } = await runner.run({
+      id: 0,
+      seq_len: batch[0]?.seq_len ?? 0,
+      input_seeds: Uint32Array.from(batch, ({ pair, nonce }) => inputSeed(sourceOf(pair), nonce)),
+      output,
+    });
+    expect(completed).toBe(batch.length);
+    return values;
+  }
+});
+
+/** Cases that can share a job: of one pair and one seq_len. */
+function batchesOf(cases: ExpectedCase[]): ExpectedCase[][] {
+  const batches = new Map<string, ExpectedCase[]>();
+  for (const one of cases) {
+    const key = `${one.pair} ${one.seq_len}`;
+    batches.set(key, [...(batches.get(key) ?? []), one]);
+  }
+  if (batches.size === 0) throw new Error("no cases");
+  return [...batches.values()];
+}
+
+function rowOf(values: Float32Array, row: number, rows: number): Float32Array {
+  const width = values.length / rows;
+  return values.subarray(row * width, (row + 1) * width);
+}
