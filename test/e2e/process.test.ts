@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { CommandAnswer, Status } from "@proofmill/core";
 import { expect, onTestFinished, test } from "vitest";
 import { isRunning, poll, type StartOptions, startServer, type TestNode } from "../helpers.ts";
@@ -84,6 +85,26 @@ test("SIGTERM while a proof of many seconds is at work, and a client that never 
     { detail: "Server is shutting down" },
   ]);
   expect(await endless).toBe("cut");
+});
+
+test("a signal that comes more than a second after the first ends the node at once", async () => {
+  const node = await start();
+  await node.post("/api/v1/pow/init", { ...ROUND, seq_len: 2048 });
+  const nonces = Array.from({ length: 4096 }, (_, i) => i);
+  const proof = { ...ROUND, nonces, dist: nonces.map(() => 1) };
+  const inFlight = node.post("/api/v1/pow/validate", proof).catch(() => "cut");
+  await status(node);
+  node.process.kill("SIGTERM");
+  await node.log("closing");
+  await pause(1100);
+  node.process.kill("SIGTERM");
+  expect(await node.exited).toBe(143);
+  expect(await inFlight).toBe("cut");
+  const pid = await runnerPid(node);
+  await poll(
+    () => isRunning(pid),
+    (running) => !running,
+  );
 });
 
 test("SIGTERM while the model loads", async () => {

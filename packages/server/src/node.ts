@@ -46,6 +46,7 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
       }),
     model,
     defaults,
+    maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
   });
   const url = await app.listen({

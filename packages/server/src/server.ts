@@ -15,8 +15,13 @@ import { inferenceGate } from "./openai/gate.ts";
 import { useOpenApi } from "./openapi.ts";
 import { POW_PREFIX, restRoutes } from "./rest.ts";
 
-/** Bytes; 65,536 nonces with distances of 20 digits, the most that a proof may have, fit twice. */
-const BODY_LIMIT = 8 * 1024 * 1024;
+/**
+ * Bytes that a body may have. Parsing holds the whole node up, most of all a hostile body of a
+ * million little arrays: a second for 4 MiB of those. So the limit is what a proof needs, no more.
+ */
+const LEAST_BODY_LIMIT = 1024 * 1024;
+/** A nonce of 16 digits and a distance of 22 characters, generously indented. */
+const BYTES_PER_NONCE = 128;
 /** Milliseconds in which a request's headers, and the whole of it, must have come. */
 const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
@@ -27,6 +32,7 @@ export interface ServerDeps {
   openService: (log: FastifyBaseLogger) => Promise<PocService>;
   model: NodeModel;
   defaults: InitDefaults;
+  maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
 }
 
@@ -37,7 +43,7 @@ export async function createServer(
   const app = Fastify({
     logger: { level: deps.logLevel, base: null },
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: BODY_LIMIT,
+    bodyLimit: Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE),
     requestTimeout: REQUEST_TIMEOUT,
     http: { headersTimeout: HEADERS_TIMEOUT },
     forceCloseConnections: "idle",

@@ -49,6 +49,7 @@ export async function testServer(
       PocService.open({ enabled, store: new MemoryRoundStore(), newRoundId: ulid, defaults }),
     model: { name: "test-model", info: loaded ? runner.info : null },
     defaults,
+    maxValidateNonces: 4096,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
   });
   if (loaded) service.attach(runner);

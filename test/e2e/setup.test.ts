@@ -1,0 +1,43 @@
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../helpers.ts";
+
+const SETUP = fileURLToPath(new URL("../../scripts/setup.mjs", import.meta.url));
+
+/** Runs set-up on a machine that has only these programs. */
+function setupWith(programs: readonly string[], env: Record<string, string> = {}) {
+  const folder = temporaryFolder();
+  for (const name of programs)
+    writeFileSync(join(folder, name), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  return spawnSync(process.execPath, [SETUP], { env: { PATH: folder, ...env }, encoding: "utf8" });
+}
+
+test.each([
+  [
+    [],
+    "cmake and a C++ compiler (g++ or clang++) and make (or ninja) not found; install them and try again",
+  ],
+  [
+    ["g++", "make", "apt-get"],
+    "cmake not found; install with: sudo apt-get install -y cmake build-essential",
+  ],
+  [
+    ["cmake", "ninja", "dnf"],
+    "a C++ compiler (g++ or clang++) not found; install with: sudo dnf install -y cmake gcc-c++ make",
+  ],
+  [
+    ["cmake", "clang++", "brew"],
+    "make (or ninja) not found; install with: xcode-select --install; brew install cmake",
+  ],
+])("with %j only: one line that says what to install", (programs, message) => {
+  const { status, stdout, stderr } = setupWith(programs);
+  expect([status, stdout, stderr]).toEqual([1, "", `proofmill: ${message}\n`]);
+});
+
+test("a compiler that CXX names is enough", () => {
+  const { stderr } = setupWith(["make", "my-c++"], { CXX: "my-c++ -m64" });
+  expect(stderr).toMatch(/^proofmill: cmake not found/);
+});
