@@ -14,7 +14,7 @@ import { bitsOf, goldenPath } from "./golden.ts";
 
 const THREADS = [1, 2, 3];
 const SEQ_LENS = [1, 2, 3, 5, 16, 17, 33, 100, 257];
-/** More than share one product even at seq_len 1 would be thousands; at 257 these are three. */
+/** At the short lengths all of them share one matrix product, at the long ones some do. */
 const NONCES = Uint32Array.from({ length: 7 }, (_, i) => (i * 0x9e3779b9) >>> 0);
 
 const LOADS = [
@@ -113,7 +113,7 @@ describe("a job that is cut", () => {
       config: {
         architectures: ["Qwen3ForCausalLM"],
         hidden_size: 512,
-        num_hidden_layers: 12,
+        num_hidden_layers: 8,
         num_attention_heads: 8,
         num_key_value_heads: 4,
         head_dim: 64,
@@ -134,7 +134,7 @@ describe("a job that is cut", () => {
   test("keeps whole micro-batches of several nonces; the rest, run later, has the same bits", async () => {
     const shared = runner.info.preferred_batch;
     expect(shared).toBeGreaterThan(1);
-    const batch = 4 * shared;
+    const batch = 3 * shared;
     const seeds = Uint32Array.from({ length: batch }, (_, i) => i);
     const whole = bitsOf((await runner.run(job(1, seeds))).values);
     expect(whole).toHaveLength(batch);
