@@ -27,23 +27,23 @@ const SINGLE_FILE = "model.safetensors";
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-const ITEM_BYTES: Record<string, number> = {
-  F64: 8,
-  I64: 8,
-  U64: 8,
-  F32: 4,
-  I32: 4,
-  U32: 4,
-  BF16: 2,
-  F16: 2,
-  I16: 2,
-  U16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-};
+const ITEM_BYTES = new Map([
+  ["F64", 8],
+  ["I64", 8],
+  ["U64", 8],
+  ["F32", 4],
+  ["I32", 4],
+  ["U32", 4],
+  ["BF16", 2],
+  ["F16", 2],
+  ["I16", 2],
+  ["U16", 2],
+  ["I8", 1],
+  ["U8", 1],
+  ["BOOL", 1],
+  ["F8_E4M3", 1],
+  ["F8_E5M2", 1],
+]);
 
 const extent = z.int().min(0);
 const headerEntrySchema = z.object({
@@ -171,9 +171,9 @@ function locate(
   }
   const { dtype, shape } = parsed.data;
   const [begin, end] = parsed.data.data_offsets;
-  const itemBytes = ITEM_BYTES[dtype];
+  const itemBytes = ITEM_BYTES.get(dtype);
   if (itemBytes === undefined) {
-    const known = Object.keys(ITEM_BYTES).join(", ");
+    const known = [...ITEM_BYTES.keys()].join(", ");
     throw new Error(`${path}: tensor ${name}: dtype is ${show(dtype)}, expected one of ${known}`);
   }
   const expected = shape.reduce((product, extent) => product * extent, itemBytes);
