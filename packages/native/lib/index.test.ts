@@ -1,0 +1,213 @@
+import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { addon } from "./binding.ts";
+import { type LoadModelOptions, loadModel } from "./index.ts";
+
+const SEEDS = Uint32Array.of(0, 1, 2 ** 32 - 1);
+
+function goldenModel(name: string): string {
+  return fileURLToPath(new URL(`../../../test/golden/models/${name}`, import.meta.url));
+}
+
+async function load(options: LoadModelOptions): Promise<ModelRunner> {
+  const runner = await loadModel({ threads: 2, ...options });
+  onTestFinished(() => runner.close());
+  return runner;
+}
+
+/** A copy of a golden model that a test may spoil. */
+async function copyOf(name: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  await cp(goldenModel(name), directory, { recursive: true });
+  return directory;
+}
+
+describe("loads", () => {
+  test("and tells what it is", async () => {
+    const { info } = await load({ directory: goldenModel("qwen3-tiny"), device: "auto" });
+    expect(info).toEqual({
+      arithmetic: expect.stringMatching(/^cpu-\w+-bf16-\d+$/),
+      architecture: "Qwen3ForCausalLM",
+      device: expect.stringMatching(/^cpu \(.*2 threads\)$/),
+      dtype: "bfloat16",
+      hidden_size: 64,
+      vocab_size: 512,
+      num_hidden_layers: 3,
+      max_position_embeddings: 40960,
+      preferred_batch: expect.any(Number),
+    });
+    expect(structuredClone(info)).toEqual(info);
+  });
+
+  test.each([
+    ["qwen3-tiny", "BF16", "bfloat16"],
+    ["llama-tiny", "F16", "float32"],
+    ["qwen2-tiny", "F32", "float32"],
+  ])("%s, stored in %s, in %s by itself, and in either on demand", async (name, _, dtype) => {
+    const directory = goldenModel(name);
+    expect((await load({ directory })).info.dtype).toBe(dtype);
+    const tags = new Set<string>();
+    for (const wanted of ["bfloat16", "float32"] as const) {
+      const { info } = await load({ directory, dtype: wanted });
+      expect(info.dtype).toBe(wanted);
+      tags.add(info.arithmetic);
+    }
+    expect(tags.size).toBe(2);
+  });
+
+  test("on the instruction set that PROOFMILL_ISA names, unless the caller names one", async () => {
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const directory = goldenModel("qwen3-tiny");
+    vi.stubEnv("PROOFMILL_ISA", "baseline");
+    expect((await load({ directory })).info.device).toContain("baseline");
+    vi.stubEnv("PROOFMILL_ISA", "mmx");
+    await expect(loadModel({ directory })).rejects.toThrow(
+      `isa is "mmx", expected one of ${addon.isas().join(", ")}`,
+    );
+    expect((await load({ directory, isa: "baseline" })).info.device).toContain("baseline");
+    vi.stubEnv("PROOFMILL_ISA", "");
+    expect((await load({ directory })).info.device).toContain(addon.isas()[0]);
+  });
+
+  test("tensors that lie at odd places", async () => {
+    const directory = await copyOf("qwen2-tiny");
+    const aligned = await load({ directory: goldenModel("qwen2-tiny") });
+    const path = join(directory, "model.safetensors");
+    const file = await readFile(path);
+    const headerBytes = Number(file.readBigUInt64LE());
+    const prefix = Buffer.alloc(8);
+    prefix.writeBigUInt64LE(BigInt(headerBytes + 1));
+    const header = file.subarray(8, 8 + headerBytes);
+    const data = file.subarray(8 + headerBytes);
+    await writeFile(path, Buffer.concat([prefix, header, Buffer.from(" "), data]));
+    const odd = await load({ directory });
+    const job = { id: 0, seq_len: 5, input_seeds: SEEDS, output: { kind: "logits" } } as const;
+    expect(await odd.run(job)).toEqual(await aligned.run(job));
+  });
+});
+
+describe("refuses", () => {
+  const directory = goldenModel("qwen3-tiny");
+
+  // As they may come over a channel between processes, where no compiler has looked.
+  test.each([
+    [{ dtype: "int8" }, 'dtype is "int8", expected one of auto, bfloat16, float32'],
+    [{ device: "cuda" }, 'device is "cuda", expected one of auto, cpu'],
+    [{ threads: 0 }, "threads is 0, expected 1 … 1024"],
+    [{ threads: 1.5 }, "threads is 1.5, expected 1 … 1024"],
+    [{ threads: 1025 }, "threads is 1025, expected 1 … 1024"],
+  ])("%j", async (options, message) => {
+    const loading = loadModel({ directory, ...options } as LoadModelOptions);
+    await expect(loading).rejects.toThrow(message);
+  });
+
+  test("a directory that holds no model", async () => {
+    await expect(loadModel({ directory: "/nowhere" })).rejects.toThrow(
+      "/nowhere/config.json: cannot be read; a model directory holds config.json",
+    );
+  });
+
+  test("a truncated shard, naming it and the tensor", async () => {
+    const spoiled = await copyOf("llama-tiny");
+    const shard = join(spoiled, "model-00002-of-00002.safetensors");
+    await truncate(shard, (await readFile(shard)).length - 1);
+    const loading = loadModel({ directory: spoiled });
+    await expect(loading).rejects.toThrow(`${shard}: tensor `);
+    await expect(loading).rejects.toThrow("it is truncated");
+  });
+
+  test("a config of another shape than the weights", async () => {
+    const spoiled = await copyOf("qwen3-tiny");
+    const path = join(spoiled, "config.json");
+    const config = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...config, intermediate_size: 161 }));
+    await expect(loadModel({ directory: spoiled })).rejects.toThrow(
+      `${join(spoiled, "model.safetensors")}: tensor model.layers.0.mlp.gate_proj.weight has shape [160, 64], expected [161, 64]`,
+    );
+  });
+});
+
+describe("a runner", () => {
+  let runner: ModelRunner;
+  beforeAll(async () => {
+    runner = await loadModel({ directory: goldenModel("qwen3-tiny"), threads: 2 });
+  });
+  afterAll(() => runner.close());
+
+  const distance: PrefillJob["output"] = {
+    kind: "distance",
+    permutation_seeds: SEEDS,
+    target_seed: 7,
+  };
+  const job: PrefillJob = { id: 1, seq_len: 5, input_seeds: SEEDS, output: distance };
+
+  test("gives distances, logits and hidden states of every nonce", async () => {
+    const run = async (output: PrefillJob["output"]) => {
+      const { completed, values } = await runner.run({ ...job, output });
+      expect(completed).toBe(3);
+      expect(values.every(Number.isFinite)).toBe(true);
+      return values;
+    };
+    const logits = await run({ kind: "logits" });
+    expect(logits).toHaveLength(3 * runner.info.vocab_size);
+    expect(await run({ kind: "hidden" })).toHaveLength(3 * runner.info.hidden_size);
+    const distances = await run(distance);
+    for (const [i, seed] of SEEDS.entries()) {
+      const own = logits.subarray(i * 512, (i + 1) * 512);
+      expect(distances[i]).toBe(addon.distance(own, seed, 7));
+    }
+  });
+
+  test.each<[object, string]>([
+    [{ id: -1 }, "job id is -1, expected an integer ≥ 0"],
+    [{ id: 0.5 }, "job id is 0.5, expected an integer ≥ 0"],
+    [{ seq_len: 0 }, "seq_len is 0, expected 1 … 40960, the model's context"],
+    [{ seq_len: 40961 }, "seq_len is 40961, expected 1 … 40960, the model's context"],
+    [{ seq_len: 2.5 }, "seq_len is 2.5, expected 1 … 40960"],
+    [{ input_seeds: new Uint32Array() }, "input_seeds is empty, expected at least one seed"],
+    [{ input_seeds: [1, 2, 3] }, "input_seeds must be a Uint32Array"],
+    [
+      { output: { kind: "tokens" } },
+      'output.kind is "tokens", expected distance, logits or hidden',
+    ],
+    [
+      { output: { ...distance, permutation_seeds: SEEDS.subarray(1) } },
+      "output.permutation_seeds holds 2 seeds, expected 3, one for each of input_seeds",
+    ],
+    [
+      { output: { ...distance, permutation_seeds: [1, 2, 3] } },
+      "output.permutation_seeds must be a Uint32Array",
+    ],
+    [
+      { output: { ...distance, target_seed: 2 ** 32 } },
+      "output.target_seed is 4294967296, expected",
+    ],
+    [
+      { input_seeds: new Uint32Array(2 ** 20 + 1), output: { kind: "logits" } },
+      "a batch of 1048577 times 512 logits is 2147485696 bytes, expected at most 2147483648",
+    ],
+  ])("refuses a job with %j", async (changes, message) => {
+    await expect(runner.run({ ...job, ...changes } as PrefillJob)).rejects.toThrow(message);
+  });
+
+  test("works on after a refusal, and never throws for a cancel", async () => {
+    for (const id of [-1, 0.5, Number.NaN, 2 ** 60, 12345]) runner.cancel(id);
+    expect((await runner.run(job)).completed).toBe(3);
+  });
+
+  test("answers in the order of asking", async () => {
+    const order: number[] = [];
+    await Promise.all(
+      [4, 3, 2, 1].map(async (seq_len, place) => {
+        await runner.run({ ...job, id: place, seq_len: seq_len * 50 });
+        order.push(place);
+      }),
+    );
+    expect(order).toEqual([0, 1, 2, 3]);
+  });
+});

@@ -1,0 +1,79 @@
+/** The fast forward pass against the plain one, its oracle, on ragged sizes. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { addon, type NativeModel, type Precision } from "./binding.ts";
+import { readConfig } from "./config.ts";
+import { writeRandomModel } from "./random-model.ts";
+import { ropeInvFreq } from "./rope.ts";
+import { readTensors } from "./safetensors.ts";
+import { locateWeights } from "./weights.ts";
+
+/** Nothing here is a multiple of a tile, and one head is wider than another model's whole layer. */
+const SHAPES = [
+  { architecture: "Qwen3ForCausalLM", hidden: 36, ffn: 77, heads: 3, kv: 1, head_dim: 14 },
+  { architecture: "Qwen2ForCausalLM", hidden: 70, ffn: 131, heads: 7, kv: 7, head_dim: 10 },
+  { architecture: "LlamaForCausalLM", hidden: 33, ffn: 50, heads: 6, kv: 2, head_dim: 2 },
+  { architecture: "MistralForCausalLM", hidden: 130, ffn: 257, heads: 4, kv: 2, head_dim: 66 },
+] as const;
+
+/** Greatest L2 error in shares of the logits' norm. */
+const BOUNDS: Record<Precision, number> = { float32: 2e-6, bfloat16: 1e-2 };
+
+const LOADS = SHAPES.flatMap((shape) =>
+  addon.isas().flatMap((isa) => [
+    { ...shape, isa, dtype: "float32" as const },
+    { ...shape, isa, dtype: "bfloat16" as const },
+  ]),
+);
+
+test.each(LOADS)("$architecture in $dtype on $isa", async ({ isa, dtype, ...shape }) => {
+  const model = await load(shape, { isa, dtype });
+  for (const seq_len of [1, 2, 3, 7, 16, 17, 65]) {
+    const input_seeds = Uint32Array.of(1, 2, 2 ** 32 - 1);
+    const { values } = await model.run({ id: 0, seq_len, input_seeds, output: { kind: "logits" } });
+    const width = values.length / input_seeds.length;
+    for (const [i, seed] of input_seeds.entries()) {
+      const reference = model.referenceLogits(seq_len, seed);
+      const logits = values.subarray(i * width, (i + 1) * width);
+      const error = Math.hypot(...logits.map((logit, j) => logit - Number(reference[j])));
+      expect(error / Math.hypot(...reference), `seq_len ${seq_len}`).toBeLessThan(BOUNDS[dtype]);
+    }
+  }
+});
+
+async function load(
+  shape: Omit<(typeof SHAPES)[number], "isa" | "dtype">,
+  options: { isa: string; dtype: Precision },
+): Promise<NativeModel> {
+  const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  await writeRandomModel({
+    directory,
+    seed: 3,
+    config: {
+      architectures: [shape.architecture],
+      hidden_size: shape.hidden,
+      intermediate_size: shape.ffn,
+      num_hidden_layers: 3,
+      num_attention_heads: shape.heads,
+      num_key_value_heads: shape.kv,
+      head_dim: shape.head_dim,
+      vocab_size: 203,
+      max_position_embeddings: 128,
+      rms_norm_eps: 1e-6,
+      tie_word_embeddings: shape.hidden % 2 === 0,
+    },
+  });
+  const config = await readConfig(directory);
+  const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
+  const model = await addon.loadModel({
+    config: { ...config, rope_inv_freq },
+    tensors: locateWeights(config, await readTensors(directory)),
+    threads: 2,
+    ...options,
+  });
+  onTestFinished(() => model.close());
+  return model;
+}
