@@ -202,15 +202,15 @@ Job read_job(const Napi::Object& js) {
 class NativeModel : public Napi::ObjectWrap<NativeModel> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeModel",
-                       {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
-                        InstanceAccessor<&NativeModel::device>("device"),
-                        InstanceAccessor<&NativeModel::preferred_batch>("preferredBatch"),
-                        InstanceMethod<&NativeModel::run>("run"),
-                        InstanceMethod<&NativeModel::cancel>("cancel"),
-                        InstanceMethod<&NativeModel::on_progress>("onProgress"),
-                        InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
-                        InstanceMethod<&NativeModel::close>("close")});
+    return DefineClass(
+        env, "NativeModel",
+        {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
+         InstanceAccessor<&NativeModel::device>("device"),
+         InstanceAccessor<&NativeModel::preferred_batch>("preferredBatch"),
+         InstanceMethod<&NativeModel::run>("run"), InstanceMethod<&NativeModel::cancel>("cancel"),
+         InstanceMethod<&NativeModel::on_progress>("onProgress"),
+         InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+         InstanceMethod<&NativeModel::close>("close")});
   }
 
   explicit NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeModel>(info) {}
@@ -228,8 +228,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     arithmetic_ = model.backend().arithmetic();
     device_ = model.backend().device();
     preferred_batch_ = model.micro_batch(256, 1024);
-    // Called from the runner's thread, run on JavaScript's. Unreferenced while no job is pending, so
-    // that an idle model keeps no process alive.
+    // Called from the runner's thread, run on JavaScript's. Unreferenced while no job is pending,
+    // so that an idle model keeps no process alive.
     to_js_ = Napi::ThreadSafeFunction::New(
         env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "proofmill", 0, 1);
     to_js_.Unref(env);
@@ -327,7 +327,10 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     Napi::Promise promise() const { return deferred_.Promise(); }
 
    protected:
-    void Execute() override { open_ = runner_ != nullptr; runner_.reset(); }
+    void Execute() override {
+      open_ = runner_ != nullptr;
+      runner_.reset();
+    }
     void OnOK() override {
       if (open_) {
         owner_.tensors_.clear();
@@ -459,8 +462,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define("loadModel", load_model);
   define("hash", [](const Napi::CallbackInfo& info) { return series<uint32_t>(info, rng::hash); });
   define("uniform", [](const Napi::CallbackInfo& info) {
-    return series<float>(info,
-                         [](uint32_t i, uint32_t seed) { return rng::uniform(rng::hash(i, seed)); });
+    return series<float>(
+        info, [](uint32_t i, uint32_t seed) { return rng::uniform(rng::hash(i, seed)); });
   });
   define("normal", [](const Napi::CallbackInfo& info) {
     return guarded(info, [&] { return inputs(info, Precision::float32, ""); });
@@ -488,16 +491,16 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       const uint32_t permutation_seed = seed_of(info[1], "permutation_seed");
       const Target target = make_target(seed_of(info[2], "target_seed"), logits.size());
       return Napi::Number::New(
-          info.Env(), distance(logits.data(), permutation(permutation_seed, logits.size()), target));
+          info.Env(),
+          distance(logits.data(), permutation(permutation_seed, logits.size()), target));
     });
   });
   define("distanceReference", [](const Napi::CallbackInfo& info) {
     return guarded(info, [&] {
       const std::vector<float> logits = floats(info[0], "logits");
-      return Napi::Number::New(
-          info.Env(),
-          distance_reference(logits.data(), logits.size(), seed_of(info[1], "permutation_seed"),
-                             seed_of(info[2], "target_seed")));
+      return Napi::Number::New(info.Env(), distance_reference(logits.data(), logits.size(),
+                                                              seed_of(info[1], "permutation_seed"),
+                                                              seed_of(info[2], "target_seed")));
     });
   });
   define("ln", elementwise<rng::ln>);

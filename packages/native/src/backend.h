@@ -4,8 +4,8 @@
 // sequences where only last positions are left. `Act` is an activation in the precision of matrix
 // inputs: its storage is the backend's business, its values are rounded to that precision.
 //
-// Every operation is deterministic, and every output row depends on its own sequence alone: never on
-// T, on its place among the rows, or on how the work is shared out.
+// Every operation is deterministic, and every output row depends on its own sequence alone: never
+// on T, on its place among the rows, or on how the work is shared out.
 #pragma once
 
 #include <cstddef>

@@ -21,7 +21,8 @@ std::string shape_text(const std::vector<size_t>& shape) {
 }
 
 Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend) {
-  const auto tensor = [&](const std::string& name, const std::vector<size_t>& shape) -> const auto& {
+  const auto tensor = [&](const std::string& name,
+                          const std::vector<size_t>& shape) -> const auto& {
     return fetch(tensors, name, shape);
   };
   const size_t q_width = c.attention().q_width(), kv_width = c.attention().kv_width();
@@ -35,7 +36,8 @@ Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend
     std::vector<Tensor> q_bias, kv_bias, qkv_bias;
     if (c.qkv_bias) {
       q_bias = {tensor(attn + "q_proj.bias", {q_width})};
-      kv_bias = {tensor(attn + "k_proj.bias", {kv_width}), tensor(attn + "v_proj.bias", {kv_width})};
+      kv_bias = {tensor(attn + "k_proj.bias", {kv_width}),
+                 tensor(attn + "v_proj.bias", {kv_width})};
       qkv_bias = {q_bias[0], kv_bias[0], kv_bias[1]};
     }
     Layer layer;
@@ -100,8 +102,8 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
     fail("tensor %s of shape %s is missing", name.c_str(), shape_text(shape).c_str());
   }
   if (found->second.shape != shape) {
-    fail("%s: tensor %s has shape %s, expected %s", found->second.file->path().c_str(), name.c_str(),
-         shape_text(found->second.shape).c_str(), shape_text(shape).c_str());
+    fail("%s: tensor %s has shape %s, expected %s", found->second.file->path().c_str(),
+         name.c_str(), shape_text(found->second.shape).c_str(), shape_text(shape).c_str());
   }
   return found->second;
 }

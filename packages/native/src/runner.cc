@@ -86,20 +86,19 @@ Result Runner::execute(const Entry& entry) {
   try {
     const size_t width = model_.output_width(entry.job.output.kind);
     result.values.resize(entry.job.input_seeds.size() * width);
-    result.completed = model_.run(
-        entry.job.input_seeds, entry.job.seq_len, entry.job.output, result.values.data(),
-        [&](size_t layer) {
-          {
-            const std::lock_guard lock(mutex_);
-            if (closing_ || entry.cancelled) return false;
-          }
-          const auto now = std::chrono::steady_clock::now();
-          if (now - last_progress_ >= kProgressInterval) {
-            last_progress_ = now;
-            progress_(layer);
-          }
-          return true;
-        });
+    result.completed = model_.run(entry.job.input_seeds, entry.job.seq_len, entry.job.output,
+                                  result.values.data(), [&](size_t layer) {
+                                    {
+                                      const std::lock_guard lock(mutex_);
+                                      if (closing_ || entry.cancelled) return false;
+                                    }
+                                    const auto now = std::chrono::steady_clock::now();
+                                    if (now - last_progress_ >= kProgressInterval) {
+                                      last_progress_ = now;
+                                      progress_(layer);
+                                    }
+                                    return true;
+                                  });
     result.values.resize(result.completed * width);
   } catch (const std::exception& error) {
     result.error = error.what();

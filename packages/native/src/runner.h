@@ -36,7 +36,8 @@ class Runner {
   ~Runner();
 
   Model& model() { return model_; }
-  // Queues a job; `done` is called exactly once with the ticket. Throws Error when the job cannot be.
+  // Queues a job; `done` is called exactly once with the ticket. Throws Error when the job cannot
+  // be.
   void submit(uint64_t ticket, Job job);
   // Cuts every job of this id, queued ones too.
   void cancel(uint64_t id);

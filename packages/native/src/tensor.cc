@@ -25,7 +25,7 @@ DType parse_dtype(const std::string& name) {
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail("%s: %s", path.c_str(), std::strerror(errno));
-  struct stat info{};
+  struct stat info {};
   if (fstat(fd, &info) != 0 || info.st_size <= 0) {
     close(fd);
     fail("%s: cannot be mapped: it is empty or unreadable", path.c_str());
@@ -88,8 +88,6 @@ void Tensor::read(size_t begin, size_t count, float* out) const {
   }
 }
 
-void Tensor::release() const {
-  file->release(file->data() + offset, elements() * size_of(dtype));
-}
+void Tensor::release() const { file->release(file->data() + offset, elements() * size_of(dtype)); }
 
 }  // namespace proofmill

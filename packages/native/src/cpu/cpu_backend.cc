@@ -27,8 +27,9 @@ class CpuBackend final : public Backend {
         pool_(threads),
         scratch_(threads) {
     for (Scratch& scratch : scratch_) {
-      scratch.gemm = allocate(
-          (kBlockDepth * kPanelColumns + kBlockRows * kBlockPanels * kPanelColumns) * sizeof(float));
+      scratch.gemm =
+          allocate((kBlockDepth * kPanelColumns + kBlockRows * kBlockPanels * kPanelColumns) *
+                   sizeof(float));
     }
   }
 
@@ -198,9 +199,7 @@ class CpuBackend final : public Backend {
   template <class ReadRow>
   Linear pack_rows(size_t rows, size_t depth, ReadRow&& read_row) {
     const size_t panels = divide_up(rows, kPanelColumns);
-    Linear packed{rows, depth,
-                  allocate(panels * depth * kPanelColumns * (bf16_ ? 2 : 4)),
-                  {}};
+    Linear packed{rows, depth, allocate(panels * depth * kPanelColumns * (bf16_ ? 2 : 4)), {}};
     std::vector<std::vector<float>> row_of(pool_.size(), std::vector<float>(depth));
     pool_.run(panels, [&](size_t panel, size_t worker) {
       std::vector<float>& row = row_of[worker];

@@ -9,8 +9,8 @@
 namespace proofmill {
 
 std::vector<uint32_t> permutation(uint32_t seed, size_t n) {
-  // The hash is a bijection, so its high bits spread the keys evenly over buckets: count, place, and
-  // put each bucket's few keys in order. No two keys are equal.
+  // The hash is a bijection, so its high bits spread the keys evenly over buckets: count, place,
+  // and put each bucket's few keys in order. No two keys are equal.
   struct Entry {
     uint32_t key, index;
   };
@@ -66,7 +66,8 @@ float distance(const float* logits, const std::vector<uint32_t>& permutation,
   for (size_t j = 0; j < n; j++) {
     dot += static_cast<double>(logits[permutation[j]]) * target.values[j];
   }
-  // |u - t|^2 = |u|^2 + |t|^2 - 2 u.t with |u| = 1: one pass, and no cancellation that a double feels.
+  // |u - t|^2 = |u|^2 + |t|^2 - 2 u.t with |u| = 1: one pass, and no cancellation that a double
+  // feels.
   const double squared = 1.0 + target.norm_squared - 2.0 * dot / std::sqrt(squares);
   if (!std::isfinite(squared)) return std::nanf("");
   return static_cast<float>(std::sqrt(squared < 0 ? 0 : squared));

@@ -1,5 +1,5 @@
-// Permutation, target and distance (docs/protocol.md §1, steps 7 to 9). Bits are equal on every ISA:
-// everything is integer work or a double sum in index order.
+// Permutation, target and distance (docs/protocol.md §1, steps 7 to 9). Bits are equal on every
+// ISA: everything is integer work or a double sum in index order.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,7 @@ Target make_target(uint32_t seed, size_t n);
 
 // The distance of logits [target.values.size()] under a permutation, as a float32; NaN where the
 // logits are not finite or all zero.
-float distance(const float* logits, const std::vector<uint32_t>& permutation,
-               const Target& target);
+float distance(const float* logits, const std::vector<uint32_t>& permutation, const Target& target);
 
 // The same from the definition: a sort, and the norm of a difference.
 float distance_reference(const float* logits, size_t n, uint32_t permutation_seed,

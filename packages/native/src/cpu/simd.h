@@ -1,7 +1,7 @@
 // A vector of floats as wide as the ISA this file is compiled for, from the compiler's own vector
-// types: one source for every kernel. Compiled once per ISA with PROOFMILL_ISA naming the namespace,
-// so that no code built for one ISA is ever linked into another. For the same reason nothing here
-// or in the kernels uses library templates.
+// types: one source for every kernel. Compiled once per ISA with PROOFMILL_ISA naming the
+// namespace, so that no code built for one ISA is ever linked into another. For the same reason
+// nothing here or in the kernels uses library templates.
 #pragma once
 
 #include <cstddef>

@@ -23,9 +23,9 @@ class ThreadPool {
 
   size_t size() const { return workers_.size() + 1; }
 
-  // Calls fn(part, worker) once for each part in [0, parts), worker in [0, size()), and returns when
-  // all are done. Parts are taken as threads come free, so a busy core delays one part only. The
-  // first exception is thrown here once all threads have stopped. Not reentrant.
+  // Calls fn(part, worker) once for each part in [0, parts), worker in [0, size()), and returns
+  // when all are done. Parts are taken as threads come free, so a busy core delays one part only.
+  // The first exception is thrown here once all threads have stopped. Not reentrant.
   template <class Fn>
   void run(size_t parts, Fn&& fn) {
     using F = std::remove_reference_t<Fn>;
