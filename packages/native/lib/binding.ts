@@ -33,10 +33,29 @@ export interface TensorLocation {
   bytes: number;
 }
 
+/** A tensor whose values are drawn in memory, for benches. */
+export interface RandomTensor {
+  dtype: "BF16";
+  shape: number[];
+  /** uint32 */
+  seed: number;
+}
+
+/** A number for each stage of the forward pass; a norm belongs to what follows it. */
+export interface Stages {
+  inputs: number;
+  qkv: number;
+  attention: number;
+  o: number;
+  mlp: number;
+  head: number;
+  distance: number;
+}
+
 export interface NativeModelOptions {
   config: NativeConfig;
   /** By Hugging Face name. */
-  tensors: Record<string, TensorLocation>;
+  tensors: Record<string, TensorLocation | RandomTensor>;
   dtype: Precision;
   /** 1 … 1024 */
   threads: number;
@@ -53,6 +72,8 @@ export interface NativeModel {
   onProgress(listener: (layersDone: number) => void): void;
   /** [vocab_size]: the plain forward pass, one thread, sums in double. Slow; the tests' oracle. */
   referenceLogits(seqLen: number, inputSeed: number): Float32Array;
+  /** Seconds spent in each stage since load; throws while a job runs. */
+  stageSeconds(): Stages;
   close(): Promise<void>;
 }
 
@@ -75,6 +96,8 @@ export interface Addon {
   ln(x: Float32Array): Float32Array;
   sin(x: Float32Array): Float32Array;
   cos(x: Float32Array): Float32Array;
+  /** Operations per second of multiply-adds in registers on so many threads; takes half a second. */
+  peakFlops(threads: number, isa?: string): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
 }

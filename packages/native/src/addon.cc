@@ -140,6 +140,12 @@ TensorMap read_tensors(const Napi::Object& js) {
     if (tensor.shape.empty() || tensor.shape.size() > 2) {
       fail("tensor %s: expected one or two dimensions, not %zu", name.c_str(), tensor.shape.size());
     }
+    const Napi::Value seed = entry.Get("seed");
+    if (!seed.IsUndefined()) {
+      tensor.seed = seed_of(seed, "seed");
+      tensors.emplace(name, std::move(tensor));
+      continue;
+    }
     const std::string path = text(field(entry, "file"), "file");
     std::shared_ptr<const MappedFile>& file = files[path];
     if (!file) file = std::make_shared<MappedFile>(path);
@@ -210,6 +216,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
          InstanceMethod<&NativeModel::run>("run"), InstanceMethod<&NativeModel::cancel>("cancel"),
          InstanceMethod<&NativeModel::on_progress>("onProgress"),
          InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+         InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
          InstanceMethod<&NativeModel::close>("close")});
   }
 
@@ -306,6 +313,20 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   }
   std::vector<float> reference_logits_of(size_t seq_len, uint32_t seed) const {
     return proofmill::reference_logits(config_, tensors_, precision_, seq_len, seed);
+  }
+
+  Napi::Value stage_seconds(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      if (!runner_) throw Error("the model is closed");
+      if (!pending_.empty()) fail("stage times can be read only while no job runs");
+      static constexpr const char* kNames[kStages] = {"inputs", "qkv",  "attention", "o",
+                                                      "mlp",    "head", "distance"};
+      Napi::Object seconds = Napi::Object::New(info.Env());
+      for (size_t i = 0; i < kStages; i++) {
+        seconds.Set(kNames[i], Napi::Number::New(info.Env(), runner_->model().stage_seconds()[i]));
+      }
+      return seconds;
+    });
   }
 
   // Ends the runner at the next layer, off JavaScript's thread; jobs that it cuts settle too.
@@ -501,6 +522,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       return Napi::Number::New(info.Env(), distance_reference(logits.data(), logits.size(),
                                                               seed_of(info[1], "permutation_seed"),
                                                               seed_of(info[2], "target_seed")));
+    });
+  });
+  define("peakFlops", [](const Napi::CallbackInfo& info) {
+    return guarded(info, [&] {
+      const size_t threads = static_cast<size_t>(integer(info[0], "threads", 1024));
+      const std::string isa = info[1].IsUndefined() ? "" : text(info[1], "isa");
+      return Napi::Number::New(info.Env(), cpu_peak_flops(threads, isa));
     });
   });
   define("ln", elementwise<rng::ln>);

@@ -121,5 +121,8 @@ class Backend {
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
                                           const std::string& isa);
 std::vector<std::string> cpu_isas();
+// Multiply-adds per second from registers, times two, on so many threads: what a matrix product on
+// this ISA could reach at best. Takes about half a second.
+double cpu_peak_flops(size_t threads, const std::string& isa);
 
 }  // namespace proofmill

@@ -102,8 +102,9 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
     fail("tensor %s of shape %s is missing", name.c_str(), shape_text(shape).c_str());
   }
   if (found->second.shape != shape) {
-    fail("%s: tensor %s has shape %s, expected %s", found->second.file->path().c_str(),
-         name.c_str(), shape_text(found->second.shape).c_str(), shape_text(shape).c_str());
+    fail("%s: tensor %s has shape %s, expected %s",
+         found->second.file ? found->second.file->path().c_str() : "random weights", name.c_str(),
+         shape_text(found->second.shape).c_str(), shape_text(shape).c_str());
   }
   return found->second;
 }
@@ -150,12 +151,14 @@ size_t Model::run(const std::vector<uint32_t>& seeds, size_t seq_len, const Outp
       float* logits = output.kind == OutputKind::logits ? values : act_.logits.as<float>();
       backend_->linear(act_.normed, weights_.lm_head, sequences, logits, config_.vocab_size);
       if (output.kind == OutputKind::distance) {
+        clock_.enter(Stage::distance);
         backend_->distances(logits, sequences, config_.vocab_size,
                             output.permutation_seeds.data() + done, output.target_seed, values);
       }
     }
     done += sequences;
   }
+  clock_.leave();
   return done;
 }
 
@@ -180,6 +183,7 @@ bool Model::forward(const uint32_t* seeds, size_t sequences, size_t seq_len,
                          length};
   };
 
+  clock_.enter(Stage::inputs);
   be.inputs(seeds, sequences, seq_len * hidden, x);
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
     if (!go_on(i)) return false;
@@ -194,6 +198,7 @@ bool Model::forward(const uint32_t* seeds, size_t sequences, size_t seq_len,
     float* k = qkv + q_width;
     float* v = k + kv_width;
 
+    clock_.enter(Stage::qkv);
     be.rms_norm(x, hidden, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
     if (pruned) {
       be.linear(act_.normed, layer.kv, tokens, k, qkv_width);
@@ -205,18 +210,22 @@ bool Model::forward(const uint32_t* seeds, size_t sequences, size_t seq_len,
     } else {
       be.linear(act_.normed, layer.qkv, tokens, qkv, qkv_width);
     }
+    clock_.enter(Stage::attention);
     be.norm_rope(q, q_stride, rows, shape.num_heads, shape.head_dim,
                  rope(layer.q_norm, seq_len - queries, queries));
     be.norm_rope(k, qkv_width, tokens, shape.num_kv_heads, shape.head_dim,
                  rope(layer.k_norm, 0, seq_len));
     be.attention({shape, sequences, seq_len, queries, q, q_stride, k, v, qkv_width}, act_.mixed);
+    clock_.enter(Stage::o);
     be.linear_add(act_.mixed, layer.o, rows, stream);
 
+    clock_.enter(Stage::mlp);
     be.rms_norm(stream, hidden, rows, hidden, layer.post_attention_norm.as<float>(), eps,
                 act_.normed);
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
     be.linear_add(act_.gated, layer.down, rows, stream);
   }
+  clock_.enter(Stage::head);
   be.rms_norm(last, hidden, sequences, hidden, weights_.norm.as<float>(), eps, act_.normed);
   return true;
 }

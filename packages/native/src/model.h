@@ -1,6 +1,8 @@
 // A decoder-only language model and its prefill: input embeddings in, the last position out.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -69,6 +71,35 @@ struct Activations {
   Buffer logits;                     // [b, vocab_size] f32
 };
 
+// Where a search's time goes, in the order of the forward pass. A norm belongs to what follows it.
+enum class Stage { inputs, qkv, attention, o, mlp, head, distance };
+constexpr size_t kStages = 7;
+
+// Adds up the time between one stage's beginning and the next one's.
+class StageClock {
+ public:
+  void enter(Stage stage) {
+    leave();
+    stage_ = stage;
+    since_ = Clock::now();
+    running_ = true;
+  }
+  void leave() {
+    if (!running_) return;
+    const std::chrono::duration<double> spent = Clock::now() - since_;
+    seconds_[static_cast<size_t>(stage_)] += spent.count();
+    running_ = false;
+  }
+  const std::array<double, kStages>& seconds() const { return seconds_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::array<double, kStages> seconds_{};
+  Stage stage_ = Stage::inputs;
+  Clock::time_point since_;
+  bool running_ = false;
+};
+
 enum class OutputKind { distance, logits, hidden };
 
 struct Output {
@@ -84,6 +115,8 @@ class Model {
 
   const Config& config() const { return config_; }
   Backend& backend() { return *backend_; }
+  // Seconds of each stage since load; to be read while no job runs.
+  const std::array<double, kStages>& stage_seconds() const { return clock_.seconds(); }
   // Floats that one nonce yields.
   size_t output_width(OutputKind kind) const;
   // Sequences that share one matrix product at this length.
@@ -104,6 +137,7 @@ class Model {
   std::unique_ptr<Backend> backend_;
   Weights weights_;
   Activations act_;
+  StageClock clock_;
   size_t rope_positions_ = 0;
   Buffer rope_cos_, rope_sin_;  // [rope_positions_, head_dim / 2] f32
 };

@@ -70,6 +70,14 @@ float widen_f16(uint16_t h) {
 }  // namespace
 
 void Tensor::read(size_t begin, size_t count, float* out) const {
+  if (!file) {
+    // Norms are 1, matrices uniform with standard deviation 0.02.
+    for (size_t i = 0; i < count; i++) {
+      const uint32_t h = rng::hash(static_cast<uint32_t>(begin + i), seed);
+      out[i] = shape.size() == 1 ? 1.0f : (rng::uniform(h) - 0.5f) * 0.0692820323f;
+    }
+    return;
+  }
   // The file may have been cut short since its header was checked; this guards the address, and a
   // file that shrinks while mapped is the operator's to avoid.
   const size_t first = offset + begin * size_of(dtype);
@@ -88,6 +96,8 @@ void Tensor::read(size_t begin, size_t count, float* out) const {
   }
 }
 
-void Tensor::release() const { file->release(file->data() + offset, elements() * size_of(dtype)); }
+void Tensor::release() const {
+  if (file) file->release(file->data() + offset, elements() * size_of(dtype));
+}
 
 }  // namespace proofmill

@@ -37,13 +37,15 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// A row-major tensor inside a mapped file. Copies share the mapping.
+// A row-major tensor inside a mapped file; copies share the mapping. Without a file its values are
+// drawn from `seed`: what benches measure does not depend on them.
 struct Tensor {
   std::string name;
   DType dtype = DType::f32;
   std::vector<size_t> shape;
   std::shared_ptr<const MappedFile> file;
   size_t offset = 0;  // bytes from the start of the file
+  uint32_t seed = 0;
 
   size_t elements() const;
   // Widens elements [begin, begin + count) to float32, exactly.

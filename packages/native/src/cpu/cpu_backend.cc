@@ -1,6 +1,7 @@
 // The operations of backend.h on the CPU: each is cut into parts that the thread pool shares out
 // over the kernels of one ISA.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -265,20 +266,51 @@ std::vector<std::string> cpu_isas() {
   return names;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const std::string& isa) {
-  if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
+namespace {
+
+const Kernels& find_kernels(const std::string& isa) {
   size_t count;
   const Kernels* const* all = available_kernels(&count);
   for (size_t i = 0; i < count; i++) {
-    if (isa.empty() || isa == all[i]->isa) {
-      return std::make_unique<CpuBackend>(precision, threads, *all[i]);
-    }
+    if (isa.empty() || isa == all[i]->isa) return *all[i];
   }
   std::string known;
   for (const std::string& name : cpu_isas()) known += (known.empty() ? "" : ", ") + name;
   fail("instruction set '%s' is not one that this CPU and build have: %s", isa.c_str(),
        known.c_str());
+}
+
+void check_threads(size_t threads) {
+  if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
+                                          const std::string& isa) {
+  check_threads(threads);
+  return std::make_unique<CpuBackend>(precision, threads, find_kernels(isa));
+}
+
+double cpu_peak_flops(size_t threads, const std::string& isa) {
+  check_threads(threads);
+  using Clock = std::chrono::steady_clock;
+  constexpr size_t kRounds = 1 << 16, kPartsEach = 64;
+  const Kernels& kernels = find_kernels(isa);
+  ThreadPool pool(threads);
+  double best = 0;
+  for (int repeat = 0; repeat < 5; repeat++) {
+    const size_t parts = kPartsEach * threads;
+    const Clock::time_point start = Clock::now();
+    pool.run(parts, [&](size_t, size_t) {
+      const volatile float kept = kernels.peak(kRounds);
+      (void)kept;
+    });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double flops = static_cast<double>(parts * kRounds * kernels.peak_flops_each);
+    best = std::max(best, flops / seconds);
+  }
+  return best;
 }
 
 }  // namespace proofmill

@@ -1,5 +1,6 @@
 // One per ISA: the table of this build's kernels.
 #include "kernels_isa.h"
+#include "peak.h"
 
 #define PROOFMILL_STRING_(x) #x
 #define PROOFMILL_STRING(x) PROOFMILL_STRING_(x)
@@ -18,6 +19,8 @@ const Kernels table = {
     rms_norm,
     gemm,
     norm_rope,
+    peak,
+    kPeakFlopsEach,
     attention_scratch_floats,
     attention,
 };

@@ -62,6 +62,9 @@ struct Kernels {
                    float eps, bool round_bf16, float* out);
   void (*gemm)(const GemmBlock& block);
   void (*norm_rope)(const NormRopeRows& rows);
+  // Multiply-adds in registers alone, `rounds` times peak_flops_each of them: the ceiling of gemm.
+  float (*peak)(size_t rounds);
+  size_t peak_flops_each;
   size_t (*attention_scratch_floats)(size_t seq_len, size_t head_dim);
   void (*attention)(const AttentionHead& head);
 };

@@ -14,6 +14,7 @@ void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const 
               float eps, bool round_bf16, float* out);
 void gemm(const GemmBlock& block);
 void norm_rope(const NormRopeRows& rows);
+float peak(size_t rounds);
 size_t attention_scratch_floats(size_t seq_len, size_t head_dim);
 void attention(const AttentionHead& head);
 

@@ -1,6 +1,7 @@
 /** The command line. */
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
+import { benchCommand } from "./bench.ts";
 import { serveCommand } from "./serve.ts";
 
 /** What a wrong command line ends with. */
@@ -38,7 +39,10 @@ function program(environment: NodeJS.ProcessEnv): Command {
         write(`proofmill: ${inOneLine(text.replace(/^error: /, ""))}\n`),
     });
   // addCommand, unlike command(), does not hand these settings down.
-  program.addCommand(serveCommand(environment).copyInheritedSettings(program));
+  for (const command of [serveCommand(environment), benchCommand()]) {
+    program.addCommand(command.copyInheritedSettings(program));
+    for (const below of command.commands) below.copyInheritedSettings(command);
+  }
   return program;
 }
 

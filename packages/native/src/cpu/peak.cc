@@ -1,0 +1,24 @@
+#include "peak.h"
+
+#include "kernels_isa.h"
+
+namespace proofmill::PROOFMILL_ISA {
+
+float peak(size_t rounds) {
+  vf sums[kPeakSums];
+  for (int i = 0; i < kPeakSums; i++) sums[i] = splat(static_cast<float>(i));
+  // Operands that the compiler cannot know, or it would fold the loop.
+  volatile float one = 1.0f, small = 1e-9f;
+  const vf a = splat(one), b = splat(small);
+  for (size_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kPeakSums; i++) sums[i] = fma(sums[i], a, b);
+  }
+  vf total = sums[0];
+  for (int i = 1; i < kPeakSums; i++) total = total + sums[i];
+  float lanes[kLanes];
+  store(lanes, total);
+  return lanes[0];
+}
+
+}  // namespace proofmill::PROOFMILL_ISA

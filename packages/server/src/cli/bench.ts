@@ -1,0 +1,67 @@
+/** `proofmill bench`: how fast this machine searches. */
+
+import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
+import { Command, InvalidArgumentError, Option } from "commander";
+
+/** What `bench` alone measures: the demo model, and a real one for a few seconds. */
+const SHORT: readonly PrefillBenchOptions[] = [
+  { shape: "qwen3-tiny", dtype: "bfloat16", seqLen: 32, batch: 256, repeats: 5 },
+  { shape: "qwen3-0.6b", dtype: "bfloat16", seqLen: 64, batch: 16, repeats: 3 },
+];
+
+export function benchCommand(): Command {
+  const command = new Command("bench").description("measure this machine; alone: all, in short");
+  command.action(async () => {
+    for (const options of SHORT) await prefill(options, false);
+  });
+  command
+    .command("prefill")
+    .description("the search of a model shape with random weights, beside the machine's peak")
+    .addOption(
+      new Option("--shape <name>", "model shape")
+        .choices(["qwen3-0.6b", "qwen3-tiny", "llama-3.2-1b"])
+        .default("qwen3-0.6b"),
+    )
+    .addOption(
+      new Option("--dtype <type>", "precision of matrix inputs")
+        .choices(["bfloat16", "float32"])
+        .default("bfloat16"),
+    )
+    .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", positive, 256)
+    .option("--batch <n>", "nonces per run, at least 1", positive, 32)
+    .option("--threads <n>", "threads (default: one per core)", positive)
+    .option("--repeats <n>", "runs, of which the median counts", positive, 5)
+    .option("--json", "print one JSON object and nothing else", false)
+    .action(async ({ json, ...options }: PrefillBenchOptions & { json: boolean }) => {
+      await prefill(options, json);
+    });
+  return command;
+}
+
+async function prefill(options: PrefillBenchOptions, json: boolean): Promise<void> {
+  // The addon is loaded by no command but this one and the runner's process.
+  const { benchPrefill } = await import("@proofmill/native/bench");
+  const result = await benchPrefill(options);
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
+}
+
+function table(result: PrefillBench): string {
+  const { machine, stages } = result;
+  const shares = Object.entries(stages)
+    .map(([name, percent]) => `${name} ${percent.toFixed(1)}`)
+    .join(", ");
+  return [
+    `prefill ${result.shape} ${result.dtype}, seq_len ${result.seq_len}, batch ${result.batch}`,
+    `  ${machine.cpu}, ${machine.device}, ${result.arithmetic}`,
+    `  ${result.nonces_per_second.toPrecision(4)} nonces/s, ${result.gflops.toFixed(1)} of ` +
+      `${result.peak_gflops.toFixed(1)} GFLOP/s: ${result.percent_of_peak.toFixed(1)} % of peak`,
+    `  time in percent: ${shares}`,
+    `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB`,
+    "",
+  ].join("\n");
+}
+
+function positive(value: string): number {
+  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError("Expected an integer of at least 1.");
+}
