@@ -5,6 +5,7 @@
 #define NAPI_CPP_EXCEPTIONS
 #include <napi.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <memory>

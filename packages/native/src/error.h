@@ -12,11 +12,6 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The job was given back because the model is closing; not a fault.
-struct Closed : Error {
-  using Error::Error;
-};
-
 [[noreturn]] __attribute__((format(printf, 1, 2))) inline void fail(const char* format, ...) {
   char text[1024];
   va_list args;

@@ -1,7 +1,6 @@
 // A model with a thread of its own that runs jobs in the order they came.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>

@@ -67,7 +67,6 @@ inline vf fma(vf a, vf b, vf c) {
 }
 
 inline vf max(vf a, vf b) { return a > b ? a : b; }
-inline vf min(vf a, vf b) { return a < b ? a : b; }
 
 inline vf load_bf16(const uint16_t* p) {
 #if defined(__AVX2__)
