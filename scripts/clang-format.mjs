@@ -5,12 +5,14 @@ import { dirname, join } from "node:path";
 import { runToEnd } from "./child.mjs";
 import { root } from "./setup.mjs";
 
-const SOURCES = join(root, "packages", "native", "src");
+const FOLDERS = ["src", "test"].map((name) => join(root, "packages", "native", name));
 
-const files = readdirSync(SOURCES, { recursive: true })
-  .filter((file) => /\.(cc|h|cu|cuh)$/.test(file))
-  .sort()
-  .map((file) => join(SOURCES, file));
+const files = FOLDERS.flatMap((folder) =>
+  readdirSync(folder, { recursive: true })
+    .filter((file) => /\.(cc|h|cu|cuh)$/.test(file))
+    .sort()
+    .map((file) => join(folder, file)),
+);
 
 try {
   const check = process.argv.includes("--check") ? ["--dry-run", "-Werror"] : ["-i"];

@@ -1,0 +1,93 @@
+// Prints a digest of the bits that each instruction set computes: distances and logits of a small
+// random model with odd sizes, over several lengths and both precisions. Equal tags must give equal
+// digests on every machine, also an emulated one. AGENTS.md has the commands.
+#include <cinttypes>
+#include <cstdio>
+
+#include "../src/model.h"
+
+using namespace proofmill;
+
+namespace {
+
+Config small_config() {
+  Config c;
+  c.hidden_size = 60;
+  c.intermediate_size = 100;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = 6;
+  c.num_key_value_heads = 2;
+  c.head_dim = 12;
+  c.vocab_size = 301;
+  c.max_position_embeddings = 512;
+  c.rms_norm_eps = 1e-6f;
+  for (int j = 0; j < 6; j++) c.rope_inv_freq.push_back(1.0 / (1 << j));
+  c.qk_norm = true;
+  c.qkv_bias = true;
+  c.tie_word_embeddings = true;
+  return c;
+}
+
+TensorMap random_tensors(const Config& c) {
+  TensorMap tensors;
+  const auto add = [&](const std::string& name, std::vector<size_t> shape) {
+    Tensor tensor;
+    tensor.name = name;
+    tensor.shape = std::move(shape);
+    tensor.seed = static_cast<uint32_t>(tensors.size());
+    tensors.emplace(name, tensor);
+  };
+  const size_t q = c.attention().q_width(), kv = c.attention().kv_width();
+  for (size_t i = 0; i < c.num_hidden_layers; i++) {
+    const std::string layer = "model.layers." + std::to_string(i) + ".";
+    const std::string attn = layer + "self_attn.";
+    add(layer + "input_layernorm.weight", {c.hidden_size});
+    add(layer + "post_attention_layernorm.weight", {c.hidden_size});
+    for (const auto& [name, width] : {std::pair{"q", q}, {"k", kv}, {"v", kv}}) {
+      add(attn + name + "_proj.weight", {width, c.hidden_size});
+      add(attn + name + "_proj.bias", {width});
+    }
+    add(attn + "q_norm.weight", {c.head_dim});
+    add(attn + "k_norm.weight", {c.head_dim});
+    add(attn + "o_proj.weight", {c.hidden_size, q});
+    add(layer + "mlp.gate_proj.weight", {c.intermediate_size, c.hidden_size});
+    add(layer + "mlp.up_proj.weight", {c.intermediate_size, c.hidden_size});
+    add(layer + "mlp.down_proj.weight", {c.hidden_size, c.intermediate_size});
+  }
+  add("model.norm.weight", {c.hidden_size});
+  add("model.embed_tokens.weight", {c.vocab_size, c.hidden_size});
+  return tensors;
+}
+
+// FNV-1a
+uint64_t digest(const std::vector<float>& values, uint64_t hash) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
+  for (size_t i = 0; i < values.size() * sizeof(float); i++) {
+    hash = (hash ^ bytes[i]) * 1099511628211u;
+  }
+  return hash;
+}
+
+}  // namespace
+
+int main() {
+  const Config config = small_config();
+  const TensorMap tensors = random_tensors(config);
+  std::vector<uint32_t> seeds(37);
+  for (size_t i = 0; i < seeds.size(); i++) seeds[i] = static_cast<uint32_t>(i * 7919);
+  for (const std::string& isa : cpu_isas()) {
+    for (const Precision precision : {Precision::bfloat16, Precision::float32}) {
+      Model model(config, tensors, make_cpu_backend(precision, 2, isa));
+      uint64_t hash = 14695981039346656037u;
+      for (const size_t seq_len : {1, 5, 17, 64, 130}) {
+        for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {
+          std::vector<float> out(seeds.size() * model.output_width(kind));
+          model.run(seeds, seq_len, {kind, seeds, 1}, out.data(), [](size_t) { return true; });
+          hash = digest(out, hash);
+        }
+      }
+      std::printf("%-10s %-18s %016" PRIx64 "\n", isa.c_str(), model.backend().arithmetic().c_str(),
+                  hash);
+    }
+  }
+}
