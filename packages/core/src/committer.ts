@@ -42,6 +42,11 @@ export class Committer {
     return this.#waiting.size + (this.#pending ? 1 : 0);
   }
 
+  /** Whether something is on its way to the store. */
+  get isStoring(): boolean {
+    return this.#isStoring;
+  }
+
   /** Takes the distances of the indices from `start` on, each index once in a round. */
   offer(start: number, distances: Float32Array): void {
     if (distances.length === 0) return;

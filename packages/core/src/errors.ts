@@ -6,7 +6,7 @@ const TABLE = {
   RUNNER_LOST: { status: 503, text: "Runner is not available" },
   SHUTTING_DOWN: { status: 503, text: "Server is shutting down" },
   TOO_MANY_VALIDATIONS: { status: 503, text: "Too many validations are waiting", retryAfter: 2 },
-  STORE_FAILED: { status: 503, text: "Round could not be stored", retryAfter: 5 },
+  STORE_FAILED: { status: 503, text: "Could not be stored", retryAfter: 5 },
   INVALID_BODY: { status: 422, text: "Invalid request" },
   POC_NOT_INITIALIZED: { status: 400, text: "PoC not initialized" },
   NODE_ID_REQUIRED: { status: 400, text: "Node ID and node count must be set" },

@@ -215,7 +215,7 @@ describe("the generator", () => {
       expect(service.status()).toMatchObject({ total_checked: 0, valid_nonces: [] });
       await passing(until(service, () => service.status().total_checked > 0));
       expect(service.status().valid_nonces).toEqual(upTo(4));
-      const stored = await run.store.last();
+      const stored = (await run.store.recent()).at(-1);
       expect(stored?.nonces).toEqual(upTo(4));
     }
   });
@@ -230,7 +230,7 @@ describe("the generator", () => {
     expect(run.log.messages("error")).toEqual(["results could not be stored: round stopped"]);
     const stopped = service.status();
     expect(stopped.valid_nonces).toEqual(upTo(stopped.total_checked));
-    expect((await run.store.last())?.nonces).toEqual(stopped.valid_nonces);
+    expect((await run.store.recent()).at(-1)?.nonces).toEqual(stopped.valid_nonces);
     expect(stopped.total_checked).toBeGreaterThanOrEqual(shown);
     const jobs = run.runner.jobs.length;
     await turns(20);

@@ -12,3 +12,4 @@ export { inputSeed, permutationSeed, type SeedSource, seed, targetSeed } from ".
 export { PocService, type PocServiceOptions } from "./service.ts";
 export * from "./store.ts";
 export { isValid, judge, toValidateAnswer } from "./verdict.ts";
+export type { Tracked, WatchOptions } from "./watch.ts";

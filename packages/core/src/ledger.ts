@@ -54,6 +54,20 @@ export class Ledger {
     return this.#position;
   }
 
+  /** Valid nonces found so far. */
+  get found(): number {
+    return this.#nonces.length;
+  }
+
+  /** The found list from the `since`-th on, at most `limit`. */
+  finds(page: { since: number; limit: number }): { nonces: number[]; distances: number[] } {
+    const end = page.since + page.limit;
+    return {
+      nonces: this.#nonces.slice(page.since, end),
+      distances: this.#distances.slice(page.since, end),
+    };
+  }
+
   /** Sets the clocks: the one stands still while STOPPED, the other runs while GENERATING. */
   enter(state: RoundState): void {
     this.#elapsed.set(state !== "STOPPED");
@@ -80,11 +94,11 @@ export class Ledger {
 
   /** The round's part of a Status; the lists from the `since`-th find on, at most `limit`. */
   status(page: { since: number; limit: number }) {
-    const end = page.since + page.limit;
+    const { nonces, distances } = this.finds(page);
     const generating = this.#generating.seconds;
     return {
-      valid_nonces: this.#nonces.slice(page.since, end),
-      valid_distances: this.#distances.slice(page.since, end),
+      valid_nonces: nonces,
+      valid_distances: distances,
       total_checked: this.#position,
       total_valid: this.#nonces.length,
       elapsed_seconds: this.#elapsed.seconds,

@@ -15,7 +15,7 @@ export interface LiveRoundOptions {
   now: () => number;
   log: Logger;
   /** Counts or finds have changed. */
-  onChange: (round: LiveRound) => void;
+  onChange: () => void;
   /** The search cannot go on; it has stopped itself, or must be stopped. */
   onFailure: (round: LiveRound, reason: string, error: Error) => void;
 }
@@ -25,6 +25,11 @@ export class LiveRound {
   readonly sizer: BatchSizer;
   readonly committer: Committer;
   readonly generator: Generator;
+
+  /** Whether nothing of it is on its way to the store: once it is stopped, its finds are final. */
+  get isSettled(): boolean {
+    return !this.committer.isStoring;
+  }
 
   constructor(options: LiveRoundOptions) {
     const { round, store, dispatcher, log, onChange, onFailure } = options;
@@ -42,7 +47,7 @@ export class LiveRound {
       sequence,
       store,
       onCommit: () => {
-        onChange(this);
+        onChange();
         dispatcher.wake(); // results that waited to be stored may have held fresh nonces back
       },
       onRetry: (error, pause_ms) =>

@@ -212,6 +212,32 @@ export const Status = z.object({
 });
 export type Status = z.output<typeof Status>;
 
+/** A Status without its lists, as `pow.onStatus` streams it. */
+export const StatusEvent = Status.omit({ valid_nonces: true, valid_distances: true });
+export type StatusEvent = z.output<typeof StatusEvent>;
+
+/** A round begins, for those who follow its finds (docs/protocol.md §5). */
+export const RoundEvent = z.object({
+  type: z.literal("round"),
+  round_id: z.string(),
+  block_hash: z.string(),
+  block_height: z.int(),
+  r_target: z.number(),
+});
+
+/** Finds, in the order in which they were found (docs/protocol.md §5). */
+export const NoncesEvent = z.object({
+  type: z.literal("nonces"),
+  round_id: z.string(),
+  block_hash: z.string(),
+  from: z.int().min(0).describe("Index of the first in the round's found list."),
+  nonces: z.array(z.int()),
+  distances: z.array(z.number()),
+});
+
+export const ValidNoncesEvent = z.discriminatedUnion("type", [RoundEvent, NoncesEvent]);
+export type ValidNoncesEvent = z.output<typeof ValidNoncesEvent>;
+
 /** The answer of every command. */
 export const CommandAnswer = z.object({ status: z.literal("OK"), pow_status: Status });
 export type CommandAnswer = z.output<typeof CommandAnswer>;

@@ -240,7 +240,7 @@ describe("commands", () => {
     await runner.started(1);
     runner.onCancel({ completed: 2 });
     await service.initGenerate({ ...BODY, block_hash: "next" });
-    const old = await store.read(pow_status.round_id ?? "");
+    const old = (await store.recent()).find(({ round_id }) => round_id === pow_status.round_id);
     expect(old?.nonces).toEqual([0, 1]);
     expect(service.status()).toMatchObject({ block_hash: "next", total_checked: 0 });
   });

@@ -4,6 +4,7 @@ import { PocError } from "./errors.ts";
 import { parseWith } from "./issues.ts";
 import { LiveRound } from "./live-round.ts";
 import { type Logger, silentLog } from "./log.ts";
+import { Pulse } from "./pulse.ts";
 import { type InitKind, nextStep, type PhaseKind, type RoundCommand } from "./round.ts";
 import type { ModelInfo, ModelRunner } from "./runner.ts";
 import { RunnerLost } from "./runner.ts";
@@ -15,7 +16,9 @@ import {
   ProofBatch,
   type RoundState,
   type Status,
+  type StatusEvent,
   type ValidateAnswer,
+  type ValidNoncesEvent,
 } from "./schemas.ts";
 import { Serial } from "./serial.ts";
 import { parsePage, statusWithoutRound } from "./status.ts";
@@ -23,11 +26,16 @@ import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 import { within } from "./time.ts";
 import { ValidationQueue } from "./validation.ts";
 import { judge, toValidateAnswer } from "./verdict.ts";
+import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "./watch.ts";
 
 /** From the arrival of a command the runner has so long to answer a cut; the command, a second. */
 const CUT_GRACE_MS = 800;
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
+/** Finds are coalesced over so long, docs/protocol.md §5. */
+const NONCES_PULSE_MS = 100;
+/** Four statuses a second at most. */
+const STATUS_PULSE_MS = 250;
 
 export interface PocServiceOptions {
   /** false: every call throws POC_NOT_ENABLED and the store is not touched. */
@@ -63,7 +71,11 @@ export class PocService {
   readonly #dispatcher: Dispatcher;
   readonly #validations: ValidationQueue;
   readonly #listeners = new Set<() => void>();
+  readonly #noncesPulse = new Pulse(NONCES_PULSE_MS);
+  readonly #statusPulse = new Pulse(STATUS_PULSE_MS);
   #state: RoundState = "IDLE";
+  /** The one before `#round`: subscribers may still be reading it. */
+  #previous: LiveRound | null = null;
   #round: LiveRound | null = null;
   /** Of the runner that is or was attached. */
   #info: ModelInfo | null = null;
@@ -72,10 +84,10 @@ export class PocService {
 
   /** Reads the store: a round that was there before is there again, STOPPED. */
   static async open(options: PocServiceOptions): Promise<PocService> {
-    return new PocService(options, options.enabled ? await options.store.last() : null);
+    return new PocService(options, options.enabled ? await options.store.recent() : []);
   }
 
-  private constructor(options: PocServiceOptions, last: StoredRound | null) {
+  private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
     this.#options = {
       maxValidateNonces: 4096,
       now: () => performance.now(),
@@ -89,8 +101,10 @@ export class PocService {
       now: this.#options.now,
     });
     this.#validations = new ValidationQueue(this.#dispatcher);
+    const [last, previous] = [...recent].reverse();
     if (last) {
       this.#round = this.#liveRound(last);
+      this.#previous = previous ? this.#liveRound(previous) : null;
       this.#state = "STOPPED";
     }
   }
@@ -161,7 +175,8 @@ export class PocService {
 
   /**
    * Recomputes and judges a proof, in every state that has a round. If another round begins
-   * meanwhile the answer is still for the one it began with.
+   * meanwhile the answer is still for the one it began with. While VALIDATING, a verdict for a
+   * round with a callback is stored for delivery before it is answered.
    *
    * @param body a ProofBatch
    */
@@ -177,6 +192,7 @@ export class PocService {
     const round = this.#round;
     if (!round) throw new PocError("NO_ROUND");
     const { config, round_id } = round.ledger;
+    const isPushed = this.#state === "VALIDATING";
     if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
     const arithmetic = this.#info?.arithmetic ?? "";
     const distances =
@@ -194,7 +210,12 @@ export class PocService {
         "distances are not finite, their nonces are left out of the verdict",
       );
     }
-    return toValidateAnswer(judge({ proof, distances, round: config, arithmetic }));
+    const batch = judge({ proof, distances, round: config, arithmetic });
+    const { callback_url } = config;
+    if (isPushed && callback_url !== null) {
+      await this.#stored("a verdict", (store) => store.enqueue({ round_id, callback_url, batch }));
+    }
+    return toValidateAnswer(batch);
   }
 
   /**
@@ -213,6 +234,27 @@ export class PocService {
       is_model_initialized: this.ready,
       arithmetic: this.#info?.arithmetic ?? null,
     };
+  }
+
+  /**
+   * Finds as they are stored, from the present round's beginning or after `lastEventId`, on into
+   * the rounds that follow (docs/protocol.md §5). Ends when `signal` aborts.
+   *
+   * @throws PocError POC_NOT_ENABLED, INVALID_BODY
+   */
+  watchValidNonces(
+    options: WatchOptions & { lastEventId?: string | undefined },
+  ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
+    this.#refuseUnlessEnabled();
+    const rounds = () => [this.#previous, this.#round].filter((round) => round !== null);
+    return watchValidNonces({ rounds, pulse: this.#noncesPulse }, options);
+  }
+
+  /** Status without its lists, as it changes; ends when `signal` aborts. */
+  watchStatus(options: WatchOptions): AsyncGenerator<Tracked<StatusEvent>, void> {
+    this.#refuseUnlessEnabled();
+    const status = () => this.status({ limit: 1 });
+    return watchStatus({ status, pulse: this.#statusPulse }, options);
   }
 
   /**
@@ -284,6 +326,7 @@ export class PocService {
     if (begun) {
       old?.ledger.enter("STOPPED");
       old?.committer.saveClocks();
+      this.#previous = old;
       this.#round = this.#liveRound(begun);
     }
     this.#enter(step.state, begun !== null);
@@ -292,13 +335,17 @@ export class PocService {
 
   async #create(config: InitRequest): Promise<RoundRecord> {
     const record = { round_id: this.#options.newRoundId(), config };
+    await this.#stored("a new round", (store) => store.create(record));
+    return record;
+  }
+
+  async #stored(what: string, store: (store: RoundStore) => Promise<void>): Promise<void> {
     try {
-      await this.#options.store.create(record);
+      await store(this.#options.store);
     } catch (cause) {
-      this.#options.log.error({ err: cause }, "a new round could not be stored");
+      this.#options.log.error({ err: cause }, `${what} could not be stored`);
       throw new PocError("STORE_FAILED", { cause });
     }
-    return record;
   }
 
   #liveRound(round: RoundRecord | StoredRound): LiveRound {
@@ -308,9 +355,7 @@ export class PocService {
       dispatcher: this.#dispatcher,
       now: this.#options.now,
       log: this.#options.log,
-      onChange: (changed) => {
-        if (changed === this.#round) this.#changed();
-      },
+      onChange: () => this.#changed(),
       onFailure: (failed, reason, error) => {
         const { round_id } = failed.ledger;
         failed.generator.halt();
@@ -320,6 +365,7 @@ export class PocService {
           stops ? `${reason}: round stopped` : reason,
         );
         if (stops) this.#enter("STOPPED");
+        else this.#changed();
       },
     });
   }
@@ -344,6 +390,8 @@ export class PocService {
   }
 
   #changed(): void {
+    this.#noncesPulse.touch();
+    this.#statusPulse.touch();
     for (const listener of this.#listeners) {
       try {
         listener();

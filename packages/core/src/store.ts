@@ -1,6 +1,6 @@
 /** Where rounds are kept: core's port to storage, and the store that keeps them in memory only. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { InitRequest } from "./schemas.ts";
+import type { InitRequest, ValidatedBatch } from "./schemas.ts";
 
 /** A round as it begins. */
 export interface RoundRecord {
@@ -38,6 +38,14 @@ export interface StoredRound extends RoundRecord {
   readonly distances: number[];
 }
 
+/** A verdict that is due for delivery. */
+export interface DueVerdict {
+  /** The round in which the proof was judged. */
+  readonly round_id: string;
+  readonly callback_url: string;
+  readonly batch: ValidatedBatch;
+}
+
 /**
  * What is shown has been stored: each promise resolves only when its data would survive what the
  * store promises to survive. A call that rejects has stored nothing, or all of it.
@@ -53,13 +61,14 @@ export interface RoundStore {
    * sent again) replaces the counters and adds no finds; a step may also have no finds at all.
    */
   append(roundId: string, progress: RoundProgress): Promise<void>;
-  /** The last round, or null. */
-  last(): Promise<StoredRound | null>;
-  /** A round by its id, or null when it is not kept. */
-  read(roundId: string): Promise<StoredRound | null>;
+  /** Keeps a verdict until it is delivered, or too old. Finds need no such call: `append` does it. */
+  enqueue(verdict: DueVerdict): Promise<void>;
+  /** The last two rounds, or as many as there are, oldest first. */
+  recent(): Promise<StoredRound[]>;
 }
 
-const KEPT_ROUNDS = 2;
+/** What a store keeps at least. */
+export const KEPT_ROUNDS = 2;
 
 const NOTHING_YET: RoundCounters = {
   position: 0,
@@ -70,6 +79,8 @@ const NOTHING_YET: RoundCounters = {
 
 /** Keeps the last two rounds until the process ends; asynchronous, as a real store is. */
 export class MemoryRoundStore implements RoundStore {
+  /** Nobody delivers them. */
+  readonly verdicts: DueVerdict[] = [];
   /** Oldest first. */
   readonly #rounds = new Map<string, StoredRound>();
 
@@ -103,19 +114,13 @@ export class MemoryRoundStore implements RoundStore {
     this.#rounds.set(roundId, { ...round, counters: { ...progress.counters } });
   }
 
-  async last(): Promise<StoredRound | null> {
+  async enqueue(verdict: DueVerdict): Promise<void> {
     await nextTurn();
-    const id = [...this.#rounds.keys()].at(-1);
-    return id === undefined ? null : this.#copy(id);
+    this.verdicts.push(structuredClone(verdict));
   }
 
-  async read(roundId: string): Promise<StoredRound | null> {
+  async recent(): Promise<StoredRound[]> {
     await nextTurn();
-    return this.#copy(roundId);
-  }
-
-  #copy(roundId: string): StoredRound | null {
-    const round = this.#rounds.get(roundId);
-    return round ? structuredClone(round) : null;
+    return structuredClone([...this.#rounds.values()]);
   }
 }

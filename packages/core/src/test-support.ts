@@ -38,7 +38,8 @@ export function openService(options: Partial<PocServiceOptions> = {}): Promise<P
   return PocService.open({
     enabled: true,
     store: new MemoryRoundStore(),
-    newRoundId: () => `round-${rounds++}`,
+    // As of ULIDs, the later one is greater.
+    newRoundId: () => `round-${String(rounds++).padStart(6, "0")}`,
     defaults: { batch_size: 32, seq_len: 256 },
     ...options,
   });
