@@ -7,6 +7,12 @@ import { isValid } from "./verdict.ts";
 /** Pauses between the attempts to store one piece of progress, milliseconds. */
 const RETRY_PAUSES_MS = [100, 200, 400, 800, 1600];
 
+/** Distances of consecutive indices, and the tag of what computed them. */
+export interface Results {
+  readonly distances: Float32Array;
+  readonly arithmetic: string;
+}
+
 export interface CommitterOptions {
   ledger: Ledger;
   sequence: NonceSequence;
@@ -25,8 +31,8 @@ export interface CommitterOptions {
  */
 export class Committer {
   readonly #options: CommitterOptions;
-  /** Index of the first → distances, for results that are not stored yet. */
-  readonly #waiting = new Map<number, Float32Array>();
+  /** Index of the first → results that are not stored yet. */
+  readonly #waiting = new Map<number, Results>();
   /** Progress whose storing is being tried; sent again as it is, for the store may have it already. */
   #pending: RoundProgress | null = null;
   #clocksAreDue = false;
@@ -47,10 +53,10 @@ export class Committer {
     return this.#isStoring;
   }
 
-  /** Takes the distances of the indices from `start` on, each index once in a round. */
-  offer(start: number, distances: Float32Array): void {
-    if (distances.length === 0) return;
-    this.#waiting.set(start, distances);
+  /** Takes the results of the indices from `start` on, each index once in a round. */
+  offer(start: number, results: Results): void {
+    if (results.distances.length === 0) return;
+    this.#waiting.set(start, results);
     this.resume();
   }
 
@@ -88,7 +94,10 @@ export class Committer {
     this.#isStoring = false; // in the same turn in which nothing was left: no offer falls between
   }
 
-  /** Everything that follows the ledger's position without a gap; null when there is nothing. */
+  /**
+   * Everything of one arithmetic that follows the ledger's position without a gap; null when there
+   * is nothing.
+   */
   #collect(): RoundProgress | null {
     const { ledger, sequence } = this.#options;
     const from = ledger.position;
@@ -96,22 +105,25 @@ export class Committer {
     const distances: number[] = [];
     let position = from;
     let nonfinite = 0;
+    let arithmetic = "";
     for (;;) {
-      const values = this.#waiting.get(position);
-      if (!values) break;
+      const results = this.#waiting.get(position);
+      if (!results || (arithmetic !== "" && results.arithmetic !== arithmetic)) break;
       this.#waiting.delete(position);
-      for (const [i, distance] of values.entries()) {
+      arithmetic = results.arithmetic;
+      for (const [i, distance] of results.distances.entries()) {
         if (!Number.isFinite(distance)) nonfinite++;
         else if (isValid(distance, ledger.config.r_target)) {
           nonces.push(sequence.nonceAt(position + i));
           distances.push(distance);
         }
       }
-      position += values.length;
+      position += results.distances.length;
     }
     if (position === from && !this.#clocksAreDue) return null;
     this.#clocksAreDue = false;
-    return { from, nonces, distances, counters: ledger.countersAfter(position - from, nonfinite) };
+    const counters = ledger.countersAfter(position - from, nonfinite);
+    return { from, nonces, distances, arithmetic, counters };
   }
 
   async #store(progress: RoundProgress): Promise<Error | null> {

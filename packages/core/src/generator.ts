@@ -30,6 +30,8 @@ export interface GeneratorOptions {
 /** A job of the search that the runner has not answered. */
 interface Batch {
   readonly range: IndexRange;
+  /** Of the runner that computes it. */
+  readonly arithmetic: string;
   readonly work: Work;
 }
 
@@ -88,6 +90,7 @@ export class Generator {
     const nonces = Array.from({ length: range.count }, (_, i) => sequence.nonceAt(range.start + i));
     const batch: Batch = {
       range,
+      arithmetic: info.arithmetic,
       work: {
         job: {
           seq_len: config.seq_len,
@@ -117,7 +120,7 @@ export class Generator {
       else if (this.#isRunning)
         this.#fault(new Error("the runner finished none of a job's nonces"));
       this.#warnOfNonfinite(start, outcome.values);
-      committer.offer(start, outcome.values);
+      committer.offer(start, { distances: outcome.values, arithmetic: batch.arithmetic });
     } else if (outcome.kind === "fault") {
       this.#fault(outcome.error);
     }

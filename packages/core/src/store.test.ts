@@ -6,6 +6,7 @@ const progress = (from: number, position: number, nonces: number[] = []): RoundP
   from,
   nonces,
   distances: nonces.map((nonce) => nonce / 8),
+  arithmetic: "fake-1",
   counters: { position, total_nonfinite: 0, elapsed_seconds: position, generating_seconds: 1 },
 });
 

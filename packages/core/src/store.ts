@@ -28,6 +28,8 @@ export interface RoundProgress {
   /** Valid nonces among them, in sequence order. */
   readonly nonces: readonly number[];
   readonly distances: readonly number[];
+  /** What computed them (docs/protocol.md §1), "" where there is nothing. */
+  readonly arithmetic: string;
   readonly counters: RoundCounters;
 }
 

@@ -1,0 +1,236 @@
+/** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "@proofmill/core";
+import type { DeliveryKind } from "../store/database.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Poster } from "./request.ts";
+
+/** After the first failure in a row, milliseconds; doubled with each further one. */
+const FIRST_PAUSE_MS = 1000;
+const MAX_PAUSE_MS = 60_000;
+/** What is too old is looked for so often, milliseconds. */
+const GIVE_UP_INTERVAL_MS = 60_000;
+
+export interface SenderOptions {
+  outbox: Outbox;
+  poster: Poster;
+  /** Milliseconds between two requests with finds to one URL. */
+  interval: number;
+  /** Finds that one request has at most. */
+  maxNonces: number;
+  /** Milliseconds after which a find or a verdict is given up. */
+  maxAge: number;
+  log: Logger;
+}
+
+/** Since the node started. */
+export interface DeliveryCounters {
+  delivered_nonces: number;
+  delivered_verdicts: number;
+  /** Requests that were not acknowledged. */
+  failed_requests: number;
+  given_up_nonces: number;
+  given_up_verdicts: number;
+}
+
+/**
+ * Two lanes for each URL, one for finds and one for verdicts; each has one request under way. A
+ * lane that fails pauses and then goes on with another round or verdict, so that none that is
+ * always refused holds the others up.
+ */
+export class CallbackSender {
+  readonly counters: DeliveryCounters = {
+    delivered_nonces: 0,
+    delivered_verdicts: 0,
+    failed_requests: 0,
+    given_up_nonces: 0,
+    given_up_verdicts: 0,
+  };
+  readonly #options: SenderOptions;
+  readonly #lanes = new Map<string, Lane[]>();
+  readonly #closing = new AbortController();
+  readonly #unsubscribe: () => void;
+  readonly #timer: NodeJS.Timeout;
+
+  /** Sends what the outbox holds from before, and from now on what becomes due. */
+  static async start(options: SenderOptions): Promise<CallbackSender> {
+    const sender = new CallbackSender(options);
+    await sender.#giveUp();
+    for (const url of await options.outbox.dueUrls()) sender.#wake(url);
+    return sender;
+  }
+
+  private constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.outbox.onDue((url) => this.#wake(url));
+    this.#timer = setInterval(() => void this.#giveUp(), GIVE_UP_INTERVAL_MS).unref();
+  }
+
+  /** What waits in the outbox now. */
+  pending(): Promise<{ nonces: number; verdicts: number }> {
+    return this.#options.outbox.pending();
+  }
+
+  /** Breaks off; what is not acknowledged stays in the outbox. */
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    clearInterval(this.#timer);
+    this.#closing.abort();
+    await Promise.all([...this.#lanes.values()].flat().map((lane) => lane.ended));
+    await this.#options.poster.close();
+  }
+
+  #wake(url: string): void {
+    let lanes = this.#lanes.get(url);
+    if (!lanes) {
+      const { signal } = this.#closing;
+      const wakeAll = () => {
+        for (const lane of lanes ?? []) lane.hurry();
+      };
+      lanes = (["generated", "validated"] as const).map(
+        (kind) =>
+          new Lane({
+            ...this.#options,
+            kind,
+            url,
+            signal,
+            counters: this.counters,
+            onSuccess: wakeAll,
+            onIdle: () => this.#forget(url),
+          }),
+      );
+      this.#lanes.set(url, lanes);
+    }
+    for (const lane of lanes) lane.wake();
+  }
+
+  /** Callers may name a new URL with each round. */
+  #forget(url: string): void {
+    if (this.#lanes.get(url)?.every((lane) => lane.isIdle)) this.#lanes.delete(url);
+  }
+
+  async #giveUp(): Promise<void> {
+    const { outbox, maxAge, log } = this.#options;
+    try {
+      const { nonces, verdicts } = await outbox.giveUp(maxAge);
+      this.counters.given_up_nonces += nonces;
+      this.counters.given_up_verdicts += verdicts;
+      if (nonces + verdicts > 0) log.error({ nonces, verdicts }, "callbacks given up: too old");
+    } catch (error) {
+      if (!this.#closing.signal.aborted) log.error({ err: error }, "the outbox cannot be read");
+    }
+  }
+}
+
+interface LaneOptions extends SenderOptions {
+  kind: DeliveryKind;
+  url: string;
+  signal: AbortSignal;
+  counters: DeliveryCounters;
+  onSuccess: () => void;
+  onIdle: () => void;
+}
+
+class Lane {
+  readonly #options: LaneOptions;
+  /** Key of what was sent last: the next attempt begins behind it. */
+  #after = 0;
+  /** In a row. */
+  #failures = 0;
+  #isDue = false;
+  #run: Promise<void> | null = null;
+  #pause: AbortController | null = null;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+  }
+
+  get isIdle(): boolean {
+    return this.#run === null;
+  }
+
+  get ended(): Promise<void> {
+    return this.#run ?? Promise.resolve();
+  }
+
+  /** Something may be due. */
+  wake(): void {
+    this.#isDue = true;
+    this.#run ??= this.#send().finally(() => {
+      this.#run = null;
+      // What became due in the last turn.
+      if (this.#isDue && !this.#options.signal.aborted) this.wake();
+      else this.#options.onIdle();
+    });
+  }
+
+  /** The receiver answers again: no more waiting. */
+  hurry(): void {
+    this.#pause?.abort();
+  }
+
+  async #send(): Promise<void> {
+    const { signal, kind, interval, maxNonces } = this.#options;
+    while (this.#isDue && !signal.aborted) {
+      this.#isDue = false;
+      const begin = performance.now();
+      const sent = await this.#sendOne();
+      if (sent === null) continue; // nothing was due
+      this.#isDue = true;
+      if (sent === "failed") await this.#waitAfterFailure();
+      // A full one says that more waits.
+      else if (kind === "generated" && sent.count < maxNonces) {
+        const rest = interval - (performance.now() - begin);
+        await sleep(Math.max(0, rest), undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  async #sendOne(): Promise<{ count: number } | "failed" | null> {
+    const { outbox, poster, url, kind, maxNonces, counters, signal, log } = this.#options;
+    const { host } = new URL(url); // the rest may hold a token, which is not for the log
+    try {
+      const delivery = await outbox.next({
+        kind,
+        callback_url: url,
+        after: this.#after,
+        maxNonces,
+      });
+      if (!delivery) return null;
+      this.#after = delivery.key;
+      await poster.post({ url, kind, body: delivery.body, signal });
+      await outbox.acknowledge(delivery);
+      if (kind === "generated") counters.delivered_nonces += delivery.count;
+      else counters.delivered_verdicts++;
+      if (this.#failures > 0) log.info({ host, kind }, "callbacks are delivered again");
+      this.#failures = 0;
+      this.#options.onSuccess();
+      return { count: delivery.count };
+    } catch (error) {
+      if (signal.aborted) return null;
+      counters.failed_requests++;
+      this.#failures++;
+      log.warn({ host, kind, reason: reasonOf(error) }, "a callback failed, it is tried again");
+      return "failed";
+    }
+  }
+
+  async #waitAfterFailure(): Promise<void> {
+    const { signal } = this.#options;
+    this.#pause = new AbortController();
+    const either = AbortSignal.any([signal, this.#pause.signal]);
+    await sleep(pauseAfter(this.#failures), undefined, { signal: either }).catch(() => {});
+    this.#pause = null;
+  }
+}
+
+/** Milliseconds: from one half of a growing bound up to it, so that many nodes do not march in step. */
+export function pauseAfter(failures: number, random: () => number = Math.random): number {
+  const bound = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
+  return bound * (0.5 + 0.5 * random());
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || ((error as NodeJS.ErrnoException).code ?? error.name);
+}

@@ -1,0 +1,384 @@
+/** The node's database: rounds, finds and what is due for delivery. Synchronous; one thread owns it. */
+import {
+  type DueVerdict,
+  type InitRequest,
+  KEPT_ROUNDS,
+  type RoundProgress,
+  type RoundRecord,
+  type StoredRound,
+} from "@proofmill/core";
+import Sqlite from "libsql";
+
+const SCHEMA_VERSION = 1;
+
+/**
+ * A round's finds are due in their order, so `delivered` tells all: those before it are acknowledged
+ * or given up. Verdicts are due as they came.
+ */
+const SCHEMA = `
+  CREATE TABLE rounds (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    round_id TEXT NOT NULL UNIQUE,
+    config TEXT NOT NULL,
+    callback_url TEXT,
+    position INTEGER NOT NULL DEFAULT 0,
+    total_nonfinite INTEGER NOT NULL DEFAULT 0,
+    elapsed_seconds REAL NOT NULL DEFAULT 0,
+    generating_seconds REAL NOT NULL DEFAULT 0,
+    found INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE TABLE finds (
+    round INTEGER NOT NULL REFERENCES rounds (number),
+    place INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
+    distance REAL NOT NULL,
+    arithmetic INTEGER NOT NULL REFERENCES arithmetics (id),
+    found_at INTEGER NOT NULL, -- milliseconds since 1970
+    PRIMARY KEY (round, place)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE arithmetics (id INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE) STRICT;
+  CREATE TABLE verdicts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    callback_url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    judged_at INTEGER NOT NULL -- milliseconds since 1970
+  ) STRICT;
+  CREATE INDEX rounds_due ON rounds (callback_url, number) WHERE delivered < found;
+  CREATE INDEX verdicts_due ON verdicts (callback_url, id);
+`;
+
+export type DeliveryKind = "generated" | "validated";
+
+/** One request's worth of what is due for a URL. */
+export interface Delivery {
+  readonly kind: DeliveryKind;
+  /** Of the round or the verdict: what comes after it is asked for by it. */
+  readonly key: number;
+  /** generated: the finds of the round up to here. */
+  readonly upTo: number;
+  readonly count: number;
+  /** JSON. */
+  readonly body: string;
+}
+
+export interface NextDelivery {
+  kind: DeliveryKind;
+  callback_url: string;
+  /** Look behind this key first, then from the beginning. */
+  after: number;
+  /** Finds that one delivery has at most. */
+  maxNonces: number;
+}
+
+interface RoundRow {
+  number: number;
+  round_id: string;
+  config: string;
+  callback_url: string | null;
+  position: number;
+  total_nonfinite: number;
+  elapsed_seconds: number;
+  generating_seconds: number;
+  found: number;
+  delivered: number;
+}
+
+interface FindRow {
+  nonce: number;
+  distance: number;
+  arithmetic: number;
+}
+
+/** Why a data folder cannot be used. */
+export class DataFolderError extends Error {
+  override readonly name = "DataFolderError";
+}
+
+export class NodeDatabase {
+  readonly #db: Sqlite.Database;
+  readonly #now: () => number;
+  readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
+
+  /**
+   * Opens the file, or makes it, and locks it as long as it is open: the lock is the operating
+   * system's and ends with the process, whatever ends that.
+   *
+   * @param now milliseconds since 1970
+   * @throws DataFolderError when another process has it, or a newer proofmill wrote it
+   */
+  constructor(path: string, now: () => number = Date.now) {
+    this.#now = now;
+    try {
+      this.#db = new Sqlite(path);
+      this.#db.pragma("locking_mode = EXCLUSIVE");
+      this.#db.pragma("journal_mode = WAL");
+      this.#db.pragma("synchronous = FULL");
+      this.#db.exec("BEGIN EXCLUSIVE; COMMIT");
+    } catch (error) {
+      if ((error as { code?: string }).code !== "SQLITE_BUSY") throw error;
+      throw new DataFolderError("another node is using it");
+    }
+    const version = this.#get<{ user_version: number }>("PRAGMA user_version")?.user_version ?? 0;
+    if (version > SCHEMA_VERSION) throw new DataFolderError("a newer proofmill wrote it");
+    if (version === 0) {
+      this.#db.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
+    }
+  }
+
+  /** Everything inside happens, or nothing. */
+  transaction<T>(action: () => T): T {
+    this.#run("BEGIN");
+    try {
+      const result = action();
+      this.#run("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.#db.inTransaction) this.#run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  create({ round_id, config }: RoundRecord): void {
+    this.#run(
+      "INSERT INTO rounds (round_id, config, callback_url) VALUES (?, ?, ?)",
+      round_id,
+      JSON.stringify(config),
+      config.callback_url,
+    );
+    this.#forgetOldRounds();
+  }
+
+  /**
+   * As `RoundStore.append`: checks first, so that a refusal leaves nothing behind.
+   *
+   * @returns the URL for which it made something due, or null
+   */
+  append(roundId: string, progress: RoundProgress): string | null {
+    const round = this.#get<RoundRow>("SELECT * FROM rounds WHERE round_id = ?", roundId);
+    if (!round) throw new Error(`round ${roundId} is not kept`);
+    if (progress.from > round.position) {
+      throw new Error(`progress from ${progress.from}, but only ${round.position} is stored`);
+    }
+    const { counters } = progress;
+    const isNew = progress.from === round.position && counters.position > round.position;
+    const nonces = isNew ? progress.nonces : [];
+    if (nonces.length > 0) {
+      const arithmetic = this.#arithmetic(progress.arithmetic);
+      const found_at = this.#now();
+      const insert = this.#statement("INSERT INTO finds VALUES (?, ?, ?, ?, ?, ?)");
+      for (const [i, nonce] of nonces.entries()) {
+        const distance = progress.distances[i];
+        insert.run(round.number, round.found + i, nonce, distance, arithmetic, found_at);
+      }
+    }
+    this.#run(
+      `UPDATE rounds SET position = ?, total_nonfinite = ?, elapsed_seconds = ?,
+       generating_seconds = ?, found = ? WHERE number = ?`,
+      counters.position,
+      counters.total_nonfinite,
+      counters.elapsed_seconds,
+      counters.generating_seconds,
+      round.found + nonces.length,
+      round.number,
+    );
+    return nonces.length > 0 ? round.callback_url : null;
+  }
+
+  enqueue({ callback_url, batch }: DueVerdict): void {
+    this.#run(
+      "INSERT INTO verdicts (callback_url, body, judged_at) VALUES (?, ?, ?)",
+      callback_url,
+      JSON.stringify(batch),
+      this.#now(),
+    );
+  }
+
+  /** The last two rounds, oldest first. */
+  recent(): StoredRound[] {
+    const rounds = this.#all<RoundRow>(
+      "SELECT * FROM rounds ORDER BY number DESC LIMIT ?",
+      KEPT_ROUNDS,
+    );
+    return rounds.reverse().map((round) => {
+      const finds = this.#all<FindRow>(
+        "SELECT nonce, distance FROM finds WHERE round = ? ORDER BY place",
+        round.number,
+      );
+      const { round_id, position, total_nonfinite, elapsed_seconds, generating_seconds } = round;
+      return {
+        round_id,
+        config: JSON.parse(round.config) as InitRequest,
+        counters: { position, total_nonfinite, elapsed_seconds, generating_seconds },
+        nonces: finds.map(({ nonce }) => nonce),
+        distances: finds.map(({ distance }) => distance),
+      };
+    });
+  }
+
+  /** Every URL for which something is due. */
+  dueUrls(): string[] {
+    return this.#all<{ callback_url: string }>(
+      `SELECT callback_url FROM rounds WHERE delivered < found AND callback_url IS NOT NULL
+       UNION SELECT callback_url FROM verdicts`,
+    ).map(({ callback_url }) => callback_url);
+  }
+
+  /** How much is due. */
+  pending(): { nonces: number; verdicts: number } {
+    return {
+      nonces:
+        this.#get<{ n: number }>(
+          `SELECT coalesce(sum(found - delivered), 0) AS n FROM rounds
+           WHERE delivered < found AND callback_url IS NOT NULL`,
+        )?.n ?? 0,
+      verdicts: this.#get<{ n: number }>("SELECT count(*) AS n FROM verdicts")?.n ?? 0,
+    };
+  }
+
+  /** What to send next; null when nothing of this kind is due for the URL. */
+  next(wanted: NextDelivery): Delivery | null {
+    const read = wanted.kind === "generated" ? this.#nextFinds : this.#nextVerdict;
+    return read.call(this, wanted) ?? read.call(this, { ...wanted, after: 0 });
+  }
+
+  /** The receiver has it. */
+  acknowledge({ kind, key, upTo }: Pick<Delivery, "kind" | "key" | "upTo">): void {
+    if (kind === "validated") {
+      this.#run("DELETE FROM verdicts WHERE id = ?", key);
+    } else {
+      this.#run("UPDATE rounds SET delivered = max(delivered, ?) WHERE number = ?", upTo, key);
+      this.#forgetOldRounds();
+    }
+  }
+
+  /**
+   * Drops from delivery what is older; `status` goes on showing it.
+   *
+   * @param maxAge milliseconds since the find
+   * @returns how much was given up
+   */
+  giveUp(maxAge: number): { nonces: number; verdicts: number } {
+    const before = this.#now() - maxAge;
+    let nonces = 0;
+    const due = this.#all<RoundRow>(
+      "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
+    );
+    for (const { number, delivered, found } of due) {
+      // Finds are in the order of their times, unless somebody sets the clock.
+      const young = this.#get<{ place: number }>(
+        "SELECT place FROM finds WHERE round = ? AND place >= ? AND found_at >= ? ORDER BY place LIMIT 1",
+        number,
+        delivered,
+        before,
+      );
+      const upTo = young?.place ?? found;
+      nonces += upTo - delivered;
+      if (upTo > delivered) this.acknowledge({ kind: "generated", key: number, upTo });
+    }
+    const { changes } = this.#run("DELETE FROM verdicts WHERE judged_at < ?", before);
+    return { nonces, verdicts: changes };
+  }
+
+  /** Lets go of the file and of its lock. */
+  close(): void {
+    this.#statements.clear();
+    // Leaving WAL folds the log into the file; only then can the lock be dropped at once, instead
+    // of whenever the last statement is collected.
+    this.#db.pragma("journal_mode = DELETE");
+    this.#db.pragma("locking_mode = NORMAL");
+    this.#db.exec("BEGIN; SELECT count(*) FROM rounds; COMMIT");
+    this.#db.close();
+  }
+
+  #nextFinds({ callback_url, after, maxNonces }: NextDelivery): Delivery | null {
+    const round = this.#get<RoundRow>(
+      `SELECT * FROM rounds WHERE callback_url = ? AND number > ? AND delivered < found
+       ORDER BY number LIMIT 1`,
+      callback_url,
+      after,
+    );
+    if (!round) return null;
+    const rows = this.#all<FindRow>(
+      `SELECT nonce, distance, arithmetic FROM finds WHERE round = ? AND place >= ?
+       ORDER BY place LIMIT ?`,
+      round.number,
+      round.delivered,
+      maxNonces,
+    );
+    // One request speaks of one arithmetic.
+    const other = rows.findIndex(({ arithmetic }) => arithmetic !== rows[0]?.arithmetic);
+    const finds = other < 0 ? rows : rows.slice(0, other);
+    const { public_key, block_hash, block_height, node_id } = JSON.parse(
+      round.config,
+    ) as InitRequest;
+    const { tag } = this.#get<{ tag: string }>(
+      "SELECT tag FROM arithmetics WHERE id = ?",
+      finds[0]?.arithmetic,
+    ) ?? { tag: "" };
+    return {
+      kind: "generated",
+      key: round.number,
+      upTo: round.delivered + finds.length,
+      count: finds.length,
+      body: JSON.stringify({
+        public_key,
+        block_hash,
+        block_height,
+        nonces: finds.map(({ nonce }) => nonce),
+        dist: finds.map(({ distance }) => distance),
+        node_id,
+        arithmetic: tag,
+      }),
+    };
+  }
+
+  #nextVerdict({ callback_url, after }: NextDelivery): Delivery | null {
+    const verdict = this.#get<{ id: number; body: string }>(
+      "SELECT id, body FROM verdicts WHERE callback_url = ? AND id > ? ORDER BY id LIMIT 1",
+      callback_url,
+      after,
+    );
+    if (!verdict) return null;
+    return { kind: "validated", key: verdict.id, upTo: 0, count: 1, body: verdict.body };
+  }
+
+  /** Rounds that nobody reads any more and that owe nothing to anybody. */
+  #forgetOldRounds(): void {
+    const old = this.#all<{ number: number }>(
+      `SELECT number FROM rounds WHERE (callback_url IS NULL OR delivered = found)
+       AND number NOT IN (SELECT number FROM rounds ORDER BY number DESC LIMIT ?)`,
+      KEPT_ROUNDS,
+    );
+    for (const { number } of old) {
+      this.#run("DELETE FROM finds WHERE round = ?", number);
+      this.#run("DELETE FROM rounds WHERE number = ?", number);
+    }
+  }
+
+  #arithmetic(tag: string): number {
+    this.#run("INSERT OR IGNORE INTO arithmetics (tag) VALUES (?)", tag);
+    return this.#get<{ id: number }>("SELECT id FROM arithmetics WHERE tag = ?", tag)?.id ?? 0;
+  }
+
+  #statement(sql: string): Sqlite.Statement<unknown[]> {
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #run(sql: string, ...values: unknown[]): Sqlite.RunResult {
+    return this.#statement(sql).run(...values);
+  }
+
+  #get<T>(sql: string, ...values: unknown[]): T | undefined {
+    return this.#statement(sql).get(...values) as T | undefined;
+  }
+
+  #all<T>(sql: string, ...values: unknown[]): T[] {
+    return this.#statement(sql).all(...values) as T[];
+  }
+}

@@ -1,0 +1,165 @@
+/** Rounds and what is due for delivery, in SQLite on a thread of its own. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import type {
+  DueVerdict,
+  RoundProgress,
+  RoundRecord,
+  RoundStore,
+  StoredRound,
+} from "@proofmill/core";
+import type { Outbox } from "../callbacks/outbox.ts";
+import {
+  DataFolderError,
+  type Delivery,
+  type NextDelivery,
+  type NodeDatabase,
+} from "./database.ts";
+import type { Answer, Call, Method, Opened } from "./worker.ts";
+
+const FILE = "proofmill.db";
+
+export interface SqliteStoreOptions {
+  /** Absolute path; made when it is not there. */
+  folder: string;
+  /** The thread's module; the built one by default. */
+  entry?: URL;
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Every promise resolves after the commit, which is on the disk (WAL, `synchronous = FULL`). The
+ * folder is locked until `close`, or until the process ends, however it ends.
+ *
+ * @example
+ * const store = await SqliteStore.open({ folder: "/var/lib/proofmill" });
+ */
+export class SqliteStore implements RoundStore, Outbox {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners = new Set<(callbackUrl: string) => void>();
+  #calls = 0;
+  #lost: Error | null = null;
+  #closing: Promise<void> | null = null;
+
+  /** @throws DataFolderError with a message that names the folder and what is wrong with it */
+  static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
+    const { folder, entry = new URL("./worker.js", import.meta.url) } = options;
+    const refuse = (reason: string) =>
+      new DataFolderError(
+        `cannot use the data folder ${folder}: ${reason}; choose another with --data-dir`,
+      );
+    try {
+      mkdirSync(folder, { recursive: true });
+    } catch (error) {
+      throw refuse((error as Error).message);
+    }
+    const worker = new Worker(entry, {
+      workerData: { path: join(folder, FILE) },
+      execArgv: [],
+    });
+    const opened = await new Promise<Opened>((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    if (opened.open) return new SqliteStore(worker);
+    await worker.terminate();
+    throw refuse(opened.message);
+  }
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on("message", (answer: Answer) => {
+      const pending = this.#pending.get(answer.id);
+      this.#pending.delete(answer.id);
+      if ("error" in answer) pending?.reject(answer.error);
+      else pending?.resolve(answer.value);
+    });
+    const lose = (error: Error) => {
+      this.#lost ??= error;
+      for (const { reject } of this.#pending.values()) reject(error);
+      this.#pending.clear();
+    };
+    worker.on("error", lose);
+    worker.on("exit", () => lose(new Error("the store is closed")));
+  }
+
+  async create(round: RoundRecord): Promise<void> {
+    await this.#call("create", round);
+  }
+
+  async append(roundId: string, progress: RoundProgress): Promise<void> {
+    const url = await this.#call("append", roundId, progress);
+    if (url !== null) this.#tell(url);
+  }
+
+  async enqueue(verdict: DueVerdict): Promise<void> {
+    await this.#call("enqueue", verdict);
+    this.#tell(verdict.callback_url);
+  }
+
+  recent(): Promise<StoredRound[]> {
+    return this.#call("recent");
+  }
+
+  dueUrls(): Promise<string[]> {
+    return this.#call("dueUrls");
+  }
+
+  pending(): Promise<{ nonces: number; verdicts: number }> {
+    return this.#call("pending");
+  }
+
+  next(wanted: NextDelivery): Promise<Delivery | null> {
+    return this.#call("next", wanted);
+  }
+
+  acknowledge(delivery: Pick<Delivery, "kind" | "key" | "upTo">): Promise<void> {
+    return this.#call("acknowledge", delivery);
+  }
+
+  giveUp(maxAge: number): Promise<{ nonces: number; verdicts: number }> {
+    return this.#call("giveUp", maxAge);
+  }
+
+  onDue(listener: (callbackUrl: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Stores what has been given to it, and lets go of the folder. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      const ended = new Promise((resolve) => this.#worker.once("exit", resolve));
+      await this.#send<void>("close", []).catch(() => this.#worker.terminate());
+      await ended;
+    })();
+    return this.#closing;
+  }
+
+  #tell(callbackUrl: string): void {
+    for (const listener of this.#listeners) listener(callbackUrl);
+  }
+
+  #call<M extends Method>(
+    method: M,
+    ...args: Parameters<NodeDatabase[M]>
+  ): Promise<ReturnType<NodeDatabase[M]>> {
+    return this.#send(method, args);
+  }
+
+  #send<T>(method: Call["method"], args: readonly unknown[]): Promise<T> {
+    if (this.#lost) return Promise.reject(this.#lost);
+    const id = this.#calls++;
+    return new Promise<T>((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      const call: Call = { id, method, args };
+      this.#worker.postMessage(call);
+    });
+  }
+}

@@ -1,0 +1,93 @@
+/** The thread that owns the database: commits what comes together in one transaction. */
+import { parentPort, workerData } from "node:worker_threads";
+import { DataFolderError, NodeDatabase } from "./database.ts";
+
+/** Progress waits so long after the last commit: a fast search must not wear the disk out. */
+const GROUP_MS = 25;
+
+/** Calls that a method name and its arguments make; all of `NodeDatabase` that others may use. */
+export type Method = Exclude<keyof NodeDatabase, "transaction" | "close">;
+
+export interface Call {
+  readonly id: number;
+  readonly method: Method | "close";
+  readonly args: readonly unknown[];
+}
+
+export type Answer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: Error };
+
+/** The first message: whether it is open. */
+export type Opened =
+  | { readonly open: true }
+  | { readonly open: false; readonly message: string; readonly isOurs: boolean };
+
+const port = parentPort;
+if (!port) throw new Error("this module is a worker's");
+
+let database: NodeDatabase;
+let calls: Call[] = [];
+let timer: NodeJS.Timeout | undefined;
+let immediate: NodeJS.Immediate | undefined;
+let lastCommit = 0;
+
+try {
+  database = new NodeDatabase((workerData as { path: string }).path);
+  port.on("message", receive);
+  say({ open: true });
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  say({ open: false, message, isOurs: error instanceof DataFolderError });
+}
+
+function say(message: Answer | Opened): void {
+  port?.postMessage(message);
+}
+
+function receive(call: Call): void {
+  calls.push(call);
+  if (call.method === "append") {
+    timer ??= setTimeout(commit, Math.max(0, lastCommit + GROUP_MS - performance.now()));
+  } else {
+    immediate ??= setImmediate(commit); // everything that has arrived by then goes along
+  }
+}
+
+function commit(): void {
+  clearTimeout(timer);
+  clearImmediate(immediate);
+  timer = undefined;
+  immediate = undefined;
+  const group = calls;
+  calls = [];
+  let answers: Answer[];
+  try {
+    answers = database.transaction(() => group.map(answer));
+  } catch (error) {
+    // The disk refused: nothing of the group has happened.
+    answers = group.map(({ id }) => ({ id, error: asError(error) }));
+  }
+  lastCommit = performance.now();
+  for (const each of answers) say(each);
+  if (group.some(({ method }) => method === "close")) {
+    database.close();
+    port?.close();
+  }
+}
+
+/** One call's own refusal is no other's: the database checks before it writes. */
+function answer({ id, method, args }: Call): Answer {
+  if (method === "close") return { id, value: undefined };
+  try {
+    const call = database[method] as (...args: readonly unknown[]) => unknown;
+    return { id, value: call.apply(database, [...args]) };
+  } catch (error) {
+    if (String((error as { code?: unknown }).code).startsWith("SQLITE_")) throw error;
+    return { id, error: asError(error) };
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? new Error(error.message) : new Error(String(error));
+}
