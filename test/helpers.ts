@@ -67,7 +67,9 @@ function environment(added: Record<string, string> = {}): NodeJS.ProcessEnv {
 export async function startServer(options: StartOptions = {}): Promise<TestNode> {
   const { args = [], until = "ready" } = options;
   const port = args.includes("--port") ? [] : ["--port", "0"];
-  const child = spawn(process.execPath, [BIN, "serve", ...args, ...port], {
+  // A folder serves one node.
+  const data = args.includes("--data-dir") ? [] : ["--data-dir", temporaryFolder()];
+  const child = spawn(process.execPath, [BIN, "serve", ...args, ...port, ...data], {
     env: environment(options.env),
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -60,14 +60,26 @@ function utf8Length(value: string): number | null {
   return bytes;
 }
 
-/** http or https, and no literal address that is never called (docs/protocol.md §4). */
-export const callbackUrl = () =>
+/**
+ * http or https, and no literal address that is never called (docs/protocol.md §4).
+ *
+ * @param hosts `name` or `name:port` of those that may be called; without it all others
+ */
+export const callbackUrl = (hosts?: readonly string[]) =>
   text().superRefine((value, context) => {
-    const fault = urlFault(value);
+    const fault = urlFault(value, hosts);
     if (fault) context.addIssue({ code: "custom", ...fault });
   });
 
-function urlFault(value: string): { params: { type: string }; message: string } | null {
+/** Whether a list of hosts, `name` or `name:port`, names a URL's. */
+export function isNamedHost(url: URL, hosts: readonly string[]): boolean {
+  return hosts.includes(url.hostname) || hosts.includes(url.host);
+}
+
+function urlFault(
+  value: string,
+  hosts: readonly string[] | undefined,
+): { params: { type: string }; message: string } | null {
   let url: URL;
   try {
     url = new URL(value);
@@ -81,6 +93,12 @@ function urlFault(value: string): { params: { type: string }; message: string } 
     return {
       params: { type: "value_error" },
       message: "Value error, this address is never called",
+    };
+  }
+  if (hosts && !isNamedHost(url, hosts)) {
+    return {
+      params: { type: "value_error" },
+      message: "Value error, this node calls no such host",
     };
   }
   return null;

@@ -1,6 +1,7 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 export { isRefusedAddress } from "./address.ts";
 export * from "./errors.ts";
+export { isNamedHost } from "./fields.ts";
 export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
 export { invalidJson, parseWith } from "./issues.ts";
 export type { Logger } from "./log.ts";

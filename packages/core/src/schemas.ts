@@ -21,9 +21,14 @@ export interface InitDefaults {
  * there, and all that are present are checked. The parsed object bears the new names only.
  *
  * @param limits.max_seq_len the model's context; without it any safe length passes
+ * @param limits.callback_hosts hosts that may be called; without it all that the protocol allows
  */
-export function initRequestSchema(limits: { defaults: InitDefaults; max_seq_len?: number }) {
-  const { defaults, max_seq_len = Number.MAX_SAFE_INTEGER } = limits;
+export function initRequestSchema(limits: {
+  defaults: InitDefaults;
+  max_seq_len?: number;
+  callback_hosts?: readonly string[] | undefined;
+}) {
+  const { defaults, max_seq_len = Number.MAX_SAFE_INTEGER, callback_hosts } = limits;
   return z
     .object({
       block_hash: text()
@@ -64,12 +69,12 @@ export function initRequestSchema(limits: { defaults: InitDefaults; max_seq_len?
         .optional()
         .describe("Tokens per nonce, up to the model's context.")
         .meta({ default: defaults.seq_len }),
-      callback_url: callbackUrl()
+      callback_url: callbackUrl(callback_hosts)
         .nullable()
         .optional()
         .describe("Where results are pushed to; null: nowhere.")
         .meta({ default: null, examples: ["http://aggregator:9000/pow"] }),
-      url: callbackUrl().optional().describe("The older name of callback_url.").meta({
+      url: callbackUrl(callback_hosts).optional().describe("The older name of callback_url.").meta({
         deprecated: true,
       }),
       params: z
@@ -96,6 +101,9 @@ export function initRequestSchema(limits: { defaults: InitDefaults; max_seq_len?
       }),
     );
 }
+
+/** An init body as callers write it. */
+export type InitBody = z.input<ReturnType<typeof initRequestSchema>>;
 
 /** A round's configuration: an init body after parsing, every default filled in. */
 export interface InitRequest {
@@ -241,6 +249,35 @@ export type ValidNoncesEvent = z.output<typeof ValidNoncesEvent>;
 /** The answer of every command. */
 export const CommandAnswer = z.object({ status: z.literal("OK"), pow_status: Status });
 export type CommandAnswer = z.output<typeof CommandAnswer>;
+
+/** Callbacks since the node started, and what waits now (docs/protocol.md §4). */
+export const DeliveryInfo = z.object({
+  delivered_nonces: z.int().min(0),
+  delivered_verdicts: z.int().min(0),
+  failed_requests: z.int().min(0).describe("Requests that were not acknowledged."),
+  given_up_nonces: z.int().min(0),
+  given_up_verdicts: z.int().min(0),
+  pending_nonces: z.int().min(0),
+  pending_verdicts: z.int().min(0),
+});
+export type DeliveryInfo = z.output<typeof DeliveryInfo>;
+
+/** What a node says of itself. What is of the model is null until it is loaded. */
+export const NodeInfo = z.object({
+  version: z.string(),
+  poc_enabled: z.boolean(),
+  model: z.string().describe("As /v1 calls it."),
+  architecture: z.string().nullable(),
+  arithmetic: z.string().nullable(),
+  dtype: z.string().nullable(),
+  device: z.string().nullable(),
+  hidden_size: z.int().nullable(),
+  vocab_size: z.int().nullable(),
+  num_hidden_layers: z.int().nullable(),
+  max_position_embeddings: z.int().nullable(),
+  delivery: DeliveryInfo,
+});
+export type NodeInfo = z.output<typeof NodeInfo>;
 
 /** Which part of the found list `/status` shows. */
 export const StatusPage = z.object({

@@ -47,6 +47,8 @@ export interface PocServiceOptions {
   defaults: InitDefaults;
   /** Nonces that one `/validate` has at most; 4,096 by default. */
   maxValidateNonces?: number;
+  /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
+  callbackHosts?: readonly string[] | undefined;
   /** Monotonic milliseconds; `performance.now` by default. */
   now?: () => number;
   log?: Logger;
@@ -90,6 +92,7 @@ export class PocService {
   private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
     this.#options = {
       maxValidateNonces: 4096,
+      callbackHosts: undefined,
       now: () => performance.now(),
       log: silentLog,
       ...options,
@@ -111,6 +114,11 @@ export class PocService {
 
   get state(): RoundState {
     return this.#state;
+  }
+
+  /** Whether PoC is switched on. */
+  get enabled(): boolean {
+    return this.#options.enabled;
   }
 
   /** Whether a runner is attached and alive. */
@@ -291,6 +299,7 @@ export class PocService {
     const schema = initRequestSchema({
       defaults: this.#options.defaults,
       max_seq_len: info.max_position_embeddings,
+      callback_hosts: this.#options.callbackHosts,
     });
     const config = parseWith(schema, body, "body");
     return this.#carryOut({ kind, config }, received);

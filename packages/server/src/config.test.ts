@@ -42,6 +42,12 @@ test("defaults", () => {
     pocSeqLen: 256,
     maxValidateNonces: 4096,
     allowInferenceWhileValidating: false,
+    callbackInterval: 1000,
+    callbackMaxNonces: 10_000,
+    callbackMaxAge: 86_400_000,
+    callbackAllow: undefined,
+    callbackSecret: undefined,
+    allowOrigin: [],
     host: "127.0.0.1",
     port: 8000,
     dtype: "auto",
@@ -64,6 +70,10 @@ describe.each([
     "allowInferenceWhileValidating",
     true,
   ],
+  ["--callback-interval", "PROOFMILL_CALLBACK_INTERVAL", "250ms", "callbackInterval", 250],
+  ["--callback-max-nonces", "PROOFMILL_CALLBACK_MAX_NONCES", "7", "callbackMaxNonces", 7],
+  ["--callback-max-age", "PROOFMILL_CALLBACK_MAX_AGE", "2h", "callbackMaxAge", 7_200_000],
+  ["--callback-secret", "PROOFMILL_CALLBACK_SECRET", "s3cret", "callbackSecret", "s3cret"],
   ["--host", "PROOFMILL_HOST", "::1", "host", "::1"],
   ["--port", "PROOFMILL_PORT", "0", "port", 0],
   ["--dtype", "PROOFMILL_DTYPE", "float32", "dtype", "float32"],
@@ -105,6 +115,12 @@ test.each([
   [["--device", "cuda"], "Expected one of auto, cpu."],
   [["--log-level", "loud"], "'loud'"],
   [["--host", " "], "Expected some text."],
+  [["--callback-interval", "9ms"], "Expected a time in that range, e.g. 500ms"],
+  [["--callback-max-age", "24"], "'24' is invalid. Expected a time"],
+  [["--callback-max-nonces", "0"], "Expected an integer from 1 to 100000."],
+  [["--callback-allow", "http://a/b"], "Expected hosts like aggregator or 10.0.0.7:9000."],
+  [["--allow-origin", "dashboard.example"], "Expected origins like https://dashboard.example."],
+  [["--allow-origin", "https://a.example/path"], "Expected origins"],
   [["--nope"], "unknown option '--nope'"],
   [["a", "b"], "too many arguments"],
   [["--port"], "argument missing"],
@@ -119,6 +135,14 @@ test.each([
   [{ PROOFMILL_MODEL: "/no/such/model" }, "model directory /no/such/model does not exist"],
 ])("%j is refused", (environment, message) => {
   expect(refusal([], environment as Environment)).toContain(message);
+});
+
+test("lists are split at commas", () => {
+  const config = read(["--callback-allow", "aggregator, 10.0.0.7:9000,[::1]:80"], {
+    PROOFMILL_ALLOW_ORIGIN: "https://a.example,http://b.example:8080",
+  });
+  expect(config.callbackAllow).toEqual(["aggregator", "10.0.0.7:9000", "[::1]"]);
+  expect(config.allowOrigin).toEqual(["https://a.example", "http://b.example:8080"]);
 });
 
 test("a switch can be off in the environment", () => {

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
+import { milliseconds } from "./duration.ts";
 import { dataFolder } from "./folders.ts";
 import { readContext } from "./model-directory.ts";
 
@@ -17,6 +18,16 @@ export interface ServeConfig {
   pocSeqLen: number;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  /** Milliseconds. */
+  callbackInterval: number;
+  callbackMaxNonces: number;
+  /** Milliseconds. */
+  callbackMaxAge: number;
+  /** Undefined: every host that the protocol allows. */
+  callbackAllow: string[] | undefined;
+  callbackSecret: string | undefined;
+  /** Origins whose pages may use this node from a browser. */
+  allowOrigin: string[];
   host: string;
   port: number;
   dtype: Dtype;
@@ -40,6 +51,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** A list of numbers longer than this is not searched for repeats, so no proof may be. */
 const MAX_VALIDATE_NONCES = 65_536;
 const MAX_THREADS = 1024;
+const HOUR_MS = 3_600_000;
 const MAX_SEQ_LEN = 2 ** 31 - 1;
 
 /** The model directory's variable; an option's is its long name in the same manner. */
@@ -85,6 +97,33 @@ function serveOptions(): Option[] {
       "--allow-inference-while-validating",
       "answer /v1 requests during VALIDATING too",
     ).default(false),
+    new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
+      .argParser(duration(10, HOUR_MS))
+      .default(1000, "1s"),
+    new Option("--callback-max-nonces <n>", "nonces that one callback has at most, 1 to 100000")
+      .argParser(integer(1, 100_000))
+      .default(10_000),
+    new Option(
+      "--callback-max-age <time>",
+      "give up what could not be delivered for so long, 1m to 720h",
+    )
+      .argParser(duration(60_000, 720 * HOUR_MS))
+      .default(24 * HOUR_MS, "24h"),
+    new Option(
+      "--callback-allow <host,…>",
+      "call only these hosts, name or name:port (default: all but metadata, link-local and " +
+        "multicast addresses)",
+    ).argParser(hosts),
+    new Option(
+      "--callback-secret <text>",
+      "sign callbacks with HMAC-SHA-256; the variable keeps it out of the list of processes",
+    ).argParser(text),
+    new Option(
+      "--allow-origin <origin,…>",
+      "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
+    )
+      .argParser(origins)
+      .default([], "none"),
     new Option("--host <address>", "address to listen on").argParser(text).default("127.0.0.1"),
     new Option("--port <n>", "port to listen on, 0 (any free one) to 65535")
       .argParser(integer(0, 65_535))
@@ -110,8 +149,7 @@ function serveOptions(): Option[] {
     ).argParser(text),
     new Option(
       "--data-dir <folder>",
-      "folder kept for the node's data; nothing is written there yet: rounds live in memory and " +
-        "end with the process",
+      "folder for rounds, finds and undelivered callbacks; one for each node",
     )
       .argParser(text)
       .default(dataFolder()),
@@ -142,6 +180,8 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     model,
     servedModelName: options.servedModelName ?? (model === null ? DEMO_NAME : lastPart(model)),
     threads: options.threads,
+    callbackAllow: options.callbackAllow,
+    callbackSecret: options.callbackSecret,
     dataDir: resolve(options.dataDir),
   };
 }
@@ -187,6 +227,40 @@ function integer(minimum: number, maximum: number): (value: string) => number {
     if (number >= minimum && number <= maximum) return number;
     throw new InvalidArgumentError(`Expected an integer from ${minimum} to ${maximum}.`);
   };
+}
+
+function duration(minimum: number, maximum: number): (value: string) => number {
+  return (value) => {
+    const time = milliseconds(value);
+    if (time !== null && time >= minimum && time <= maximum) return time;
+    throw new InvalidArgumentError("Expected a time in that range, e.g. 500ms, 90s, 15m or 24h.");
+  };
+}
+
+function hosts(value: string): string[] {
+  return list(value).map((host) => {
+    try {
+      const url = new URL(`http://${host}`);
+      if (url.host !== "" && url.pathname === "/" && !/[/?#@]/.test(host)) return url.host;
+    } catch {
+      // said below
+    }
+    throw new InvalidArgumentError("Expected hosts like aggregator or 10.0.0.7:9000.");
+  });
+}
+
+function origins(value: string): string[] {
+  return list(value).map((origin) => {
+    if (URL.canParse(origin) && new URL(origin).origin === origin) return origin;
+    throw new InvalidArgumentError("Expected origins like https://dashboard.example.");
+  });
+}
+
+function list(value: string): string[] {
+  return text(value)
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
 }
 
 function choice<T extends string>(choices: readonly T[]): (value: string) => T {

@@ -1,13 +1,22 @@
-/** A whole node: server, service and the runner in its process. */
-import { MemoryRoundStore, type ModelInfo, PocService, type RunnerLost } from "@proofmill/core";
+/** A whole node: server, service, store, callbacks and the runner in its process. */
+import {
+  type DeliveryInfo,
+  MemoryRoundStore,
+  type ModelInfo,
+  PocService,
+  type RunnerLost,
+} from "@proofmill/core";
 import type { FastifyInstance } from "fastify";
 import { ulid } from "ulid";
+import { createPoster } from "./callbacks/request.ts";
+import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import type { ServeConfig } from "./config.ts";
 import { demoModel } from "./demo.ts";
 import { type ProcessRunner, startRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
+import { SqliteStore } from "./store/sqlite.ts";
 
-/** An end takes 2.8 + 1.5 seconds at most: under the 5 that it may. */
+/** An end takes 2.8 + 1.5 seconds at most, and the store's last commit: under the 5 that it may. */
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
@@ -25,9 +34,19 @@ export interface RunningNode {
  * Starts a node. It listens at once, and loads its model while it does: a port that is taken is
  * found out before gigabytes are read.
  *
- * @throws Error of `listen`, e.g. with the code EADDRINUSE
+ * @throws Error of `listen`, e.g. with the code EADDRINUSE; DataFolderError
  */
 export async function startNode(config: ServeConfig): Promise<RunningNode> {
+  const store = config.enablePoc ? await SqliteStore.open({ folder: config.dataDir }) : null;
+  try {
+    return await startWith(store, config);
+  } catch (error) {
+    await store?.close();
+    throw error;
+  }
+}
+
+async function startWith(store: SqliteStore | null, config: ServeConfig): Promise<RunningNode> {
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const model: { name: string; info: ModelInfo | null } = {
     name: config.servedModelName,
@@ -38,28 +57,52 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
     openService: (log) =>
       PocService.open({
         enabled: config.enablePoc,
-        store: new MemoryRoundStore(),
+        store: store ?? new MemoryRoundStore(), // which nobody will ask while PoC is off
         newRoundId: ulid,
         defaults,
         maxValidateNonces: config.maxValidateNonces,
+        callbackHosts: config.callbackAllow,
         log,
       }),
     model,
     defaults,
     maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
+    delivery,
+    allowOrigin: config.allowOrigin,
   });
-  const url = await app.listen({
-    host: config.host,
-    port: config.port,
-    listenTextResolver: (address) => `listening on ${address}`,
-  });
+  const sender =
+    store &&
+    (await CallbackSender.start({
+      outbox: store,
+      poster: createPoster({ secret: config.callbackSecret, allow: config.callbackAllow }),
+      interval: config.callbackInterval,
+      maxNonces: config.callbackMaxNonces,
+      maxAge: config.callbackMaxAge,
+      log: app.log,
+    }));
+  const url = await app
+    .listen({
+      host: config.host,
+      port: config.port,
+      listenTextResolver: (address) => `listening on ${address}`,
+    })
+    .catch(async (error) => {
+      await sender?.close();
+      throw error;
+    });
 
   const closing = new AbortController();
   let runner: ProcessRunner | null = null;
   const loaded = load();
   let closed: Promise<void> | null = null;
   return { url, loaded, close: () => (closed ??= close()) };
+
+  async function delivery(): Promise<DeliveryInfo> {
+    if (!sender) return NO_DELIVERIES;
+    const { nonces, verdicts } = await sender.pending();
+    return { ...sender.counters, pending_nonces: nonces, pending_verdicts: verdicts };
+  }
 
   async function load(): Promise<void> {
     try {
@@ -94,9 +137,11 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
     if (!runner) closing.abort();
     await within(STOP_GRACE_MS, service.close());
     closing.abort();
+    await sender?.close();
     const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
     await Promise.all([app.close(), loaded.catch(() => {}), runner?.close()]);
     clearTimeout(cut);
+    await store?.close();
   }
 }
 

@@ -1,6 +1,7 @@
 /** The HTTP server with all its routes; it does not listen. */
 import type { Socket } from "node:net";
-import type { InitDefaults, PocService } from "@proofmill/core";
+import cors from "@fastify/cors";
+import type { DeliveryInfo, InitDefaults, PocService } from "@proofmill/core";
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -8,12 +9,16 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from "fastify";
+import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
 import { useErrorAnswers } from "./errors.ts";
+import { useTrpc } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { inferenceGate } from "./openai/gate.ts";
 import { useOpenApi } from "./openapi.ts";
+import { originGuard } from "./origins.ts";
 import { POW_PREFIX, restRoutes } from "./rest.ts";
+import { createRouter } from "./router.ts";
 
 /**
  * Bytes that a body may have. Parsing holds the whole node up, most of all a hostile body of a
@@ -34,16 +39,22 @@ export interface ServerDeps {
   defaults: InitDefaults;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  /** Of callbacks; all zero where none are sent. */
+  delivery: () => Promise<DeliveryInfo>;
+  /** Origins whose pages may use the node from a browser. */
+  allowOrigin: readonly string[];
 }
 
 /** @returns the server, ready to listen, and the service behind it; closing both is the caller's */
 export async function createServer(
   deps: ServerDeps,
 ): Promise<{ app: FastifyInstance; service: PocService }> {
+  const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
   const app = Fastify({
+    genReqId: () => ulid(),
     logger: { level: deps.logLevel, base: null },
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE),
+    bodyLimit,
     requestTimeout: REQUEST_TIMEOUT,
     http: { headersTimeout: HEADERS_TIMEOUT },
     forceCloseConnections: "idle",
@@ -60,14 +71,29 @@ export async function createServer(
     allowWhileValidating: deps.allowInferenceWhileValidating,
   });
 
-  app.addHook("onRequest", async (request, reply) => gate(request, reply) ?? undefined);
+  const foreign = originGuard(deps.allowOrigin);
+
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("x-request-id", request.id);
+    return foreign(request, reply) ?? gate(request, reply) ?? undefined;
+  });
   app.addHook("onResponse", async (request, reply) => {
     const { method, url } = request;
     const { statusCode: status, elapsedTime } = reply;
     request.log.debug({ method, url, status, ms: Math.round(elapsedTime) }, "request");
   });
   useErrorAnswers(app);
+  if (deps.allowOrigin.length > 0) {
+    await app.register(cors, {
+      origin: [...deps.allowOrigin],
+      exposedHeaders: ["x-request-id", "retry-after"],
+    });
+  }
   useOpenApi(app);
+  await useTrpc(app, {
+    router: createRouter({ service, model: deps.model, delivery: deps.delivery }),
+    maxPayload: bodyLimit,
+  });
   await app.register(async (scope) => {
     nodeRoutes(scope, { service, model: deps.model });
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });

@@ -4,6 +4,7 @@ import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { ulid } from "ulid";
 import { onTestFinished } from "vitest";
+import { NO_DELIVERIES } from "./callbacks/sender.ts";
 import { createServer } from "./server.ts";
 
 /** The body of the older service's tests. */
@@ -38,6 +39,7 @@ export async function testServer(
     loaded?: boolean;
     distance?: () => number;
     allowInferenceWhileValidating?: boolean;
+    allowOrigin?: string[];
   } = {},
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance } = options;
@@ -51,6 +53,8 @@ export async function testServer(
     defaults,
     maxValidateNonces: 4096,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
+    delivery: async () => NO_DELIVERIES,
+    allowOrigin: options.allowOrigin ?? [],
   });
   if (loaded) service.attach(runner);
   onTestFinished(async () => {

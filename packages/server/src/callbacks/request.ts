@@ -1,7 +1,7 @@
 /** One POST to an aggregator, wherever its name leads but to what is never called. */
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
-import { isRefusedAddress } from "@proofmill/core";
+import { isNamedHost, isRefusedAddress } from "@proofmill/core";
 import { Agent, request } from "undici";
 import type { DeliveryKind } from "../store/database.ts";
 import { version } from "../version.ts";
@@ -47,7 +47,8 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
       const to = endpoint(url, kind);
       // A literal address is never looked up.
       if (isRefusedAddress(to.hostname)) throw new Error("this address is never called");
-      if (!isAllowedHost(to, allow)) throw new Error("--callback-allow does not name this host");
+      if (allow && !isNamedHost(to, allow))
+        throw new Error("--callback-allow does not name this host");
       const answer = await request(to, {
         method: "POST",
         dispatcher: agent,
@@ -74,13 +75,8 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
   };
 }
 
-/** Whether `--callback-allow` lets a URL pass. */
-export function isAllowedHost(url: URL, allow: readonly string[] | undefined): boolean {
-  return !allow || allow.some((host) => host === url.hostname || host === url.host);
-}
-
 /** Looks a name up and leaves out what must not be called: the socket gets what was checked. */
-const refusingLookup: LookupFunction = (hostname, options, callback) => {
+export const refusingLookup: LookupFunction = (hostname, options, callback) => {
   const all: LookupOptions = { ...options, all: true };
   lookup(hostname, all, (error, found) => {
     if (error) return callback(error, "");

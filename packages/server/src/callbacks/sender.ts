@@ -1,6 +1,6 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Logger } from "@proofmill/core";
+import type { DeliveryInfo, Logger } from "@proofmill/core";
 import type { DeliveryKind } from "../store/database.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Poster } from "./request.ts";
@@ -24,14 +24,18 @@ export interface SenderOptions {
 }
 
 /** Since the node started. */
-export interface DeliveryCounters {
-  delivered_nonces: number;
-  delivered_verdicts: number;
-  /** Requests that were not acknowledged. */
-  failed_requests: number;
-  given_up_nonces: number;
-  given_up_verdicts: number;
-}
+export type DeliveryCounters = Omit<DeliveryInfo, "pending_nonces" | "pending_verdicts">;
+
+/** Where no callbacks are sent. */
+export const NO_DELIVERIES: Readonly<DeliveryInfo> = {
+  delivered_nonces: 0,
+  delivered_verdicts: 0,
+  failed_requests: 0,
+  given_up_nonces: 0,
+  given_up_verdicts: 0,
+  pending_nonces: 0,
+  pending_verdicts: 0,
+};
 
 /**
  * Two lanes for each URL, one for finds and one for verdicts; each has one request under way. A
@@ -39,13 +43,7 @@ export interface DeliveryCounters {
  * always refused holds the others up.
  */
 export class CallbackSender {
-  readonly counters: DeliveryCounters = {
-    delivered_nonces: 0,
-    delivered_verdicts: 0,
-    failed_requests: 0,
-    given_up_nonces: 0,
-    given_up_verdicts: 0,
-  };
+  readonly counters: DeliveryCounters;
   readonly #options: SenderOptions;
   readonly #lanes = new Map<string, Lane[]>();
   readonly #closing = new AbortController();
@@ -62,6 +60,8 @@ export class CallbackSender {
 
   private constructor(options: SenderOptions) {
     this.#options = options;
+    const { pending_nonces, pending_verdicts, ...counters } = NO_DELIVERIES;
+    this.counters = counters;
     this.#unsubscribe = options.outbox.onDue((url) => this.#wake(url));
     this.#timer = setInterval(() => void this.#giveUp(), GIVE_UP_INTERVAL_MS).unref();
   }

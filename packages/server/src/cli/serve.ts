@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addServeOptions, readConfig, type ServeConfig } from "../config.ts";
 import { type RunningNode, startNode } from "../node.ts";
 import { onStopSignal } from "../signals.ts";
+import { DataFolderError } from "../store/database.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -21,7 +22,11 @@ async function serve(config: ServeConfig): Promise<void> {
   try {
     node = await startNode(config);
   } catch (error) {
-    fail(`cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`);
+    fail(
+      error instanceof DataFolderError
+        ? error.message
+        : `cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`,
+    );
     process.exit(1);
   }
   if (isStopping) return end(node, 0);

@@ -1,0 +1,328 @@
+import { createHmac } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "@proofmill/core";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { SqliteStore } from "../store/sqlite.ts";
+import { createPoster, endpoint, type PosterOptions, refusingLookup } from "./request.ts";
+import { CallbackSender, pauseAfter, type SenderOptions } from "./sender.ts";
+
+interface Received {
+  path: string;
+  headers: IncomingHttpHeaders;
+  text: string;
+  body: { nonces: number[]; block_hash: string };
+  at: number;
+}
+
+type Answer = (response: ServerResponse, request: Received) => void;
+
+const ok: Answer = (response) => response.end("{}");
+
+/** An aggregator that answers as it is told. */
+async function aggregator(port = 0) {
+  const received: Received[] = [];
+  const waiting = new Set<() => void>();
+  const state = { answer: ok };
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request.setEncoding("utf8")) text += chunk;
+    const { url: path = "", headers } = request;
+    const one = { path, headers, text, body: JSON.parse(text), at: performance.now() };
+    received.push(one);
+    state.answer(response, one);
+    for (const check of waiting) check();
+  });
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  onTestFinished(async () => void (await close()));
+  const address = server.address() as AddressInfo;
+  return {
+    received,
+    state,
+    close,
+    port: address.port,
+    url: `http://127.0.0.1:${address.port}/pow`,
+    /** Resolves when so many requests have come. */
+    async until(count: number) {
+      while (received.length < count) {
+        await new Promise<void>((resolve) => {
+          waiting.add(resolve);
+        });
+      }
+    },
+  };
+}
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+async function start(options: Partial<SenderOptions> & PosterOptions = {}, folder?: string) {
+  const path = folder ?? mkdtempSync(join(tmpdir(), "proofmill-"));
+  const store = await SqliteStore.open({
+    folder: path,
+    entry: new URL("../../dist/store/worker.js", import.meta.url),
+  });
+  const sender = await CallbackSender.start({
+    outbox: store,
+    poster: createPoster({ timeout: 500, ...options }),
+    interval: 50,
+    maxNonces: 100,
+    maxAge: 60_000,
+    log: silent,
+    ...options,
+  });
+  const end = async () => {
+    await sender.close();
+    await store.close();
+  };
+  onTestFinished(async () => {
+    await end();
+    rmSync(path, { recursive: true, force: true });
+  });
+  return { store, sender, folder: path, end };
+}
+
+let rounds = 0;
+
+async function round(store: SqliteStore, callback_url: string, block_hash = "abc123") {
+  const round_id = `round-${rounds++}`;
+  const config = {
+    ...{ block_hash, block_height: 7, public_key: "node1", r_target: 3, fraud_threshold: 0.01 },
+    ...{ node_id: 0, node_count: 1, batch_size: 32, seq_len: 256, callback_url },
+  };
+  await store.create({ round_id, config });
+  let position = 0;
+  return {
+    round_id,
+    async find(count: number) {
+      const from = position;
+      position += count;
+      const nonces = Array.from({ length: count }, (_, i) => from + i);
+      await store.append(round_id, {
+        ...{ from, nonces, distances: nonces.map((nonce) => nonce / 4), arithmetic: "cpu-1" },
+        counters: { position, total_nonfinite: 0, elapsed_seconds: 1, generating_seconds: 1 },
+      });
+    },
+  };
+}
+
+const verdict = (node_id: number) => ({
+  ...{ public_key: "other", block_hash: "abc123", block_height: 7, nonces: [1], dist: [1] },
+  ...{ node_id, received_dist: [1], r_target: 3, fraud_threshold: 0.01, n_invalid: 0 },
+  ...{ probability_honest: 1, fraud_detected: false, arithmetic: "cpu-1" },
+});
+
+const all = (received: readonly Received[]) => received.flatMap(({ body }) => body.nonces);
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+const drained = (store: SqliteStore) =>
+  vi.waitUntil(
+    async () => {
+      const { nonces, verdicts } = await store.pending();
+      return nonces + verdicts === 0;
+    },
+    { timeout: 10_000 },
+  );
+
+test("finds go out as a proof, and what waits is merged", async () => {
+  const { url, received, until } = await aggregator();
+  const { store, sender } = await start({ interval: 200 });
+  const { find } = await round(store, url);
+  await find(2);
+  await until(1);
+  for (let i = 0; i < 5; i++) await find(3);
+  await until(2);
+  expect(received.map(({ path, body }) => [path, body])).toEqual([
+    [
+      "/pow/generated",
+      {
+        ...{ public_key: "node1", block_hash: "abc123", block_height: 7, node_id: 0 },
+        ...{ nonces: [0, 1], dist: [0, 0.25], arithmetic: "cpu-1" },
+      },
+    ],
+    ["/pow/generated", expect.objectContaining({ nonces: upTo(17).slice(2) })],
+  ]);
+  await drained(store);
+  expect(sender.counters).toMatchObject({ delivered_nonces: 17, failed_requests: 0 });
+});
+
+test("a full request is followed by the next at once", async () => {
+  const { url, received, until } = await aggregator();
+  const { store } = await start({ interval: 60_000, maxNonces: 10 });
+  await (await round(store, url)).find(25);
+  await until(3);
+  expect(received.map(({ body }) => body.nonces.length)).toEqual([10, 10, 5]);
+});
+
+test("verdicts are never merged", async () => {
+  const { url, received, until } = await aggregator();
+  const { store, sender } = await start();
+  for (const node_id of [1, 2, 3]) {
+    await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(node_id) });
+  }
+  await until(3);
+  expect(received.map(({ path, body }) => [path, body])).toEqual(
+    [1, 2, 3].map((node_id) => ["/pow/validated", verdict(node_id)]),
+  );
+  await drained(store);
+  expect(sender.counters.delivered_verdicts).toBe(3);
+});
+
+const wrong: [string, Answer][] = [
+  ["answers 500", (response) => response.writeHead(500).end("no")],
+  ["answers 404", (response) => response.writeHead(404).end()],
+  ["redirects", (response) => response.writeHead(307, { location: "/elsewhere" }).end()],
+  ["hangs", () => {}],
+  ["closes at once", (response) => void response.destroy()],
+  [
+    "closes in the middle of its answer",
+    (response) => {
+      response.writeHead(200, { "content-length": 100 });
+      response.write("half", () => response.destroy());
+    },
+  ],
+];
+
+test.each(wrong)("one that %s has acknowledged nothing, and gets it again", async (_, answer) => {
+  const { url, received, state, until } = await aggregator();
+  const { store, sender } = await start();
+  state.answer = answer;
+  const { find } = await round(store, url);
+  await find(2);
+  await until(1);
+  await find(2);
+  await vi.waitUntil(() => sender.counters.failed_requests > 0, { timeout: 10_000 });
+  expect(await store.pending()).toEqual({ nonces: 4, verdicts: 0 });
+  state.answer = ok;
+  await drained(store);
+  expect(received.map(({ path }) => path)).not.toContain("/elsewhere");
+  expect(received.at(-1)?.body.nonces).toEqual(upTo(4)); // merged while they waited
+});
+
+test("one that is down for the whole round gets every find when it is back", async () => {
+  const down = await aggregator();
+  await down.close();
+  const first = await start();
+  const { find } = await round(first.store, down.url);
+  for (let i = 0; i < 5; i++) await find(30);
+  await vi.waitUntil(() => first.sender.counters.failed_requests > 0, { timeout: 10_000 });
+  await first.end(); // the node too ends before anything is delivered
+  const up = await aggregator(down.port);
+  const { store } = await start({}, first.folder);
+  await drained(store);
+  expect(all(up.received)).toEqual(upTo(150));
+});
+
+test("a round that is always refused holds no other up", async () => {
+  const { url, received, state } = await aggregator();
+  const { store } = await start();
+  state.answer = (response, { body }) =>
+    response.writeHead(body.block_hash === "bad" ? 422 : 200).end();
+  await (await round(store, url, "bad")).find(2);
+  const { find } = await round(store, url, "good");
+  for (let i = 0; i < 3; i++) {
+    await find(2);
+    await vi.waitUntil(
+      () => all(received.filter(({ body }) => body.block_hash === "good")).length === 2 * (i + 1),
+      { timeout: 10_000 },
+    );
+  }
+  expect(await store.pending()).toEqual({ nonces: 2, verdicts: 0 });
+});
+
+test("a success wakes what waits for the same URL", async () => {
+  const { url, received, state, until } = await aggregator();
+  const { store, sender } = await start();
+  state.answer = (response) => response.writeHead(500).end();
+  await (await round(store, url)).find(2);
+  await vi.waitUntil(() => sender.counters.failed_requests >= 3, { timeout: 10_000 });
+  const failed = received.length; // by now the next pause is of two seconds and more
+  state.answer = ok;
+  const begin = performance.now();
+  await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await until(failed + 2);
+  expect(performance.now() - begin).toBeLessThan(1500);
+  await drained(store);
+});
+
+test("what is too old is given up with a counter and a word in the log", async () => {
+  const { url, close } = await aggregator();
+  await close();
+  const first = await start();
+  await (await round(first.store, url)).find(3);
+  await first.store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await first.end();
+  const errors: string[] = [];
+  const log = { ...silent, error: (_: object, message: string) => errors.push(message) };
+  const { sender } = await start({ maxAge: 0, log }, first.folder);
+  expect(sender.counters).toMatchObject({ given_up_nonces: 3, given_up_verdicts: 1 });
+  expect(errors).toEqual(["callbacks given up: too old"]);
+});
+
+test("with a secret the body is signed", async () => {
+  const { url, received, until } = await aggregator();
+  const { store } = await start({ secret: "s3cret" });
+  await (await round(store, url)).find(1);
+  await until(1);
+  const header = String(received[0]?.headers["proofmill-signature"]);
+  const match = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header);
+  expect(Math.abs(Number(match?.[1]) - Date.now() / 1000)).toBeLessThan(5);
+  const hmac = createHmac("sha256", "s3cret")
+    .update(`${match?.[1]}.${received[0]?.text}`)
+    .digest("hex");
+  expect(match?.[2]).toBe(hmac);
+});
+
+test.each([
+  ["http://u", "http://u/generated"],
+  ["http://u/", "http://u/generated"],
+  ["https://u:9/a/b/?token=x&y#part", "https://u:9/a/b/generated?token=x&y"],
+])("%s is called at %s", (url, called) => {
+  expect(endpoint(url, "generated").href).toBe(called);
+});
+
+test.each([
+  ["a literal that is never called", "http://169.254.169.254/x", undefined, "never called"],
+  ["a host that is not allowed", "http://127.0.0.1:1/x", ["aggregator"], "--callback-allow"],
+  ["another port than the allowed", "http://127.0.0.1:1/x", ["127.0.0.1:2"], "--callback-allow"],
+])("%s is not called", async (_, url, allow, reason) => {
+  const poster = createPoster({ allow });
+  onTestFinished(() => poster.close());
+  const { signal } = new AbortController();
+  const posted = poster.post({ url, kind: "generated", body: "{}", signal });
+  await expect(posted).rejects.toThrow(reason);
+});
+
+test("a name is judged by the addresses that it leads to", async () => {
+  const look = (name: string, all: boolean) =>
+    new Promise((resolve) => {
+      refusingLookup(name, { all }, (error, address) => resolve(error?.message ?? address));
+    });
+  // A resolver gives a literal as its own address.
+  const refusal = "169.254.169.254 leads to addresses that are never called";
+  expect(await look("169.254.169.254", false)).toBe(refusal);
+  expect(await look("169.254.169.254", true)).toBe(refusal);
+  expect(await look("127.0.0.1", false)).toBe("127.0.0.1");
+  expect(await look("127.0.0.1", true)).toEqual([{ address: "127.0.0.1", family: 4 }]);
+  const { port, received } = await aggregator();
+  const poster = createPoster({});
+  onTestFinished(() => poster.close());
+  const { signal } = new AbortController();
+  const url = `http://localhost:${port}/x`;
+  await poster.post({ url, kind: "generated", body: "{}", signal });
+  expect(received).toHaveLength(1);
+});
+
+test("pauses grow to a minute, jitter included", () => {
+  expect([1, 2, 3, 6, 7, 50].map((n) => pauseAfter(n, () => 1))).toEqual([
+    1000, 2000, 4000, 32_000, 60_000, 60_000,
+  ]);
+  expect(pauseAfter(3, () => 0)).toBe(2000);
+});

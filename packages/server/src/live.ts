@@ -1,0 +1,146 @@
+/** tRPC over HTTP, server-sent events and WebSocket, on the same server as REST. */
+
+import { EventEmitter } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import websocket from "@fastify/websocket";
+import { TRPCError } from "@trpc/server";
+import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { ulid } from "ulid";
+import { WebSocket } from "ws";
+import type { AppRouter } from "./router.ts";
+import type { Context } from "./trpc.ts";
+
+export const TRPC_PREFIX = "/trpc";
+
+/** Calls in one message or request. */
+const MAX_BATCH = 32;
+const MAX_SUBSCRIPTIONS = 64;
+/** Bytes that wait in a socket before its subscriptions pause. */
+const HIGH_WATER = 1024 * 1024;
+/** Bytes at which a client that goes on asking without reading is dropped. */
+const MAX_BUFFERED = 16 * 1024 * 1024;
+/** Milliseconds that a paused socket has to take what waits. */
+const STALL_MS = 30_000;
+const POLL_MS = 50;
+/** After a close that the client does not answer, milliseconds. */
+const CLOSE_GRACE_MS = 2000;
+const PING_MS = 30_000;
+const PONG_WAIT_MS = 10_000;
+
+/** WebSocket close codes, RFC 6455 §7.4.1. */
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
+
+/** @param maxPayload bytes of one message */
+export async function useTrpc(
+  app: FastifyInstance,
+  options: { router: AppRouter; maxPayload: number },
+): Promise<void> {
+  await app.register(websocket, {
+    options: { maxPayload: options.maxPayload, server: webSocketUpgrades(app) },
+    preClose() {
+      // Those who can will come back; the others are told at least.
+      for (const client of app.websocketServer.clients) {
+        if (client.readyState === WebSocket.OPEN) {
+          client.send(JSON.stringify({ id: null, method: "reconnect" }));
+          drop(client, GOING_AWAY, "the node is shutting down");
+        }
+      }
+      app.websocketServer.close();
+    },
+  });
+  const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
+    router: options.router,
+    maxBatchSize: MAX_BATCH,
+    createContext: ({ req, res }) => contextOf(req, res),
+    responseMeta: ({ errors }) => {
+      const seconds =
+        errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
+      return seconds ? { headers: { "retry-after": String(seconds) } } : {};
+    },
+    onError: ({ error, path }) => {
+      if (error.code === "INTERNAL_SERVER_ERROR") {
+        app.log.error({ err: error.cause ?? error, path }, "a call failed");
+      }
+    },
+    keepAlive: { enabled: true, pingMs: PING_MS, pongWaitMs: PONG_WAIT_MS },
+  };
+  // In a scope of its own: the plugin takes the parsers of bodies away.
+  await app.register(async (scope) => {
+    scope.addHook("onRoute", (route) => {
+      route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
+    });
+    await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
+  });
+  app.websocketServer.on("connection", (socket: WebSocket) => {
+    socket.on("message", () => {
+      if (socket.bufferedAmount > MAX_BUFFERED) {
+        drop(socket, POLICY_VIOLATION, "answers are not read");
+      }
+    });
+  });
+}
+
+/** One for each request, and for each WebSocket. */
+function contextOf(request: FastifyRequest | IncomingMessage, reply: object): Context {
+  let subscriptions = 0;
+  return {
+    requestId: "raw" in request ? request.id : ulid(),
+    subscribe: () => {
+      if (subscriptions >= MAX_SUBSCRIPTIONS) {
+        const message = `At most ${MAX_SUBSCRIPTIONS} subscriptions on one connection`;
+        throw new TRPCError({ code: "TOO_MANY_REQUESTS", message });
+      }
+      subscriptions++;
+      return () => {
+        subscriptions--;
+      };
+    },
+    // Over HTTP the stream itself asks for more when it can take it.
+    writable: () => (reply instanceof WebSocket ? roomIn(reply) : Promise.resolve()),
+  };
+}
+
+/** Resolves when a socket has room, or is closed; one that never reads is dropped. */
+async function roomIn(socket: WebSocket): Promise<void> {
+  const begin = performance.now();
+  while (socket.readyState === WebSocket.OPEN && socket.bufferedAmount > HIGH_WATER) {
+    if (performance.now() - begin > STALL_MS) {
+      return drop(socket, POLICY_VIOLATION, "events are not read");
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** Says goodbye, and does not wait long for an answer. */
+function drop(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
+}
+
+/**
+ * What the WebSocket plugin listens to instead of the server. Some HTTP clients offer an upgrade to
+ * HTTP/2 with every request; Node hands those over as soon as anybody listens for upgrades. They
+ * are read once more without the offer, which is how a server declines it (RFC 9110 §7.8).
+ */
+function webSocketUpgrades(app: FastifyInstance): never {
+  const upgrades = new EventEmitter();
+  app.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
+      upgrades.emit("upgrade", request, socket, head);
+      return;
+    }
+    const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`];
+    for (let i = 0; i < request.rawHeaders.length; i += 2) {
+      const [name = "", value = ""] = request.rawHeaders.slice(i, i + 2);
+      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines.push(`${name}: ${value}`);
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
+    app.server.emit("connection", socket);
+  });
+  // The plugin's types want a server; it only ever listens for upgrades on it.
+  return upgrades as never;
+}

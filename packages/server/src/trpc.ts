@@ -1,0 +1,66 @@
+/** tRPC as this node speaks it: its context, and core's errors as tRPC's, in one place. */
+import { PocError, type ValidationIssue } from "@proofmill/core";
+import { initTRPC, TRPCError } from "@trpc/server";
+
+/** What a call knows of the connection that it came over. */
+export interface Context {
+  readonly requestId: string;
+  /** Counts a subscription in, and throws when the connection has too many; gives what counts it out. */
+  subscribe(): () => void;
+  /** Resolves when the connection can take more. */
+  writable(): Promise<void>;
+}
+
+/** HTTP status → tRPC's word for it. */
+const CODES = {
+  400: "BAD_REQUEST",
+  413: "PAYLOAD_TOO_LARGE",
+  422: "UNPROCESSABLE_CONTENT",
+  500: "INTERNAL_SERVER_ERROR",
+  503: "SERVICE_UNAVAILABLE",
+} as const;
+
+/** What an error's `data` says of a refusal by the service: the same as REST's answer. */
+export interface Refusal {
+  /** Core's own code, e.g. `ROUND_IN_PROGRESS`. */
+  code: string;
+  detail: string | ValidationIssue[];
+  /** Seconds. */
+  retry_after: number | null;
+}
+
+const t = initTRPC.context<Context>().create({
+  isDev: false, // no stack leaves the node
+  sse: { ping: { enabled: true, intervalMs: 15_000 } },
+  errorFormatter: ({ shape, error, ctx }) => {
+    const { cause } = error;
+    const refusal: Refusal | null =
+      cause instanceof PocError
+        ? { code: cause.code, detail: cause.detail, retry_after: cause.retryAfter ?? null }
+        : null;
+    // Whatever went wrong inside is for the log.
+    const isFault = error.code === "INTERNAL_SERVER_ERROR" && !refusal;
+    return {
+      ...shape,
+      message: isFault ? "Internal Server Error" : shape.message,
+      data: { ...shape.data, refusal, request_id: ctx?.requestId ?? null },
+    };
+  },
+});
+
+export const { router, createCallerFactory } = t;
+
+/** A procedure whose refusals are tRPC's. */
+export const procedure = t.procedure.use(async ({ next }) => {
+  const result = await next();
+  if (!result.ok) throw asTrpcError(result.error);
+  return result;
+});
+
+/** A core error under tRPC's code; any other as it is. */
+export function asTrpcError(error: unknown): unknown {
+  const cause = error instanceof TRPCError ? error.cause : error;
+  if (!(cause instanceof PocError)) return error;
+  const code = CODES[cause.status as keyof typeof CODES] ?? "INTERNAL_SERVER_ERROR";
+  return new TRPCError({ code, message: cause.message, cause });
+}
