@@ -34,13 +34,15 @@ const PONG_WAIT_MS = 10_000;
 const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
 
-/** @param maxPayload bytes of one message */
-export async function useTrpc(
-  app: FastifyInstance,
-  options: { router: AppRouter; maxPayload: number },
-): Promise<void> {
+/**
+ * Called before any hook that answers by itself: an upgrade that is refused must be known as one, or
+ * its socket stays.
+ *
+ * @param maxPayload bytes of one message
+ */
+export async function useWebSockets(app: FastifyInstance, maxPayload: number): Promise<void> {
   await app.register(websocket, {
-    options: { maxPayload: options.maxPayload, server: webSocketUpgrades(app) },
+    options: { maxPayload, server: webSocketUpgrades(app) },
     preClose() {
       // Those who can will come back; the others are told at least.
       for (const client of app.websocketServer.clients) {
@@ -52,8 +54,19 @@ export async function useTrpc(
       app.websocketServer.close();
     },
   });
+  app.websocketServer.on("connection", (socket: WebSocket) => {
+    socket.on("message", () => {
+      if (socket.bufferedAmount > MAX_BUFFERED) {
+        drop(socket, POLICY_VIOLATION, "answers are not read");
+      }
+    });
+  });
+}
+
+/** The procedures under `TRPC_PREFIX`. */
+export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<void> {
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
-    router: options.router,
+    router,
     maxBatchSize: MAX_BATCH,
     createContext: ({ req, res }) => contextOf(req, res),
     responseMeta: ({ errors }) => {
@@ -74,13 +87,6 @@ export async function useTrpc(
       route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
     });
     await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
-  });
-  app.websocketServer.on("connection", (socket: WebSocket) => {
-    socket.on("message", () => {
-      if (socket.bufferedAmount > MAX_BUFFERED) {
-        drop(socket, POLICY_VIOLATION, "answers are not read");
-      }
-    });
   });
 }
 

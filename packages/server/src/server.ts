@@ -12,7 +12,7 @@ import Fastify, {
 import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
 import { useErrorAnswers } from "./errors.ts";
-import { useTrpc } from "./live.ts";
+import { useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { inferenceGate } from "./openai/gate.ts";
 import { useOpenApi } from "./openapi.ts";
@@ -52,6 +52,8 @@ export async function createServer(
   const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
   const app = Fastify({
     genReqId: () => ulid(),
+    // A batch's procedures stand in its path.
+    routerOptions: { maxParamLength: 4096 },
     logger: { level: deps.logLevel, base: null },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
@@ -65,6 +67,7 @@ export async function createServer(
       gate(request, reply) ?? reply.code(404).send({ detail: "Not Found" }),
     clientErrorHandler: answerBadHttp,
   });
+  await useWebSockets(app, bodyLimit);
   const service = await deps.openService(app.log);
   const gate = inferenceGate({
     state: () => service.state,
@@ -90,10 +93,7 @@ export async function createServer(
     });
   }
   useOpenApi(app);
-  await useTrpc(app, {
-    router: createRouter({ service, model: deps.model, delivery: deps.delivery }),
-    maxPayload: bodyLimit,
-  });
+  await useTrpc(app, createRouter({ service, model: deps.model, delivery: deps.delivery }));
   await app.register(async (scope) => {
     nodeRoutes(scope, { service, model: deps.model });
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
