@@ -1,0 +1,203 @@
+/** One call: its time limit, its retries, and its failure as one of our errors. */
+import { createTRPCUntypedClient, httpLink, TRPCClientError } from "@trpc/client";
+import {
+  ConnectionError,
+  ForbiddenError,
+  InvalidRequestError,
+  NodeError,
+  NotANodeError,
+  type PocClientError,
+  RoundError,
+  TimeoutError,
+  TooLargeError,
+  UnavailableError,
+} from "./errors.ts";
+import type { ValidationIssue } from "./types.ts";
+
+const FIRST_PAUSE_MS = 250;
+const MAX_PAUSE_MS = 10_000;
+
+export interface CallOptions {
+  /** Ends the call; it throws the signal's reason. */
+  signal?: AbortSignal;
+  /** Milliseconds for each attempt. */
+  timeoutMs?: number;
+  /** Further attempts after a failure that allows them. */
+  retries?: number;
+}
+
+export interface Call extends CallOptions {
+  kind: "query" | "mutation";
+  path: string;
+  input?: unknown;
+  timeoutMs: number;
+  retries: number;
+  /** Whether doing it twice is the same as once; else only what surely was not done is repeated. */
+  isRepeatable: boolean;
+}
+
+export interface Endpoint {
+  /** Base address without a slash at its end. */
+  url: string;
+  apiKey?: string | undefined;
+  fetch?: typeof fetch | undefined;
+}
+
+/** Makes the function that does calls. */
+export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknown> {
+  const { url, apiKey } = endpoint;
+  const send = endpoint.fetch ?? globalThis.fetch;
+  const client = createTRPCUntypedClient({
+    links: [
+      httpLink({
+        url: `${url}/trpc`,
+        fetch: (to, init) => send(to as string, init as RequestInit),
+        headers: () => (apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+      }),
+    ],
+  });
+
+  async function attempt({ kind, path, input, signal, timeoutMs }: Call): Promise<unknown> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    try {
+      const options = { signal: either };
+      return kind === "query"
+        ? await client.query(path, input, options)
+        : await client.mutation(path, input, options);
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (timeout.aborted) {
+        throw new TimeoutError(`no answer from ${url} within ${timeoutMs} ms`, {
+          code: "TIMEOUT",
+          cause: error,
+        });
+      }
+      throw toClientError(error, url);
+    }
+  }
+
+  return async (call) => {
+    for (let retries = 0; ; retries++) {
+      call.signal?.throwIfAborted();
+      try {
+        return await attempt(call);
+      } catch (error) {
+        if (retries >= call.retries || !mayRepeat(error, call.isRepeatable)) throw error;
+        await pause(pauseMs(retries, error), call.signal);
+      }
+    }
+  };
+}
+
+function mayRepeat(error: unknown, isRepeatable: boolean): boolean {
+  // The node said that it did nothing, and when it may do it.
+  if (error instanceof UnavailableError) return error.retryAfter !== null;
+  if (error instanceof ConnectionError) return isRepeatable || wasNeverSent(error);
+  if (error instanceof TimeoutError) return isRepeatable;
+  // A proxy whose node is away.
+  const { status } = error as { status?: unknown };
+  return isRepeatable && (status === 502 || status === 504);
+}
+
+function wasNeverSent(error: ConnectionError): boolean {
+  let cause: unknown = error.cause;
+  for (let depth = 0; depth < 5 && cause instanceof Error; depth++) {
+    const { code } = cause as { code?: unknown };
+    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN") return true;
+    cause = cause.cause;
+  }
+  return false;
+}
+
+/** Half of a growing bound and up to the other half more; never sooner than the node asked for. */
+function pauseMs(retries: number, error: unknown): number {
+  const bound = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** retries);
+  const asked = error instanceof UnavailableError ? (error.retryAfter ?? 0) * 1000 : 0;
+  return Math.max(asked, bound / 2) + (Math.random() * bound) / 2;
+}
+
+/** Resolves after a time; throws the signal's reason as soon as it aborts. */
+export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
+  });
+}
+
+interface ErrorData {
+  code: string;
+  httpStatus: number;
+  refusal: {
+    code: string;
+    detail: string | ValidationIssue[];
+    retry_after: number | null;
+  } | null;
+  request_id: string | null;
+}
+
+/** An error of tRPC's client as one of ours. */
+export function toClientError(error: unknown, url: string): PocClientError {
+  if (!(error instanceof TRPCClientError)) {
+    return new ConnectionError(`no answer from ${url}: ${messageOf(error)}`, {
+      code: "CONNECTION",
+      cause: error,
+    });
+  }
+  const data = error.data as ErrorData | undefined;
+  const response = error.meta?.response as Response | undefined;
+  if (!data || typeof data.httpStatus !== "number") {
+    if (response) {
+      const message = `${url} does not answer as a node does: is this its base address?`;
+      const { status } = response;
+      // A proxy speaks for a node that is away.
+      return status >= 500
+        ? new NodeError(`${url} answered ${status}`, { code: "HTTP", status, cause: error })
+        : new NotANodeError(message, { code: "NOT_A_NODE", status, cause: error });
+    }
+    return new ConnectionError(`no answer from ${url}: ${messageOf(error.cause ?? error)}`, {
+      code: "CONNECTION",
+      cause: error.cause ?? error,
+    });
+  }
+  const { refusal, request_id: requestId, httpStatus: status } = data;
+  const options = { code: refusal?.code ?? data.code, status, requestId, cause: error };
+  const { message } = error;
+  switch (status) {
+    case 400:
+      return new RoundError(message, options);
+    case 401:
+    case 403:
+      return new ForbiddenError(message, options);
+    case 404:
+      return new NotANodeError(`${url} does not know this call: ${message}`, options);
+    case 413:
+      return new TooLargeError(message, options);
+    case 422:
+      return new InvalidRequestError(message, {
+        ...options,
+        issues: Array.isArray(refusal?.detail) ? refusal.detail : [],
+      });
+    case 503:
+      return new UnavailableError(message, {
+        ...options,
+        retryAfter: refusal?.retry_after ?? null,
+      });
+    default:
+      return new NodeError(message, options);
+  }
+}
+
+function messageOf(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.message || ((cause as { code?: string }).code ?? cause.name);
+}

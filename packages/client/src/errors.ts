@@ -1,0 +1,86 @@
+/** What calls throw: a class for each kind of failure. */
+import type { ValidationIssue } from "./types.ts";
+
+export interface PocClientErrorOptions {
+  /** The node's own word, e.g. `ROUND_IN_PROGRESS`; or this package's, e.g. `TIMEOUT`. */
+  code: string;
+  /** HTTP status; null when there was no answer. */
+  status?: number | null;
+  /** Of the node's answer; its log has the same. */
+  requestId?: string | null;
+  cause?: unknown;
+}
+
+/** Every error of this package. */
+export class PocClientError extends Error {
+  override name = "PocClientError";
+  readonly code: string;
+  readonly status: number | null;
+  readonly requestId: string | null;
+
+  constructor(message: string, options: PocClientErrorOptions) {
+    super(message, { cause: options.cause });
+    this.code = options.code;
+    this.status = options.status ?? null;
+    this.requestId = options.requestId ?? null;
+  }
+}
+
+/** 422: what was sent does not fit; nothing has changed. */
+export class InvalidRequestError extends PocClientError {
+  override name = "InvalidRequestError";
+  /** One for each place. */
+  readonly issues: ValidationIssue[];
+
+  constructor(message: string, options: PocClientErrorOptions & { issues: ValidationIssue[] }) {
+    super(message, options);
+    this.issues = options.issues;
+  }
+}
+
+/** 400: the round does not allow it; nothing has changed. */
+export class RoundError extends PocClientError {
+  override name = "RoundError";
+}
+
+/** 413: the proof has too many nonces, or the body too many bytes. */
+export class TooLargeError extends PocClientError {
+  override name = "TooLargeError";
+}
+
+/** 503: PoC is off, or the node cannot work now. */
+export class UnavailableError extends PocClientError {
+  override name = "UnavailableError";
+  /** Seconds after which asking again makes sense; null when it does not. */
+  readonly retryAfter: number | null;
+
+  constructor(message: string, options: PocClientErrorOptions & { retryAfter: number | null }) {
+    super(message, options);
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/** 401 or 403: this caller may not. */
+export class ForbiddenError extends PocClientError {
+  override name = "ForbiddenError";
+}
+
+/** Another answer that a node gives only when something is wrong with it, e.g. 500. */
+export class NodeError extends PocClientError {
+  override name = "NodeError";
+}
+
+/** The address does not answer as a node does. */
+export class NotANodeError extends PocClientError {
+  override name = "NotANodeError";
+}
+
+/** No answer: the connection could not be made, or broke. */
+export class ConnectionError extends PocClientError {
+  override name = "ConnectionError";
+}
+
+/** No answer in time. */
+export class TimeoutError extends PocClientError {
+  override name = "TimeoutError";
+}

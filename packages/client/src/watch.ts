@@ -1,0 +1,159 @@
+/** Subscriptions as async iterables that come back by themselves and give each find once. */
+
+import { createTRPCUntypedClient, createWSClient, TRPCClientError, wsLink } from "@trpc/client";
+import { PlatformWebSocket } from "#websocket";
+import { type Endpoint, pause, toClientError } from "./calls.ts";
+import type { PocClientError } from "./errors.ts";
+import type { Identified, NoncesEvent, RoundEvent, StatusSummary } from "./types.ts";
+
+/** Events that may wait for a slow reader here; more wait at the node. */
+const MAX_WAITING = 64;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 10_000;
+
+export interface WatchOptions {
+  /** Ends the iteration. */
+  signal?: AbortSignal | undefined;
+}
+
+interface Event {
+  readonly id: string;
+  readonly data: unknown;
+}
+
+/**
+ * Follows a subscription, over as many connections as it takes. It ends when `signal` aborts and
+ * throws only what asking again would not mend.
+ */
+async function* follow(
+  endpoint: Endpoint,
+  options: WatchOptions & { path: string; lastEventId?: string | undefined },
+): AsyncGenerator<Event, void> {
+  const { path, signal } = options;
+  const socket = createWSClient({
+    url: `${endpoint.url.replace(/^http/, "ws")}/trpc`,
+    WebSocket: PlatformWebSocket,
+    retryDelayMs: (attempt) => (attempt === 0 ? 0 : pauseMs(attempt)),
+    keepAlive: { enabled: true, intervalMs: 10_000, pongTimeoutMs: 10_000 },
+    ...(endpoint.apiKey === undefined
+      ? {}
+      : { connectionParams: { authorization: `Bearer ${endpoint.apiKey}` } }),
+  });
+  const client = createTRPCUntypedClient({ links: [wsLink({ client: socket })] });
+  let { lastEventId } = options;
+  let failures = 0;
+  try {
+    while (!signal?.aborted) {
+      const waiting: Event[] = [];
+      let ended: "full" | "stopped" | PocClientError | null = null;
+      let wake = () => {};
+      const subscription = client.subscription(
+        path,
+        { lastEventId },
+        {
+          onData: (event) => {
+            if (ended) return;
+            waiting.push(event as Event);
+            // The rest waits at the node, which keeps it anyway.
+            if (waiting.length >= MAX_WAITING) ended = "full";
+            wake();
+          },
+          onError: (error: unknown) => {
+            ended ??= isAnswer(error) ? toClientError(error, endpoint.url) : "stopped";
+            wake();
+          },
+          onStopped: () => {
+            ended ??= "stopped";
+            wake();
+          },
+          onComplete: () => {
+            ended ??= "stopped";
+            wake();
+          },
+        },
+      );
+      const onAbort = () => wake();
+      signal?.addEventListener("abort", onAbort);
+      try {
+        while (!signal?.aborted) {
+          const event = waiting.shift();
+          if (event) {
+            lastEventId = event.id;
+            failures = 0;
+            yield event;
+          } else if (ended) {
+            break;
+          } else {
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          }
+        }
+      } finally {
+        signal?.removeEventListener("abort", onAbort);
+        subscription.unsubscribe();
+      }
+      // Narrowed by the assignments above; the callbacks are out of the compiler's sight.
+      const end = ended as "full" | "stopped" | PocClientError | null;
+      if (signal?.aborted) return;
+      if (end instanceof Error) throw end;
+      if (end === "stopped") await pause(pauseMs(failures++), signal).catch(() => {});
+    }
+  } finally {
+    await socket.close();
+  }
+}
+
+/** Whether the node has answered; anything else is a connection that will be made again. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof TRPCClientError && error.data !== undefined && error.data !== null;
+}
+
+function pauseMs(attempt: number): number {
+  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + 0.5 * Math.random());
+}
+
+/** See `PocClient.watchValidNonces`. */
+export async function* watchValidNonces(
+  endpoint: Endpoint,
+  options: WatchOptions & { lastEventId?: string | undefined },
+): AsyncGenerator<Identified<RoundEvent> | Identified<NoncesEvent>, void> {
+  let seen = readId(options.lastEventId);
+  for await (const { id, data } of follow(endpoint, { ...options, path: "pow.onValidNonces" })) {
+    const event = { ...(data as RoundEvent | NoncesEvent), id };
+    // A connection that is replaced while it works may bring what the new one brings again.
+    const isKnownRound = seen?.round_id === event.round_id;
+    if (event.type === "round") {
+      if (isKnownRound) continue;
+      seen = { round_id: event.round_id, index: 0 };
+      yield event;
+      continue;
+    }
+    const known = isKnownRound ? (seen?.index ?? 0) - event.from : 0;
+    if (known >= event.nonces.length) continue;
+    seen = { round_id: event.round_id, index: event.from + event.nonces.length };
+    yield known <= 0
+      ? event
+      : {
+          ...event,
+          from: event.from + known,
+          nonces: event.nonces.slice(known),
+          distances: event.distances.slice(known),
+        };
+  }
+}
+
+function readId(id: string | undefined): { round_id: string; index: number } | null {
+  const [round_id, index] = id?.split(":") ?? [];
+  return round_id ? { round_id, index: Number(index) } : null;
+}
+
+/** See `PocClient.watchStatus`. */
+export async function* watchStatus(
+  endpoint: Endpoint,
+  options: WatchOptions,
+): AsyncGenerator<Identified<StatusSummary>, void> {
+  for await (const { id, data } of follow(endpoint, { ...options, path: "pow.onStatus" })) {
+    yield { ...(data as StatusSummary), id };
+  }
+}
