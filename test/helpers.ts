@@ -38,11 +38,17 @@ export interface TestNode {
   stop(): Promise<number | NodeJS.Signals>;
 }
 
+/** Holds all folders of this process, and is removed when it ends. */
+let temporary: string | null = null;
+
 /** A folder that is removed when the test process ends. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "proofmill-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+  if (temporary === null) {
+    const made = mkdtempSync(join(tmpdir(), "proofmill-"));
+    process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+    temporary = made;
+  }
+  return mkdtempSync(join(temporary, "folder-"));
 }
 
 /** Home of the servers of one test file: the demo model is made once for all of them. */

@@ -51,7 +51,12 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
     links: [
       httpLink({
         url: `${url}/trpc`,
-        fetch: (to, init) => send(to as string, init as RequestInit),
+        fetch: async (to, init) => {
+          const response = await send(to as string, init as RequestInit);
+          if (isJson(response)) return response;
+          await response.body?.cancel();
+          throw foreignAnswer(response.status, url);
+        },
         headers: () => (apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
       }),
     ],
@@ -88,6 +93,21 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
       }
     }
   };
+}
+
+function isJson(response: Response): boolean {
+  return /^application\/json\b/i.test(response.headers.get("content-type") ?? "");
+}
+
+/** What somebody answered who is no node: a proxy whose node is away, or another server. */
+function foreignAnswer(status: number, url: string, cause?: unknown): PocClientError {
+  return status >= 500
+    ? new NodeError(`${url} answered ${status}`, { code: "HTTP", status, cause })
+    : new NotANodeError(`${url} does not answer as a node does: is this its base address?`, {
+        code: "NOT_A_NODE",
+        status,
+        cause,
+      });
 }
 
 function mayRepeat(error: unknown, isRepeatable: boolean): boolean {
@@ -152,17 +172,11 @@ export function toClientError(error: unknown, url: string): PocClientError {
       cause: error,
     });
   }
+  if (error.cause instanceof PocClientError) return error.cause;
   const data = error.data as ErrorData | undefined;
   const response = error.meta?.response as Response | undefined;
   if (!data || typeof data.httpStatus !== "number") {
-    if (response) {
-      const message = `${url} does not answer as a node does: is this its base address?`;
-      const { status } = response;
-      // A proxy speaks for a node that is away.
-      return status >= 500
-        ? new NodeError(`${url} answered ${status}`, { code: "HTTP", status, cause: error })
-        : new NotANodeError(message, { code: "NOT_A_NODE", status, cause: error });
-    }
+    if (response) return foreignAnswer(response.status, url, error);
     return new ConnectionError(`no answer from ${url}: ${messageOf(error.cause ?? error)}`, {
       code: "CONNECTION",
       cause: error.cause ?? error,

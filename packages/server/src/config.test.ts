@@ -1,19 +1,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, type CommanderError } from "commander";
+import type { CommanderError } from "commander";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { addServeOptions, readConfig, type ServeConfig } from "./config.ts";
+import { parseConfig as read } from "./config.ts";
 
 type Environment = Record<string, string>;
-
-/** What `serve` makes of its arguments. */
-function read(argv: readonly string[], environment: Environment = {}): ServeConfig {
-  const command = addServeOptions(new Command("serve")).exitOverride();
-  command.configureOutput({ writeErr: () => {} });
-  command.parse(argv, { from: "user" });
-  return readConfig(command, environment);
-}
 
 /** The one line that refuses them. */
 function refusal(argv: readonly string[], environment: Environment = {}): string {

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
 import { milliseconds } from "./duration.ts";
 import { dataFolder } from "./folders.ts";
@@ -184,6 +184,24 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     callbackSecret: options.callbackSecret,
     dataDir: resolve(options.dataDir),
   };
+}
+
+/**
+ * The configuration that `proofmill serve` would have with these arguments.
+ *
+ * @throws CommanderError with the line that the command would end with
+ *
+ * @example
+ * const node = await startNode(parseConfig(["--enable-poc", "--port", "0"]));
+ */
+export function parseConfig(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): ServeConfig {
+  const command = addServeOptions(new Command("serve")).exitOverride();
+  command.configureOutput({ writeErr: () => {} });
+  command.parse(argv, { from: "user" });
+  return readConfig(command, environment);
 }
 
 function applyEnvironment(command: Command, environment: NodeJS.ProcessEnv): void {

@@ -21,6 +21,11 @@ const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
 
+export interface NodeOptions {
+  /** Gives what computes; by default the configured model in a process of its own. */
+  startRunner?: () => Promise<ProcessRunner>;
+}
+
 export interface RunningNode {
   /** Where it listens, e.g. `http://127.0.0.1:8000`. */
   readonly url: string;
@@ -36,17 +41,24 @@ export interface RunningNode {
  *
  * @throws Error of `listen`, e.g. with the code EADDRINUSE; DataFolderError
  */
-export async function startNode(config: ServeConfig): Promise<RunningNode> {
+export async function startNode(
+  config: ServeConfig,
+  options: NodeOptions = {},
+): Promise<RunningNode> {
   const store = config.enablePoc ? await SqliteStore.open({ folder: config.dataDir }) : null;
   try {
-    return await startWith(store, config);
+    return await startWith(store, config, options);
   } catch (error) {
     await store?.close();
     throw error;
   }
 }
 
-async function startWith(store: SqliteStore | null, config: ServeConfig): Promise<RunningNode> {
+async function startWith(
+  store: SqliteStore | null,
+  config: ServeConfig,
+  options: NodeOptions,
+): Promise<RunningNode> {
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const model: { name: string; info: ModelInfo | null } = {
     name: config.servedModelName,
@@ -106,17 +118,7 @@ async function startWith(store: SqliteStore | null, config: ServeConfig): Promis
 
   async function load(): Promise<void> {
     try {
-      const directory = config.model ?? (await prepareDemo(app));
-      app.log.info({ directory }, "loading the model");
-      const started = await startRunner({
-        model: {
-          directory,
-          dtype: config.dtype,
-          device: config.device,
-          ...(config.threads === undefined ? {} : { threads: config.threads }),
-        },
-        signal: closing.signal,
-      });
+      const started = await (options.startRunner ?? startModel)();
       runner = started;
       void started.ended.then(onEnded);
       model.info = started.info;
@@ -125,6 +127,20 @@ async function startWith(store: SqliteStore | null, config: ServeConfig): Promis
     } catch (error) {
       if (!closing.signal.aborted) throw error;
     }
+  }
+
+  async function startModel(): Promise<ProcessRunner> {
+    const directory = config.model ?? (await prepareDemo(app));
+    app.log.info({ directory }, "loading the model");
+    return startRunner({
+      model: {
+        directory,
+        dtype: config.dtype,
+        device: config.device,
+        ...(config.threads === undefined ? {} : { threads: config.threads }),
+      },
+      signal: closing.signal,
+    });
   }
 
   function onEnded(error: RunnerLost): void {

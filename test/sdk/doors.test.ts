@@ -1,0 +1,272 @@
+/** REST, tRPC over HTTP and tRPC over WebSocket are three doors to one service. */
+import type { AppRouter } from "@proofmill/server";
+import { createTRPCClient, createWSClient, httpLink, TRPCClientError, wsLink } from "@trpc/client";
+import { expect, onTestFinished, test } from "vitest";
+import { WebSocket } from "ws";
+import { startFakeNode } from "../fake-node.ts";
+
+const BODY = {
+  block_hash: "hash1",
+  block_height: 100,
+  public_key: "node1",
+  r_target: 0.5,
+  node_id: 0,
+  node_count: 1,
+};
+const PROOF = {
+  public_key: "node2",
+  block_hash: "hash1",
+  block_height: 100,
+  nonces: [0, 1, 2],
+  dist: [0.3, 0.4, 0.6],
+  node_id: 0,
+};
+
+type Procedure =
+  | "init"
+  | "initGenerate"
+  | "initValidate"
+  | "phaseGenerate"
+  | "phaseValidate"
+  | "stop"
+  | "validate"
+  | "status";
+
+interface Call {
+  procedure: Procedure;
+  input?: unknown;
+}
+
+/** What one call led to, alike for every door. */
+interface Outcome {
+  status: number;
+  answer?: unknown;
+  detail?: unknown;
+}
+
+type Door = (call: Call) => Promise<Outcome>;
+
+const PATHS: Record<Procedure, string> = {
+  init: "/init",
+  initGenerate: "/init/generate",
+  initValidate: "/init/validate",
+  phaseGenerate: "/phase/generate",
+  phaseValidate: "/phase/validate",
+  stop: "/stop",
+  validate: "/validate",
+  status: "/status",
+};
+
+const rest =
+  (url: string): Door =>
+  async ({ procedure, input }) => {
+    const query =
+      procedure === "status" && input
+        ? `?${new URLSearchParams(input as Record<string, string>)}`
+        : "";
+    const response = await fetch(`${url}/api/v1/pow${PATHS[procedure]}${query}`, {
+      method: procedure === "status" ? "GET" : "POST",
+      ...(procedure === "status" || input === undefined
+        ? {}
+        : { headers: { "content-type": "application/json" }, body: JSON.stringify(input) }),
+    });
+    const body = (await response.json()) as { detail?: unknown };
+    return response.ok
+      ? { status: 200, answer: body }
+      : { status: response.status, detail: body.detail };
+  };
+
+function trpc(client: ReturnType<typeof createTRPCClient<AppRouter>>): Door {
+  return async ({ procedure, input }) => {
+    try {
+      const call = client.pow[procedure] as unknown as Record<
+        "query" | "mutate",
+        (input: unknown) => Promise<unknown>
+      >;
+      const answer = await (procedure === "status" ? call.query(input) : call.mutate(input));
+      return { status: 200, answer };
+    } catch (error) {
+      if (!(error instanceof TRPCClientError)) throw error;
+      return { status: error.data.httpStatus, detail: error.data.refusal.detail };
+    }
+  };
+}
+
+function doors(url: string): Record<string, Door> {
+  const socket = createWSClient({
+    url: `${url.replace("http", "ws")}/trpc`,
+    WebSocket: WebSocket as never,
+  });
+  onTestFinished(() => socket.close());
+  return {
+    REST: rest(url),
+    "tRPC over HTTP": trpc(
+      createTRPCClient<AppRouter>({ links: [httpLink({ url: `${url}/trpc` })] }),
+    ),
+    "tRPC over WebSocket": trpc(
+      createTRPCClient<AppRouter>({ links: [wsLink({ client: socket })] }),
+    ),
+  };
+}
+
+/** Ids and clocks are no two rounds'. */
+function comparable(outcome: Outcome): unknown {
+  const text = JSON.stringify(outcome, (key, value) => {
+    if (key === "round_id") return value === null ? null : "an id";
+    if (key === "elapsed_seconds" || key === "rate_per_second") return typeof value;
+    return value;
+  });
+  return JSON.parse(text);
+}
+
+interface Case {
+  name: string;
+  /** Calls before the one that is compared. */
+  before?: Call[];
+  call: Call;
+  status: number;
+}
+
+const generate: Call = { procedure: "initGenerate", input: BODY };
+const validate: Call = { procedure: "initValidate", input: BODY };
+const stop: Call = { procedure: "stop" };
+const invalid = (change: object): unknown => ({ ...BODY, ...change });
+
+const CASES: Case[] = [
+  { name: "status without a round", call: { procedure: "status" }, status: 200 },
+  { name: "stop without a round", call: stop, status: 200 },
+  { name: "init", call: { procedure: "init", input: BODY }, status: 200 },
+  { name: "init/generate", call: generate, status: 200 },
+  { name: "init/generate again", before: [generate], call: generate, status: 200 },
+  {
+    name: "init/generate with another field",
+    before: [generate],
+    call: { procedure: "initGenerate", input: invalid({ r_target: 0.25 }) },
+    status: 400,
+  },
+  {
+    name: "init/generate for the next block",
+    before: [generate],
+    call: { procedure: "initGenerate", input: invalid({ block_hash: "next" }) },
+    status: 200,
+  },
+  {
+    name: "init while generating",
+    before: [generate],
+    call: { procedure: "init", input: BODY },
+    status: 400,
+  },
+  { name: "init/validate", call: validate, status: 200 },
+  { name: "phase/generate without a round", call: { procedure: "phaseGenerate" }, status: 400 },
+  { name: "phase/validate without a round", call: { procedure: "phaseValidate" }, status: 400 },
+  { name: "phase/generate", before: [validate], call: { procedure: "phaseGenerate" }, status: 200 },
+  { name: "phase/validate", before: [generate], call: { procedure: "phaseValidate" }, status: 200 },
+  { name: "stop while generating", before: [generate], call: stop, status: 200 },
+  {
+    name: "init/generate without a node",
+    call: { procedure: "initGenerate", input: invalid({ node_id: -1 }) },
+    status: 400,
+  },
+  { name: "no body", call: { procedure: "init" }, status: 422 },
+  { name: "a text", call: { procedure: "init", input: "text" }, status: 422 },
+  { name: "an empty object", call: { procedure: "init", input: {} }, status: 422 },
+  {
+    name: "a text for a number",
+    call: { procedure: "init", input: invalid({ block_height: "1" }) },
+    status: 422,
+  },
+  {
+    name: "a number out of range",
+    call: { procedure: "init", input: invalid({ seq_len: 0 }) },
+    status: 422,
+  },
+  {
+    name: "node_id past node_count",
+    call: { procedure: "init", input: invalid({ node_id: 1 }) },
+    status: 422,
+  },
+  {
+    name: "a callback that is never called",
+    call: { procedure: "init", input: invalid({ callback_url: "http://169.254.169.254" }) },
+    status: 422,
+  },
+  {
+    name: "the older names",
+    call: { procedure: "init", input: invalid({ url: "http://a:1", params: { seq_len: 8 } }) },
+    status: 200,
+  },
+  { name: "a proof without a round", call: { procedure: "validate", input: PROOF }, status: 400 },
+  {
+    name: "a proof",
+    before: [validate],
+    call: { procedure: "validate", input: PROOF },
+    status: 200,
+  },
+  {
+    name: "an empty proof",
+    before: [validate],
+    call: { procedure: "validate", input: { ...PROOF, nonces: [], dist: [] } },
+    status: 200,
+  },
+  {
+    name: "a proof of another block",
+    before: [validate],
+    call: { procedure: "validate", input: { ...PROOF, block_hash: "other" } },
+    status: 400,
+  },
+  {
+    name: "a proof with a nonce twice",
+    before: [validate],
+    call: { procedure: "validate", input: { ...PROOF, nonces: [1, 1, 2] } },
+    status: 422,
+  },
+  {
+    name: "a proof that is too long",
+    before: [validate],
+    call: {
+      procedure: "validate",
+      input: { ...PROOF, nonces: [...Array(5000).keys()], dist: Array(5000).fill(0.1) },
+    },
+    status: 413,
+  },
+  {
+    name: "a page of the finds",
+    before: [generate, stop],
+    call: { procedure: "status", input: { since: 1, limit: 2 } },
+    status: 200,
+  },
+  {
+    name: "a page that is none",
+    call: { procedure: "status", input: { since: -1 } },
+    status: 422,
+  },
+];
+
+test.each(CASES)("$name", async ({ before = [], call, status }) => {
+  // A node of its own for each, in the same state.
+  const outcomeAt = async (name: string) => {
+    const { url, runner } = await startFakeNode();
+    runner.hold(); // what is found must not depend on the moment
+    const door = doors(url)[name];
+    if (!door) throw new Error(`no door ${name}`);
+    for (const earlier of before) await door(earlier);
+    if (call.procedure === "validate") runner.release();
+    const outcome = await door(call);
+    expect(outcome.status).toBe(status);
+    return comparable(outcome);
+  };
+  const [first, ...others] = await Promise.all(
+    ["REST", "tRPC over HTTP", "tRPC over WebSocket"].map(outcomeAt),
+  );
+  for (const other of others) expect(other).toEqual(first);
+});
+
+test("PoC switched off comes before anything else, at each door", async () => {
+  const { url } = await startFakeNode({ enablePoc: false });
+  for (const door of Object.values(doors(url))) {
+    for (const procedure of Object.keys(PATHS) as Procedure[]) {
+      const outcome = await door({ procedure, input: procedure === "status" ? undefined : "text" });
+      expect(outcome).toEqual({ status: 503, detail: "PoC not enabled" });
+    }
+  }
+});

@@ -1,0 +1,61 @@
+/** Compiles only while the SDK's types, core's schemas and the router say the same. */
+import type * as sdk from "@proofmill/client";
+import type { GeneratedBatch } from "@proofmill/client/receiver";
+import type * as core from "@proofmill/core";
+import type { AppRouter } from "@proofmill/server";
+import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
+
+/** A's fields one by one, however A is put together. */
+type Flat<A> = A extends readonly unknown[]
+  ? A
+  : A extends object
+    ? { [K in keyof A]: Flat<A[K]> }
+    : A;
+type Same<A, B> =
+  (<T>() => T extends Flat<A> ? 1 : 2) extends <T>() => T extends Flat<B> ? 1 : 2 ? true : false;
+
+type Inputs = inferRouterInputs<AppRouter>;
+type Outputs = inferRouterOutputs<AppRouter>;
+type Answer<Method extends (...args: never[]) => Promise<unknown>> = Awaited<ReturnType<Method>>;
+type Argument<Method> = Method extends (input: infer Input, ...rest: never[]) => unknown
+  ? Input
+  : never;
+/** What one event of a subscription bears besides its id. */
+type Data<Stream> = Stream extends AsyncIterable<{ data: infer Event }> ? Event : never;
+type WithId<Event> = Event extends unknown ? Event & { id: string } : never;
+/** The SDK offers the new names only. */
+type WithoutOlderNames = Omit<core.InitBody, "url" | "params">;
+
+export const agreement: true[] = [
+  yes<Same<sdk.InitBody, WithoutUndefined<WithoutOlderNames>>>(),
+  yes<Argument<sdk.PocClient["init"]> extends Inputs["pow"]["init"] ? true : false>(),
+  yes<
+    Argument<sdk.PocClient["initGenerate"]> extends Inputs["pow"]["initGenerate"] ? true : false
+  >(),
+  yes<
+    Argument<sdk.PocClient["initValidate"]> extends Inputs["pow"]["initValidate"] ? true : false
+  >(),
+  yes<Same<Argument<sdk.PocClient["validate"]>, Inputs["pow"]["validate"]>>(),
+  yes<Same<sdk.StatusPage, WithoutUndefined<core.StatusPage>>>(),
+  yes<Same<Answer<sdk.PocClient["init"]>, Outputs["pow"]["init"]>>(),
+  yes<Same<Answer<sdk.PocClient["initGenerate"]>, Outputs["pow"]["initGenerate"]>>(),
+  yes<Same<Answer<sdk.PocClient["initValidate"]>, Outputs["pow"]["initValidate"]>>(),
+  yes<Same<Answer<sdk.PocClient["phaseGenerate"]>, Outputs["pow"]["phaseGenerate"]>>(),
+  yes<Same<Answer<sdk.PocClient["phaseValidate"]>, Outputs["pow"]["phaseValidate"]>>(),
+  yes<Same<Answer<sdk.PocClient["stop"]>, Outputs["pow"]["stop"]>>(),
+  yes<Same<Answer<sdk.PocClient["validate"]>, Outputs["pow"]["validate"]>>(),
+  yes<Same<Answer<sdk.PocClient["status"]>, Outputs["pow"]["status"]>>(),
+  yes<Same<Answer<sdk.PocClient["nodeInfo"]>, Outputs["node"]["info"]>>(),
+  yes<Same<sdk.ValidNoncesEvent, WithId<Data<Outputs["pow"]["onValidNonces"]>>>>(),
+  yes<Same<sdk.StatusEvent, WithId<Data<Outputs["pow"]["onStatus"]>>>>(),
+  yes<Same<sdk.ValidatedBatch, core.ValidatedBatch>>(),
+  yes<Same<sdk.ProofBatch, core.ProofBatch>>(),
+  yes<Same<GeneratedBatch, core.ProofBatch & { arithmetic: string | null }>>(),
+  yes<Same<sdk.ValidationIssue, core.ValidationIssue>>(),
+];
+
+type WithoutUndefined<A> = { [K in keyof A]: Exclude<A[K], undefined> };
+
+function yes<_ extends true>(): true {
+  return true;
+}
