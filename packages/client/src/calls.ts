@@ -6,7 +6,7 @@ import {
   InvalidRequestError,
   NodeError,
   NotANodeError,
-  type PocClientError,
+  PocClientError,
   RoundError,
   TimeoutError,
   TooLargeError,
