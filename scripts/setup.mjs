@@ -55,10 +55,11 @@ export async function setup() {
 function fingerprint() {
   const hash = createHash("sha256");
   hash.update(`${process.version} ${process.platform} ${process.arch}`);
-  const manifests = ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "test/package.json"];
-  for (const folder of readdirSync(join(root, "packages")).sort()) {
-    manifests.push(`packages/${folder}/package.json`);
-  }
+  const manifests = ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml"];
+  const folders = readdirSync(join(root, "packages"))
+    .sort()
+    .map((name) => `packages/${name}`);
+  for (const folder of [...folders, "test", "examples"]) manifests.push(`${folder}/package.json`);
   for (const file of manifests) hash.update(`\0${file}\0${read(file) ?? ""}`);
   return hash.digest("hex");
 }

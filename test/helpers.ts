@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-const BIN = fileURLToPath(new URL("../packages/server/bin/proofmill.mjs", import.meta.url));
+export const BIN = fileURLToPath(new URL("../packages/server/bin/proofmill.mjs", import.meta.url));
 
 export interface StartOptions {
   /** Of `proofmill serve`; a free port is chosen unless they name one. */

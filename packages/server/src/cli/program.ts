@@ -2,7 +2,11 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
+import { Exit, say } from "./exit.ts";
+import { roundCommand } from "./round.ts";
 import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
+import { validateCommand } from "./validate.ts";
 
 /** What a wrong command line ends with. */
 const USAGE_EXIT_CODE = 2;
@@ -21,6 +25,10 @@ export async function run(
     await program(environment).parseAsync(argv, { from: "user" });
     return 0;
   } catch (error) {
+    if (error instanceof Exit) {
+      if (error.message !== "") say(error.message);
+      return error.code;
+    }
     if (!(error instanceof CommanderError)) throw error;
     return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
   }
@@ -39,7 +47,14 @@ function program(environment: NodeJS.ProcessEnv): Command {
         write(`proofmill: ${inOneLine(text.replace(/^error: /, ""))}\n`),
     });
   // addCommand, unlike command(), does not hand these settings down.
-  for (const command of [serveCommand(environment), benchCommand()]) {
+  const commands = [
+    serveCommand(environment),
+    roundCommand(),
+    validateCommand(),
+    statusCommand(),
+    benchCommand(),
+  ];
+  for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));
     for (const below of command.commands) below.copyInheritedSettings(command);
   }

@@ -4,6 +4,7 @@ import { addServeOptions, readConfig, type ServeConfig } from "../config.ts";
 import { type RunningNode, startNode } from "../node.ts";
 import { onStopSignal } from "../signals.ts";
 import { DataFolderError } from "../store/database.ts";
+import { say } from "./exit.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -22,7 +23,7 @@ async function serve(config: ServeConfig): Promise<void> {
   try {
     node = await startNode(config);
   } catch (error) {
-    fail(
+    say(
       error instanceof DataFolderError
         ? error.message
         : `cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`,
@@ -33,7 +34,7 @@ async function serve(config: ServeConfig): Promise<void> {
   try {
     await node.loaded;
   } catch (error) {
-    fail(`the model could not be loaded: ${error instanceof Error ? error.message : error}`);
+    say(`the model could not be loaded: ${error instanceof Error ? error.message : error}`);
     await end(node, 1);
   }
 }
@@ -41,10 +42,6 @@ async function serve(config: ServeConfig): Promise<void> {
 async function end(node: RunningNode, code: number): Promise<void> {
   await node.close();
   process.exit(code);
-}
-
-function fail(message: string): void {
-  process.stderr.write(`proofmill: ${message.replaceAll(/\s*\n\s*/g, "; ")}\n`);
 }
 
 function listenFault(error: unknown): string {

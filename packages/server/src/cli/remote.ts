@@ -1,0 +1,72 @@
+/** What the commands that speak to a running node share. */
+import {
+  createPocClient,
+  InvalidRequestError,
+  type PocClient,
+  PocClientError,
+} from "@proofmill/client";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { milliseconds } from "../duration.ts";
+import { Exit } from "./exit.ts";
+
+export interface RemoteOptions {
+  url: string;
+  apiKey?: string;
+  json: boolean;
+}
+
+/** Gives a command `--url`, `--api-key` and `--json`. */
+export function addRemoteOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--url <address>", "the node's base address")
+        .env("PROOFMILL_URL")
+        .argParser(address)
+        .default("http://127.0.0.1:8000"),
+    )
+    .addOption(new Option("--api-key <key>", "sent as a bearer token").env("PROOFMILL_API_KEY"))
+    .option("--json", "print one JSON object and nothing else", false);
+}
+
+export function clientOf({ url, apiKey }: RemoteOptions): PocClient {
+  return createPocClient({ url, ...(apiKey === undefined ? {} : { apiKey }) });
+}
+
+/** Runs a command's work; a refusal ends it with one line and the exit code 1. */
+export async function orExit(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof PocClientError)) throw error;
+    const isInvalid = error instanceof InvalidRequestError && error.issues.length > 0;
+    const faults = isInvalid
+      ? error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".") || "body"}: ${msg}`)
+      : [error.message];
+    throw new Exit(1, faults.join("; "));
+  }
+}
+
+function address(value: string): string {
+  if (/^https?:\/\//i.test(value) && URL.canParse(value)) return value;
+  throw new InvalidArgumentError("Expected an address like http://127.0.0.1:8000.");
+}
+
+export function integer(minimum: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= minimum) return number;
+    throw new InvalidArgumentError(`Expected an integer of at least ${minimum}.`);
+  };
+}
+
+export function number(value: string): number {
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  if (Number.isFinite(number)) return number;
+  throw new InvalidArgumentError("Expected a number.");
+}
+
+export function time(value: string): number {
+  const parsed = milliseconds(value);
+  if (parsed !== null && parsed > 0) return parsed;
+  throw new InvalidArgumentError("Expected a time, e.g. 90s, 15m or 2h.");
+}

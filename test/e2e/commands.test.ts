@@ -1,0 +1,108 @@
+/** The commands that speak to a running node, as people run them. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Status, ValidateAnswer } from "@proofmill/client";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { BIN, runCli, startServer, type TestNode, temporaryFolder } from "../helpers.ts";
+
+const ROUND = ["--block-hash", "abc123", "--public-key", "node1", "--seq-len", "32"];
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await startServer({ args: ["--enable-poc"] });
+});
+afterAll(() => node.stop());
+
+const run = (...args: string[]) => runCli([...args, "--url", node.url]);
+
+test("a round until so many are valid, its proof, and another key's", async () => {
+  const round = await run("round", ...ROUND, "--r-target", "1.4", "--until", "20", "--json");
+  expect(round.code).toBe(0);
+  expect(round.stderr).toBe("");
+  const status = JSON.parse(round.stdout) as Status;
+  expect(status.state).toBe("STOPPED");
+  expect(status.total_valid).toBeGreaterThanOrEqual(20);
+  const proof = {
+    ...{ public_key: "node1", block_hash: "abc123", block_height: 0, node_id: 0 },
+    nonces: status.valid_nonces,
+    dist: status.valid_distances,
+  };
+  const file = join(temporaryFolder(), "proof.json");
+  writeFileSync(file, JSON.stringify(proof));
+  const honest = await run("validate", file);
+  expect(honest.code).toBe(0);
+  expect(honest.stdout).toContain("verdict     no fraud detected");
+  writeFileSync(file, JSON.stringify({ ...proof, public_key: "node2" }));
+  const fraud = await run("validate", file, "--json");
+  expect(fraud.code).toBe(3);
+  const answer = JSON.parse(fraud.stdout) as ValidateAnswer;
+  expect(answer.fraud_detected).toBe(true);
+});
+
+test("a round for a time shows what it does, and a summary", async () => {
+  const { code, stdout, stderr } = await run("round", ...ROUND, "--r-target", "1.4", "--for", "1s");
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/GENERATING {2}\S+ nonces\/s {2}\d+ found of \d+.* {2}0:0\d\n/);
+  expect(stdout).toMatch(/^state {7}STOPPED\nround {7}\w{26}\n/);
+  expect(stdout).toMatch(/valid {7}\d+, 1 in \d+\n/);
+  expect((await run("status")).stdout).toBe(stdout);
+});
+
+test("Ctrl-C stops the round and shows it", async () => {
+  const args = ["round", ...ROUND, "--r-target", "1.4", "--url", node.url];
+  const child = spawn(process.execPath, [BIN, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  child.stdout.on("data", (text) => {
+    stdout += text;
+  });
+  await once(child.stderr, "data");
+  child.kill("SIGINT");
+  const [code] = await once(child, "close");
+  expect(code).toBe(0);
+  expect(stdout).toContain("state       STOPPED");
+  expect(JSON.parse((await run("status", "--json")).stdout).state).toBe("STOPPED");
+});
+
+test("a round that another one replaces ends with a word about it", async () => {
+  const running = run("round", ...ROUND, "--r-target", "1.4");
+  const status = async () => JSON.parse((await run("status", "--json")).stdout) as Status;
+  while ((await status()).state !== "GENERATING");
+  await node.post("/api/v1/pow/init/generate", {
+    ...{ block_hash: "next", block_height: 1, public_key: "node1", r_target: 1 },
+    ...{ node_id: 0, node_count: 1, seq_len: 32 },
+  });
+  expect(await running).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("another round has begun on this node"),
+  });
+  await node.post("/api/v1/pow/stop");
+});
+
+test.each([
+  [["status", "--url", "http://127.0.0.1:39999"], 1, "ECONNREFUSED"],
+  [["status", "--url", "here"], 2, "Expected an address like http://127.0.0.1:8000."],
+  [["round", "--block-hash", "a"], 2, "required option '--public-key <text>' not specified"],
+  [["round", ...ROUND, "--r-target", "x"], 2, "Expected a number."],
+  [["round", ...ROUND, "--r-target", "1", "--for", "1"], 2, "Expected a time, e.g. 90s"],
+  [["validate", "/no/such/file"], 1, "/no/such/file: ENOENT"],
+])("%j is refused in one line", async (args, code, reason) => {
+  const result = await runCli(args);
+  expect(result).toMatchObject({ code, stdout: "" });
+  expect(result.stderr).toMatch(/^proofmill: .+\n$/);
+  expect(result.stderr).toContain(reason);
+});
+
+test("what the node refuses is said in its words", async () => {
+  const { code, stderr } = await run("round", ...ROUND, "--r-target", "1", "--node-id", "3");
+  expect([code, stderr]).toEqual([
+    1,
+    "proofmill: node_id: Value error, node_id must be less than node_count\n",
+  ]);
+  const file = join(temporaryFolder(), "proof.json");
+  writeFileSync(file, "{}");
+  expect((await run("validate", file)).stderr).toContain("nonces: Field required");
+  writeFileSync(file, "{");
+  expect((await run("validate", file)).stderr).toContain("is not JSON");
+});
