@@ -1,0 +1,169 @@
+/** The SDK as it is installed: packed, in an empty project, type-checked, run, and in a browser. */
+import { execFile, spawn } from "node:child_process";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { startFakeNode } from "../fake-node.ts";
+import { temporaryFolder } from "../helpers.ts";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const client = join(root, "packages", "client");
+const project = temporaryFolder();
+const installed = join(project, "node_modules", "@proofmill", "client");
+
+/** The first program of the package's README. */
+const snippet =
+  /```js\n([^]*?)```/.exec(readFileSync(join(client, "README.md"), "utf8"))?.[1] ?? "";
+
+beforeAll(async () => {
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {
+    cwd: client,
+  });
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+  writeFileSync(join(project, "package.json"), '{"type": "module", "private": true}');
+  await run("npm", ["install", "--no-audit", "--no-fund", join(project, filename)], {
+    cwd: project,
+  });
+}, 120_000);
+
+test("brings no code of the server, no native code, and nothing of this workspace", () => {
+  const manifest = readFileSync(join(installed, "package.json"), "utf8");
+  expect(manifest).not.toContain("workspace:");
+  const lock = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8"));
+  expect(Object.keys(lock.packages).sort()).toEqual([
+    "",
+    "node_modules/@proofmill/client",
+    "node_modules/ws",
+    "node_modules/zod",
+  ]);
+});
+
+test("its types stand alone and fit the README's program", async () => {
+  const options = {
+    ...{ strict: true, noEmit: true, skipLibCheck: false },
+    ...{ module: "nodenext", target: "es2023", lib: ["es2023", "dom"] },
+  };
+  const check = async (name: string, source: string, more: object) => {
+    const folder = join(project, name.replace(".", "-"));
+    mkdirSync(folder);
+    writeFileSync(join(folder, name), source);
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: { ...options, ...more }, files: [name] }),
+    );
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    return run(process.execPath, [tsc, "-p", folder]).then(
+      () => "",
+      ({ stdout }) => String(stdout),
+    );
+  };
+  const argv = "declare const process: { argv: string[] };\n";
+  expect(
+    await check("snippet.ts", argv + snippet.replaceAll("= [];", ": number[] = [];"), {
+      types: [],
+    }),
+  ).toBe("");
+  const receiver = `import { createServer } from "node:http";
+    import { createReceiver, type GeneratedBatch } from "@proofmill/client/receiver";
+    const batches: GeneratedBatch[] = [];
+    const receiver = createReceiver({ onGenerated: (batch) => void batches.push(batch) });
+    createServer(receiver.handler);`;
+  const typeRoots = [join(root, "node_modules", "@types")];
+  expect(await check("receiver.ts", receiver, { types: ["node"], typeRoots })).toBe("");
+  const wrong = `import { createPocClient } from "@proofmill/client";
+    createPocClient({ url: "http://a" }).initGenerate({ block_hash: 1 });`;
+  expect(await check("wrong.ts", wrong, { types: [] })).toContain("error TS");
+}, 60_000);
+
+test("the README's program runs", async () => {
+  const { url } = await startFakeNode();
+  writeFileSync(join(project, "snippet.mjs"), snippet);
+  const { stdout, stderr } = await run(process.execPath, ["snippet.mjs", url], { cwd: project });
+  expect([stdout, stderr]).toEqual(["GENERATING\nfalse\n", ""]);
+});
+
+/** The README's program as a page's script that reports what it has logged. */
+async function bundle(url: string): Promise<string> {
+  const entry = join(project, "page.js");
+  writeFileSync(
+    entry,
+    `const logged = [];
+     const console = { log: (value) => logged.push(String(value)) };
+     const process = { argv: ["", "", ${JSON.stringify(url)}] };
+     ${snippet}
+     await fetch("/result", { method: "POST", body: JSON.stringify(logged) });`,
+  );
+  const { outputFiles, metafile } = await build({
+    ...{ entryPoints: [entry], bundle: true, format: "esm", platform: "browser", write: false },
+    ...{ target: "es2022", metafile: true, absWorkingDir: project },
+  });
+  const inputs = Object.keys(metafile.inputs).join("\n");
+  expect(inputs).not.toMatch(/node_modules\/ws\/|websocket\.node/);
+  return outputFiles[0]?.text ?? "";
+}
+
+test("a bundle for browsers needs nothing of Node", async () => {
+  const text = await bundle("http://127.0.0.1:1");
+  expect(text).not.toMatch(/\bfrom\s*"(node:|ws")/);
+  expect(text).not.toContain("require(");
+});
+
+const chromium = findBrowser();
+
+test.skipIf(chromium === null)("the README's program runs in a browser", async () => {
+  let script = "";
+  let report: (logged: string) => void = () => {};
+  const reported = new Promise<string>((resolve) => {
+    report = resolve;
+  });
+  const server = createServer(async (request, response) => {
+    if (request.url === "/result") {
+      let text = "";
+      for await (const chunk of request.setEncoding("utf8")) text += chunk;
+      report(text);
+    }
+    const isScript = request.url === "/page.js";
+    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+    response.end(isScript ? script : '<script type="module" src="/page.js"></script>');
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { url } = await startFakeNode({ allowOrigin: [page] });
+  script = await bundle(url);
+  const args = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    `--user-data-dir=${temporaryFolder()}`,
+  ];
+  const browser = spawn(chromium ?? "", [...args, "--remote-debugging-port=0", page], {
+    stdio: "ignore",
+  });
+  onTestFinished(() => {
+    browser.kill("SIGKILL");
+    server.closeAllConnections();
+    server.close();
+  });
+  expect(JSON.parse(await reported)).toEqual(["GENERATING", "false"]);
+});
+
+function findBrowser(): string | null {
+  const names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+    for (const name of names) {
+      try {
+        accessSync(join(folder, name), constants.X_OK);
+        return join(folder, name);
+      } catch {
+        // not here
+      }
+    }
+  }
+  return null;
+}
