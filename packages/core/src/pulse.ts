@@ -26,11 +26,6 @@ export class Pulse {
     return this.#beats;
   }
 
-  /** Who waits now. */
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
   /** Something has changed. */
   touch(): void {
     this.#timer ??= setTimeout(() => this.#beat(), this.#milliseconds).unref();

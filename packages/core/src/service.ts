@@ -32,8 +32,12 @@ import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "
 const CUT_GRACE_MS = 800;
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
-/** Finds are coalesced over so long, docs/protocol.md §5. */
-const NONCES_PULSE_MS = 100;
+/**
+ * Finds are coalesced over at most 100 ms (docs/protocol.md §5). Subscribers are woken in groups
+ * with periods of their own: a thousand at once would keep the node busy for half a period and
+ * idle for the other.
+ */
+const NONCES_PULSES_MS = [100, 96, 92, 88, 84, 80, 76, 72];
 /** Four statuses a second at most. */
 const STATUS_PULSE_MS = 250;
 
@@ -73,7 +77,7 @@ export class PocService {
   readonly #dispatcher: Dispatcher;
   readonly #validations: ValidationQueue;
   readonly #listeners = new Set<() => void>();
-  readonly #noncesPulse = new Pulse(NONCES_PULSE_MS);
+  readonly #noncesPulses = NONCES_PULSES_MS.map((period) => new Pulse(period));
   readonly #statusPulse = new Pulse(STATUS_PULSE_MS);
   #state: RoundState = "IDLE";
   /** The one before `#round`: subscribers may still be reading it. */
@@ -83,6 +87,8 @@ export class PocService {
   #info: ModelInfo | null = null;
   #runner: "loading" | "ready" | "lost" = "loading";
   #closing: Promise<void> | null = null;
+  /** Subscribers so far. */
+  #subscribers = 0;
 
   /** Reads the store: a round that was there before is there again, STOPPED. */
   static async open(options: PocServiceOptions): Promise<PocService> {
@@ -255,7 +261,8 @@ export class PocService {
   ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
     this.#refuseUnlessEnabled();
     const rounds = () => [this.#previous, this.#round].filter((round) => round !== null);
-    return watchValidNonces({ rounds, pulse: this.#noncesPulse }, options);
+    const pulse = this.#noncesPulses[this.#subscribers++ % NONCES_PULSES_MS.length] as Pulse;
+    return watchValidNonces({ rounds, pulse }, options);
   }
 
   /** Status without its lists, as it changes; ends when `signal` aborts. */
@@ -399,7 +406,7 @@ export class PocService {
   }
 
   #changed(): void {
-    this.#noncesPulse.touch();
+    for (const pulse of this.#noncesPulses) pulse.touch();
     this.#statusPulse.touch();
     for (const listener of this.#listeners) {
       try {

@@ -10,6 +10,7 @@ import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/a
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { WebSocket } from "ws";
+import { sharedEventEncoder } from "./encoder.ts";
 import type { AppRouter } from "./router.ts";
 import type { Context } from "./trpc.ts";
 
@@ -79,6 +80,7 @@ export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<
         app.log.error({ err: error.cause ?? error, path }, "a call failed");
       }
     },
+    experimental_encoder: sharedEventEncoder,
     keepAlive: { enabled: true, pingMs: PING_MS, pongWaitMs: PONG_WAIT_MS },
   };
   // In a scope of its own: the plugin takes the parsers of bodies away.

@@ -1,0 +1,34 @@
+// The other process of subscribers.mjs: many subscribers of one node, each of which checks its list.
+import { setMaxListeners } from "node:events";
+import { createPocClient } from "@proofmill/client";
+
+const [url, count] = [process.argv[2], Number(process.argv[3])];
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** When each event came: [index of its first nonce, how many, milliseconds]. */
+const events = [];
+process.on("message", () => end.abort());
+
+const end = new AbortController();
+setMaxListeners(0, end.signal);
+let open = 0;
+
+async function subscribe() {
+  const list = { length: 0, hash: 2166136261, faults: 0 };
+  for await (const event of createPocClient({ url }).watchValidNonces({ signal: end.signal })) {
+    if (event.type === "round") {
+      if (++open === count) process.send("open");
+      continue;
+    }
+    const at = now();
+    if (event.from !== list.length) list.faults++;
+    for (const nonce of event.nonces) list.hash = Math.imul(list.hash ^ nonce, 16777619);
+    list.length += event.nonces.length;
+    events.push([event.from, event.nonces.length, at]);
+  }
+  return list;
+}
+
+const lists = await Promise.all(Array.from({ length: count }, subscribe));
+const { user, system } = process.cpuUsage();
+process.send({ lists, events, cpuSeconds: (user + system) / 1e6 }, () => process.disconnect());
