@@ -4,6 +4,9 @@ import type { FastifyInstance } from "fastify";
 import { ulid } from "ulid";
 import type { ServeConfig } from "./config.ts";
 import { demoModel } from "./demo.ts";
+import { checkSeqLen, readContext } from "./model-directory.ts";
+import { downloadModel } from "./models/download.ts";
+import type { HubModel } from "./models/locate.ts";
 import { type ProcessRunner, startRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 
@@ -63,7 +66,9 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
 
   async function load(): Promise<void> {
     try {
-      const directory = config.model ?? (await prepareDemo(app));
+      const directory =
+        config.model ??
+        (config.download ? await download(config.download) : await prepareDemo(app));
       app.log.info({ directory }, "loading the model");
       const started = await startRunner({
         model: {
@@ -82,6 +87,15 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
     } catch (error) {
       if (!closing.signal.aborted) throw error;
     }
+  }
+
+  function download(named: HubModel): Promise<string> {
+    return downloadModel(named, {
+      signal: closing.signal,
+      log: app.log,
+      terminal: process.stderr,
+      onConfig: (directory) => checkSeqLen(config.pocSeqLen, readContext(directory)),
+    });
   }
 
   function onEnded(error: RunnerLost): void {
