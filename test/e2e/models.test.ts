@@ -72,7 +72,7 @@ test("a model by name: downloaded through a kill -9, then served from the cache"
     expect(name.length === 64 ? sha256(content) : gitHash(content)).toBe(name);
   }
   expect(readdirSync(blobs)).toHaveLength(Object.keys(files).length);
-  const models = await (await second.get("/v1/models")).json();
+  const models = (await (await second.get("/v1/models")).json()) as { data: object[] };
   expect(models.data[0]).toMatchObject({ id: NAME, max_model_len: 512 });
   await second.stop();
 

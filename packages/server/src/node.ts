@@ -1,5 +1,6 @@
 /** A whole node: server, service and the runner in its process. */
 import { MemoryRoundStore, type ModelInfo, PocService, type RunnerLost } from "@proofmill/core";
+import { checkConfig } from "@proofmill/native/memory";
 import type { FastifyInstance } from "fastify";
 import { ulid } from "ulid";
 import type { ServeConfig } from "./config.ts";
@@ -94,7 +95,11 @@ export async function startNode(config: ServeConfig): Promise<RunningNode> {
       signal: closing.signal,
       log: app.log,
       terminal: process.stderr,
-      onConfig: (directory) => checkSeqLen(config.pocSeqLen, readContext(directory)),
+      // What can be refused now is not downloaded first.
+      onConfig: async (directory) => {
+        checkSeqLen(config.pocSeqLen, readContext(directory));
+        await checkConfig(directory, config.dtype);
+      },
     });
   }
 
