@@ -50,7 +50,8 @@ test("a dashboard shows states and finds until Ctrl-C", async () => {
     ...{ block_hash: "seen", block_height: 1, public_key: "node1", r_target: 1.4 },
     ...{ node_id: 0, node_count: 1, seq_len: 32 },
   });
-  const seen = () => /block seen[^]*#9: nonce/.test(output.stdout) && /^GEN/m.test(output.stdout);
+  const seen = () =>
+    /block seen[\s\S]*#9: nonce/.test(output.stdout) && /^GEN/m.test(output.stdout);
   while (!seen()) await once(child.stdout, "data");
   child.kill("SIGINT");
   expect([await ended, output.stderr]).toEqual([0, ""]);

@@ -19,7 +19,7 @@ const installed = join(project, "node_modules", "@proofmill", "client");
 
 /** The first program of the package's README. */
 const snippet =
-  /```js\n([^]*?)```/.exec(readFileSync(join(client, "README.md"), "utf8"))?.[1] ?? "";
+  /```js\n([\s\S]*?)```/.exec(readFileSync(join(client, "README.md"), "utf8"))?.[1] ?? "";
 
 beforeAll(async () => {
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {

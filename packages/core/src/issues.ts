@@ -101,7 +101,8 @@ function describeType(
   if (input === undefined || (isRoot && input === null)) {
     return { type: "missing", msg: "Field required" };
   }
-  if (typeof input === "number" && !Number.isFinite(input)) {
+  const isNumeric = issue.expected === "number" || issue.expected === "int";
+  if (isNumeric && typeof input === "number" && !Number.isFinite(input)) {
     return { type: "finite_number", msg: "Input should be a finite number" };
   }
   switch (issue.expected) {

@@ -4,6 +4,7 @@ import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmi
 import { addon, type NativeModel, type Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
 import { checkJob } from "./job.ts";
+import { refuseTooLarge } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
 import { locateWeights } from "./weights.ts";
@@ -30,8 +31,9 @@ const MAX_THREADS = 1024;
 /**
  * Loads a model.
  *
- * @throws Error naming file, tensor and what was expected, when the model cannot be used; naming
- * the option, when that cannot be
+ * @throws Error naming file, tensor and what was expected, when the model cannot be used; with what
+ * it needs and what there is, when it does not fit into memory; naming the option, when that cannot
+ * be used
  *
  * @example
  * const runner = await loadModel({ directory: "models/Qwen3-0.6B" });
@@ -51,6 +53,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const tensors = locateWeights(config, await readTensors(directory));
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
+  refuseTooLarge({ directory, config, dtype });
   const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
   const model = await addon.loadModel({
     config: { ...config, rope_inv_freq },

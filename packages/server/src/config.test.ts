@@ -28,6 +28,7 @@ function modelDirectory(config: string | null): string {
 test("defaults", () => {
   expect(read([])).toEqual({
     model: null,
+    download: null,
     servedModelName: "proofmill-demo",
     enablePoc: false,
     pocBatchSize: 32,

@@ -3,15 +3,17 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
 import { milliseconds } from "./duration.ts";
 import { dataFolder } from "./folders.ts";
-import { readContext } from "./model-directory.ts";
+import { checkSeqLen } from "./model-directory.ts";
+import { type HubModel, locateModel } from "./models/locate.ts";
 
 /** What a running node is configured with. */
 export interface ServeConfig {
-  /** Absolute path of a model directory; null: the demo model. */
+  /** Absolute path of a model directory; null: the demo model, unless one is to be downloaded. */
   model: string | null;
+  /** The model to download; null: none. */
+  download: HubModel | null;
   servedModelName: string;
   enablePoc: boolean;
   pocBatchSize: number;
@@ -61,8 +63,9 @@ const MODEL_VARIABLE = "PROOFMILL_MODEL";
 export function addServeOptions(command: Command): Command {
   command.argument(
     "[model]",
-    `model directory in Hugging Face layout (env: ${MODEL_VARIABLE}); without one a small demo ` +
-      "model with random weights is made and served",
+    "model directory in Hugging Face layout, or a model's name on the hub such as " +
+      "Qwen/Qwen3-0.6B, which is downloaded unless it is in the Hugging Face cache (env: " +
+      `${MODEL_VARIABLE}); without one a small demo model with random weights is made and served`,
   );
   for (const option of serveOptions()) {
     // Commander reads variables itself, but takes PROOFMILL_ENABLE_POC=false for true.
@@ -74,6 +77,10 @@ export function addServeOptions(command: Command): Command {
 
 function serveOptions(): Option[] {
   return [
+    new Option(
+      "--revision <name>",
+      "branch, tag or commit of a model that is given by name (default: main)",
+    ).argParser(text),
     new Option("--enable-poc", "switch the Proof-of-Compute endpoints on").default(false),
     new Option(
       "--poc-batch-size <n>",
@@ -145,7 +152,7 @@ function serveOptions(): Option[] {
     ).argParser(integer(1, MAX_THREADS)),
     new Option(
       "--served-model-name <name>",
-      "the model's name in /v1 (default: its directory's name)",
+      "the model's name in /v1 (default: as on the hub, or its directory's name)",
     ).argParser(text),
     new Option(
       "--data-dir <folder>",
@@ -167,18 +174,20 @@ function serveOptions(): Option[] {
  */
 export function readConfig(command: Command, environment: NodeJS.ProcessEnv): ServeConfig {
   applyEnvironment(command, environment);
-  const options = command.opts<Omit<ServeConfig, "model">>();
+  const { revision, ...options } = command.opts<
+    Omit<ServeConfig, "model"> & { revision?: string }
+  >();
   const named = command.args[0] || environment[MODEL_VARIABLE] || null;
-  const model = named === null ? null : resolve(named);
-  const { pocSeqLen } = options;
-  const context = model === null ? DEMO_CONTEXT : orFail(command, () => readContext(model));
-  if (context !== null && pocSeqLen > context) {
-    command.error(`--poc-seq-len ${pocSeqLen} is more than the model's context of ${context}`);
-  }
+  const model = orFail(command, () => {
+    const located = locateModel({ model: named, revision, environment });
+    checkSeqLen(options.pocSeqLen, located.context);
+    return located;
+  });
   return {
     ...options,
-    model,
-    servedModelName: options.servedModelName ?? (model === null ? DEMO_NAME : lastPart(model)),
+    model: model.directory,
+    download: model.download,
+    servedModelName: options.servedModelName ?? model.name,
     threads: options.threads,
     callbackAllow: options.callbackAllow,
     callbackSecret: options.callbackSecret,
@@ -233,10 +242,6 @@ function orFail<T>(command: Command, action: () => T): T {
   } catch (error) {
     return command.error(error instanceof Error ? error.message : String(error));
   }
-}
-
-function lastPart(path: string): string {
-  return path.split(/[\\/]/).findLast((part) => part !== "") ?? path;
 }
 
 function integer(minimum: number, maximum: number): (value: string) => number {

@@ -2,6 +2,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
+/** @throws Error when rounds that name no sequence length would get one beyond the context */
+export function checkSeqLen(pocSeqLen: number, context: number | null): void {
+  if (context === null || pocSeqLen <= context) return;
+  throw new Error(`--poc-seq-len ${pocSeqLen} is more than the model's context of ${context}`);
+}
+
 /**
  * The model's context in tokens, from its config.json; null when that does not say, which is for
  * the loader to judge.

@@ -32,6 +32,13 @@ const ModelList = z.object({
 
 const unavailable = ErrorAnswer.describe("The model is loading, or its runner is gone.");
 
+/** The inference gate adds what OpenAI's clients read. */
+const gated = ErrorAnswer.extend({
+  error: z
+    .object({ message: z.string(), type: z.string(), param: z.null(), code: z.string() })
+    .optional(),
+}).describe("A round is active, the model is loading, or its runner is gone.");
+
 /** Adds `/health`, `/version` and `/v1/models`. */
 export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): void {
   app.get("/health", {
@@ -60,7 +67,7 @@ export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): vo
     schema: {
       tags: ["Inference"],
       summary: "The model that this node holds, in OpenAI's shape",
-      response: { 200: ModelList, 503: unavailable },
+      response: { 200: ModelList, 503: gated },
     },
     handler: async () => ({
       object: "list",

@@ -6,12 +6,16 @@ import {
   PocService,
   type RunnerLost,
 } from "@proofmill/core";
+import { checkConfig } from "@proofmill/native/memory";
 import type { FastifyInstance } from "fastify";
 import { ulid } from "ulid";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import type { ServeConfig } from "./config.ts";
 import { demoModel } from "./demo.ts";
+import { checkSeqLen, readContext } from "./model-directory.ts";
+import { downloadModel } from "./models/download.ts";
+import type { HubModel } from "./models/locate.ts";
 import { type ProcessRunner, startRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 import { SqliteStore } from "./store/sqlite.ts";
@@ -130,7 +134,8 @@ async function startWith(
   }
 
   async function startModel(): Promise<ProcessRunner> {
-    const directory = config.model ?? (await prepareDemo(app));
+    const directory =
+      config.model ?? (config.download ? await download(config.download) : await prepareDemo(app));
     app.log.info({ directory }, "loading the model");
     return startRunner({
       model: {
@@ -140,6 +145,19 @@ async function startWith(
         ...(config.threads === undefined ? {} : { threads: config.threads }),
       },
       signal: closing.signal,
+    });
+  }
+
+  function download(named: HubModel): Promise<string> {
+    return downloadModel(named, {
+      signal: closing.signal,
+      log: app.log,
+      terminal: process.stderr,
+      // What can be refused now is not downloaded first.
+      onConfig: async (directory) => {
+        checkSeqLen(config.pocSeqLen, readContext(directory));
+        await checkConfig(directory, config.dtype);
+      },
     });
   }
 

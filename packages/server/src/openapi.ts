@@ -1,7 +1,9 @@
-/** GET /openapi.json, made from the schemas that the service checks with. */
+/** GET /openapi.json and /docs, made from the schemas that the service checks with. */
 import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
+import { completeDocument, type OpenApi } from "./api-docs/document.ts";
+import { PAGE_POLICY, renderPage } from "./api-docs/page.ts";
 import { version } from "./version.ts";
 
 /** Called before the routes that it documents. */
@@ -16,6 +18,16 @@ export function useOpenApi(app: FastifyInstance): void {
       info: { title: "proofmill", version, description: "A Proof-of-Compute node." },
     },
     transform: jsonSchemaTransform,
+    transformObject: (document) =>
+      completeDocument(
+        "openapiObject" in document ? document.openapiObject : document.swaggerObject,
+      ),
   });
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+  app.get("/docs", { schema: { hide: true } }, async (_request, reply) =>
+    reply
+      .type("text/html; charset=utf-8")
+      .header("content-security-policy", PAGE_POLICY)
+      .send(renderPage(app.swagger() as OpenApi)),
+  );
 }

@@ -30,6 +30,10 @@ const REFUSED = {
   400: ErrorAnswer.describe("The round does not allow it."),
   503: ErrorAnswer.describe("PoC is off, or the model is loading or gone."),
 };
+/** Where something is computed before the answer. */
+const FAILED: Record<string, object> = {
+  "/validate": { 500: ErrorAnswer.describe("The job that recomputes the distances failed.") },
+};
 const INVALID = { 422: ErrorAnswer.describe("The body does not fit.") };
 
 /** A plugin. What callers send reaches the service unchecked: it alone says what is right. */
@@ -96,6 +100,7 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
           ...REFUSED,
           413: ErrorAnswer.describe("The body or its list of nonces is too long."),
           ...INVALID,
+          ...FAILED[path],
         },
       },
       handler: (request: FastifyRequest<{ Body?: Uint8Array }>) =>
@@ -109,7 +114,9 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   route("/phase/generate", "Search in the present round", () => service.phaseGenerate());
   route("/phase/validate", "Validate in the present round", () => service.phaseValidate());
-  route("/stop", "Stop the round and keep its results", () => service.stop());
+  route("/stop", "Stop the round and keep its results", () => service.stop(), {
+    503: REFUSED[503],
+  });
   app.get("/status", {
     schema: {
       tags: TAGS,
@@ -120,9 +127,14 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
     handler: async (request) => service.status(request.query),
   });
 
-  function route(path: string, summary: string, call: () => Promise<CommandAnswer>): void {
+  function route(
+    path: string,
+    summary: string,
+    call: () => Promise<CommandAnswer>,
+    refused: object = REFUSED,
+  ): void {
     app.post(path, {
-      schema: { tags: TAGS, summary, response: { 200: CommandAnswer, ...REFUSED } },
+      schema: { tags: TAGS, summary, response: { 200: CommandAnswer, ...refused } },
       handler: call,
     });
   }

@@ -6,7 +6,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 const RETRY_AFTER = 5;
 
 /** Our callers read `detail`, OpenAI's clients read `error`. */
-const ANSWER = {
+export const GATE_ANSWER = {
   detail: "PoC in progress",
   error: {
     message: "PoC in progress",
@@ -32,7 +32,7 @@ export function inferenceGate(
 ): (request: FastifyRequest, reply: FastifyReply) => FastifyReply | null {
   return (request, reply) =>
     isClosed(options) && isInference(request)
-      ? reply.code(503).header("retry-after", RETRY_AFTER).send(ANSWER)
+      ? reply.code(503).header("retry-after", RETRY_AFTER).send(GATE_ANSWER)
       : null;
 }
 

@@ -1,0 +1,89 @@
+/** Whether a model fits into this machine's memory; asked before a weight is read. */
+import { freemem, totalmem } from "node:os";
+import type { Precision } from "./binding.ts";
+import { type ModelConfig, readConfig } from "./config.ts";
+import { requiredTensors } from "./weights.ts";
+
+/** The backend packs matrices in panels of so many rows. */
+const PANEL_ROWS = 16;
+/** Tokens that share a matrix product, in sequences of the default length. */
+const MICRO_BATCH_TOKENS = 1024;
+const MICRO_BATCH_SEQUENCES = 4;
+const FLOAT_BYTES = 4;
+/** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
+const PROCESS_BYTES = 128 * 2 ** 20;
+
+export interface MemoryNeeds {
+  /** Bytes of the packed weights. */
+  weights: number;
+  /** Bytes of all: weights, the activations of a search at the default length, the process. */
+  total: number;
+}
+
+/** What a model takes once it is loaded; its files are mapped and need no memory of their own. */
+export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds {
+  const itemBytes = dtype === "bfloat16" ? 2 : FLOAT_BYTES;
+  let weights = 0;
+  for (const [rows = 0, depth] of requiredTensors(config).values()) {
+    weights +=
+      depth === undefined
+        ? rows * FLOAT_BYTES
+        : Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS * depth * itemBytes;
+  }
+  const { hidden_size: hidden, head_dim } = config;
+  const q = config.num_attention_heads * head_dim;
+  const kv = config.num_key_value_heads * head_dim;
+  const activations =
+    MICRO_BATCH_TOKENS * (2 * hidden + 2 * q + 2 * kv + config.intermediate_size) +
+    MICRO_BATCH_SEQUENCES * (hidden + q + config.vocab_size);
+  return { weights, total: weights + activations * FLOAT_BYTES + PROCESS_BYTES };
+}
+
+/**
+ * Bytes that this process may still take: the container's limit, or what the machine can free,
+ * whichever is less. What a container uses already is not taken off its limit: most of that is
+ * files in the page cache, the model's own among them, and gives way.
+ */
+export function availableMemory(): number {
+  // On Linux "free" is MemAvailable; elsewhere it leaves out what would give way.
+  const machine = process.platform === "linux" ? freemem() : totalmem();
+  const limit = process.constrainedMemory(); // 0, or far too much, where there is none
+  return limit > 0 ? Math.min(limit, machine) : machine;
+}
+
+/** @throws Error with both numbers, when a model does not fit */
+export function refuseTooLarge(options: {
+  directory: string;
+  config: ModelConfig;
+  dtype: Precision;
+  /** Bytes; what there is by default. */
+  available?: number;
+}): void {
+  const { directory, config, dtype, available = availableMemory() } = options;
+  const { weights, total } = memoryNeeds(config, dtype);
+  if (total <= available) return;
+  const asBf16 = memoryNeeds(config, "bfloat16").total;
+  const advice =
+    dtype !== "bfloat16" && asBf16 <= available
+      ? `--dtype bfloat16 needs ${gib(asBf16)}`
+      : "choose a smaller model or a machine with more";
+  throw new Error(
+    `${directory}: needs ${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
+      `${gib(available)} are available; ${advice}`,
+  );
+}
+
+/**
+ * What `loadModel` would refuse by config.json alone: an unknown architecture, or one too large
+ * for this machine even in the least precision that is asked for.
+ *
+ * @throws Error as `loadModel`
+ */
+export async function checkConfig(directory: string, dtype: "auto" | Precision): Promise<void> {
+  const config = await readConfig(directory);
+  refuseTooLarge({ directory, config, dtype: dtype === "auto" ? "bfloat16" : dtype });
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}

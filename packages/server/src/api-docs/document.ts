@@ -1,0 +1,95 @@
+/** The API document, completed: what the routes' schemas do not say. */
+import { API_EXAMPLES, type ApiExample, OVERSIZED } from "./examples.ts";
+
+/** The parts of OpenAPI 3.1 that we write and read. */
+export interface OpenApi {
+  openapi: string;
+  info: { title: string; version: string; description?: string; license?: object };
+  servers?: object[];
+  security?: object[];
+  paths?: Record<string, Record<string, Operation>>;
+}
+
+export interface Operation {
+  operationId?: string;
+  summary?: string;
+  description?: string;
+  tags?: string[];
+  parameters?: Parameter[];
+  requestBody?: { content: Content; required?: boolean };
+  responses: Record<string, { description: string; content?: Content }>;
+}
+
+export interface Parameter {
+  name: string;
+  in: string;
+  description?: string;
+  required?: boolean;
+  schema: JsonSchema;
+}
+
+export type Content = Record<
+  string,
+  { schema?: JsonSchema; examples?: Record<string, NamedExample> }
+>;
+
+export interface NamedExample {
+  summary?: string;
+  value: unknown;
+}
+
+export interface JsonSchema {
+  type?: string | string[];
+  description?: string;
+  enum?: unknown[];
+  const?: unknown;
+  default?: unknown;
+  deprecated?: boolean;
+  properties?: Record<string, JsonSchema>;
+  required?: string[];
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+}
+
+const JSON_TYPE = "application/json";
+
+/** Adds names, examples and what holds for every operation. Changes the document it is given. */
+export function completeDocument<T extends object>(document: T): T {
+  const open = document as OpenApi;
+  open.info.license = { name: "Apache-2.0", identifier: "Apache-2.0" };
+  open.servers ??= [{ url: "/" }];
+  open.security ??= [];
+  for (const [path, methods] of Object.entries(open.paths ?? {})) {
+    for (const [method, operation] of Object.entries(methods)) {
+      const known = API_EXAMPLES[`${method} ${path}`];
+      if (!known) continue;
+      operation.operationId = known.operationId;
+      const success = operation.responses["200"];
+      if (success) success.description = known.success;
+      for (const example of known.examples) addExample(operation, example);
+    }
+  }
+  return document;
+}
+
+function addExample(operation: Operation, example: ApiExample): void {
+  const { status, given, body, answer } = example;
+  const asked = operation.requestBody?.content[JSON_TYPE];
+  // Text that is no JSON, and a mebibyte of filler, are not shown.
+  if (asked && status === 200 && body !== OVERSIZED) add(asked, given, body);
+  const answered = operation.responses[status]?.content?.[JSON_TYPE];
+  if (answered) add(answered, given, answer);
+}
+
+/** Names are made from the situation, with a number where several have the same. */
+function add(content: Content[string], given: string, value: unknown): void {
+  content.examples ??= {};
+  const name = given.replaceAll(" ", "-");
+  let unused = name;
+  for (let i = 2; unused in content.examples; i++) unused = `${name}-${i}`;
+  content.examples[unused] = { summary: `When: ${given}`, value };
+}

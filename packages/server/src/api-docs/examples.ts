@@ -1,0 +1,314 @@
+/**
+ * The examples of the API document: what is asked in which situation, and what is answered. A test
+ * brings each situation about, asks, and compares.
+ */
+import { POC_ERRORS, type PocErrorCode } from "@proofmill/core";
+import { GATE_ANSWER } from "../openai/gate.ts";
+import { version } from "../version.ts";
+
+/** What a node is doing when it is asked. */
+export type Situation =
+  | "PoC is off"
+  | "the model is loading"
+  | "the runner is gone"
+  | "the runner fails"
+  | "no round"
+  | "searching"
+  | "validating"
+  | "stopped"
+  | "closing";
+
+export interface ApiExample {
+  given: Situation;
+  /** JSON, or raw text; absent: no body. */
+  body?: unknown;
+  query?: string;
+  status: number;
+  answer: unknown;
+}
+
+export interface ApiOperation {
+  operationId: string;
+  /** What a 200 means. */
+  success: string;
+  examples: ApiExample[];
+}
+
+/** Stands for a body beyond the limit; it is not shown. */
+export const OVERSIZED = Symbol("oversized");
+
+export const INIT = {
+  block_hash: "abc123",
+  block_height: 100,
+  public_key: "node1",
+  r_target: 1.4,
+  node_id: 0,
+  node_count: 1,
+};
+const OTHER = { ...INIT, r_target: 1.3 };
+const { block_hash: _, ...WITHOUT_HASH } = INIT;
+const { node_id: __, ...WITHOUT_NODE } = INIT;
+
+const PROOF = {
+  public_key: "node1",
+  block_hash: "abc123",
+  block_height: 100,
+  nonces: [170, 241],
+  dist: [1.375, 1.3125],
+  node_id: 0,
+};
+
+const STATUS = {
+  valid_nonces: [],
+  valid_distances: [],
+  total_checked: 0,
+  total_valid: 0,
+  elapsed_seconds: 0.5,
+  rate_per_second: 0,
+  total_nonfinite: 0,
+  round_id: "01JH0000000000000000000000",
+  block_hash: "abc123",
+  block_height: 100,
+  public_key: "node1",
+  r_target: 1.4,
+  node_id: 0,
+  node_count: 1,
+  state: "IDLE",
+  status: "IDLE",
+  is_model_initialized: true,
+  arithmetic: "cpu-fma-bf16-1",
+};
+const NO_ROUND = {
+  ...STATUS,
+  elapsed_seconds: 0,
+  round_id: null,
+  block_hash: null,
+  block_height: null,
+  public_key: null,
+  r_target: null,
+  node_id: null,
+  node_count: null,
+};
+
+/** A Status in this state, the lists only where something was found. */
+function inState(state: string, finds: object = {}) {
+  return { ...STATUS, state, status: state, ...finds };
+}
+
+function done(state: string, finds: object = {}) {
+  return { status: "OK", pow_status: inState(state, finds) };
+}
+
+const FOUND = {
+  valid_nonces: [1, 2],
+  valid_distances: [1.375, 1.3125],
+  total_checked: 4,
+  total_valid: 2,
+  rate_per_second: 8,
+};
+
+const VERDICT = {
+  nonces: [170, 241],
+  distances: [1.375, 1.3125],
+  valid: [true, true],
+  received_dist: [1.375, 1.3125],
+  r_target: 1.4,
+  fraud_threshold: 0.01,
+  n_invalid: 0,
+  probability_honest: 1,
+  fraud_detected: false,
+  arithmetic: "cpu-fma-bf16-1",
+};
+
+function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown } = {}) {
+  const { status, text } = POC_ERRORS[code];
+  return { given, ...request, status, answer: { detail: text } };
+}
+
+/** The refusals of whatever needs the model. */
+function unready(request: { body?: unknown } = {}): ApiExample[] {
+  return [
+    refusal("PoC is off", "POC_NOT_ENABLED", request),
+    refusal("the model is loading", "MODEL_LOADING", request),
+    refusal("the runner is gone", "RUNNER_LOST", request),
+    refusal("closing", "SHUTTING_DOWN", request),
+  ];
+}
+
+function misfit(given: Situation, at: { body?: unknown; query?: string }, issue: object) {
+  return { given, ...at, status: 422, answer: { detail: [issue] } };
+}
+
+const NOT_JSON = misfit(
+  "no round",
+  { body: '{"block_hash": ' },
+  { type: "json_invalid", loc: ["body"], msg: "JSON decode error", input: '{"block_hash": ' },
+);
+const TOO_LARGE: ApiExample = {
+  given: "no round",
+  body: OVERSIZED,
+  status: 413,
+  answer: { detail: "Request body is too large" },
+};
+
+/** Of the three paths that begin a round. */
+function init(operationId: string, success: string, state: string): ApiOperation {
+  const needsNode = operationId === "initGenerate";
+  return {
+    operationId,
+    success,
+    examples: [
+      { given: "no round", body: INIT, status: 200, answer: done(state) },
+      refusal("searching", "ROUND_IN_PROGRESS", { body: OTHER }),
+      ...(needsNode ? [refusal("no round", "NODE_ID_REQUIRED", { body: WITHOUT_NODE })] : []),
+      TOO_LARGE,
+      misfit(
+        "no round",
+        { body: WITHOUT_HASH },
+        { type: "missing", loc: ["body", "block_hash"], msg: "Field required", input: null },
+      ),
+      misfit(
+        "no round",
+        { body: { ...INIT, r_target: "1.4" } },
+        {
+          type: "float_type",
+          loc: ["body", "r_target"],
+          msg: "Input should be a valid number",
+          input: "1.4",
+        },
+      ),
+      NOT_JSON,
+      ...unready({ body: INIT }),
+    ],
+  };
+}
+
+/** By method and path. */
+export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
+  "post /api/v1/pow/init": init("init", "The round is set up.", "IDLE"),
+  "post /api/v1/pow/init/generate": init("initGenerate", "The search runs.", "GENERATING"),
+  "post /api/v1/pow/init/validate": init("initValidate", "The round is set up.", "VALIDATING"),
+  "post /api/v1/pow/phase/generate": {
+    operationId: "phaseGenerate",
+    success: "The search runs, on from where it stopped.",
+    examples: [
+      { given: "stopped", status: 200, answer: done("GENERATING", FOUND) },
+      refusal("no round", "POC_NOT_INITIALIZED"),
+      ...unready(),
+    ],
+  },
+  "post /api/v1/pow/phase/validate": {
+    operationId: "phaseValidate",
+    success: "The search stands still, and proofs are checked and pushed.",
+    examples: [
+      { given: "stopped", status: 200, answer: done("VALIDATING", FOUND) },
+      refusal("no round", "POC_NOT_INITIALIZED"),
+      ...unready(),
+    ],
+  },
+  "post /api/v1/pow/stop": {
+    operationId: "stop",
+    success: "The round is stopped; its results stay.",
+    examples: [
+      { given: "stopped", status: 200, answer: done("STOPPED", FOUND) },
+      refusal("PoC is off", "POC_NOT_ENABLED"),
+      refusal("closing", "SHUTTING_DOWN"),
+    ],
+  },
+  "post /api/v1/pow/validate": {
+    operationId: "validate",
+    success: "The proof was recomputed; this is the verdict.",
+    examples: [
+      { given: "validating", body: PROOF, status: 200, answer: VERDICT },
+      refusal("no round", "NO_ROUND", { body: PROOF }),
+      refusal("searching", "BLOCK_HASH_MISMATCH", { body: { ...PROOF, block_hash: "def456" } }),
+      TOO_LARGE,
+      misfit(
+        "searching",
+        { body: { ...PROOF, nonces: [170, 170] } },
+        {
+          type: "value_error",
+          loc: ["body", "nonces", 1],
+          msg: "Value error, 170 is given twice",
+          input: 170,
+        },
+      ),
+      misfit(
+        "searching",
+        { body: { ...PROOF, dist: [1.375] } },
+        {
+          type: "value_error",
+          loc: ["body", "dist"],
+          msg: "Value error, 2 nonces but 1 distances",
+          input: "[1.375]",
+        },
+      ),
+      NOT_JSON,
+      refusal("the runner fails", "COMPUTE_FAILED", { body: PROOF }),
+      ...unready({ body: PROOF }),
+    ],
+  },
+  "get /api/v1/pow/status": {
+    operationId: "status",
+    success: "The node's state; the lists are paged, the totals never.",
+    examples: [
+      {
+        given: "stopped",
+        query: "since=0&limit=2",
+        status: 200,
+        answer: inState("STOPPED", FOUND),
+      },
+      { given: "no round", status: 200, answer: NO_ROUND },
+      misfit(
+        "no round",
+        { query: "limit=0" },
+        {
+          type: "greater_than_equal",
+          loc: ["query", "limit"],
+          msg: "Input should be greater than or equal to 1",
+          input: 0,
+        },
+      ),
+      refusal("PoC is off", "POC_NOT_ENABLED"),
+    ],
+  },
+  "get /health": {
+    operationId: "health",
+    success: "Model and runner work.",
+    examples: [
+      { given: "searching", status: 200, answer: { status: "ok" } },
+      refusal("the model is loading", "MODEL_LOADING"),
+      refusal("the runner is gone", "RUNNER_LOST"),
+    ],
+  },
+  "get /version": {
+    operationId: "version",
+    success: "The version.",
+    examples: [{ given: "no round", status: 200, answer: { version } }],
+  },
+  "get /v1/models": {
+    operationId: "listModels",
+    success: "The one model of this node.",
+    examples: [
+      {
+        given: "no round",
+        status: 200,
+        answer: {
+          object: "list",
+          data: [
+            {
+              id: "Qwen/Qwen3-0.6B",
+              object: "model",
+              created: 1_750_000_000,
+              owned_by: "proofmill",
+              max_model_len: 40_960,
+            },
+          ],
+        },
+      },
+      { given: "searching", status: 503, answer: GATE_ANSWER },
+      refusal("the model is loading", "MODEL_LOADING"),
+      refusal("the runner is gone", "RUNNER_LOST"),
+    ],
+  },
+};

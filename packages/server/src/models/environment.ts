@@ -1,0 +1,80 @@
+/** What the environment says about the Hugging Face hub, read as the Python tools read it. */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+export interface HubSettings {
+  /** Absolute path of the cache that all of a user's tools share. */
+  cacheFolder: string;
+  /** Without a slash at the end. */
+  endpoint: string;
+  token: string | null;
+  offline: boolean;
+}
+
+const DEFAULT_ENDPOINT = "https://huggingface.co";
+
+/**
+ * `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and their older names, as
+ * huggingface_hub's constants.py reads them: the two tools must find each other's models.
+ *
+ * @throws Error in one line, for an endpoint that is no http address or a token file that is there
+ *   and cannot be read
+ */
+export function readHubSettings(environment: NodeJS.ProcessEnv): HubSettings {
+  const expand = (path: string) => expandPath(path, environment);
+  const home = expand(
+    environment.HF_HOME ??
+      join(environment.XDG_CACHE_HOME ?? join(userHome(environment), ".cache"), "huggingface"),
+  );
+  const cache = expand(
+    environment.HF_HUB_CACHE ?? environment.HUGGINGFACE_HUB_CACHE ?? join(home, "hub"),
+  );
+  return {
+    cacheFolder: resolve(cache),
+    endpoint: readEndpoint(environment.HF_ENDPOINT),
+    token: readToken(environment, expand(environment.HF_TOKEN_PATH ?? join(home, "token"))),
+    offline: isTrue(environment.HF_HUB_OFFLINE || environment.TRANSFORMERS_OFFLINE),
+  };
+}
+
+function readEndpoint(value: string | undefined): string {
+  const endpoint = (value || DEFAULT_ENDPOINT).replace(/\/+$/, "");
+  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  throw new Error(`HF_ENDPOINT is '${value}', expected an address such as ${DEFAULT_ENDPOINT}`);
+}
+
+function readToken(environment: NodeJS.ProcessEnv, file: string): string | null {
+  const named = cleanToken(environment.HF_TOKEN || environment.HUGGING_FACE_HUB_TOKEN);
+  if (named) return named;
+  if (isTrue(environment.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
+  try {
+    return cleanToken(readFileSync(file, "utf8"));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw new Error(`the token file ${file} cannot be read: ${code}; set HF_TOKEN instead`);
+  }
+}
+
+function cleanToken(token: string | undefined): string | null {
+  return token?.replaceAll(/[\r\n]/g, "").trim() || null;
+}
+
+function isTrue(value: string | undefined): boolean {
+  return ["1", "ON", "YES", "TRUE"].includes(value?.toUpperCase() ?? "");
+}
+
+function userHome(environment: NodeJS.ProcessEnv): string {
+  return environment.HOME || homedir();
+}
+
+/** `~`, `$NAME` and `${NAME}` as Python's expanduser and expandvars; unknown names stay. */
+function expandPath(path: string, environment: NodeJS.ProcessEnv): string {
+  return path
+    .replace(/^~(?=$|\/)/, () => userHome(environment))
+    .replaceAll(
+      /\$(?:(\w+)|\{([^}]*)\})/g,
+      (text, plain?: string, braced?: string) => environment[plain ?? braced ?? ""] ?? text,
+    );
+}
