@@ -1,11 +1,5 @@
 /** The statistics of a verdict: docs/protocol.md §3, ValidatedBatch. */
-import { createRequire } from "node:module";
-
-type Betainc = typeof import("@stdlib/math-base-special-betainc");
-
-const require = createRequire(import.meta.url);
-/** Loaded at the first verdict: its hundreds of files would take a quarter of a second at start. */
-let betainc: Betainc | undefined;
+import { incompleteBeta } from "./beta.ts";
 
 /** How often an honest node's nonce is found invalid. */
 export const MISMATCH_PROBABILITY = 5e-4;
@@ -19,8 +13,7 @@ export const MISMATCH_PROBABILITY = 5e-4;
  */
 export function binomialTail(k: number, n: number, p: number): number {
   if (k === 0) return 1;
-  betainc ??= require("@stdlib/math-base-special-betainc") as Betainc;
-  return betainc(p, k, n - k + 1);
+  return incompleteBeta(p, k, n - k + 1);
 }
 
 /** The probability that an honest prover has at least `nInvalid` of `n` invalid; −1 for n = 0. */

@@ -1,5 +1,6 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 export { isRefusedAddress } from "./address.ts";
+export { type Calibration, calibrate, randomDistanceCdf } from "./calibration.ts";
 export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
 export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
