@@ -179,3 +179,8 @@ export function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+/** Where the servers of this test file have put the demo model. */
+export function demoFolder(): string {
+  return join(home, "cache", "proofmill", "demo-model-1");
+}

@@ -5,7 +5,7 @@ export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
 export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
 export { invalidJson, parseWith } from "./issues.ts";
-export type { Logger } from "./log.ts";
+export { type Logger, silentLog } from "./log.ts";
 export { type IndexRange, NonceSequence } from "./nonce.ts";
 export * from "./round.ts";
 export * from "./runner.ts";

@@ -55,6 +55,48 @@ const kindOf = (runner: FakeRunner, public_key: string, nonces: number[]) => {
   return runner.jobs.map((job) => (seeds.includes(job.input_seeds[0] ?? -1) ? "proof" : "search"));
 };
 
+describe("a verdict's way to the callback", () => {
+  const callback_url = "http://aggregator:9000";
+
+  it("is stored before it is answered, while VALIDATING only", async () => {
+    const store = new MemoryRoundStore();
+    const { service } = await start({ store });
+    const { pow_status } = await service.initValidate({ ...BODY, callback_url });
+    const answer = await service.validate(proofOf([3, 4]));
+    await service.stop();
+    await service.validate(proofOf([5]));
+    await service.initValidate({ ...BODY, block_hash: "next" });
+    await service.validate(proofOf([6], { block_hash: "next" }));
+    expect(store.verdicts).toEqual([
+      {
+        round_id: pow_status.round_id,
+        callback_url,
+        batch: expect.objectContaining({
+          public_key: "prover",
+          nonces: [3, 4],
+          dist: answer.distances,
+          received_dist: [0.5, 0.5],
+          arithmetic: "fake-1",
+        }),
+      },
+    ]);
+  });
+
+  it("is not answered when it cannot be stored", async () => {
+    class FullStore extends MemoryRoundStore {
+      override enqueue = () => Promise.reject(new Error("full"));
+    }
+    const log = new MemoryLog();
+    const { service } = await start({ store: new FullStore(), log });
+    await service.initValidate({ ...BODY, callback_url });
+    expect(await refusal(service.validate(proofOf([1])))).toMatchObject({
+      status: 503,
+      code: "STORE_FAILED",
+    });
+    expect(log.messages("error")).toEqual(["a verdict could not be stored"]);
+  });
+});
+
 describe("what is refused before anything else", () => {
   it("is everything when PoC is off", async () => {
     const service = await openService({ enabled: false });

@@ -41,10 +41,10 @@ export interface ServeConfig {
   logLevel: LogLevel;
 }
 
-const DTYPES = ["auto", "bfloat16", "float32"] as const;
+export const DTYPES = ["auto", "bfloat16", "float32"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
-const DEVICES = ["auto", "cpu"] as const;
+export const DEVICES = ["auto", "cpu"] as const;
 export type Device = (typeof DEVICES)[number];
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;

@@ -6,17 +6,12 @@ import {
   PocService,
   type RunnerLost,
 } from "@proofmill/core";
-import { checkConfig } from "@proofmill/native/memory";
-import type { FastifyInstance } from "fastify";
 import { ulid } from "ulid";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import type { ServeConfig } from "./config.ts";
-import { demoModel } from "./demo.ts";
-import { checkSeqLen, readContext } from "./model-directory.ts";
-import { downloadModel } from "./models/download.ts";
-import type { HubModel } from "./models/locate.ts";
-import { type ProcessRunner, startRunner } from "./runners/process.ts";
+import { startModel } from "./models/start.ts";
+import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
@@ -122,7 +117,9 @@ async function startWith(
 
   async function load(): Promise<void> {
     try {
-      const started = await (options.startRunner ?? startModel)();
+      const { signal } = closing;
+      const started = await (options.startRunner?.() ??
+        startModel(config, { log: app.log, signal }));
       runner = started;
       void started.ended.then(onEnded);
       model.info = started.info;
@@ -131,34 +128,6 @@ async function startWith(
     } catch (error) {
       if (!closing.signal.aborted) throw error;
     }
-  }
-
-  async function startModel(): Promise<ProcessRunner> {
-    const directory =
-      config.model ?? (config.download ? await download(config.download) : await prepareDemo(app));
-    app.log.info({ directory }, "loading the model");
-    return startRunner({
-      model: {
-        directory,
-        dtype: config.dtype,
-        device: config.device,
-        ...(config.threads === undefined ? {} : { threads: config.threads }),
-      },
-      signal: closing.signal,
-    });
-  }
-
-  function download(named: HubModel): Promise<string> {
-    return downloadModel(named, {
-      signal: closing.signal,
-      log: app.log,
-      terminal: process.stderr,
-      // What can be refused now is not downloaded first.
-      onConfig: async (directory) => {
-        checkSeqLen(config.pocSeqLen, readContext(directory));
-        await checkConfig(directory, config.dtype);
-      },
-    });
   }
 
   function onEnded(error: RunnerLost): void {
@@ -177,13 +146,6 @@ async function startWith(
     clearTimeout(cut);
     await store?.close();
   }
-}
-
-async function prepareDemo(app: FastifyInstance): Promise<string> {
-  app.log.warn(
-    "no model named: this is the demo model, its weights are random and it is for trying out only",
-  );
-  return demoModel();
 }
 
 /** Resolves when `promise` has settled or the time is over. */

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
+import { calibrateCommand } from "./calibrate.ts";
 import { Exit, say } from "./exit.ts";
 import { roundCommand } from "./round.ts";
 import { serveCommand } from "./serve.ts";
@@ -52,6 +53,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     roundCommand(),
     validateCommand(),
     statusCommand(),
+    calibrateCommand(environment),
     benchCommand(),
   ];
   for (const command of commands) {

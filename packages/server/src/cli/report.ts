@@ -1,5 +1,6 @@
-/** Statuses and verdicts in words. */
+/** Statuses, verdicts and calibrations in words. */
 import type { Status, ValidateAnswer } from "@proofmill/client";
+import type { Calibration } from "@proofmill/core";
 
 const SHOWN = 5;
 
@@ -47,6 +48,44 @@ export function verdictOf(answer: ValidateAnswer): string {
       `fraud below ${answer.fraud_threshold}`,
     `r_target    ${answer.r_target}`,
     `arithmetic  ${answer.arithmetic}`,
+    "",
+  ].join("\n");
+}
+
+const BAR_WIDTH = 48;
+
+/** Numbers and a histogram; `·` is where a random direction's curve runs. */
+export function calibrationOf(
+  result: Calibration,
+  context: { block_hash: string; arithmetic: string | null; vocab_size: number },
+): string {
+  const { histogram, theory, rate } = result;
+  const percent = (share: number) => `${(100 * share).toPrecision(3)} %`;
+  const between = ([low, high]: [number, number], show: (x: number) => string) =>
+    `${show(low)} to ${show(high)}`;
+  const most = Math.max(...histogram.flatMap(({ count, expected }) => [count, expected]));
+  const column = (count: number) => Math.round((count / most) * BAR_WIDTH);
+  const bars = histogram.map(({ from, count, expected }) => {
+    const cells = [..."█".repeat(column(count)).padEnd(BAR_WIDTH + 1)];
+    cells[column(expected)] = "·";
+    return `${from.toFixed(5)} ${cells.join("").trimEnd()}`;
+  });
+  return [
+    `block       ${context.block_hash}, V = ${context.vocab_size}, ${context.arithmetic}`,
+    `samples     ${result.samples}`,
+    `mean        ${result.mean.toFixed(6)}, a random direction has ${theory.mean.toFixed(6)}`,
+    `deviation   ${result.deviation.toFixed(6)}, a random direction has ${theory.deviation.toFixed(6)}`,
+    "quantiles",
+    ...result.quantiles.map(
+      ({ share, distance }) => `  ${percent(share).padStart(7)}   ${distance.toFixed(6)}`,
+    ),
+    "",
+    ...bars,
+    "",
+    `r_target    ${result.r_target}`,
+    `            makes ${percent(rate)} valid: really ${between(result.rate_interval, percent)}, ` +
+      "with 95 % confidence",
+    `            the exact target lies in ${between(result.r_target_interval, (x) => x.toFixed(6))}`,
     "",
   ].join("\n");
 }

@@ -1,0 +1,192 @@
+/** `proofmill calibrate`: the distances of a block, and the r_target for a wanted share of valid ones. */
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  calibrate,
+  type InitBody,
+  MemoryRoundStore,
+  PocError,
+  PocService,
+  type Status,
+  silentLog,
+} from "@proofmill/core";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { ulid } from "ulid";
+import { DEVICES, type Device, DTYPES, type Dtype } from "../config.ts";
+import { locateModel } from "../models/locate.ts";
+import { startModel } from "../models/start.ts";
+import { onStopSignal } from "../signals.ts";
+import { Exit } from "./exit.ts";
+import { addRemoteOptions, clientOf, integer, orExit, type RemoteOptions } from "./remote.ts";
+import { calibrationOf } from "./report.ts";
+
+const POLL_MS = 200;
+/** Greater than any distance: every nonce is valid, so that every distance is listed. */
+const ALL = 3;
+
+interface CalibrateOptions extends RemoteOptions {
+  blockHash: string;
+  publicKey: string;
+  rate: number;
+  samples: number;
+  seqLen?: number;
+  revision?: string;
+  dtype: Dtype;
+  device: Device;
+  threads?: number;
+}
+
+/** A round that lists every distance, on a node or in this process. */
+interface Source {
+  vocab_size: number;
+  begin(body: InitBody): Promise<unknown>;
+  status(page: { since: number }): Promise<Status> | Status;
+  stop(): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
+  const command = new Command("calibrate")
+    .description("measure a block's distances and the r_target for a wanted share of valid nonces")
+    .argument("[model]", "directory or hub name; without one the node at --url measures")
+    .requiredOption(
+      "--block-hash <text>",
+      "the block; a trained model needs another r_target for each",
+    )
+    .option("--public-key <text>", "the key that nonces are computed for", "calibration")
+    .option("--rate <x>", "wanted share of valid nonces, between 0 and 1", share, 0.01)
+    .option("--samples <n>", "nonces to compute, at least 10", integer(10), 2000)
+    .option("--seq-len <n>", "tokens per nonce (default: 256, or the node's)", integer(1))
+    .option("--revision <name>", "branch, tag or commit of a model by name")
+    .addOption(new Option("--dtype <type>", "precision").choices(DTYPES).default("auto"))
+    .addOption(new Option("--device <device>", "where to compute").choices(DEVICES).default("auto"))
+    .option("--threads <n>", "threads that compute (default: one per core)", integer(1));
+  return addRemoteOptions(command).action((model: string | undefined, options: CalibrateOptions) =>
+    orExit(async () => {
+      if (options.samples * Math.min(options.rate, 1 - options.rate) < 1) {
+        throw new Exit(1, `${options.samples} samples are too few for a rate of ${options.rate}`);
+      }
+      const end = new AbortController();
+      onStopSignal(() => end.abort());
+      const { signal } = end;
+      const source =
+        model === undefined
+          ? await remote(options)
+          : await local(model, options, { environment, signal });
+      const { distances, arithmetic } = await measure(source, options, signal).finally(() =>
+        source.close(),
+      );
+      const { rate, blockHash: block_hash } = options;
+      const result = calibrate({ distances, rate, vocab_size: source.vocab_size });
+      const context = { block_hash, arithmetic, vocab_size: source.vocab_size };
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify({ ...context, ...result })}\n`
+          : calibrationOf(result, context),
+      );
+    }),
+  );
+}
+
+async function measure(
+  source: Source,
+  options: CalibrateOptions,
+  signal: AbortSignal,
+): Promise<{ distances: number[]; arithmetic: string | null }> {
+  await source.begin({
+    block_hash: options.blockHash,
+    block_height: 0,
+    public_key: options.publicKey,
+    r_target: ALL,
+    node_id: 0,
+    node_count: 1,
+    ...(options.seqLen === undefined ? {} : { seq_len: options.seqLen }),
+  });
+  const distances: number[] = [];
+  try {
+    for (;;) {
+      const status = await source.status({ since: distances.length });
+      distances.push(...status.valid_distances);
+      if (process.stderr.isTTY) process.stderr.write(`\r${distances.length} of ${options.samples}`);
+      if (distances.length >= options.samples) {
+        return { distances: distances.slice(0, options.samples), arithmetic: status.arithmetic };
+      }
+      if (signal.aborted) throw new Exit(130, "interrupted");
+      if (status.state !== "GENERATING" || status.block_hash !== options.blockHash) {
+        throw new Exit(1, "the round was stopped from elsewhere");
+      }
+      await sleep(POLL_MS, undefined, { signal }).catch(() => {});
+    }
+  } finally {
+    if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+    await source.stop();
+  }
+}
+
+/** A running node; one that works for somebody is left alone. */
+async function remote(options: CalibrateOptions): Promise<Source> {
+  const client = clientOf(options);
+  const [{ state }, { vocab_size }] = await Promise.all([
+    client.status({ limit: 1 }),
+    client.nodeInfo(),
+  ]);
+  if (state === "GENERATING" || state === "VALIDATING") {
+    throw new Exit(1, `the node is ${state}: a calibration would end that round`);
+  }
+  if (vocab_size === null) throw new Exit(1, "the node's model is not loaded yet");
+  return {
+    vocab_size,
+    begin: (body) => client.initGenerate(body as Parameters<typeof client.initGenerate>[0]),
+    status: (page) => client.status(page),
+    stop: () => client.stop(),
+    close: async () => {},
+  };
+}
+
+/** A model of one's own, in a process that ends with the measurement. */
+async function local(
+  model: string,
+  options: CalibrateOptions,
+  { environment, signal }: { environment: NodeJS.ProcessEnv; signal: AbortSignal },
+): Promise<Source> {
+  const { dtype, device, threads, revision, seqLen: pocSeqLen = 256 } = options;
+  const fail = (error: unknown): never => {
+    if (signal.aborted) throw new Exit(130, "interrupted");
+    throw new Exit(1, error instanceof Error ? error.message : String(error));
+  };
+  let runner: Awaited<ReturnType<typeof startModel>>;
+  try {
+    const { directory, download } = locateModel({ model, revision, environment });
+    runner = await startModel(
+      { model: directory, download, dtype, device, threads, pocSeqLen },
+      { log: silentLog, signal },
+    );
+  } catch (error) {
+    return fail(error);
+  }
+  const service = await PocService.open({
+    enabled: true,
+    store: new MemoryRoundStore(),
+    newRoundId: ulid,
+    defaults: { batch_size: 32, seq_len: pocSeqLen },
+  });
+  service.attach(runner);
+  void runner.ended.then((error) => service.detach(error));
+  const orFail = (error: unknown) =>
+    error instanceof PocError ? fail(error) : Promise.reject(error);
+  return {
+    vocab_size: runner.info.vocab_size,
+    begin: (body) => service.initGenerate(body).catch(orFail),
+    status: (page) => service.status(page),
+    stop: () => service.stop(),
+    close: async () => {
+      await service.close();
+      await runner.close();
+    },
+  };
+}
+
+function share(value: string): number {
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  if (number > 0 && number < 1) return number;
+  throw new InvalidArgumentError("Expected a number between 0 and 1.");
+}
