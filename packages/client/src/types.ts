@@ -183,7 +183,15 @@ export interface NoncesEvent {
 export type Identified<T> = T & { id: string };
 
 export type ValidNoncesEvent = Identified<RoundEvent> | Identified<NoncesEvent>;
-export type StatusEvent = Identified<StatusSummary>;
+/** A status as it is streamed: with what the inference gate has done since the node started. */
+export interface StatusUpdate extends StatusSummary {
+  /** Inference requests that got the 503. */
+  inference_refused: number;
+  /** Running inference requests that were cut off. */
+  inference_aborted: number;
+}
+
+export type StatusEvent = Identified<StatusUpdate>;
 
 /** One fault of a refused body. */
 export interface ValidationIssue {

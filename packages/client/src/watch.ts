@@ -4,7 +4,7 @@ import { createTRPCUntypedClient, createWSClient, TRPCClientError, wsLink } from
 import { PlatformWebSocket } from "#websocket";
 import { type Endpoint, pause, toClientError } from "./calls.ts";
 import type { PocClientError } from "./errors.ts";
-import type { Identified, NoncesEvent, RoundEvent, StatusSummary } from "./types.ts";
+import type { Identified, NoncesEvent, RoundEvent, StatusUpdate } from "./types.ts";
 
 /** Events that may wait for a slow reader here; more wait at the node. */
 const MAX_WAITING = 64;
@@ -152,8 +152,8 @@ function readId(id: string | undefined): { round_id: string; index: number } | n
 export async function* watchStatus(
   endpoint: Endpoint,
   options: WatchOptions,
-): AsyncGenerator<Identified<StatusSummary>, void> {
+): AsyncGenerator<Identified<StatusUpdate>, void> {
   for await (const { id, data } of follow(endpoint, { ...options, path: "pow.onStatus" })) {
-    yield { ...(data as StatusSummary), id };
+    yield { ...(data as StatusUpdate), id };
   }
 }

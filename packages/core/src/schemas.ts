@@ -220,8 +220,17 @@ export const Status = z.object({
 });
 export type Status = z.output<typeof Status>;
 
+/** What the inference gate has done since the node started. */
+export const InferenceCounters = z.object({
+  inference_refused: z.int().min(0).describe("Requests that got the 503."),
+  inference_aborted: z.int().min(0).describe("Running requests that were cut off."),
+});
+export type InferenceCounters = z.output<typeof InferenceCounters>;
+
 /** A Status without its lists, as `pow.onStatus` streams it. */
-export const StatusEvent = Status.omit({ valid_nonces: true, valid_distances: true });
+export const StatusEvent = Status.omit({ valid_nonces: true, valid_distances: true }).extend(
+  InferenceCounters.shape,
+);
 export type StatusEvent = z.output<typeof StatusEvent>;
 
 /** A round begins, for those who follow its finds (docs/protocol.md §5). */

@@ -10,6 +10,7 @@ import type { ModelInfo, ModelRunner } from "./runner.ts";
 import { RunnerLost } from "./runner.ts";
 import {
   type CommandAnswer,
+  type InferenceCounters,
   type InitDefaults,
   type InitRequest,
   initRequestSchema,
@@ -265,10 +266,17 @@ export class PocService {
     return watchValidNonces({ rounds, pulse }, options);
   }
 
-  /** Status without its lists, as it changes; ends when `signal` aborts. */
-  watchStatus(options: WatchOptions): AsyncGenerator<Tracked<StatusEvent>, void> {
+  /**
+   * Status without its lists, as it changes; ends when `signal` aborts.
+   *
+   * @param options.inference what the gate in front of inference has done
+   */
+  watchStatus(
+    options: WatchOptions & { inference?: () => InferenceCounters },
+  ): AsyncGenerator<Tracked<StatusEvent>, void> {
     this.#refuseUnlessEnabled();
-    const status = () => this.status({ limit: 1 });
+    const { inference = () => ({ inference_refused: 0, inference_aborted: 0 }) } = options;
+    const status = () => ({ ...this.status({ limit: 1 }), ...inference() });
     return watchStatus({ status, pulse: this.#statusPulse }, options);
   }
 

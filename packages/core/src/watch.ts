@@ -2,7 +2,7 @@
 import { PocError } from "./errors.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Pulse } from "./pulse.ts";
-import type { Status, StatusEvent, ValidNoncesEvent } from "./schemas.ts";
+import type { InferenceCounters, Status, StatusEvent, ValidNoncesEvent } from "./schemas.ts";
 
 /** Finds that one event has at most: a subscriber who comes late is caught up in such steps. */
 const MAX_EVENT_NONCES = 4096;
@@ -136,7 +136,7 @@ function parseEventId(id: string): Cursor {
 
 /** The node's Status without its lists: at once, and whenever it has changed. */
 export async function* watchStatus(
-  source: { status: () => Status; pulse: Pulse },
+  source: { status: () => Status & InferenceCounters; pulse: Pulse },
   options: WatchOptions,
 ): AsyncGenerator<Tracked<StatusEvent>, void> {
   const { signal, writable } = options;

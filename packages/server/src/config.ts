@@ -20,6 +20,11 @@ export interface ServeConfig {
   pocSeqLen: number;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  /** Seconds that running inference has to end when a round begins. */
+  pocDrainSeconds: number;
+  /** Base address of the server that inference is forwarded to; undefined: this node's own. */
+  upstream: string | undefined;
+  upstreamApiKey: string | undefined;
   /** Milliseconds. */
   callbackInterval: number;
   callbackMaxNonces: number;
@@ -104,6 +109,20 @@ function serveOptions(): Option[] {
       "--allow-inference-while-validating",
       "answer /v1 requests during VALIDATING too",
     ).default(false),
+    new Option(
+      "--poc-drain-seconds <n>",
+      "seconds that running inference has to end when a round begins, 0 to 3600",
+    )
+      .argParser(integer(0, 3600))
+      .default(5),
+    new Option(
+      "--upstream <address>",
+      "forward /v1, /tokenize and /detokenize to this server, e.g. http://127.0.0.1:8001",
+    ).argParser(upstream),
+    new Option(
+      "--upstream-api-key <key>",
+      "the key that the upstream wants; the variable keeps it out of the list of processes",
+    ).argParser(text),
     new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
       .argParser(duration(10, HOUR_MS))
       .default(1000, "1s"),
@@ -189,6 +208,8 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     download: model.download,
     servedModelName: options.servedModelName ?? model.name,
     threads: options.threads,
+    upstream: options.upstream,
+    upstreamApiKey: options.upstreamApiKey,
     callbackAllow: options.callbackAllow,
     callbackSecret: options.callbackSecret,
     dataDir: resolve(options.dataDir),
@@ -258,6 +279,16 @@ function duration(minimum: number, maximum: number): (value: string) => number {
     if (time !== null && time >= minimum && time <= maximum) return time;
     throw new InvalidArgumentError("Expected a time in that range, e.g. 500ms, 90s, 15m or 24h.");
   };
+}
+
+function upstream(value: string): string {
+  if (/^https?:\/\//i.test(value) && URL.canParse(value)) {
+    const { origin, pathname, search, username } = new URL(value);
+    if (pathname === "/" && search === "" && username === "") return origin;
+  }
+  throw new InvalidArgumentError(
+    "Expected a server's address without a path, e.g. http://127.0.0.1:8001.",
+  );
 }
 
 function hosts(value: string): string[] {

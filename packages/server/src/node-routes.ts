@@ -2,6 +2,7 @@
 import { ErrorAnswer, type ModelInfo, PocError, type PocService } from "@proofmill/core";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
+import type { Upstream } from "./openai/upstream.ts";
 import { version } from "./version.ts";
 
 /** The node's model, loaded or not. */
@@ -15,6 +16,8 @@ export interface NodeModel {
 export interface NodeRoutesOptions {
   service: PocService;
   model: NodeModel;
+  /** Where inference is forwarded to; it has its own /v1/models then. */
+  upstream: Upstream | null;
 }
 
 const ModelList = z.object({
@@ -28,6 +31,14 @@ const ModelList = z.object({
       max_model_len: z.int().describe("The model's context in tokens."),
     }),
   ),
+});
+
+const Health = z.object({
+  status: z.literal("ok"),
+  upstream: z
+    .enum(["ok", "unreachable"])
+    .optional()
+    .describe("The server that inference is forwarded to, as it was within the last seconds."),
 });
 
 const unavailable = ErrorAnswer.describe("The model is loading, or its runner is gone.");
@@ -45,11 +56,12 @@ export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): vo
     schema: {
       tags: ["Node"],
       summary: "Whether model and runner work",
-      response: { 200: z.object({ status: z.literal("ok") }), 503: unavailable },
+      response: { 200: Health, 503: unavailable },
     },
     handler: async () => {
       readyModel(options);
-      return { status: "ok" };
+      const { upstream } = options;
+      return { status: "ok", ...(upstream ? { upstream: await upstream.health() } : {}) };
     },
   });
 
@@ -62,6 +74,7 @@ export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): vo
     handler: async () => ({ version }),
   });
 
+  if (options.upstream) return;
   const created = Math.floor(Date.now() / 1000);
   app.get("/v1/models", {
     schema: {

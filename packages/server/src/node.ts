@@ -79,6 +79,8 @@ async function startWith(
     defaults,
     maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
+    drainMs: config.pocDrainSeconds * 1000,
+    upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
     delivery,
     allowOrigin: config.allowOrigin,
   });

@@ -12,11 +12,13 @@ import {
 import { tracked } from "@trpc/server";
 import { z } from "zod";
 import type { NodeModel } from "./node-routes.ts";
+import type { InferenceGate } from "./openai/gate.ts";
 import { asTrpcError, type Context, procedure, router } from "./trpc.ts";
 import { version } from "./version.ts";
 
 export interface RouterOptions {
   service: PocService;
+  gate: InferenceGate;
   model: NodeModel;
   delivery: () => Promise<DeliveryInfo>;
 }
@@ -29,7 +31,7 @@ const as =
 
 const ResumeInput = z.object({ lastEventId: z.string().nullish() }).optional();
 
-export function createRouter({ service, model, delivery }: RouterOptions) {
+export function createRouter({ service, gate, model, delivery }: RouterOptions) {
   const pow = router({
     init: procedure.input(as<InitBody>()).mutation(({ input }) => service.init(input)),
     initGenerate: procedure
@@ -56,7 +58,15 @@ export function createRouter({ service, model, delivery }: RouterOptions) {
       // A client that reconnects names its last event; a status needs no past.
       .input((value: unknown) => parseWith(ResumeInput, value, "body"))
       .subscription(({ ctx, signal }) =>
-        stream(ctx, signal, (options) => service.watchStatus(options)),
+        stream(ctx, signal, (options) =>
+          service.watchStatus({
+            ...options,
+            inference: () => ({
+              inference_refused: gate.counters.refused,
+              inference_aborted: gate.counters.aborted,
+            }),
+          }),
+        ),
       ),
   });
 

@@ -14,7 +14,8 @@ import type { LogLevel } from "./config.ts";
 import { useErrorAnswers } from "./errors.ts";
 import { useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
-import { inferenceGate } from "./openai/gate.ts";
+import { InferenceGate } from "./openai/gate.ts";
+import { UPSTREAM_PATHS, useUpstream } from "./openai/upstream.ts";
 import { useOpenApi } from "./openapi.ts";
 import { originGuard } from "./origins.ts";
 import { POW_PREFIX, restRoutes } from "./rest.ts";
@@ -39,6 +40,10 @@ export interface ServerDeps {
   defaults: InitDefaults;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  /** Milliseconds that running inference has to end when a round begins. */
+  drainMs: number;
+  /** The server that inference is forwarded to; null: this node's own. */
+  upstream: { url: string; apiKey?: string | undefined } | null;
   /** Of callbacks; all zero where none are sent. */
   delivery: () => Promise<DeliveryInfo>;
   /** Origins whose pages may use the node from a browser. */
@@ -64,21 +69,23 @@ export async function createServer(
     return503OnClosing: false,
     // A path that cannot be decoded is no path of ours.
     frameworkErrors: (_error, request: FastifyRequest, reply: FastifyReply) =>
-      gate(request, reply) ?? reply.code(404).send({ detail: "Not Found" }),
+      gate.refuse(request, reply) ?? reply.code(404).send({ detail: "Not Found" }),
     clientErrorHandler: answerBadHttp,
   });
   await useWebSockets(app, bodyLimit);
   const service = await deps.openService(app.log);
-  const gate = inferenceGate({
-    state: () => service.state,
+  const gate = new InferenceGate({
+    service,
     allowWhileValidating: deps.allowInferenceWhileValidating,
+    drainMs: deps.drainMs,
+    paths: deps.upstream ? UPSTREAM_PATHS : [],
   });
 
   const foreign = originGuard(deps.allowOrigin);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
-    return foreign(request, reply) ?? gate(request, reply) ?? undefined;
+    return foreign(request, reply) ?? gate.refuse(request, reply) ?? undefined;
   });
   app.addHook("onResponse", async (request, reply) => {
     const { method, url } = request;
@@ -93,9 +100,10 @@ export async function createServer(
     });
   }
   useOpenApi(app);
-  await useTrpc(app, createRouter({ service, model: deps.model, delivery: deps.delivery }));
+  await useTrpc(app, createRouter({ service, gate, model: deps.model, delivery: deps.delivery }));
+  const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {
-    nodeRoutes(scope, { service, model: deps.model });
+    nodeRoutes(scope, { service, model: deps.model, upstream });
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
   });
   return { app, service };

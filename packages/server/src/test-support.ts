@@ -40,6 +40,8 @@ export async function testServer(
     distance?: () => number;
     allowInferenceWhileValidating?: boolean;
     allowOrigin?: string[];
+    drainMs?: number;
+    upstream?: { url: string; apiKey?: string };
   } = {},
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance } = options;
@@ -53,6 +55,8 @@ export async function testServer(
     defaults,
     maxValidateNonces: 4096,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
+    drainMs: options.drainMs ?? 5000,
+    upstream: options.upstream ?? null,
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
   });

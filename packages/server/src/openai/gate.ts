@@ -1,5 +1,5 @@
 /** While a round is active, inference steps aside (docs/protocol.md §3, inference gate). */
-import type { RoundState } from "@proofmill/core";
+import type { PocService } from "@proofmill/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 /** Seconds; a round lasts minutes, its end should be noticed soon. */
@@ -16,34 +16,98 @@ export const GATE_ANSWER = {
   },
 };
 
+/** Why a running request is cut off. */
+export class GateClosed extends Error {
+  override readonly name = "GateClosed";
+
+  constructor() {
+    super(GATE_ANSWER.detail);
+  }
+}
+
+/** Inference requests since the node started. */
+export interface GateCounters {
+  refused: number;
+  aborted: number;
+}
+
 export interface GateOptions {
-  /** The round's state now. */
-  state: () => RoundState;
+  service: PocService;
   /** Whether requests pass during VALIDATING. */
   allowWhileValidating: boolean;
+  /** Milliseconds that running requests have to end by themselves. */
+  drainMs: number;
+  /** Further paths that are inference, besides those under /v1/. */
+  paths?: readonly string[];
 }
 
-/**
- * The gate in front of every `/v1/*` request, known path or not: a function that answers a request
- * which may not pass, and leaves the others alone (null).
- */
-export function inferenceGate(
-  options: GateOptions,
-): (request: FastifyRequest, reply: FastifyReply) => FastifyReply | null {
-  return (request, reply) =>
-    isClosed(options) && isInference(request)
-      ? reply.code(503).header("retry-after", RETRY_AFTER).send(GATE_ANSWER)
-      : null;
+/** A request that has passed the gate. */
+export interface RunningRequest {
+  /** Aborts with GateClosed when it has to end. */
+  readonly signal: AbortSignal;
+  /** It has ended. */
+  leave(): void;
 }
 
-function isClosed({ state, allowWhileValidating }: GateOptions): boolean {
-  const now = state();
-  return now === "GENERATING" || (now === "VALIDATING" && !allowWhileValidating);
+/** Stands in front of every inference request, known path or not. */
+export class InferenceGate {
+  readonly counters: GateCounters = { refused: 0, aborted: 0 };
+  readonly #options: GateOptions;
+  readonly #running = new Set<AbortController>();
+  #wasClosed = false;
+  #drain: NodeJS.Timeout | undefined;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    options.service.on("change", () => this.#follow());
+  }
+
+  get isClosed(): boolean {
+    const { service, allowWhileValidating } = this.#options;
+    const { state } = service;
+    return state === "GENERATING" || (state === "VALIDATING" && !allowWhileValidating);
+  }
+
+  /** Answers a request that may not pass; leaves the others alone (null). */
+  refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
+    if (!this.isClosed || !this.#isInference(request)) return null;
+    this.counters.refused++;
+    return sendGateAnswer(reply);
+  }
+
+  /** Counts a request in that takes its time. */
+  enter(): RunningRequest {
+    const running = new AbortController();
+    this.#running.add(running);
+    return { signal: running.signal, leave: () => this.#running.delete(running) };
+  }
+
+  #follow(): void {
+    const { isClosed } = this;
+    if (isClosed === this.#wasClosed) return;
+    this.#wasClosed = isClosed;
+    clearTimeout(this.#drain);
+    if (isClosed) this.#drain = setTimeout(() => this.#abortAll(), this.#options.drainMs).unref();
+  }
+
+  #abortAll(): void {
+    this.counters.aborted += this.#running.size;
+    for (const running of this.#running) running.abort(new GateClosed());
+    this.#running.clear();
+  }
+
+  #isInference(request: FastifyRequest): boolean {
+    const { paths = [] } = this.#options;
+    // The router decodes a path before it matches: /%761/models is /v1/models.
+    const { url } = request.routeOptions;
+    if (url === undefined) return isInferencePath(request.url);
+    return url.startsWith("/v1/") || paths.includes(url);
+  }
 }
 
-function isInference(request: FastifyRequest): boolean {
-  // The router decodes a path before it matches: /%761/models is /v1/models.
-  return request.routeOptions.url?.startsWith("/v1/") ?? isInferencePath(request.url);
+/** The 503 of docs/protocol.md §3. */
+export function sendGateAnswer(reply: FastifyReply): FastifyReply {
+  return reply.code(503).header("retry-after", RETRY_AFTER).send(GATE_ANSWER);
 }
 
 /** Whether a request target lies under /v1/, however it is written. */

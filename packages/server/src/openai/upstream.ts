@@ -1,0 +1,173 @@
+/** Inference that runs in another server: forwarded as it comes, in front of it the gate. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { Readable } from "node:stream";
+import replyFrom from "@fastify/reply-from";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Agent, type Dispatcher } from "undici";
+import { forwardEvents, type OpenAiError } from "./events.ts";
+import { GATE_ANSWER, GateClosed, type InferenceGate, sendGateAnswer } from "./gate.ts";
+
+/** Besides all under /v1/. */
+export const UPSTREAM_PATHS = ["/tokenize", "/detokenize"];
+
+/** Milliseconds. A long answer may be computed for minutes before its first byte. */
+const CONNECT_TIMEOUT = 5000;
+const ANSWER_TIMEOUT = 600_000;
+const HEALTH_TIMEOUT = 2000;
+/** What was found out about the upstream's health holds so long, milliseconds. */
+const HEALTH_AGE = 5000;
+
+/** Of one connection only (RFC 9110 §7.6.1); the library takes `connection` and what it names. */
+const HOP_BY_HOP = ["keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+
+/** A path's segment `..`, however it is written. */
+const DOTS = /(\/|\\|%2f|%5c)(\.|%2e){2}(\/|\\|%2f|%5c|$)/i;
+
+export type UpstreamHealth = "ok" | "unreachable";
+
+export interface UpstreamOptions {
+  /** E.g. `http://127.0.0.1:8001`. */
+  url: string;
+  /** Sent instead of whatever the caller sent. */
+  apiKey?: string | undefined;
+  gate: InferenceGate;
+}
+
+export interface Upstream {
+  /** As it was within the last seconds. */
+  health(): Promise<UpstreamHealth>;
+}
+
+/** Forwards `/v1/*`, `/tokenize` and `/detokenize`. */
+export async function useUpstream(
+  app: FastifyInstance,
+  options: UpstreamOptions,
+): Promise<Upstream> {
+  const { url, apiKey, gate } = options;
+  const agent = new Agent({
+    connect: { timeout: CONNECT_TIMEOUT },
+    headersTimeout: ANSWER_TIMEOUT,
+    bodyTimeout: ANSWER_TIMEOUT,
+  });
+  app.addHook("onClose", () => agent.destroy());
+  /** Ends the request that is being made: the library has no place for it. */
+  const ends = new AsyncLocalStorage<AbortSignal>();
+  const request = ((call: Dispatcher.RequestOptions, done: never) =>
+    agent.request({ ...call, signal: ends.getStore() ?? null }, done)) as Agent["request"];
+
+  await app.register(async (scope) => {
+    await scope.register(replyFrom, {
+      base: url,
+      undici: { request } as never,
+      disableRequestLogging: true,
+    });
+    // Bodies go through as they come, whatever they are.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+    // Of an answer that was cut off before its first byte.
+    scope.setErrorHandler((error, _request, reply) => answerFailure(reply, error));
+    for (const path of ["/v1/*", ...UPSTREAM_PATHS]) {
+      scope.all(path, { schema: { hide: true }, bodyLimit: Number.MAX_SAFE_INTEGER }, forward);
+    }
+  });
+
+  function forward(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    // Dots in a path may lead anywhere on the upstream.
+    if (DOTS.test(request.url.split("?", 1)[0] ?? "")) {
+      return reply.code(404).send({ detail: "Not Found" });
+    }
+    const running = gate.enter();
+    const end = new AbortController();
+    const cut = () => end.abort(running.signal.reason);
+    running.signal.addEventListener("abort", cut);
+    reply.raw.once("close", () => {
+      running.leave();
+      if (!reply.raw.writableFinished) end.abort(); // the caller is gone
+    });
+    ends.run(end.signal, () =>
+      reply.from(undefined, {
+        retryDelay: () => null, // a refusal is for the caller
+        rewriteRequestHeaders: (_, headers) => {
+          const kept = without(headers, ["expect", ...HOP_BY_HOP]);
+          // Compressed events could not be followed by one of ours.
+          const sent = { ...kept, "accept-encoding": "identity" };
+          return apiKey === undefined ? sent : { ...sent, authorization: `Bearer ${apiKey}` };
+        },
+        rewriteHeaders: (headers) => without(headers, ["connection", ...HOP_BY_HOP]),
+        onError: (_, { error }) => void answerFailure(reply, (error as Error).cause ?? error),
+        onResponse: (_, to, answer) => {
+          const { headers, stream } = answer as unknown as Answer;
+          if (!/^text\/event-stream\b/i.test(String(headers["content-type"]))) {
+            to.send(stream);
+            return;
+          }
+          // From here on the events' own end is the orderly one.
+          running.signal.removeEventListener("abort", cut);
+          const { signal } = running;
+          to.removeHeader("content-length");
+          to.send(
+            Readable.from(forwardEvents(stream, { signal, describe }), { objectMode: false }),
+          );
+        },
+      }),
+    );
+    return reply;
+  }
+
+  let asked = Number.NEGATIVE_INFINITY;
+  let health: Promise<UpstreamHealth> = Promise.resolve("unreachable");
+  return {
+    health: () => {
+      if (performance.now() - asked > HEALTH_AGE) {
+        asked = performance.now();
+        health = askHealth(agent, url);
+      }
+      return health;
+    },
+  };
+}
+
+interface Answer {
+  headers: Record<string, string | string[] | undefined>;
+  stream: Readable;
+}
+
+/** Any answer but a 5xx: not every server knows /health. */
+async function askHealth(agent: Agent, url: string): Promise<UpstreamHealth> {
+  try {
+    const { statusCode, body } = await agent.request({
+      origin: url,
+      path: "/health",
+      method: "GET",
+      signal: AbortSignal.timeout(HEALTH_TIMEOUT),
+    });
+    await body.dump();
+    return statusCode < 500 ? "ok" : "unreachable";
+  } catch {
+    return "unreachable";
+  }
+}
+
+function answerFailure(reply: FastifyReply, error: unknown): FastifyReply {
+  if (error instanceof GateClosed) return sendGateAnswer(reply);
+  const { code } = error as { code?: unknown };
+  const isLate = code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_CONNECT_TIMEOUT";
+  const answer = describe(error);
+  return reply.code(isLate ? 504 : 502).send({ detail: answer.message, error: answer });
+}
+
+/** A failure in OpenAI's words. */
+function describe(reason: unknown): OpenAiError {
+  return reason instanceof GateClosed
+    ? GATE_ANSWER.error
+    : {
+        message: "The inference server does not answer",
+        type: "server_error",
+        param: null,
+        code: "upstream_error",
+      };
+}
+
+function without<T>(headers: Record<string, T>, names: readonly string[]): Record<string, T> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
+}
