@@ -271,7 +271,8 @@ test("the official client sees the refusal, and comes back when it was told to",
 test("fifty rounds with traffic: every answer is whole, a refusal, or ends with the reason", async () => {
   const other = await upstream((request, response) => {
     if (request.url === "/v1/stream") chat(40, 10)(request, response);
-    else if (request.url === "/v1/long") chat(1000, 10)(request, response); // ten seconds
+    else if (request.url === "/v1/long")
+      chat(1000, 10)(request, response); // ten seconds
     else setTimeout(() => response.end("done"), 30);
   });
   const server = await listening({ upstream: { url: other.url }, drainMs: 20 });
