@@ -52,6 +52,11 @@ await node.loaded;
 process.send({ url: node.url });
 
 process.on("message", async (message) => {
+  if (message === "begin") {
+    begin = null;
+    taken = 0;
+    answers.length = 0;
+  }
   if (message === "answers") process.send(answers);
   if (message === "memory" || message === "memory after collection") {
     if (message !== "memory") globalThis.gc(); // it takes a while: never in the middle of a run

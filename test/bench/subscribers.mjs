@@ -21,20 +21,23 @@ const [{ url }] = await once(node, "message");
 const client = createPocClient({ url });
 const idle = await ask("memory after collection");
 
-await client.init({ block_hash: "a", block_height: 1, public_key: "k", r_target: 1 });
+const round = { r_target: 1, public_key: "k", node_id: 0, node_count: 1, batch_size: 100 };
+await client.init({ ...round, block_hash: "a", block_height: 1 });
 const clients = Array.from({ length: processes }, () =>
   fork(script("subscribers-client.mjs"), [url, count / processes]),
 );
 const reports = () => Promise.all(clients.map(async (each) => (await once(each, "message"))[0]));
 // A subscriber is there when it knows the round.
 await reports();
+// A first round, for the compilers of all these processes.
+await client.phaseGenerate();
+await sleep(5000);
+await client.stop();
 const before = await ask("memory after collection");
 await sleep(1000);
 
-await client.initGenerate({
-  ...{ block_hash: "b", block_height: 2, public_key: "k", r_target: 1 },
-  ...{ node_id: 0, node_count: 1, batch_size: 100 },
-});
+node.send("begin");
+await client.initGenerate({ ...round, block_hash: "b", block_height: 2 });
 await sleep(seconds * 500);
 const middle = await ask("memory");
 await sleep(seconds * 500);
