@@ -66,7 +66,7 @@ function answeredAt(index) {
   return answers[low][1];
 }
 
-const lags = events
+const lags = Array.from({ length: events.length / 3 }, (_, i) => events.slice(3 * i, 3 * i + 3))
   .map(([from, nonces, at]) => [at - answeredAt(from), nonces])
   .sort(([a], [b]) => a - b);
 const total = lags.reduce((sum, [, n]) => sum + n, 0);
