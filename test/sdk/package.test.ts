@@ -1,9 +1,10 @@
 /** The SDK as it is installed: packed, in an empty project, type-checked, run, and in a browser. */
 import { execFile, spawn } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
@@ -21,15 +22,26 @@ const installed = join(project, "node_modules", "@proofmill", "client");
 const snippet =
   /```js\n([\s\S]*?)```/.exec(readFileSync(join(client, "README.md"), "utf8"))?.[1] ?? "";
 
+/** A dependency as the registry would give it, from what this workspace has installed. */
+async function tarball(name: string): Promise<string> {
+  const { resolve } = createRequire(join(client, "package.json"));
+  const folder = temporaryFolder();
+  cpSync(dirname(resolve(`${name}/package.json`)), join(folder, "package"), { recursive: true });
+  const file = join(project, `${name}.tgz`);
+  await run("tar", ["-czf", file, "-C", folder, "package"]);
+  return file;
+}
+
 beforeAll(async () => {
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {
     cwd: client,
   });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+  const files = [join(project, filename), await tarball("ws"), await tarball("zod")];
   writeFileSync(join(project, "package.json"), '{"type": "module", "private": true}');
-  await run("npm", ["install", "--no-audit", "--no-fund", join(project, filename)], {
-    cwd: project,
-  });
+  // Offline: whatever else it wanted to install would be missing.
+  const quiet = ["--offline", "--no-audit", "--no-fund"];
+  await run("npm", ["install", ...quiet, ...files], { cwd: project });
 }, 120_000);
 
 test("brings no code of the server, no native code, and nothing of this workspace", () => {
@@ -70,6 +82,7 @@ test("its types stand alone and fit the README's program", async () => {
     }),
   ).toBe("");
   const receiver = `import { createServer } from "node:http";
+import { createRequire } from "node:module";
     import { createReceiver, type GeneratedBatch } from "@proofmill/client/receiver";
     const batches: GeneratedBatch[] = [];
     const receiver = createReceiver({ onGenerated: (batch) => void batches.push(batch) });

@@ -137,6 +137,18 @@ test("subscriptions over server-sent events go on after the last id", async () =
   abort.abort();
 });
 
+test("statuses count what the inference gate has refused", async () => {
+  const server = await listening();
+  await server.post("/init/validate", INIT_GENERATE);
+  for (let i = 0; i < 3; i++) expect((await server.get("/v1/models")).statusCode).toBe(503);
+  const { client, messages } = await socket(server);
+  client.send(subscribe(1, "pow.onStatus"));
+  await vi.waitUntil(() => messages.length >= 2);
+  expect(messages[1]?.result?.data).toMatchObject({
+    data: { state: "VALIDATING", inference_refused: 3, inference_aborted: 0 },
+  });
+});
+
 test("nothing is left of a subscriber who is gone", async () => {
   const server = await listening();
   await server.post("/init/validate", INIT_GENERATE);
