@@ -144,7 +144,9 @@ test("kill -9 of the runner stops the round, and its results stay", async () => 
   ]);
   expect((await node.post("/api/v1/pow/phase/generate")).status).toBe(503);
   const stop = (await (await node.post("/api/v1/pow/stop")).json()) as CommandAnswer;
-  expect(stop.pow_status.valid_nonces).toEqual(stopped.valid_nonces);
+  // What it had computed by then may have been on its way to the disk.
+  const { valid_nonces } = stop.pow_status;
+  expect(valid_nonces.slice(0, stopped.total_valid)).toEqual(stopped.valid_nonces);
   expect(await node.stop()).toBe(0);
 });
 

@@ -13,7 +13,7 @@ import { within } from "./time.ts";
 const MAX_BACKLOG = 8;
 /** Pauses after one fault in a row, after two, …; one more fault and the round stops. Milliseconds. */
 const FAULT_PAUSES_MS = [250, 500, 1000, 2000];
-/** After the runner's time to answer a cut, the store has so many milliseconds more. */
+/** The store has what the runner leaves of its time to answer a cut, and so many milliseconds more. */
 const STORE_GRACE_MS = 100;
 
 export interface GeneratorOptions {
@@ -72,11 +72,13 @@ export class Generator {
    * @param graceMs how long the runner may take to answer; later results are discarded
    */
   async cut(graceMs: number): Promise<void> {
+    const begin = performance.now();
     this.halt();
     this.#cancelAll();
     await within(graceMs, this.#emptied());
     for (const batch of this.#inFlight) this.#abandon(batch);
-    await within(STORE_GRACE_MS, this.#options.committer.idle());
+    const rest = graceMs - (performance.now() - begin);
+    await within(Math.max(0, rest) + STORE_GRACE_MS, this.#options.committer.idle());
   }
 
   /** The next job, or null when there is none now. */
