@@ -74,10 +74,10 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     await seconds(model, seqLen, Math.min(batch, model.preferredBatch)); // pages and tables
     const before = model.stageSeconds();
     const runs: number[] = [];
-    const peaks: number[] = [addon.peakFlops(threads, isa)];
+    const peaks: number[] = [model.peakFlops()];
     for (let i = 0; i < repeats; i++) {
       runs.push(await seconds(model, seqLen, batch));
-      peaks.push(addon.peakFlops(threads, isa));
+      peaks.push(model.peakFlops());
     }
     const flops = flopsPerNonce(config, seqLen);
     const rate = batch / median(runs);

@@ -74,6 +74,13 @@ export interface NativeModel {
   referenceLogits(seqLen: number, inputSeed: number): Float32Array;
   /** Seconds spent in each stage since load; throws while a job runs. */
   stageSeconds(): Stages;
+  /** A GPU tells stages apart only while this is on, and is slower then; throws while a job runs. */
+  timeStages(on: boolean): void;
+  /**
+   * Operations per second that matrix products can reach here at best, measured in half a second: a
+   * CPU's multiply-adds in registers, a GPU's own library on large matrices. Throws while a job runs.
+   */
+  peakFlops(): number;
   close(): Promise<void>;
 }
 
@@ -96,8 +103,6 @@ export interface Addon {
   ln(x: Float32Array): Float32Array;
   sin(x: Float32Array): Float32Array;
   cos(x: Float32Array): Float32Array;
-  /** Operations per second of multiply-adds in registers on so many threads; takes half a second. */
-  peakFlops(threads: number, isa?: string): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
 }

@@ -218,6 +218,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
          InstanceMethod<&NativeModel::on_progress>("onProgress"),
          InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
          InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
+         InstanceMethod<&NativeModel::time_stages>("timeStages"),
+         InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
          InstanceMethod<&NativeModel::close>("close")});
   }
 
@@ -235,7 +237,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     precision_ = options.precision;
     arithmetic_ = model.backend().arithmetic();
     device_ = model.backend().device();
-    preferred_batch_ = model.micro_batch(256, 1024);
+    preferred_batch_ = model.backend().batching(256).sequences;
     // Called from the runner's thread, run on JavaScript's. Unreferenced while no job is pending,
     // so that an idle model keeps no process alive.
     to_js_ = Napi::ThreadSafeFunction::New(
@@ -318,8 +320,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
   Napi::Value stage_seconds(const Napi::CallbackInfo& info) {
     return guarded(info, [&]() -> Napi::Value {
-      if (!runner_) throw Error("the model is closed");
-      if (!pending_.empty()) fail("stage times can be read only while no job runs");
+      require_idle("stage times can be read");
       static constexpr const char* kNames[kStages] = {"inputs", "qkv",  "attention", "o",
                                                       "mlp",    "head", "distance"};
       Napi::Object seconds = Napi::Object::New(info.Env());
@@ -328,6 +329,28 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       }
       return seconds;
     });
+  }
+
+  Napi::Value peak_flops(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      require_idle("the peak can be measured");
+      return Napi::Number::New(info.Env(), runner_->model().backend().peak_flops());
+    });
+  }
+
+  Napi::Value time_stages(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      require_idle("stage times can be switched");
+      if (!info[0].IsBoolean()) fail("on must be a boolean");
+      runner_->model().time_stages(info[0].As<Napi::Boolean>().Value());
+      return info.Env().Undefined();
+    });
+  }
+
+  // What reaches past the runner into the model must not meet the runner's thread there.
+  void require_idle(const char* what) const {
+    if (!runner_) throw Error("the model is closed");
+    if (!pending_.empty()) fail("%s only while no job runs", what);
   }
 
   // Ends the runner at the next layer, off JavaScript's thread; jobs that it cuts settle too.
@@ -459,7 +482,9 @@ Napi::Value inputs(const Napi::CallbackInfo& info, Precision precision, const st
   const uint32_t seed = seed_of(info[0], "seed");
   std::vector<float> out(count_of(info[1]));
   if (!out.empty()) {
-    make_cpu_backend(precision, 1, isa)->inputs(&seed, 1, out.size(), out.data());
+    const auto backend = make_cpu_backend(precision, 1, isa);
+    backend->begin({&seed, nullptr, 0, 1}, 0);
+    backend->inputs(0, 1, out.size(), out.data());
   }
   return to_js(info.Env(), out);
 }
@@ -523,13 +548,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       return Napi::Number::New(info.Env(), distance_reference(logits.data(), logits.size(),
                                                               seed_of(info[1], "permutation_seed"),
                                                               seed_of(info[2], "target_seed")));
-    });
-  });
-  define("peakFlops", [](const Napi::CallbackInfo& info) {
-    return guarded(info, [&] {
-      const size_t threads = static_cast<size_t>(integer(info[0], "threads", 1024));
-      const std::string isa = info[1].IsUndefined() ? "" : text(info[1], "isa");
-      return Napi::Number::New(info.Env(), cpu_peak_flops(threads, isa));
     });
   });
   define("ln", elementwise<rng::ln>);

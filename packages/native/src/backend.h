@@ -1,8 +1,7 @@
 // What a device must be able to do for the forward pass in model.cc: one declaration per operation.
 //
-// Matrices are row-major. T = tokens in the micro-batch (sequences * seq_len), or the number of
-// sequences where only last positions are left. `Act` is an activation in the precision of matrix
-// inputs: its storage is the backend's business, its values are rounded to that precision.
+// Matrices are row-major. Pointers are to memory of the device. Operations may be carried out later
+// than they are asked for, but in that order.
 //
 // Every operation is deterministic, and every output row depends on its own sequence alone: never
 // on T, on its place among the rows, or on how the work is shared out.
@@ -10,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +38,11 @@ struct Linear {
   explicit operator bool() const { return out_features != 0; }
 };
 
+// Rows of activations in the precision of matrix inputs: how they are stored is the backend's
+// business.
 struct Act {
-  Buffer data;  // [rows, stride], stride set at each use
+  Buffer data;
+  size_t width = 0, stride = 0;  // of a row, in elements; what lies between them is zero
 };
 
 // How the rows of q, k and v lie in one token's row of the fused projection:
@@ -51,14 +54,43 @@ struct AttentionShape {
   size_t kv_width() const { return num_kv_heads * head_dim; }
 };
 
+// What one pass computes. Rows are filled up to `chunk` with nonces of seed 0 where the backend
+// wants shapes that never change.
+struct Batching {
+  size_t sequences;  // of one pass: so many share the product with lm_head
+  size_t chunk;      // of these, so many share the products of the layers
+  bool fixed;        // every chunk is full, and every pass has room for all its sequences
+};
+
+// Memory that something takes: numbers in the precision of matrix inputs, and float32 ones.
+struct Footprint {
+  size_t elements, floats;
+};
+
+// Of one pass; `permutation` is null where no distances are wanted.
+struct Seeds {
+  const uint32_t* inputs;
+  const uint32_t* permutation;
+  uint32_t target;
+  size_t count;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
+  // A tag that differs wherever bits can.
   virtual std::string arithmetic() const = 0;
   virtual std::string device() const = 0;
+  virtual Batching batching(size_t seq_len) const = 0;
+  // Operations per second of matrix products at this precision at their best, measured now.
+  virtual double peak_flops() = 0;
+  // Bytes of the device's memory that are in use by this backend.
+  virtual size_t memory_in_use() const = 0;
 
   // --- Memory and weights ---
+  // Throws, with both numbers, when so much will not fit; asked before a model is loaded.
+  virtual void expect(const Footprint& weights, const Footprint& activations) = 0;
   virtual Buffer allocate(size_t bytes) = 0;
   virtual Act allocate_act(size_t rows, size_t width) = 0;
   // A vector of weights as float32, e.g. a norm's.
@@ -70,59 +102,70 @@ class Backend {
   // gate and up, [F, D] each, laid out for linear_swiglu.
   virtual Linear pack_gate_up(const Tensor& gate, const Tensor& up) = 0;
 
+  // --- A pass ---
+  // Passes that may be under way at once: so many may be begun before the first is collected.
+  virtual size_t depth() const { return 1; }
+  // Begins a pass: these are the seeds that `inputs` and `distances` use. They are copied.
+  virtual void begin(const Seeds& seeds, size_t vocab) = 0;
+  // Runs operations that are the same for every pass with this key, so that a device may record
+  // them once and replay them. Whoever frees a buffer that they use calls `forget` first.
+  virtual void replay(uint64_t key, const std::function<void()>& operations) {
+    (void)key;
+    operations();
+  }
+  virtual void forget() {}
+  // Ends a pass: out [rows, width] = values, whose rows are `stride` floats apart, by the time
+  // `collect` returns.
+  virtual void finish(const float* values, size_t stride, size_t rows, size_t width,
+                      float* out) = 0;
+  // Waits for the pass that was begun first.
+  virtual void collect() = 0;
+  // Waits for all that was asked for, so that a clock can be read.
+  virtual void synchronize() {}
+
   // --- Forward ---
-  // x [sequences * seq_len, D] f32: normals under each seed, rounded to the precision.
-  virtual void inputs(const uint32_t* seeds, size_t sequences, size_t numbers_each, float* x) = 0;
-  // out [T, D] = x / sqrt(mean(x^2) + eps) * weight. x rows are `x_stride` floats apart.
-  virtual void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width,
-                        const float* weight, float eps, Act& out) = 0;
+  // x [sequences, numbers_each] f32: normals under the seeds from `first` on, rounded to the
+  // precision.
+  virtual void inputs(size_t first, size_t sequences, size_t numbers_each, float* x) = 0;
+  // out [rows, width] = x [rows, width] / sqrt(mean(x^2) + eps) * weight
+  virtual void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
+                        Act& out) = 0;
   // out [rows, width] f32 = rows of x that are `x_stride` floats apart.
   virtual void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                            float* out) = 0;
-  // out [rows, N] f32, rows `out_stride` floats apart = a [rows, K] * w^T + bias.
+  // out [rows, N], from its column `column` on, = a [rows, K] * w^T + bias.
+  virtual void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) = 0;
+  // out [rows, N] f32, rows `out_stride` floats apart = a [rows, K] * w^T.
   virtual void linear(const Act& a, const Linear& w, size_t rows, float* out,
                       size_t out_stride) = 0;
   // x [rows, N] f32 += a [rows, K] * w^T.
   virtual void linear_add(const Act& a, const Linear& w, size_t rows, float* x) = 0;
   // out [rows, F] = silu(a * gate^T) * (a * up^T), rounded to the precision.
   virtual void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) = 0;
-  // In place on `heads` consecutive heads that start at each row of x: the norm over head_dim
-  // (weight null: none), then the rotation to positions[row]. cos, sin [positions, head_dim / 2].
-  struct Rope {
-    const float *weight, *cos, *sin;
-    float eps;
-    size_t first_position, seq_len;  // row r stands at first_position + r % seq_len
-  };
-  virtual void norm_rope(float* x, size_t x_stride, size_t rows, size_t heads, size_t head_dim,
-                         const Rope& rope) = 0;
-  // Causal attention of each sequence over itself. q [sequences * queries, ...]: the last `queries`
-  // positions of each sequence; kv [sequences * seq_len, ...]: keys, and `kv_width` further values.
-  // out [sequences * queries, num_heads * head_dim], rounded to the precision.
+  // Causal attention of each sequence over itself, out [sequences * queries, q_width]. Every head
+  // of q and k first gets its norm over head_dim (weight null: none) and is turned to its position,
+  // which may happen in place.
   struct Attention {
     AttentionShape shape;
-    size_t sequences, seq_len, queries;
-    const float* q;
-    size_t q_stride;
-    const float* k;
-    const float* v;
-    size_t kv_stride;
+    size_t sequences, seq_len, queries;  // the last `queries` positions of each sequence
+    Act& q;                              // [sequences * queries, q_width ...]
+    Act& qkv;  // [sequences * seq_len, q_width + 2 kv_width]: k and v are read
+    const float *q_norm, *k_norm;  // [head_dim] or null
+    float eps;
+    const float *cos, *sin;  // [positions, head_dim / 2]
   };
   virtual void attention(const Attention& args, Act& out) = 0;
-  // distances[i] of logits [rows, V] under permutation_seeds[i] and the target of target_seed;
-  // NaN where logits are not finite or all zero.
-  virtual void distances(const float* logits, size_t rows, size_t vocab,
-                         const uint32_t* permutation_seeds, uint32_t target_seed,
+  // distances [rows] of logits [rows, vocab], whose rows are `stride` floats apart, under the seeds
+  // of this pass; NaN where logits are not finite or all zero.
+  virtual void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
                          float* distances) = 0;
-  // Widens rows of an activation, for results that leave the model.
-  virtual void read_act(const Act& a, size_t rows, size_t width, float* out) = 0;
+  // Widens rows of an activation to float32, for results that leave the model.
+  virtual void widen(const Act& a, size_t rows, float* out) = 0;
 };
 
 // Throws when the ISA is unknown or this CPU lacks it; "" picks the best.
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
                                           const std::string& isa);
 std::vector<std::string> cpu_isas();
-// Multiply-adds per second from registers, times two, on so many threads: what a matrix product on
-// this ISA could reach at best. Takes about half a second.
-double cpu_peak_flops(size_t threads, const std::string& isa);
 
 }  // namespace proofmill

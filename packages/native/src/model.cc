@@ -10,9 +10,11 @@ namespace proofmill {
 
 namespace {
 
-// Tokens that keep a matrix product's rows busy; past it more sequences at once gain nothing and
-// cost memory.
-constexpr size_t kMicroBatchTokens = 1024;
+// Rows of logits begin on 32 bytes.
+size_t logits_stride(size_t vocab) { return (vocab + 7) / 8 * 8; }
+
+// The length of jobs that most callers ask for: memory is expected at load to hold one.
+constexpr size_t kUsualLength = 256;
 
 std::string shape_text(const std::vector<size_t>& shape) {
   std::string text = "[";
@@ -109,9 +111,28 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
   return found->second;
 }
 
+Footprint weight_footprint(const Config& c) {
+  const AttentionShape shape = c.attention();
+  const size_t attention = 2 * shape.q_width() + 2 * shape.kv_width();
+  return {c.hidden_size * (c.num_hidden_layers * (attention + 3 * c.intermediate_size) +
+                           c.vocab_size),
+          c.hidden_size * (2 * c.num_hidden_layers + 1)};
+}
+
+Footprint activation_footprint(const Config& c, const Batching& batching, size_t seq_len) {
+  const AttentionShape shape = c.attention();
+  const size_t q = shape.q_width(), b = batching.sequences;
+  const size_t width = c.hidden_size + 2 * q + 2 * shape.kv_width() + 3 * c.intermediate_size;
+  return {batching.chunk * seq_len * width + b * q,
+          batching.chunk * seq_len * c.hidden_size +
+              b * (c.hidden_size + logits_stride(c.vocab_size) + 1)};
+}
+
 Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend)
     : config_(config), backend_(std::move(backend)) {
   config_.check();
+  backend_->expect(weight_footprint(config_),
+                   activation_footprint(config_, backend_->batching(kUsualLength), kUsualLength));
   weights_ = load_weights(config_, tensors, *backend_);
 }
 
@@ -127,123 +148,144 @@ size_t Model::output_width(OutputKind kind) const {
   return 0;
 }
 
-size_t Model::micro_batch(size_t seq_len, size_t batch) const {
-  const size_t most = std::max<size_t>(1, kMicroBatchTokens / seq_len);
+size_t Model::sequences_of_pass(size_t seq_len, size_t left) const {
+  const Batching batching = backend_->batching(seq_len);
+  if (batching.fixed) return std::min(batching.sequences, left);
   // Even shares: 6 nonces where 4 fit run as 3 + 3, not 4 + 2.
-  const size_t runs = (batch + most - 1) / most;
-  return (batch + runs - 1) / runs;
+  const size_t passes = (left + batching.sequences - 1) / batching.sequences;
+  return (left + passes - 1) / passes;
 }
 
-size_t Model::run(const std::vector<uint32_t>& seeds, size_t seq_len, const Output& output,
-                  float* out, const std::function<bool(size_t)>& go_on) {
-  const size_t width = output_width(output.kind);
-  const size_t step = micro_batch(seq_len, seeds.size());
-  reserve(step, seq_len);
-  extend_rope(seq_len);
-  size_t done = 0;
-  while (done < seeds.size()) {
-    const size_t sequences = std::min(step, seeds.size() - done);
-    if (!forward(seeds.data() + done, sequences, seq_len, go_on)) break;
-    float* values = out + done * width;
-    if (output.kind == OutputKind::hidden) {
-      backend_->read_act(act_.normed, sequences, config_.hidden_size, values);
-    } else {
-      float* logits = output.kind == OutputKind::logits ? values : act_.logits.as<float>();
-      backend_->linear(act_.normed, weights_.lm_head, sequences, logits, config_.vocab_size);
-      if (output.kind == OutputKind::distance) {
-        clock_.enter(Stage::distance);
-        backend_->distances(logits, sequences, config_.vocab_size,
-                            output.permutation_seeds.data() + done, output.target_seed, values);
-      }
+bool Model::begin(const Pass& pass, const std::function<bool(size_t)>& go_on) {
+  const Batching batching = backend_->batching(pass.seq_len);
+  const size_t chunk = batching.fixed ? batching.chunk : pass.sequences;
+  const size_t chunks = (pass.sequences + chunk - 1) / chunk;
+  reserve(chunk, batching.fixed ? batching.sequences : pass.sequences, pass.seq_len);
+  extend_rope(pass.seq_len);
+  if (batching.fixed && !go_on(0)) return false;
+
+  const size_t vocab = config_.vocab_size;
+  const bool distance = pass.kind == OutputKind::distance;
+  backend_->begin({pass.input_seeds, distance ? pass.permutation_seeds : nullptr, pass.target_seed,
+                   pass.sequences},
+                  vocab);
+  bool whole = true;
+  const auto operations = [&] {
+    const std::function<bool(size_t)> always = [](size_t) { return true; };
+    for (size_t i = 0; i < chunks && whole; i++) {
+      whole = layers(i * chunk, chunk, pass.seq_len, batching.fixed ? always : go_on);
     }
-    done += sequences;
+    if (whole) head(pass);
+  };
+  if (timing_ || !batching.fixed) {
+    operations();
+  } else {
+    const uint64_t kind = static_cast<uint64_t>(pass.kind);
+    backend_->replay((static_cast<uint64_t>(pass.seq_len) * 4 + kind) << 24 | chunks, operations);
   }
   clock_.leave();
-  return done;
+  if (!whole) return false;
+  const size_t width = output_width(pass.kind);
+  const float* values = distance ? act_.distances.as<float>() : act_.logits.as<float>();
+  const size_t stride = pass.kind == OutputKind::logits ? logits_stride(vocab) : width;
+  backend_->finish(values, stride, pass.sequences, width, pass.out);
+  return true;
 }
 
-// Leaves the last positions after the final norm in act_.normed [sequences, hidden_size].
-bool Model::forward(const uint32_t* seeds, size_t sequences, size_t seq_len,
-                    const std::function<bool(size_t)>& go_on) {
+void Model::collect() { backend_->collect(); }
+
+void Model::enter(Stage stage) {
+  if (timing_) backend_->synchronize();
+  clock_.enter(stage);
+}
+
+// A chunk of sequences, `first` being its first one's place in the pass, through every layer. Leaves
+// the residual stream's last positions in act_.last.
+bool Model::layers(size_t first, size_t sequences, size_t seq_len,
+                   const std::function<bool(size_t)>& go_on) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
   const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
-  const size_t q_width = shape.q_width(), kv_width = shape.kv_width();
-  const size_t qkv_width = q_width + 2 * kv_width;
   const float eps = config_.rms_norm_eps;
   float* x = act_.x.as<float>();
-  float* last = act_.last.as<float>();
-  float* qkv = act_.qkv.as<float>();
-  const auto rope = [&](const Buffer& norm, size_t first_position, size_t length) {
-    return Backend::Rope{norm.bytes ? norm.as<float>() : nullptr,
-                         rope_cos_.as<float>(),
-                         rope_sin_.as<float>(),
-                         eps,
-                         first_position,
-                         length};
-  };
+  float* last = act_.last.as<float>() + first * hidden;
 
-  clock_.enter(Stage::inputs);
-  be.inputs(seeds, sequences, seq_len * hidden, x);
+  enter(Stage::inputs);
+  be.inputs(first, sequences, seq_len * hidden, x);
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
     if (!go_on(i)) return false;
     const Layer& layer = weights_.layers[i];
     const bool pruned = i + 1 == config_.num_hidden_layers;
     // From here on only the last positions matter: in the last layer one row each goes on.
     const size_t rows = pruned ? sequences : tokens;
-    const size_t queries = pruned ? 1 : seq_len;
     float* stream = pruned ? last : x;
-    float* q = pruned ? act_.last_q.as<float>() : qkv;
-    const size_t q_stride = pruned ? q_width : qkv_width;
-    float* k = qkv + q_width;
-    float* v = k + kv_width;
 
-    clock_.enter(Stage::qkv);
-    be.rms_norm(x, hidden, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
+    enter(Stage::qkv);
+    be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
     if (pruned) {
-      be.linear(act_.normed, layer.kv, tokens, k, qkv_width);
+      be.project(act_.normed, layer.kv, tokens, act_.qkv, shape.q_width());
       const float* ends = x + (seq_len - 1) * hidden;
-      be.rms_norm(ends, seq_len * hidden, rows, hidden, layer.input_norm.as<float>(), eps,
-                  act_.normed);
-      be.linear(act_.normed, layer.q, rows, q, q_stride);
       be.gather_rows(ends, seq_len * hidden, rows, hidden, last);
+      be.rms_norm(last, rows, hidden, layer.input_norm.as<float>(), eps, act_.normed);
+      be.project(act_.normed, layer.q, rows, act_.last_q, 0);
     } else {
-      be.linear(act_.normed, layer.qkv, tokens, qkv, qkv_width);
+      be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0);
     }
-    clock_.enter(Stage::attention);
-    be.norm_rope(q, q_stride, rows, shape.num_heads, shape.head_dim,
-                 rope(layer.q_norm, seq_len - queries, queries));
-    be.norm_rope(k, qkv_width, tokens, shape.num_kv_heads, shape.head_dim,
-                 rope(layer.k_norm, 0, seq_len));
-    be.attention({shape, sequences, seq_len, queries, q, q_stride, k, v, qkv_width}, act_.mixed);
-    clock_.enter(Stage::o);
+    enter(Stage::attention);
+    be.attention({shape, sequences, seq_len, pruned ? 1 : seq_len,
+                  pruned ? act_.last_q : act_.qkv, act_.qkv,
+                  layer.q_norm.bytes ? layer.q_norm.as<float>() : nullptr,
+                  layer.k_norm.bytes ? layer.k_norm.as<float>() : nullptr, eps,
+                  rope_cos_.as<float>(), rope_sin_.as<float>()},
+                 act_.mixed);
+    enter(Stage::o);
     be.linear_add(act_.mixed, layer.o, rows, stream);
 
-    clock_.enter(Stage::mlp);
-    be.rms_norm(stream, hidden, rows, hidden, layer.post_attention_norm.as<float>(), eps,
+    enter(Stage::mlp);
+    be.rms_norm(stream, rows, hidden, layer.post_attention_norm.as<float>(), eps,
                 act_.normed);
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
     be.linear_add(act_.gated, layer.down, rows, stream);
   }
-  clock_.enter(Stage::head);
-  be.rms_norm(last, hidden, sequences, hidden, weights_.norm.as<float>(), eps, act_.normed);
   return true;
 }
 
-void Model::reserve(size_t sequences, size_t seq_len) {
-  const size_t tokens = sequences * seq_len;
+// The last positions of all sequences of a pass, through the final norm and what its kind asks for.
+void Model::head(const Pass& pass) {
+  Backend& be = *backend_;
+  const Batching batching = be.batching(pass.seq_len);
+  const size_t rows = batching.fixed ? batching.sequences : pass.sequences;
+  const size_t hidden = config_.hidden_size, vocab = config_.vocab_size;
+  float* logits = act_.logits.as<float>();
+  enter(Stage::head);
+  be.rms_norm(act_.last.as<float>(), rows, hidden, weights_.norm.as<float>(),
+              config_.rms_norm_eps, act_.normed);
+  if (pass.kind == OutputKind::hidden) return be.widen(act_.normed, rows, logits);
+  be.linear(act_.normed, weights_.lm_head, rows, logits, logits_stride(vocab));
+  if (pass.kind == OutputKind::logits) return;
+  enter(Stage::distance);
+  be.distances(logits, logits_stride(vocab), rows, vocab, act_.distances.as<float>());
+  if (timing_) be.synchronize();
+}
+
+void Model::reserve(size_t chunk, size_t sequences, size_t seq_len) {
+  const size_t tokens = chunk * seq_len;
   if (tokens <= act_.tokens && sequences <= act_.sequences) return;
   const AttentionShape shape = config_.attention();
   const size_t t = std::max(tokens, act_.tokens), b = std::max(sequences, act_.sequences);
+  const size_t hidden = config_.hidden_size;
+  backend_->forget();
   act_ = {};  // the old buffers go before the new ones come
-  act_.x = backend_->allocate(t * config_.hidden_size * sizeof(float));
-  act_.last = backend_->allocate(b * config_.hidden_size * sizeof(float));
-  act_.normed = backend_->allocate_act(t, config_.hidden_size);
-  act_.qkv = backend_->allocate(t * (shape.q_width() + 2 * shape.kv_width()) * sizeof(float));
-  act_.last_q = backend_->allocate(b * shape.q_width() * sizeof(float));
+  act_.x = backend_->allocate(t * hidden * sizeof(float));
+  act_.normed = backend_->allocate_act(std::max(t, b), hidden);
+  act_.qkv = backend_->allocate_act(t, shape.q_width() + 2 * shape.kv_width());
+  act_.last_q = backend_->allocate_act(b, shape.q_width());
   act_.mixed = backend_->allocate_act(t, shape.q_width());
   act_.gated = backend_->allocate_act(t, config_.intermediate_size);
-  act_.logits = backend_->allocate(b * config_.vocab_size * sizeof(float));
+  act_.last = backend_->allocate(b * hidden * sizeof(float));
+  act_.logits =
+      backend_->allocate(b * std::max(logits_stride(config_.vocab_size), hidden) * sizeof(float));
+  act_.distances = backend_->allocate(b * sizeof(float));
   act_.tokens = t;
   act_.sequences = b;
 }
@@ -259,9 +301,26 @@ void Model::extend_rope(size_t seq_len) {
       sin[position * half + j] = static_cast<float>(std::sin(angle));
     }
   }
+  backend_->forget();
+  rope_positions_ = 0;
   rope_cos_ = backend_->upload(cos);
   rope_sin_ = backend_->upload(sin);
   rope_positions_ = seq_len;
+}
+
+void run_all(Model& model, const std::vector<uint32_t>& seeds, size_t seq_len, const Output& output,
+             float* out) {
+  const size_t width = model.output_width(output.kind);
+  const uint32_t* permutation =
+      output.kind == OutputKind::distance ? output.permutation_seeds.data() : nullptr;
+  for (size_t done = 0; done < seeds.size();) {
+    const size_t sequences = model.sequences_of_pass(seq_len, seeds.size() - done);
+    model.begin({seeds.data() + done, permutation ? permutation + done : nullptr,
+                 output.target_seed, sequences, seq_len, output.kind, out + done * width},
+                [](size_t) { return true; });
+    model.collect();
+    done += sequences;
+  }
 }
 
 }  // namespace proofmill

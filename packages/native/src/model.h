@@ -57,17 +57,19 @@ struct Weights {
   Linear lm_head;  // [vocab_size, hidden_size]
 };
 
-// Intermediates of one micro-batch, b sequences of T = b * seq_len tokens; reused by every batch.
+// Intermediates of one pass, reused by every pass: b sequences, of which chunks of T tokens go
+// through the layers together.
 struct Activations {
-  size_t tokens = 0, sequences = 0;  // capacity
+  size_t tokens = 0, sequences = 0;  // capacity: T, b
   Buffer x;                          // [T, hidden_size] f32: the residual stream
-  Buffer last;                       // [b, hidden_size] f32: its last positions
-  Act normed;                        // [T, hidden_size]
-  Buffer qkv;                        // [T, q_width + 2 kv_width] f32
-  Buffer last_q;                     // [b, q_width] f32
+  Act normed;                        // [max(T, b), hidden_size]
+  Act qkv;                           // [T, q_width + 2 kv_width]
+  Act last_q;                        // [sequences of a chunk, q_width]
   Act mixed;                         // [T, q_width]
   Act gated;                         // [T, intermediate_size]
-  Buffer logits;                     // [b, vocab_size] f32
+  Buffer last;                       // [b, hidden_size] f32: the residual stream's last positions
+  Buffer logits;                     // [b, logits stride] f32; or [b, hidden_size]
+  Buffer distances;                  // [b] f32
 };
 
 // Where a search's time goes, in the order of the forward pass. A norm belongs to what follows it.
@@ -107,6 +109,16 @@ struct Output {
   uint32_t target_seed = 0;
 };
 
+// Nonces that go through the model in one pass, at most `sequences_of_pass` of them.
+struct Pass {
+  const uint32_t* input_seeds;        // [sequences]
+  const uint32_t* permutation_seeds;  // [sequences], distance only
+  uint32_t target_seed;
+  size_t sequences, seq_len;
+  OutputKind kind;
+  float* out;  // [sequences, output_width], written by the time the pass is collected
+};
+
 class Model {
  public:
   // Packs every weight into the backend's memory; the files are not needed after.
@@ -114,31 +126,48 @@ class Model {
 
   const Config& config() const { return config_; }
   Backend& backend() { return *backend_; }
-  // Seconds of each stage since load; to be read while no job runs.
+  // Seconds of each stage since load; to be read while no pass is under way. A device that replays
+  // its work has none to tell but while `time_stages` is on, which slows it.
   const std::array<double, kStages>& stage_seconds() const { return clock_.seconds(); }
+  void time_stages(bool on) { timing_ = on; }
   // Floats that one nonce yields.
   size_t output_width(OutputKind kind) const;
-  // Sequences that share one matrix product at this length.
-  size_t micro_batch(size_t seq_len, size_t batch) const;
+  // How many of the nonces that are left the next pass takes.
+  size_t sequences_of_pass(size_t seq_len, size_t left) const;
+  // Passes that may be begun before the first is collected.
+  size_t depth() const { return backend_->depth(); }
 
-  // Runs `seeds.size()` nonces in micro-batches and returns how many finished; their values are in
-  // out [completed, output_width]. `go_on` is asked before every layer; false cuts the rest.
-  size_t run(const std::vector<uint32_t>& seeds, size_t seq_len, const Output& output, float* out,
-             const std::function<bool(size_t layer)>& go_on);
+  // Begins a pass. `go_on` is asked before every layer, or before all of them; after it has said no
+  // the pass is cut, there is nothing to collect, and this returns false.
+  bool begin(const Pass& pass, const std::function<bool(size_t layer)>& go_on);
+  // Waits for the pass that was begun first; its values are there then.
+  void collect();
 
  private:
-  bool forward(const uint32_t* seeds, size_t sequences, size_t seq_len,
-               const std::function<bool(size_t)>& go_on);
-  void reserve(size_t sequences, size_t seq_len);
+  bool layers(size_t first, size_t sequences, size_t seq_len,
+              const std::function<bool(size_t)>& go_on);
+  void head(const Pass& pass);
+  void reserve(size_t chunk, size_t sequences, size_t seq_len);
   void extend_rope(size_t seq_len);
+  void enter(Stage stage);
 
   Config config_;
   std::unique_ptr<Backend> backend_;
   Weights weights_;
   Activations act_;
   StageClock clock_;
+  bool timing_ = false;
   size_t rope_positions_ = 0;
   Buffer rope_cos_, rope_sin_;  // [rope_positions_, head_dim / 2] f32
 };
+
+// What a model's matrices and norms take, and a pass at a length: a little more where a backend
+// keeps gate and up apart from their product, as most do.
+Footprint weight_footprint(const Config& config);
+Footprint activation_footprint(const Config& config, const Batching& batching, size_t seq_len);
+
+// Runs `seeds.size()` nonces, one pass after the other, into out [seeds, output_width].
+void run_all(Model& model, const std::vector<uint32_t>& seeds, size_t seq_len, const Output& output,
+             float* out);
 
 }  // namespace proofmill

@@ -65,47 +65,108 @@ void Runner::close() {
 
 void Runner::work() {
   lower_this_threads_priority();
-  std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    const Entry& entry = queue_.front();  // a deque keeps references while others are pushed
-    const uint64_t ticket = entry.ticket;
-    lock.unlock();
-    Result result = execute(entry);
-    lock.lock();
-    queue_.pop_front();
-    lock.unlock();
-    done_(ticket, std::move(result));
-    lock.lock();
+    Entry* entry;
+    {
+      std::unique_lock lock(mutex_);
+      if (passes_.empty()) {
+        wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+        if (queue_.empty()) return;
+      }
+      entry = passes_.size() < model_.depth() ? next_entry() : nullptr;
+    }
+    if (entry) {
+      begin_pass(*entry);
+    } else if (!passes_.empty()) {
+      collect_pass();
+    }
+    // In the order they came: a later job cannot be done before an earlier one.
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      if (queue_.empty()) break;
+      Entry& front = queue_.front();  // a deque keeps references while others are pushed
+      if (!front.ended || front.under_way > 0) break;
+      const uint64_t ticket = front.ticket;
+      Result result = std::move(front.result);
+      queue_.pop_front();
+      lock.unlock();
+      done_(ticket, std::move(result));
+    }
   }
 }
 
-Result Runner::execute(const Entry& entry) {
-  Result result;
-  try {
-    const size_t width = model_.output_width(entry.job.output.kind);
-    result.values.resize(entry.job.input_seeds.size() * width);
-    result.completed = model_.run(entry.job.input_seeds, entry.job.seq_len, entry.job.output,
-                                  result.values.data(), [&](size_t layer) {
-                                    {
-                                      const std::lock_guard lock(mutex_);
-                                      if (closing_ || entry.cancelled) return false;
-                                    }
-                                    const auto now = std::chrono::steady_clock::now();
-                                    if (now - last_progress_ >= kProgressInterval) {
-                                      last_progress_ = now;
-                                      progress_(layer);
-                                    }
-                                    return true;
-                                  });
-    result.values.resize(result.completed * width);
-  } catch (const std::exception& error) {
-    result.error = error.what();
-    result.values.clear();
-    result.completed = 0;
+// The first job that has a pass to begin; null when there is none.
+Runner::Entry* Runner::next_entry() {
+  for (Entry& entry : queue_) {
+    if (!entry.ended) return &entry;
   }
-  return result;
+  return nullptr;
+}
+
+bool Runner::ask(const Entry& entry, size_t layer) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_ || entry.cancelled) return false;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_progress_ >= kProgressInterval) {
+    last_progress_ = now;
+    progress_(layer);
+  }
+  return true;
+}
+
+void Runner::begin_pass(Entry& entry) {
+  const Job& job = entry.job;
+  const size_t batch = job.input_seeds.size();
+  try {
+    const size_t width = model_.output_width(job.output.kind);
+    entry.result.values.resize(batch * width);
+    const size_t sequences = model_.sequences_of_pass(job.seq_len, batch - entry.begun);
+    const bool distance = job.output.kind == OutputKind::distance;
+    const bool whole = model_.begin(
+        {job.input_seeds.data() + entry.begun,
+         distance ? job.output.permutation_seeds.data() + entry.begun : nullptr,
+         job.output.target_seed, sequences, job.seq_len, job.output.kind,
+         entry.result.values.data() + entry.begun * width},
+        [&](size_t layer) { return ask(entry, layer); });
+    if (whole) {
+      passes_.push_back({&entry, sequences});
+      entry.under_way++;
+      entry.begun += sequences;
+    }
+    entry.ended = !whole || entry.begun == batch;
+  } catch (const std::exception& error) {
+    fail_entry(entry, error);
+  }
+  settle_values(entry);
+}
+
+void Runner::collect_pass() {
+  const Pass pass = passes_.front();
+  passes_.pop_front();
+  Entry& entry = *pass.entry;
+  entry.under_way--;
+  try {
+    model_.collect();
+    entry.result.completed += pass.sequences;
+  } catch (const std::exception& error) {
+    fail_entry(entry, error);
+  }
+  settle_values(entry);
+}
+
+void Runner::fail_entry(Entry& entry, const std::exception& error) {
+  entry.ended = true;
+  if (entry.result.error.empty()) entry.result.error = error.what();
+}
+
+// Once nothing writes into them any more: only finished nonces' values leave.
+void Runner::settle_values(Entry& entry) {
+  if (!entry.ended || entry.under_way > 0) return;
+  Result& result = entry.result;
+  if (!result.error.empty()) result.completed = 0;
+  result.values.resize(result.completed * model_.output_width(entry.job.output.kind));
 }
 
 }  // namespace proofmill

@@ -1,10 +1,12 @@
-// A model with a thread of its own that runs jobs in the order they came.
+// A model with a thread of its own that runs jobs in the order they came. Passes of the next job
+// begin while the last ones of a job are under way, as far as the model's depth allows.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -40,7 +42,8 @@ class Runner {
   void submit(uint64_t ticket, Job job);
   // Cuts every job of this id, queued ones too.
   void cancel(uint64_t id);
-  // Cuts everything and ends the thread; later jobs are refused. Idempotent; waits at most a layer.
+  // Cuts everything and ends the thread; later jobs are refused. Idempotent; waits for a layer, or
+  // for what a device has been given.
   void close();
 
  private:
@@ -48,16 +51,29 @@ class Runner {
     uint64_t ticket;
     Job job;
     bool cancelled = false;
+    Result result{};
+    size_t begun = 0, under_way = 0;  // nonces of begun passes; passes not yet collected
+    bool ended = false;               // no pass will begin any more
+  };
+  struct Pass {
+    Entry* entry;
+    size_t sequences;
   };
   void work();
-  Result execute(const Entry& entry);
+  Entry* next_entry();
+  bool ask(const Entry& entry, size_t layer);
+  void begin_pass(Entry& entry);
+  void collect_pass();
+  void fail_entry(Entry& entry, const std::exception& error);
+  void settle_values(Entry& entry);
 
   Model model_;
   std::function<void(uint64_t, Result)> done_;
   std::function<void(size_t)> progress_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Entry> queue_;  // the front one is at work
+  std::deque<Entry> queue_;  // in the order they came, and are done
+  std::deque<Pass> passes_;  // under way, of the runner's thread alone
   bool closing_ = false;
   std::chrono::steady_clock::time_point last_progress_{};
   std::thread thread_;

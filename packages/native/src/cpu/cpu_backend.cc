@@ -18,6 +18,8 @@ namespace proofmill {
 
 namespace {
 
+constexpr size_t kPassTokens = 1024;
+
 size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 class CpuBackend final : public Backend {
@@ -43,6 +45,36 @@ class CpuBackend final : public Backend {
            (pool_.size() == 1 ? " thread)" : " threads)");
   }
 
+  // Tokens that keep a matrix product's rows busy; past it more sequences at once gain nothing and
+  // cost memory.
+  Batching batching(size_t seq_len) const override {
+    const size_t sequences = std::max<size_t>(1, kPassTokens / seq_len);
+    return {sequences, sequences, false};
+  }
+
+  double peak_flops() override {
+    using Clock = std::chrono::steady_clock;
+    constexpr size_t kRounds = 1 << 16, kPartsEach = 64;
+    double best = 0;
+    for (int repeat = 0; repeat < 5; repeat++) {
+      const size_t parts = kPartsEach * pool_.size();
+      const Clock::time_point start = Clock::now();
+      pool_.run(parts, [&](size_t, size_t) {
+        const volatile float kept = kernels_.peak(kRounds);
+        (void)kept;
+      });
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      const double flops = static_cast<double>(parts * kRounds * kernels_.peak_flops_each);
+      best = std::max(best, flops / seconds);
+    }
+    return best;
+  }
+
+  // The process's own memory tells more.
+  size_t memory_in_use() const override { return 0; }
+  // What fits is decided before the files are mapped, from the machine's free memory.
+  void expect(const Footprint&, const Footprint&) override {}
+
   Buffer allocate(size_t bytes) override {
     const size_t rounded = std::max<size_t>(divide_up(bytes, 64) * 64, 64);
     Buffer buffer{{std::aligned_alloc(64, rounded), std::free}, rounded};
@@ -50,7 +82,7 @@ class CpuBackend final : public Backend {
     return buffer;
   }
   Act allocate_act(size_t rows, size_t width) override {
-    return {allocate(rows * width * sizeof(float))};
+    return {allocate(rows * width * sizeof(float)), width, width};
   }
 
   Buffer upload(const Tensor& tensor) override {
@@ -102,20 +134,36 @@ class CpuBackend final : public Backend {
     return packed;
   }
 
-  void inputs(const uint32_t* seeds, size_t sequences, size_t n, float* x) override {
+  void begin(const Seeds& seeds, size_t vocab) override {
+    input_seeds_.assign(seeds.inputs, seeds.inputs + seeds.count);
+    if (!seeds.permutation) return;
+    permutation_seeds_.assign(seeds.permutation, seeds.permutation + seeds.count);
+    if (target_.values.size() != vocab || target_.seed != seeds.target) {
+      target_ = make_target(seeds.target, vocab);
+    }
+  }
+
+  void finish(const float* values, size_t stride, size_t rows, size_t width, float* out) override {
+    for (size_t row = 0; row < rows; row++) {
+      std::memcpy(out + row * width, values + row * stride, width * sizeof(float));
+    }
+  }
+  void collect() override {}
+
+  void inputs(size_t first, size_t sequences, size_t n, float* x) override {
     constexpr size_t kPairs = 4096;
     const size_t pairs = divide_up(n, 2), chunks = divide_up(pairs, kPairs);
     pool_.run(sequences * chunks, [&](size_t part, size_t) {
       const size_t sequence = part / chunks, begin = part % chunks * kPairs;
-      kernels_.inputs(seeds[sequence], n, begin, std::min(begin + kPairs, pairs), bf16_,
-                      x + sequence * n);
+      kernels_.inputs(input_seeds_[first + sequence], n, begin, std::min(begin + kPairs, pairs),
+                      bf16_, x + sequence * n);
     });
   }
 
-  void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
-                float eps, Act& out) override {
+  void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
+                Act& out) override {
     for_rows(rows, [&](size_t first, size_t count) {
-      kernels_.rms_norm(x + first * x_stride, x_stride, count, width, weight, eps, bf16_,
+      kernels_.rms_norm(x + first * width, width, count, width, weight, eps, bf16_,
                         out.data.as<float>() + first * width);
     });
   }
@@ -127,6 +175,9 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) override {
+    product(a, w, rows, GemmBlock::Epilogue::store, out.data.as<float>() + column, out.stride);
+  }
   void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
     product(a, w, rows, GemmBlock::Epilogue::store, out, out_stride);
   }
@@ -138,16 +189,15 @@ class CpuBackend final : public Backend {
             gate_up.out_features);
   }
 
-  void norm_rope(float* x, size_t x_stride, size_t rows, size_t heads, size_t head_dim,
-                 const Rope& rope) override {
-    for_rows(rows, [&](size_t first, size_t count) {
-      kernels_.norm_rope({x, x_stride, first, count, heads, head_dim, rope.weight, rope.cos,
-                          rope.sin, rope.eps, rope.first_position, rope.seq_len});
-    });
-  }
-
   void attention(const Attention& args, Act& out) override {
     const AttentionShape& shape = args.shape;
+    const size_t q_rows = args.sequences * args.queries;
+    norm_rope(args, args.q, 0, q_rows, shape.num_heads, args.queries, args.q_norm);
+    norm_rope(args, args.qkv, shape.q_width(), args.sequences * args.seq_len, shape.num_kv_heads,
+              args.seq_len, args.k_norm);
+    const float* queries = args.q.data.as<float>();
+    const float* keys = args.qkv.data.as<float>() + shape.q_width();
+    const float* values = keys + shape.kv_width();
     const size_t group = shape.num_heads / shape.num_kv_heads;
     const size_t width = shape.q_width();
     const size_t bytes =
@@ -159,28 +209,25 @@ class CpuBackend final : public Backend {
       const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
       const size_t q_row = sequence * args.queries, kv_row = sequence * args.seq_len;
       const size_t column = head * group * shape.head_dim;
-      kernels_.attention({args.q + q_row * args.q_stride + column,
-                          args.k + kv_row * args.kv_stride + head * shape.head_dim,
-                          args.v + kv_row * args.kv_stride + head * shape.head_dim, args.q_stride,
-                          args.kv_stride, args.seq_len, args.queries, group, shape.head_dim,
+      kernels_.attention({queries + q_row * args.q.stride + column,
+                          keys + kv_row * args.qkv.stride + head * shape.head_dim,
+                          values + kv_row * args.qkv.stride + head * shape.head_dim, args.q.stride,
+                          args.qkv.stride, args.seq_len, args.queries, group, shape.head_dim,
                           scratch_[worker].attention.as<float>(),
                           out.data.as<float>() + q_row * width + column, width, bf16_});
     });
   }
 
-  void distances(const float* logits, size_t rows, size_t vocab, const uint32_t* permutation_seeds,
-                 uint32_t target_seed, float* distances) override {
-    if (target_.values.size() != vocab || target_.seed != target_seed) {
-      target_ = make_target(target_seed, vocab);
-    }
+  void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
+                 float* distances) override {
     pool_.run(rows, [&](size_t row, size_t) {
       distances[row] =
-          distance(logits + row * vocab, permutation(permutation_seeds[row], vocab), target_);
+          distance(logits + row * stride, permutation(permutation_seeds_[row], vocab), target_);
     });
   }
 
-  void read_act(const Act& a, size_t rows, size_t width, float* out) override {
-    std::memcpy(out, a.data.as<float>(), rows * width * sizeof(float));
+  void widen(const Act& a, size_t rows, float* out) override {
+    std::memcpy(out, a.data.as<float>(), rows * a.width * sizeof(float));
   }
 
  private:
@@ -194,6 +241,17 @@ class CpuBackend final : public Backend {
     pool_.run(divide_up(rows, kRows), [&](size_t part, size_t) {
       const size_t first = part * kRows;
       fn(first, std::min(kRows, rows - first));
+    });
+  }
+
+  // In place on `heads` consecutive heads from `column` on of rows that stand at the last `length`
+  // positions of their sequences.
+  void norm_rope(const Attention& args, Act& x, size_t column, size_t rows, size_t heads,
+                 size_t length, const float* weight) {
+    for_rows(rows, [&](size_t first, size_t count) {
+      kernels_.norm_rope({x.data.as<float>() + column, x.stride, first, count, heads,
+                          args.shape.head_dim, weight, args.cos, args.sin, args.eps,
+                          args.seq_len - length, length});
     });
   }
 
@@ -253,7 +311,8 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  // one for each worker
-  Target target_;                 // of the last distance: a round has one
+  std::vector<uint32_t> input_seeds_, permutation_seeds_;  // of the pass
+  Target target_;                                          // of the last pass: a round has one
 };
 
 }  // namespace
@@ -280,37 +339,12 @@ const Kernels& find_kernels(const std::string& isa) {
        known.c_str());
 }
 
-void check_threads(size_t threads) {
-  if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
-}
-
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
                                           const std::string& isa) {
-  check_threads(threads);
+  if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
   return std::make_unique<CpuBackend>(precision, threads, find_kernels(isa));
-}
-
-double cpu_peak_flops(size_t threads, const std::string& isa) {
-  check_threads(threads);
-  using Clock = std::chrono::steady_clock;
-  constexpr size_t kRounds = 1 << 16, kPartsEach = 64;
-  const Kernels& kernels = find_kernels(isa);
-  ThreadPool pool(threads);
-  double best = 0;
-  for (int repeat = 0; repeat < 5; repeat++) {
-    const size_t parts = kPartsEach * threads;
-    const Clock::time_point start = Clock::now();
-    pool.run(parts, [&](size_t, size_t) {
-      const volatile float kept = kernels.peak(kRounds);
-      (void)kept;
-    });
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const double flops = static_cast<double>(parts * kRounds * kernels.peak_flops_each);
-    best = std::max(best, flops / seconds);
-  }
-  return best;
 }
 
 }  // namespace proofmill
