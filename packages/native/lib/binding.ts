@@ -61,6 +61,17 @@ export interface NativeModelOptions {
   threads: number;
   /** One of `isas()`; the best of them if absent. */
   isa?: string;
+  /** Runs on a GPU instead; `threads` and `isa` mean nothing then. */
+  cuda?: CudaOptions;
+}
+
+export interface CudaOptions {
+  /** Path of libproofmill_cuda.so. */
+  library: string;
+  /** As CUDA numbers them. */
+  device: number;
+  /** Share of the GPU's memory that may be in use, by anyone, once the model is loaded; (0, 1]. */
+  memoryUtilization: number;
 }
 
 export interface NativeModel {
@@ -103,6 +114,8 @@ export interface Addon {
   ln(x: Float32Array): Float32Array;
   sin(x: Float32Array): Float32Array;
   cos(x: Float32Array): Float32Array;
+  /** How many GPUs the library at this path can use, ≥ 1; throws, in one line, why there is none. */
+  cudaDeviceCount(library: string): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
 }

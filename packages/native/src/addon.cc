@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cpu/distance.h"
+#include "cuda/library.h"
 #include "error.h"
 #include "random.h"
 #include "reference.h"
@@ -162,25 +163,53 @@ TensorMap read_tensors(const Napi::Object& js) {
   return tensors;
 }
 
+// Where a model runs. What the other kind of device needs is not looked at.
+struct DeviceOptions {
+  Precision precision;
+  size_t threads;            // CPU
+  std::string isa;           // CPU; empty: the best
+  std::string cuda_library;  // empty: CPU
+  int cuda_device;
+  double gpu_memory_utilization;
+
+  std::unique_ptr<Backend> open() const {
+    if (cuda_library.empty()) return make_cpu_backend(precision, threads, isa);
+    return make_cuda_backend(cuda_library, {precision, cuda_device, gpu_memory_utilization});
+  }
+};
+
 struct LoadOptions {
   Config config;
   TensorMap tensors;
-  Precision precision;
-  size_t threads;
-  std::string isa;
+  DeviceOptions device;
 };
 
-LoadOptions read_options(const Napi::Object& js) {
+DeviceOptions read_device(const Napi::Object& js) {
   const std::string dtype = text(field(js, "dtype"), "dtype");
   if (dtype != "bfloat16" && dtype != "float32") {
     fail("dtype must be bfloat16 or float32, not '%s'", dtype.c_str());
   }
-  const Napi::Value isa = js.Get("isa");
+  const Precision precision = dtype == "bfloat16" ? Precision::bfloat16 : Precision::float32;
+  const size_t threads = static_cast<size_t>(integer(field(js, "threads"), "threads", 1024));
+  const Napi::Value isa = js.Get("isa"), cuda = js.Get("cuda");
+  DeviceOptions options{precision, threads, isa.IsUndefined() ? "" : text(isa, "isa"), "", 0, 0};
+  if (cuda.IsUndefined()) return options;
+  if (!cuda.IsObject()) fail("cuda must be an object");
+  const Napi::Object of = cuda.As<Napi::Object>();
+  options.cuda_library = text(field(of, "library"), "library");
+  options.cuda_device = static_cast<int>(integer(field(of, "device"), "device", 1024));
+  const Napi::Value utilization = field(of, "memoryUtilization");
+  options.gpu_memory_utilization =
+      utilization.IsNumber() ? utilization.As<Napi::Number>().DoubleValue() : 0;
+  if (!(options.gpu_memory_utilization > 0 && options.gpu_memory_utilization <= 1)) {
+    fail("memoryUtilization must be more than 0 and at most 1");
+  }
+  return options;
+}
+
+LoadOptions read_options(const Napi::Object& js) {
   return {read_config(field(js, "config").As<Napi::Object>()),
-          read_tensors(field(js, "tensors").As<Napi::Object>()),
-          dtype == "bfloat16" ? Precision::bfloat16 : Precision::float32,
-          static_cast<size_t>(integer(field(js, "threads"), "threads", 1024)),
-          isa.IsUndefined() ? std::string() : text(isa, "isa")};
+          read_tensors(field(js, "tensors").As<Napi::Object>()), read_device(js)};
 }
 
 Job read_job(const Napi::Object& js) {
@@ -234,7 +263,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   void open(Napi::Env env, LoadOptions options, Model model) {
     config_ = options.config;
     tensors_ = std::move(options.tensors);
-    precision_ = options.precision;
+    precision_ = options.device.precision;
     arithmetic_ = model.backend().arithmetic();
     device_ = model.backend().device();
     preferred_batch_ = model.backend().batching(256).sequences;
@@ -436,8 +465,7 @@ class LoadWorker : public Napi::AsyncWorker {
 
  protected:
   void Execute() override {
-    auto backend = make_cpu_backend(options_.precision, options_.threads, options_.isa);
-    model_.emplace(options_.config, options_.tensors, std::move(backend));
+    model_.emplace(options_.config, options_.tensors, options_.device.open());
   }
   void OnOK() override {
     const Napi::Object object = Env().GetInstanceData<Napi::FunctionReference>()->New({});
@@ -553,6 +581,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define("ln", elementwise<rng::ln>);
   define("sin", elementwise<sine>);
   define("cos", elementwise<cosine>);
+  define("cudaDeviceCount", [](const Napi::CallbackInfo& info) {
+    return guarded(info, [&] {
+      return Napi::Number::New(info.Env(), cuda_device_count(text(info[0], "library")));
+    });
+  });
   define("isas", [](const Napi::CallbackInfo& info) {
     return guarded(info, [&] {
       const std::vector<std::string> names = cpu_isas();

@@ -33,7 +33,7 @@ struct Buffer {
 struct Linear {
   size_t out_features = 0, in_features = 0;
   Buffer packed;
-  Buffer bias;  // [out_features] f32, or empty
+  Buffer bias;  // [out_features], or empty
 
   explicit operator bool() const { return out_features != 0; }
 };
@@ -54,12 +54,13 @@ struct AttentionShape {
   size_t kv_width() const { return num_kv_heads * head_dim; }
 };
 
-// What one pass computes. Rows are filled up to `chunk` with nonces of seed 0 where the backend
-// wants shapes that never change.
+// How nonces of one length are taken together.
 struct Batching {
-  size_t sequences;  // of one pass: so many share the product with lm_head
+  size_t sequences;  // at most in one pass: so many share the product with lm_head
   size_t chunk;      // of these, so many share the products of the layers
-  bool fixed;        // every chunk is full, and every pass has room for all its sequences
+  // Products have these very shapes in every pass, whatever is missing; else passes of fewer nonces
+  // have fewer rows.
+  bool fixed;
 };
 
 // Memory that something takes: numbers in the precision of matrix inputs, and float32 ones.

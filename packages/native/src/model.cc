@@ -175,14 +175,12 @@ bool Model::begin(const Pass& pass, const std::function<bool(size_t)>& go_on) {
     for (size_t i = 0; i < chunks && whole; i++) {
       whole = layers(i * chunk, chunk, pass.seq_len, batching.fixed ? always : go_on);
     }
-    if (whole) head(pass);
+    if (whole) head(pass, chunks * chunk);
   };
-  if (timing_ || !batching.fixed) {
-    operations();
-  } else {
-    const uint64_t kind = static_cast<uint64_t>(pass.kind);
-    backend_->replay((static_cast<uint64_t>(pass.seq_len) * 4 + kind) << 24 | chunks, operations);
-  }
+  // Stages can be told apart only where nothing is replayed.
+  if (timing_) backend_->forget();
+  const uint64_t kind = static_cast<uint64_t>(pass.kind);
+  backend_->replay((static_cast<uint64_t>(pass.seq_len) * 4 + kind) << 24 | chunks, operations);
   clock_.leave();
   if (!whole) return false;
   const size_t width = output_width(pass.kind);
@@ -251,10 +249,11 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
 }
 
 // The last positions of all sequences of a pass, through the final norm and what its kind asks for.
-void Model::head(const Pass& pass) {
+// `used` rows are of interest; products have the same shape in every pass where shapes are fixed.
+void Model::head(const Pass& pass, size_t used) {
   Backend& be = *backend_;
   const Batching batching = be.batching(pass.seq_len);
-  const size_t rows = batching.fixed ? batching.sequences : pass.sequences;
+  const size_t rows = batching.fixed ? batching.sequences : used;
   const size_t hidden = config_.hidden_size, vocab = config_.vocab_size;
   float* logits = act_.logits.as<float>();
   enter(Stage::head);
@@ -264,7 +263,7 @@ void Model::head(const Pass& pass) {
   be.linear(act_.normed, weights_.lm_head, rows, logits, logits_stride(vocab));
   if (pass.kind == OutputKind::logits) return;
   enter(Stage::distance);
-  be.distances(logits, logits_stride(vocab), rows, vocab, act_.distances.as<float>());
+  be.distances(logits, logits_stride(vocab), used, vocab, act_.distances.as<float>());
   if (timing_) be.synchronize();
 }
 

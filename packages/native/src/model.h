@@ -146,7 +146,7 @@ class Model {
  private:
   bool layers(size_t first, size_t sequences, size_t seq_len,
               const std::function<bool(size_t)>& go_on);
-  void head(const Pass& pass);
+  void head(const Pass& pass, size_t used);
   void reserve(size_t chunk, size_t sequences, size_t seq_len);
   void extend_rope(size_t seq_len);
   void enter(Stage stage);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -78,13 +79,7 @@ void Tensor::read(size_t begin, size_t count, float* out) const {
     }
     return;
   }
-  // The file may have been cut short since its header was checked; this guards the address, and a
-  // file that shrinks while mapped is the operator's to avoid.
-  const size_t first = offset + begin * size_of(dtype);
-  if (begin + count > elements() || first + count * size_of(dtype) > file->size()) {
-    fail("%s: tensor %s ends past the end of the file", file->path().c_str(), name.c_str());
-  }
-  const std::byte* at = file->data() + first;
+  const std::byte* at = stored(begin, count);
   for (size_t i = 0; i < count; i++) {
     if (dtype == DType::f32) {
       std::memcpy(&out[i], at + 4 * i, 4);
@@ -94,6 +89,30 @@ void Tensor::read(size_t begin, size_t count, float* out) const {
       out[i] = dtype == DType::bf16 ? rng::from_bf16(half) : widen_f16(half);
     }
   }
+}
+
+void Tensor::read_bf16(size_t begin, size_t count, uint16_t* out) const {
+  if (file && dtype == DType::bf16) {
+    std::memcpy(out, stored(begin, count), count * sizeof(uint16_t));
+    return;
+  }
+  constexpr size_t kPart = 1024;
+  float part[kPart];
+  for (size_t done = 0; done < count; done += kPart) {
+    const size_t n = std::min(kPart, count - done);
+    read(begin + done, n, part);
+    for (size_t i = 0; i < n; i++) out[done + i] = rng::to_bf16(part[i]);
+  }
+}
+
+const std::byte* Tensor::stored(size_t begin, size_t count) const {
+  // The file may have been cut short since its header was checked; this guards the address, and a
+  // file that shrinks while mapped is the operator's to avoid.
+  const size_t first = offset + begin * size_of(dtype);
+  if (begin + count > elements() || first + count * size_of(dtype) > file->size()) {
+    fail("%s: tensor %s ends past the end of the file", file->path().c_str(), name.c_str());
+  }
+  return file->data() + first;
 }
 
 void Tensor::release() const {

@@ -50,7 +50,13 @@ struct Tensor {
   size_t elements() const;
   // Widens elements [begin, begin + count) to float32, exactly.
   void read(size_t begin, size_t count, float* out) const;
+  // The same, rounded to bfloat16; what is stored so is copied.
+  void read_bf16(size_t begin, size_t count, uint16_t* out) const;
   void release() const;
+
+ private:
+  // Where element `begin` lies, if `count` of them lie in the file.
+  const std::byte* stored(size_t begin, size_t count) const;
 };
 
 }  // namespace proofmill

@@ -1,0 +1,343 @@
+// Causal grouped-query attention in the flash manner: blocks of queries walk over blocks of keys
+// with a running maximum and sum, so that scores never leave the chip. On tensor cores in bfloat16,
+// in plain float32 arithmetic otherwise.
+#include "kernel.h"
+#include "kernels.h"
+#include "norm_rope.cuh"
+#include "tensor_core.cuh"
+
+namespace proofmill::cuda {
+
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+
+// What both kernels make of their place in the grid: blockIdx.x counts blocks of queries, the last
+// and longest first, blockIdx.y heads, blockIdx.z sequences.
+struct Place {
+  int head, kv_head, sequence;
+  int first_query;     // of the block, among the sequence's queries
+  int first_position;  // of the sequence's queries
+};
+
+template <class T>
+__device__ __forceinline__ Place place_of(const AttentionArgs<T>& args, int rows) {
+  const int head = static_cast<int>(blockIdx.y);
+  return {head, head / (args.heads / args.kv_heads), static_cast<int>(blockIdx.z),
+          static_cast<int>(gridDim.x - 1 - blockIdx.x) * rows, args.seq_len - args.queries};
+}
+
+// --- bfloat16 ---
+
+constexpr int kWarps = 4;
+constexpr int kQueries = 16 * kWarps;  // of a block: 16 rows a warp
+
+// kWidth: head_dim rounded up to the next of the sizes below; kKeys: of a block.
+template <int kWidth, int kKeys>
+struct Tiles {
+  // Eight numbers more than a row: the eight rows of a matrix then lie in different banks.
+  static constexpr int kStride = kWidth + 8;
+  static constexpr int kTile = kKeys * kStride;
+  // Two stages of keys and values; queries pass through the first of them before any key comes.
+  static constexpr size_t kBytes =
+      sizeof(bf16) * (4 * kTile > kQueries * kStride ? 4 * kTile : kQueries * kStride);
+};
+
+// Rows [first, first + kKeys) of a head into shared memory; rows past the end and columns past
+// head_dim are zero.
+template <int kWidth, int kKeys>
+__device__ __forceinline__ void load_tile(const bf16* from, size_t stride, int first, int end,
+                                          int head_dim, bf16* tile) {
+  constexpr int kStride = Tiles<kWidth, kKeys>::kStride, kChunks = kWidth / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < kKeys * kChunks; i += kWarps * 32) {
+    const int row = i / kChunks, column = i % kChunks * 8;
+    bf16* to = tile + row * kStride + column;
+    const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
+    if (first + row >= end || column >= head_dim) {
+      *reinterpret_cast<uint4*>(to) = make_uint4(0, 0, 0, 0);
+    } else if (head_dim % 8 == 0) {
+      copy16_async(to, at);
+    } else {
+      for (int j = 0; j < 8; j++) to[j] = column + j < head_dim ? at[j] : bf16{0};
+    }
+  }
+}
+
+template <int kWidth, int kKeys>
+__global__ void __launch_bounds__(kWarps * 32)
+    attention_bf16_kernel(const AttentionArgs<bf16> args) {
+  using Shared = Tiles<kWidth, kKeys>;
+  constexpr int kStride = Shared::kStride;
+  PROOFMILL_DYNAMIC_SHARED(bf16, shared);
+  const Place at = place_of(args, kQueries);
+  const int head_dim = args.rope.head_dim;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+
+  // Queries: each warp norms and turns its own 16 rows, and takes them up as fragments.
+  const bf16* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
+                  static_cast<size_t>(at.head) * head_dim;
+  bf16* own = shared + warp * 16 * kStride;
+  for (int r = 0; r < 16; r++) {
+    const int query = at.first_query + warp * 16 + r;
+    for (int j = lane; j < kWidth; j += 32) {
+      if (j >= head_dim || query >= args.queries) own[r * kStride + j] = bf16{0};
+    }
+    if (query < args.queries) {
+      norm_rope_head(q + static_cast<size_t>(query) * args.q_stride, args.rope,
+                     at.first_position + query, own + r * kStride);
+    }
+  }
+  __syncwarp();
+  uint32_t queries[kWidth / 16][4];
+#pragma unroll
+  for (int k = 0; k < kWidth / 16; k++) {
+    load_matrices(queries[k], own + lane % 16 * kStride + k * 16 + lane / 16 * 8);
+  }
+
+  const size_t first_row = static_cast<size_t>(at.sequence) * args.seq_len;
+  const size_t column = static_cast<size_t>(at.kv_head) * head_dim;
+  const bf16* keys = args.k + first_row * args.kv_stride + column;
+  const bf16* values = args.v + first_row * args.kv_stride + column;
+  // The block's last query sees this many keys.
+  const int last_query = at.first_query + kQueries < args.queries ? at.first_query + kQueries - 1
+                                                                  : args.queries - 1;
+  const int visible = at.first_position + last_query + 1;
+  const int blocks = (visible + kKeys - 1) / kKeys;
+
+  // This thread's part of a 16-row fragment: rows lane / 4 and 8 below, columns lane % 4 * 2, + 1.
+  const int row = warp * 16 + lane / 4;
+  const int positions[2] = {at.first_position + at.first_query + row,
+                            at.first_position + at.first_query + row + 8};
+  const float scale = kLog2E / sqrtf(static_cast<float>(head_dim));
+  float mixed[kWidth / 8][4] = {};
+  float highest[2] = {-INFINITY, -INFINITY}, sums[2] = {0.0f, 0.0f};
+
+  __syncthreads();  // every warp has its queries
+  load_tile<kWidth, kKeys>(keys, args.kv_stride, 0, visible, head_dim, shared);
+  load_tile<kWidth, kKeys>(values, args.kv_stride, 0, visible, head_dim, shared + Shared::kTile);
+  for (int block = 0; block < blocks; block++) {
+    const int first_key = block * kKeys;
+    const bf16* key_tile = shared + block % 2 * 2 * Shared::kTile;
+    const bf16* value_tile = key_tile + Shared::kTile;
+    wait_for_copies();
+    __syncthreads();  // this block's tiles are there, and the other stage is read no more
+    if (block + 1 < blocks) {
+      bf16* next = shared + (block + 1) % 2 * 2 * Shared::kTile;
+      load_tile<kWidth, kKeys>(keys, args.kv_stride, first_key + kKeys, visible, head_dim, next);
+      load_tile<kWidth, kKeys>(values, args.kv_stride, first_key + kKeys, visible, head_dim,
+                               next + Shared::kTile);
+    }
+
+    float scores[kKeys / 8][4] = {};
+#pragma unroll
+    for (int k = 0; k < kWidth / 16; k++) {
+#pragma unroll
+      for (int n = 0; n < kKeys / 16; n++) {
+        uint32_t b[4];  // keys n*16 .. +7 at k and k + 8, then keys n*16 + 8 .. +15
+        load_matrices(b, key_tile + (n * 16 + lane / 16 * 8 + lane % 8) * kStride + k * 16 +
+                             lane / 8 % 2 * 8);
+        mma(scores[2 * n], queries[k], b[0], b[1]);
+        mma(scores[2 * n + 1], queries[k], b[2], b[3]);
+      }
+    }
+
+    float top[2] = {highest[0], highest[1]};
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
+        scores[n][i] = key <= positions[i / 2] ? scores[n][i] * scale : -INFINITY;
+        top[i / 2] = fmaxf(top[i / 2], scores[n][i]);
+      }
+    }
+    float shrink[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 1));
+      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 2));
+      shrink[r] = exp2f(highest[r] - top[r]);  // 0 at the first block, where it was -inf
+      highest[r] = top[r];
+      sums[r] *= shrink[r];
+    }
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        scores[n][i] = exp2f(scores[n][i] - highest[i / 2]);
+        sums[i / 2] += scores[n][i];
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kWidth / 8; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) mixed[n][i] *= shrink[i / 2];
+    }
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; k++) {
+      const uint32_t p[4] = {pack_bf16(scores[2 * k][0], scores[2 * k][1]),
+                             pack_bf16(scores[2 * k][2], scores[2 * k][3]),
+                             pack_bf16(scores[2 * k + 1][0], scores[2 * k + 1][1]),
+                             pack_bf16(scores[2 * k + 1][2], scores[2 * k + 1][3])};
+#pragma unroll
+      for (int n = 0; n < kWidth / 16; n++) {
+        uint32_t b[4];  // values at keys k*16 .. +7 and + 8, dimensions n*16 .. +7, then + 8
+        load_matrices_transposed(b, value_tile + (k * 16 + lane % 16) * kStride + n * 16 +
+                                        lane / 16 * 8);
+        mma(mixed[2 * n], p, b[0], b[1]);
+        mma(mixed[2 * n + 1], p, b[2], b[3]);
+      }
+    }
+  }
+
+#pragma unroll
+  for (int r = 0; r < 2; r++) {
+    sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 1);
+    sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 2);
+    const int query = at.first_query + row + r * 8;
+    if (query >= args.queries) continue;
+    const float inverse = 1.0f / sums[r];
+    bf16* out = args.out +
+                (static_cast<size_t>(at.sequence) * args.queries + query) * args.out_stride +
+                static_cast<size_t>(at.head) * head_dim;
+#pragma unroll
+    for (int n = 0; n < kWidth / 8; n++) {
+      const int j = n * 8 + lane % 4 * 2;
+      if (j < head_dim) {
+        *reinterpret_cast<uint32_t*>(out + j) =
+            pack_bf16(mixed[n][2 * r] * inverse, mixed[n][2 * r + 1] * inverse);
+      }
+    }
+  }
+}
+
+template <int kWidth, int kKeys>
+void launch_bf16(const Device& device, const AttentionArgs<bf16>& args) {
+  const size_t shared = Tiles<kWidth, kKeys>::kBytes;
+  const auto kernel = attention_bf16_kernel<kWidth, kKeys>;
+  PROOFMILL_CUDA(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              static_cast<int>(shared)));
+  const dim3 grid(static_cast<unsigned>(divide_up(args.queries, kQueries)),
+                  static_cast<unsigned>(args.heads), static_cast<unsigned>(args.sequences));
+  PROOFMILL_LAUNCH(device, kernel, grid, kWarps * 32, shared, args);
+}
+
+// --- float32 ---
+
+constexpr int kPlainRows = 4;  // of a warp
+constexpr int kPlainQueries = kWarps * kPlainRows;
+constexpr int kPlainKeys = 32;  // one a lane
+
+__global__ void __launch_bounds__(kWarps * 32)
+    attention_f32_kernel(const AttentionArgs<float> args) {
+  PROOFMILL_DYNAMIC_SHARED(float, shared);
+  const Place at = place_of(args, kPlainQueries);
+  const int head_dim = args.rope.head_dim;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  float* queries = shared;                                      // [kPlainQueries, head_dim]
+  float* key_tile = queries + kPlainQueries * head_dim;         // [kPlainKeys, head_dim + 1]
+  float* value_tile = key_tile + kPlainKeys * (head_dim + 1);   // [kPlainKeys, head_dim]
+
+  const float* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
+                   static_cast<size_t>(at.head) * head_dim;
+  for (int r = 0; r < kPlainRows; r++) {
+    const int query = at.first_query + warp * kPlainRows + r;
+    float* own = queries + (warp * kPlainRows + r) * head_dim;
+    if (query < args.queries) {
+      norm_rope_head(q + static_cast<size_t>(query) * args.q_stride, args.rope,
+                     at.first_position + query, own);
+    } else {
+      for (int j = lane; j < head_dim; j += 32) own[j] = 0.0f;
+    }
+  }
+
+  const size_t first_row = static_cast<size_t>(at.sequence) * args.seq_len;
+  const size_t column = static_cast<size_t>(at.kv_head) * head_dim;
+  const float* keys = args.k + first_row * args.kv_stride + column;
+  const float* values = args.v + first_row * args.kv_stride + column;
+  const int last_query = at.first_query + kPlainQueries < args.queries
+                             ? at.first_query + kPlainQueries - 1
+                             : args.queries - 1;
+  const int visible = at.first_position + last_query + 1;
+  const float scale = 1.0f / sqrtf(static_cast<float>(head_dim));
+  constexpr int kDims = kMaxHeadDim / 32;  // of a lane
+  float mixed[kPlainRows][kDims] = {};
+  float highest[kPlainRows], sums[kPlainRows] = {};
+  for (int r = 0; r < kPlainRows; r++) highest[r] = -INFINITY;
+
+  for (int first_key = 0; first_key < visible; first_key += kPlainKeys) {
+    __syncthreads();  // the last tiles are read no more
+    for (int i = static_cast<int>(threadIdx.x); i < kPlainKeys * head_dim; i += kWarps * 32) {
+      const int r = i / head_dim, j = i % head_dim;
+      const size_t offset = static_cast<size_t>(first_key + r) * args.kv_stride + j;
+      const bool inside = first_key + r < visible;
+      key_tile[r * (head_dim + 1) + j] = inside ? keys[offset] : 0.0f;
+      value_tile[r * head_dim + j] = inside ? values[offset] : 0.0f;
+    }
+    __syncthreads();
+    for (int r = 0; r < kPlainRows; r++) {
+      const float* own = queries + (warp * kPlainRows + r) * head_dim;
+      const int position = at.first_position + at.first_query + warp * kPlainRows + r;
+      float score = 0.0f;
+      for (int j = 0; j < head_dim; j++) score += own[j] * key_tile[lane * (head_dim + 1) + j];
+      score = first_key + lane <= position ? score * scale : -INFINITY;
+      float top = fmaxf(highest[r], score);
+      for (int mask = 16; mask > 0; mask /= 2) {
+        top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, mask));
+      }
+      const float shrink = expf(highest[r] - top), p = expf(score - top);
+      highest[r] = top;
+      sums[r] = sums[r] * shrink + warp_sum(p);
+#pragma unroll
+      for (int d = 0; d < kDims; d++) mixed[r][d] *= shrink;
+      for (int key = 0; key < kPlainKeys; key++) {
+        const float weight = __shfl_sync(kAllLanes, p, key);
+#pragma unroll
+        for (int d = 0; d < kDims; d++) {
+          const int j = lane + d * 32;
+          if (j < head_dim) mixed[r][d] += weight * value_tile[key * head_dim + j];
+        }
+      }
+    }
+  }
+
+  for (int r = 0; r < kPlainRows; r++) {
+    const int query = at.first_query + warp * kPlainRows + r;
+    if (query >= args.queries) continue;
+    float* out = args.out +
+                 (static_cast<size_t>(at.sequence) * args.queries + query) * args.out_stride +
+                 static_cast<size_t>(at.head) * head_dim;
+#pragma unroll
+    for (int d = 0; d < kDims; d++) {
+      const int j = lane + d * 32;
+      if (j < head_dim) out[j] = mixed[r][d] / sums[r];
+    }
+  }
+}
+
+}  // namespace
+
+void attention(const Device& device, const AttentionArgs<bf16>& args) {
+  const int head_dim = args.rope.head_dim;
+  if (head_dim <= 16) return launch_bf16<16, 64>(device, args);
+  if (head_dim <= 32) return launch_bf16<32, 64>(device, args);
+  if (head_dim <= 64) return launch_bf16<64, 64>(device, args);
+  if (head_dim <= 80) return launch_bf16<80, 64>(device, args);
+  if (head_dim <= 96) return launch_bf16<96, 64>(device, args);
+  if (head_dim <= 128) return launch_bf16<128, 64>(device, args);
+  return launch_bf16<256, 32>(device, args);
+}
+
+void attention(const Device& device, const AttentionArgs<float>& args) {
+  const int head_dim = args.rope.head_dim;
+  const size_t shared =
+      sizeof(float) * (kPlainQueries * head_dim + kPlainKeys * (2 * head_dim + 1));
+  PROOFMILL_CUDA(device, cudaFuncSetAttribute(attention_f32_kernel,
+                                              cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              static_cast<int>(shared)));
+  const dim3 grid(static_cast<unsigned>(divide_up(args.queries, kPlainQueries)),
+                  static_cast<unsigned>(args.heads), static_cast<unsigned>(args.sequences));
+  PROOFMILL_LAUNCH(device, attention_f32_kernel, grid, kWarps * 32, shared, args);
+}
+
+}  // namespace proofmill::cuda

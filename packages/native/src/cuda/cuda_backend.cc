@@ -1,0 +1,592 @@
+// The operations of backend.h on an NVIDIA GPU. All work goes into one stream; what comes back are
+// the values of a pass alone, through pinned memory, so that the next pass is under way meanwhile.
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <thread>
+
+#include "../cpu/distance.h"
+#include "../error.h"
+#include "../random.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "library.h"
+
+namespace proofmill {
+
+namespace cuda {
+
+namespace {
+
+// Tokens that share the products of the layers, for each multiprocessor: enough tiles to keep it
+// busy, few enough that the intermediates of a small model stay in the L2. 2048 on an H200.
+constexpr size_t kTokensEach = 16;
+constexpr size_t kMaxChunk = 256;
+// Chunks that share the product with lm_head, which reads the largest matrix for few rows.
+constexpr size_t kChunks = 4;
+constexpr size_t kMaxSequences = kMaxChunk * kChunks;
+// Passes under way: one at work, one that waits.
+constexpr size_t kDepth = 2;
+// Recordings that are kept; a node has one or two.
+constexpr size_t kMaxRecordings = 16;
+// Of each of two buffers through which weights go up.
+constexpr size_t kStagingBytes = size_t{32} << 20;
+constexpr size_t kStagingThreads = 4;
+
+// Rows of matrices begin on 16 bytes of bfloat16, as tensor cores want them.
+size_t padded(size_t width) { return divide_up(width, 8) * 8; }
+
+double gib(double bytes) { return bytes / (size_t{1} << 30); }
+
+// Memory of the host that the device reads and writes by itself.
+struct Pinned {
+  void* memory = nullptr;
+  size_t bytes = 0;
+
+  Pinned() = default;
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  ~Pinned() { cudaFreeHost(memory); }
+  // Whoever asks for more must have no copy under way.
+  void reserve(const Device& device, size_t wanted) {
+    if (wanted <= bytes) return;
+    cudaFreeHost(memory);
+    memory = nullptr;
+    bytes = 0;
+    PROOFMILL_CUDA(device, cudaMallocHost(&memory, wanted));
+    bytes = wanted;
+  }
+  template <class N>
+  N* as() const {
+    return static_cast<N*>(memory);
+  }
+};
+
+struct Event {
+  cudaEvent_t event = nullptr;
+  Event(const Device& device, unsigned flags) {
+    PROOFMILL_CUDA(device, cudaEventCreateWithFlags(&event, flags));
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { cudaEventDestroy(event); }
+};
+
+Device open_device(int index) {
+  Device device;
+  device.index = index;
+  device.name = "not yet open";
+  cudaDeviceProp properties{};
+  PROOFMILL_CUDA(device, cudaSetDevice(index));
+  PROOFMILL_CUDA(device, cudaGetDeviceProperties(&properties, index));
+  device.name = properties.name;
+  device.major = properties.major;
+  device.minor = properties.minor;
+  device.multiprocessors = properties.multiProcessorCount;
+  device.shared_memory = properties.sharedMemPerBlockOptin;
+  if (device.major < 8) {
+    fail("GPU %d, %s, has compute capability %d.%d: 8.0 or later is needed", index,
+         device.name.c_str(), device.major, device.minor);
+  }
+  PROOFMILL_CUDA(device, cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking));
+  return device;
+}
+
+template <class T>
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options)
+      : utilization_(options.gpu_memory_utilization),
+        device_(open_device(options.device)),
+        gemm_(device_) {
+    input_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
+    permutation_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
+    target_norm_ = allocate(sizeof(double));
+    for (Slot& slot : slots_) {
+      slot.done = std::make_unique<Event>(device_, cudaEventDisableTiming | cudaEventBlockingSync);
+      slot.seeds.reserve(device_, 2 * kMaxSequences * sizeof(uint32_t));
+    }
+  }
+
+  ~CudaBackend() override {
+    cudaSetDevice(device_.index);
+    cudaStreamSynchronize(device_.stream);
+    forget();
+    cudaStreamDestroy(device_.stream);
+  }
+
+  // Algorithms follow from the chip, the number of its multiprocessors and the library's version.
+  std::string arithmetic() const override {
+    return "cuda-sm" + std::to_string(device_.major) + std::to_string(device_.minor) + "x" +
+           std::to_string(device_.multiprocessors) + "-lt" +
+           std::to_string(gemm_.library_version()) + (kBf16 ? "-bf16-1" : "-f32-1");
+  }
+  std::string device() const override {
+    return "cuda:" + std::to_string(device_.index) + " (" + device_.name + ")";
+  }
+
+  Batching batching(size_t seq_len) const override {
+    size_t tokens = kTokensEach;
+    while (tokens * 2 <= kTokensEach * static_cast<size_t>(device_.multiprocessors)) tokens *= 2;
+    const size_t chunk = std::clamp<size_t>(tokens / seq_len, 1, kMaxChunk);
+    return {chunk * kChunks, chunk, true};
+  }
+
+  size_t memory_in_use() const override {
+    size_t free = 0, total = 0;
+    PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
+    PROOFMILL_CUDA(device_, cudaMemGetInfo(&free, &total));
+    return total - free;
+  }
+
+  // Large square products, as many as take a while.
+  double peak_flops() override {
+    return guarded([&] {
+      const size_t n = std::clamp<size_t>(padded(64 * device_.multiprocessors), 64, 8192);
+      const Buffer a = allocate(n * n * sizeof(T)), w = allocate(n * n * sizeof(T));
+      const Buffer d = allocate(n * n * sizeof(T));
+      random_weights<T>(device_, 1, 0, n * n, a.as<T>());
+      random_weights<T>(device_, 2, 0, n * n, w.as<T>());
+      const Product<T> product{a.as<T>(), n, w.as<T>(), n, nullptr,     d.as<T>(),
+                               n,         n, n,         n, !kBf16, false};
+      const Event from(device_, 0), to(device_, 0);
+      constexpr int kRuns = 10;
+      std::vector<double> rates;
+      for (int repeat = 0; repeat < 5; repeat++) {
+        gemm_.run(product);  // warm, and between the clocks of one repeat and the next
+        PROOFMILL_CUDA(device_, cudaEventRecord(from.event, device_.stream));
+        for (int i = 0; i < kRuns; i++) gemm_.run(product);
+        PROOFMILL_CUDA(device_, cudaEventRecord(to.event, device_.stream));
+        PROOFMILL_CUDA(device_, cudaEventSynchronize(to.event));
+        float milliseconds = 0;
+        PROOFMILL_CUDA(device_, cudaEventElapsedTime(&milliseconds, from.event, to.event));
+        const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+        rates.push_back(2 * kRuns * cube / (milliseconds * 1e-3));
+      }
+      std::sort(rates.begin(), rates.end());
+      return rates[rates.size() / 2];
+    });
+  }
+
+  // --- Memory and weights ---
+
+  void expect(const Footprint& weights, const Footprint& activations) override {
+    const auto bytes = [](const Footprint& of) {
+      return static_cast<double>(of.elements * sizeof(T) + of.floats * sizeof(float));
+    };
+    const double needed = bytes(weights) + bytes(activations);
+    const Budget budget = this->budget();
+    if (needed <= budget.left) return;
+    fail("the model needs %.1f GiB of GPU memory (%.1f GiB of weights), %.1f GiB are left on GPU %d, "
+         "%s: %.1f GiB of its %.1f are in use, and %.0f %% may be (--gpu-memory-utilization)",
+         gib(needed), gib(bytes(weights)), gib(std::max(budget.left, 0.0)), device_.index,
+         device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
+  }
+
+  Buffer allocate(size_t bytes) override {
+    return guarded([&] {
+      const Budget budget = this->budget();
+      void* memory = nullptr;
+      const size_t rounded = std::max<size_t>(divide_up(bytes, 256) * 256, 256);
+      cudaError_t error = cudaErrorMemoryAllocation;
+      if (static_cast<double>(rounded) <= budget.left) error = cudaMalloc(&memory, rounded);
+      if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();  // it is told of here, and is no fault of the device
+        fail("out of GPU memory: %.2f GiB are needed, %.2f GiB are left on GPU %d, %s (%.1f GiB of "
+             "its %.1f are in use, and %.0f %% may be: --gpu-memory-utilization)",
+             gib(static_cast<double>(rounded)), gib(std::max(budget.left, 0.0)), device_.index,
+             device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
+      }
+      PROOFMILL_CUDA(device_, error);
+      return Buffer{{memory, [](void* old) { cudaFree(old); }}, rounded};
+    });
+  }
+
+  Act allocate_act(size_t rows, size_t width) override {
+    Act act{allocate(rows * padded(width) * sizeof(T)), width, padded(width)};
+    PROOFMILL_CUDA(device_, cudaMemsetAsync(act.data.template as<void>(), 0, act.data.bytes,
+                                            device_.stream));
+    return act;
+  }
+
+  Buffer upload(const Tensor& tensor) override {
+    std::vector<float> values(tensor.elements());
+    tensor.read(0, values.size(), values.data());
+    return upload(values);
+  }
+
+  Buffer upload(const std::vector<float>& values) override {
+    Buffer buffer = allocate(values.size() * sizeof(float));
+    copy_up(buffer.as<float>(), values.data(), values.size() * sizeof(float));
+    return buffer;
+  }
+
+  Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases) override {
+    return guarded([&] {
+      size_t rows = 0;
+      for (const Tensor& matrix : matrices) rows += matrix.shape[0];
+      const size_t width = matrices[0].shape[1];
+      Linear packed{rows, width, allocate(rows * padded(width) * sizeof(T)), {}};
+      T* at = packed.packed.template as<T>();
+      if (padded(width) != width) {
+        PROOFMILL_CUDA(device_, cudaMemsetAsync(at, 0, packed.packed.bytes, device_.stream));
+      }
+      for (const Tensor& matrix : matrices) {
+        upload_matrix(matrix, at);
+        at += matrix.shape[0] * padded(width);
+      }
+      if (!biases.empty()) {
+        packed.bias = allocate(rows * sizeof(T));
+        std::vector<T> values(rows);
+        T* bias = values.data();
+        for (const Tensor& tensor : biases) {
+          read(tensor, 0, tensor.elements(), bias);
+          bias += tensor.elements();
+        }
+        copy_up(packed.bias.template as<T>(), values.data(), rows * sizeof(T));
+      }
+      return packed;
+    });
+  }
+
+  // gate, then up.
+  Linear pack_gate_up(const Tensor& gate, const Tensor& up) override {
+    Linear packed = pack({gate, up}, {});
+    packed.out_features = gate.shape[0];
+    return packed;
+  }
+
+  // --- A pass ---
+
+  size_t depth() const override { return kDepth; }
+
+  void begin(const Seeds& seeds, size_t vocab) override {
+    guarded([&] {
+      PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
+      if (under_way_.size() >= kDepth) fail("a third pass was begun before the first was collected");
+      // The slot's last copy is done: its pass was collected.
+      uint32_t* staged = slots_[next_slot_].seeds.template as<uint32_t>();
+      const auto stage = [&](const uint32_t* from, uint32_t* to, Buffer& buffer) {
+        std::fill(std::copy_n(from, seeds.count, to), to + kMaxSequences, 0u);
+        PROOFMILL_CUDA(device_, cudaMemcpyAsync(buffer.as<uint32_t>(), to,
+                                                kMaxSequences * sizeof(uint32_t),
+                                                cudaMemcpyHostToDevice, device_.stream));
+      };
+      stage(seeds.inputs, staged, input_seeds_);
+      if (!seeds.permutation) return;
+      stage(seeds.permutation, staged + kMaxSequences, permutation_seeds_);
+      if (target_seed_ == seeds.target && target_vocab_ == vocab) return;
+      // Once a round, by the CPU's own code.
+      const Target target = make_target(seeds.target, vocab);
+      if (target_.bytes < vocab * sizeof(float)) {
+        forget();
+        target_ = allocate(vocab * sizeof(float));
+      }
+      copy_up(target_.template as<float>(), target.values.data(), vocab * sizeof(float));
+      copy_up(target_norm_.template as<double>(), &target.norm_squared, sizeof(double));
+      target_seed_ = seeds.target;
+      target_vocab_ = vocab;
+    });
+  }
+
+  // The first time operations run as they come, since they choose algorithms and take memory; the
+  // second time they are recorded.
+  void replay(uint64_t key, const std::function<void()>& operations) override {
+    guarded([&] {
+      const auto found = recordings_.find(key);
+      if (found == recordings_.end()) {
+        operations();
+        if (recordings_.size() >= kMaxRecordings) forget();
+        recordings_.emplace(key, nullptr);
+        return;
+      }
+      if (!found->second) found->second = record(operations);
+      PROOFMILL_CUDA(device_, cudaGraphLaunch(found->second, device_.stream));
+    });
+  }
+
+  void forget() override {
+    for (auto& [key, graph] : recordings_) {
+      if (graph) cudaGraphExecDestroy(graph);
+    }
+    recordings_.clear();
+  }
+
+  void finish(const float* values, size_t stride, size_t rows, size_t width, float* out) override {
+    guarded([&] {
+      Slot& slot = slots_[next_slot_];
+      slot.values.reserve(device_, rows * width * sizeof(float));
+      slot.count = rows * width;
+      slot.out = out;
+      const size_t row_bytes = width * sizeof(float);
+      if (stride == width) {
+        PROOFMILL_CUDA(device_, cudaMemcpyAsync(slot.values.template as<void>(), values,
+                                                rows * row_bytes, cudaMemcpyDeviceToHost,
+                                                device_.stream));
+      } else {
+        PROOFMILL_CUDA(device_, cudaMemcpy2DAsync(slot.values.template as<void>(), row_bytes,
+                                                  values, stride * sizeof(float), row_bytes, rows,
+                                                  cudaMemcpyDeviceToHost, device_.stream));
+      }
+      PROOFMILL_CUDA(device_, cudaEventRecord(slot.done->event, device_.stream));
+      under_way_.push_back(next_slot_);
+      next_slot_ = (next_slot_ + 1) % kDepth;
+    });
+  }
+
+  void collect() override {
+    if (under_way_.empty()) fail("no pass is under way");
+    Slot& slot = slots_[under_way_.front()];
+    under_way_.pop_front();
+    guarded([&] {
+      PROOFMILL_CUDA(device_, cudaEventSynchronize(slot.done->event));
+      std::copy_n(slot.values.template as<float>(), slot.count, slot.out);
+    });
+  }
+
+  void synchronize() override {
+    guarded([&] { PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream)); });
+  }
+
+  // --- Forward ---
+
+  void inputs(size_t first, size_t sequences, size_t numbers_each, float* x) override {
+    cuda::inputs<T>(device_, input_seeds_.as<uint32_t>() + first, sequences, numbers_each, x);
+  }
+
+  void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
+                Act& out) override {
+    cuda::rms_norm<T>(device_, x, rows, width, weight, eps, out.data.as<T>(), out.stride);
+  }
+
+  void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
+                   float* out) override {
+    cuda::gather_rows(device_, x, x_stride, rows, width, out);
+  }
+
+  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) override {
+    product(a, w, w.out_features, rows, out.data.as<T>() + column, out.stride, false, false);
+  }
+  void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
+    product(a, w, w.out_features, rows, out, out_stride, true, false);
+  }
+  void linear_add(const Act& a, const Linear& w, size_t rows, float* x) override {
+    product(a, w, w.out_features, rows, x, w.out_features, true, true);
+  }
+  void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) override {
+    const size_t features = gate_up.out_features, stride = padded(2 * features);
+    T* both = scratch<T>(gate_up_, rows * stride);
+    product(a, gate_up, 2 * features, rows, both, stride, false, false);
+    swiglu<T>(device_, both, stride, rows, features, out.data.as<T>(), out.stride);
+  }
+
+  void attention(const Attention& args, Act& out) override {
+    const AttentionShape& shape = args.shape;
+    if (shape.head_dim > static_cast<size_t>(kMaxHeadDim)) {
+      fail("head_dim %zu is more than %d, the most on a GPU; --device cpu takes it", shape.head_dim,
+           kMaxHeadDim);
+    }
+    HeadRope rope{args.k_norm, args.cos, args.sin, args.eps, static_cast<int>(shape.head_dim)};
+    T* keys = args.qkv.data.as<T>() + shape.q_width();
+    norm_rope<T>(device_, keys, args.qkv.stride, args.sequences * args.seq_len,
+                 static_cast<int>(shape.num_kv_heads), static_cast<int>(args.seq_len), rope);
+    rope.weight = args.q_norm;
+    cuda::attention(device_, AttentionArgs<T>{args.q.data.as<T>(), keys, keys + shape.kv_width(),
+                                              args.q.stride, args.qkv.stride,
+                                              static_cast<int>(args.sequences),
+                                              static_cast<int>(args.seq_len),
+                                              static_cast<int>(args.queries),
+                                              static_cast<int>(shape.num_heads),
+                                              static_cast<int>(shape.num_kv_heads), rope,
+                                              out.data.as<T>(), out.stride});
+  }
+
+  void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
+                 float* distances) override {
+    double* partial = scratch<double>(partial_, rows * (distance_parts(device_, vocab) + 1));
+    cuda::distances(device_, logits, stride, rows, vocab, permutation_seeds_.as<uint32_t>(),
+                    target_.template as<float>(), target_norm_.template as<double>(), partial,
+                    distances);
+  }
+
+  void widen(const Act& a, size_t rows, float* out) override {
+    cuda::widen<T>(device_, a.data.as<T>(), a.stride, rows, a.width, out);
+  }
+
+ private:
+  static constexpr bool kBf16 = sizeof(T) == 2;
+
+  struct Budget {
+    double left, used, total;  // bytes
+  };
+  struct Slot {
+    Pinned seeds;   // [2, kMaxSequences]: inputs', permutations'
+    Pinned values;  // what finish copies into
+    std::unique_ptr<Event> done;
+    size_t count = 0;
+    float* out = nullptr;
+  };
+
+  // An error of the device is for good: whatever it computed after it could be wrong.
+  template <class Fn>
+  auto guarded(Fn&& fn) -> decltype(fn()) {
+    if (!broken_.empty()) throw CudaError("the GPU failed before and is not used again: " + broken_);
+    try {
+      return fn();
+    } catch (const CudaError& error) {
+      broken_ = error.what();
+      throw;
+    }
+  }
+
+  Budget budget() const {
+    size_t free = 0, total = 0;
+    PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
+    PROOFMILL_CUDA(device_, cudaMemGetInfo(&free, &total));
+    const double all = static_cast<double>(total), used = all - static_cast<double>(free);
+    return {utilization_ * all - used, used, all};
+  }
+
+  // From memory that need not be pinned: it may change when this returns.
+  void copy_up(void* to, const void* from, size_t bytes) {
+    PROOFMILL_CUDA(device_,
+                   cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, device_.stream));
+    PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+  }
+
+  static void read(const Tensor& tensor, size_t begin, size_t count, T* out) {
+    if constexpr (kBf16) {
+      tensor.read_bf16(begin, count, out);
+    } else {
+      tensor.read(begin, count, out);
+    }
+  }
+
+  // Rows of a matrix, padded, to `to`: read into one pinned buffer while the other goes up.
+  void upload_matrix(const Tensor& matrix, T* to) {
+    const size_t rows = matrix.shape[0], width = matrix.shape[1], stride = padded(width);
+    if (!matrix.file && stride == width) {
+      return random_weights<T>(device_, matrix.seed, 0, rows * width, to);
+    }
+    const size_t rows_each = std::max<size_t>(1, kStagingBytes / (width * sizeof(T)));
+    for (size_t row = 0, turn = 0; row < rows; row += rows_each, turn++) {
+      const size_t count = std::min(rows_each, rows - row);
+      Pinned& staging = staging_[turn % 2];
+      if (turn >= 2) PROOFMILL_CUDA(device_, cudaEventSynchronize(staged_[turn % 2].event));
+      staging.reserve(device_, rows_each * width * sizeof(T));
+      T* values = staging.template as<T>();
+      std::vector<std::thread> readers;
+      std::exception_ptr error[kStagingThreads];
+      for (size_t part = 0; part < kStagingThreads; part++) {
+        const size_t first = count * part / kStagingThreads, end = count * (part + 1) / kStagingThreads;
+        readers.emplace_back([&, part, first, end] {
+          try {
+            read(matrix, (row + first) * width, (end - first) * width, values + first * width);
+          } catch (...) {
+            error[part] = std::current_exception();
+          }
+        });
+      }
+      for (std::thread& reader : readers) reader.join();
+      for (const std::exception_ptr& fault : error) {
+        if (fault) std::rethrow_exception(fault);
+      }
+      PROOFMILL_CUDA(device_, cudaMemcpy2DAsync(to + row * stride, stride * sizeof(T), values,
+                                                width * sizeof(T), width * sizeof(T), count,
+                                                cudaMemcpyHostToDevice, device_.stream));
+      PROOFMILL_CUDA(device_, cudaEventRecord(staged_[turn % 2].event, device_.stream));
+    }
+    PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+    matrix.release();
+  }
+
+  void product(const Act& a, const Linear& w, size_t n, size_t rows, void* d, size_t d_stride,
+               bool d_is_float, bool add) {
+    gemm_.run({a.data.as<T>(), a.stride, w.packed.as<T>(), padded(w.in_features),
+               w.bias.bytes ? w.bias.as<T>() : nullptr, d, d_stride, rows, n, a.stride,
+               d_is_float || !kBf16, add});
+  }
+
+  // Memory between two operations, as much as the largest shape so far has needed.
+  template <class N>
+  N* scratch(Buffer& buffer, size_t count) {
+    if (buffer.bytes < count * sizeof(N)) {
+      forget();  // recordings hold the old address
+      buffer = {};
+      buffer = allocate(count * sizeof(N));
+    }
+    return buffer.as<N>();
+  }
+
+  cudaGraphExec_t record(const std::function<void()>& operations) {
+    PROOFMILL_CUDA(device_,
+                   cudaStreamBeginCapture(device_.stream, cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      operations();
+    } catch (...) {
+      cudaStreamEndCapture(device_.stream, &graph);
+      if (graph) cudaGraphDestroy(graph);
+      throw;
+    }
+    PROOFMILL_CUDA(device_, cudaStreamEndCapture(device_.stream, &graph));
+    cudaGraphExec_t exec = nullptr;
+    const cudaError_t error = cudaGraphInstantiate(&exec, graph, 0);
+    cudaGraphDestroy(graph);
+    PROOFMILL_CUDA(device_, error);
+    return exec;
+  }
+
+  const double utilization_;
+  const Device device_;
+  std::string broken_;
+  Gemm<T> gemm_;
+  std::map<uint64_t, cudaGraphExec_t> recordings_;  // null: has run once
+  Buffer input_seeds_, permutation_seeds_;          // [kMaxSequences]
+  Buffer target_, target_norm_;                     // [vocab] f32, [1] f64
+  uint32_t target_seed_ = 0;
+  size_t target_vocab_ = 0;
+  Buffer gate_up_, partial_;
+  Slot slots_[kDepth];
+  size_t next_slot_ = 0;
+  std::deque<size_t> under_way_;  // slots, oldest first
+  Pinned staging_[2];
+  Event staged_[2] = {{device_, cudaEventDisableTiming}, {device_, cudaEventDisableTiming}};
+};
+
+}  // namespace
+
+}  // namespace cuda
+
+}  // namespace proofmill
+
+extern "C" {
+
+__attribute__((visibility("default"))) const char* proofmill_cuda_interface() {
+  return PROOFMILL_CUDA_INTERFACE;
+}
+
+__attribute__((visibility("default"))) int proofmill_cuda_device_count(char* text, size_t bytes) {
+  int count = 0, driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
+    std::snprintf(text, bytes, "there is no NVIDIA driver (libcuda.so.1 is not found)");
+    return -1;
+  }
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorNoDevice) return 0;
+  if (error != cudaSuccess) {
+    std::snprintf(text, bytes, "the NVIDIA driver cannot be used: %s", cudaGetErrorString(error));
+    return -1;
+  }
+  return count;
+}
+
+__attribute__((visibility("default"))) proofmill::Backend* proofmill_cuda_backend(
+    const proofmill::CudaOptions* options) {
+  if (options->precision == proofmill::Precision::bfloat16) {
+    return new proofmill::cuda::CudaBackend<proofmill::cuda::bf16>(*options);
+  }
+  return new proofmill::cuda::CudaBackend<float>(*options);
+}
+}

@@ -1,0 +1,49 @@
+// One GPU and its stream, and how its calls are checked.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "../error.h"
+
+namespace proofmill::cuda {
+
+// Storage of a bfloat16.
+using bf16 = uint16_t;
+
+struct Device {
+  int index = 0;
+  std::string name;
+  int major = 0, minor = 0;    // compute capability
+  int multiprocessors = 0;
+  size_t shared_memory = 0;    // bytes that a block may ask for
+  cudaStream_t stream = nullptr;
+};
+
+// What a call of CUDA's did wrong, where, and on what.
+struct CudaError : Error {
+  using Error::Error;
+};
+
+inline void check(cudaError_t error, const Device& device, const char* call, const char* file,
+                  int line) {
+  if (error == cudaSuccess) return;
+  const char* slash = std::strrchr(file, '/');
+  char text[1024];
+  std::snprintf(text, sizeof text, "%s: %s (%s) at %s:%d on GPU %d, %s", call,
+                cudaGetErrorString(error), cudaGetErrorName(error), slash ? slash + 1 : file, line,
+                device.index, device.name.c_str());
+  throw CudaError(text);
+}
+
+#define PROOFMILL_CUDA(device, call) \
+  ::proofmill::cuda::check((call), (device), #call, __FILE__, __LINE__)
+
+constexpr size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+}  // namespace proofmill::cuda

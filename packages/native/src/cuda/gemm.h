@@ -1,0 +1,74 @@
+// Matrix products through cuBLASLt, with one algorithm per shape that keeps a row's bits independent
+// of its place and its neighbours.
+#pragma once
+
+#include <map>
+#include <tuple>
+
+#include "cublaslt.h"
+#include "device.h"
+
+namespace proofmill::cuda {
+
+// d [rows, n] (+)= a [rows, k] * w^T + bias, w [n, k]; a, w, bias and, unless it is float32, d are of
+// T, the precision of matrix inputs. Strides count elements of a row.
+template <class T>
+struct Product {
+  const T* a;
+  size_t a_stride;
+  const T* w;
+  size_t w_stride;
+  const T* bias;  // [n] or null
+  void* d;
+  size_t d_stride;
+  size_t rows, n, k;
+  bool d_is_float;
+  bool add;  // to what d holds
+};
+
+template <class T>
+class Gemm {
+ public:
+  explicit Gemm(const Device& device);
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // A shape's first product chooses its algorithm, which takes a while and waits for the device: it
+  // must not happen while a graph is recorded.
+  void run(const Product<T>& product);
+  // E.g. 130100; algorithms may differ between versions.
+  size_t library_version() const { return lt_.get_version(); }
+
+ private:
+  struct Shape {
+    size_t rows, n, k, a_stride, w_stride, d_stride;
+    unsigned alignment;  // bytes that all pointers are multiples of, at most 256
+    bool biased, d_is_float, add;
+    auto tie() const {
+      return std::tie(rows, n, k, a_stride, w_stride, d_stride, alignment, biased, d_is_float, add);
+    }
+    bool operator<(const Shape& other) const { return tie() < other.tie(); }
+  };
+  struct Plan {
+    cublaslt::MatmulDesc desc = nullptr;
+    cublaslt::MatrixLayout w = nullptr, a = nullptr, d = nullptr;
+    cublaslt::Algorithm algorithm{};
+  };
+  const Plan& plan_of(const Product<T>& product);
+  void describe(const Product<T>& product, Plan& plan);
+  void choose(const Product<T>& product, const Shape& shape, Plan& plan);
+  bool rows_are_independent(const Product<T>& product, const Plan& plan);
+  void multiply(const Product<T>& product, const Plan& plan);
+  void destroy(Plan& plan);
+
+  const Device& device_;
+  const cublaslt::Functions& lt_;
+  cublaslt::Handle handle_ = nullptr;
+  std::map<Shape, Plan> plans_;
+};
+
+extern template class Gemm<bf16>;
+extern template class Gemm<float>;
+
+}  // namespace proofmill::cuda

@@ -1,0 +1,91 @@
+// What every kernel here is written with: number formats, sums over a warp and a block, launching.
+#pragma once
+
+#include "../random.h"
+#include "device.h"
+
+namespace proofmill::cuda {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+// Tests compile the same source for a CPU, where these are functions of the emulation.
+#if defined(__CUDACC__)
+#define PROOFMILL_DYNAMIC_SHARED(type, name)                        \
+  extern __shared__ __align__(16) unsigned char proofmill_shared[]; \
+  type* name = reinterpret_cast<type*>(proofmill_shared)
+#define PROOFMILL_LAUNCH(device, kernel, grid, block, shared, ...)            \
+  do {                                                                        \
+    kernel<<<(grid), (block), (shared), (device).stream>>>(__VA_ARGS__);      \
+    ::proofmill::cuda::check(cudaGetLastError(), (device), #kernel, __FILE__, \
+                             __LINE__);                                       \
+  } while (false)
+#else
+#define PROOFMILL_DYNAMIC_SHARED(type, name) \
+  type* name = static_cast<type*>(emulated::dynamic_shared)
+#define PROOFMILL_LAUNCH(device, kernel, grid, block, shared, ...) \
+  emulated::launch(kernel, (grid), (block), (shared), (device).stream, __VA_ARGS__)
+#endif
+
+__device__ __forceinline__ float to_float(bf16 x) { return rng::from_bf16(x); }
+__device__ __forceinline__ float to_float(float x) { return x; }
+
+// Two numbers rounded to bf16, the first in the lower half.
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+#if defined(__CUDACC__)
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+#else
+  return static_cast<uint32_t>(rng::to_bf16(low)) |
+         static_cast<uint32_t>(rng::to_bf16(high)) << 16;
+#endif
+}
+
+template <class T>
+__device__ __forceinline__ T from_float(float x);
+template <>
+__device__ __forceinline__ bf16 from_float<bf16>(float x) {
+  return static_cast<bf16>(pack_bf16(x, x) & 0xffffu);
+}
+template <>
+__device__ __forceinline__ float from_float<float>(float x) {
+  return x;
+}
+
+// Four or eight neighbours at once; `p` is aligned to their size.
+__device__ __forceinline__ void store4(float* p, float a, float b, float c, float d) {
+  *reinterpret_cast<float4*>(p) = make_float4(a, b, c, d);
+}
+__device__ __forceinline__ void store4(bf16* p, float a, float b, float c, float d) {
+  *reinterpret_cast<uint2*>(p) = make_uint2(pack_bf16(a, b), pack_bf16(c, d));
+}
+__device__ __forceinline__ float4 load4(const float* p) {
+  return *reinterpret_cast<const float4*>(p);
+}
+__device__ __forceinline__ float4 load4(const bf16* p) {
+  const uint2 bits = *reinterpret_cast<const uint2*>(p);
+  return make_float4(rng::float_of(bits.x << 16), rng::float_of(bits.x & 0xffff0000u),
+                     rng::float_of(bits.y << 16), rng::float_of(bits.y & 0xffff0000u));
+}
+
+// The sum over a warp, the same bits in every lane.
+template <class N>
+__device__ __forceinline__ N warp_sum(N x) {
+  for (int mask = 16; mask > 0; mask /= 2) x = x + __shfl_xor_sync(kAllLanes, x, mask);
+  return x;
+}
+
+// The sum over a block of `kThreads`, the same bits in every thread. Every thread must call it, and
+// `scratch` [kThreads / 32] in shared memory is free again after the next barrier.
+template <int kThreads, class N>
+__device__ __forceinline__ N block_sum(N x, N* scratch) {
+  x = warp_sum(x);
+  if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  N sum = scratch[0];
+  for (int warp = 1; warp < kThreads / 32; warp++) sum = sum + scratch[warp];
+  return sum;
+}
+
+}  // namespace proofmill::cuda

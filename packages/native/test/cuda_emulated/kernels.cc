@@ -1,0 +1,6 @@
+// The kernels' own source, compiled for the CPU.
+#include "../../src/cuda/attention.cu"
+#include "../../src/cuda/distance.cu"
+#include "../../src/cuda/elementwise.cu"
+#include "../../src/cuda/norm_rope.cu"
+#include "../../src/cuda/random.cu"

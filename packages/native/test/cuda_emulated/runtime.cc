@@ -1,0 +1,251 @@
+// The runtime's functions over the CPU's memory: streams that run nothing before somebody waits,
+// events, graphs. PROOFMILL_EMULATED_FAIL=N lets the Nth wait of the process fail, for good, as an
+// illegal address in a kernel does.
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+using Work = std::function<void()>;
+
+struct EmulatedGraph {
+  std::vector<Work> work;
+};
+
+struct EmulatedStream {
+  std::deque<Work> pending;
+  EmulatedGraph* capturing = nullptr;
+
+  void run_until(const bool* done) {
+    while (!pending.empty() && (done == nullptr || !*done)) {
+      const Work work = std::move(pending.front());
+      pending.pop_front();
+      work();
+    }
+  }
+};
+
+struct EmulatedEvent {
+  EmulatedStream* stream = nullptr;
+  std::shared_ptr<bool> reached;
+};
+
+namespace {
+
+constexpr size_t kMemory = size_t{8} << 30;
+
+std::mutex mutex;
+std::map<const char*, size_t> device_memory, pinned_memory;  // begin -> bytes
+size_t used = 0;
+bool broken = false;
+
+cudaError_t allocate(std::map<const char*, size_t>& kind, void** memory, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  if (broken) return cudaErrorIllegalAddress;
+  if (&kind == &device_memory && used + bytes > kMemory) return cudaErrorMemoryAllocation;
+  const size_t rounded = (bytes + 255) / 256 * 256;
+  *memory = std::aligned_alloc(256, rounded == 0 ? 256 : rounded);
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*memory, 0xff, rounded);  // NaNs
+  kind.emplace(static_cast<const char*>(*memory), bytes);
+  if (&kind == &device_memory) used += bytes;
+  return cudaSuccess;
+}
+
+cudaError_t release(std::map<const char*, size_t>& kind, void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  const std::lock_guard lock(mutex);
+  const auto found = kind.find(static_cast<const char*>(memory));
+  if (found == kind.end()) return cudaErrorInvalidValue;
+  if (&kind == &device_memory) used -= found->second;
+  kind.erase(found);
+  std::free(memory);
+  return cudaSuccess;
+}
+
+bool inside(const std::map<const char*, size_t>& kind, const void* memory, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  const auto* at = static_cast<const char*>(memory);
+  auto next = kind.upper_bound(at);
+  if (next == kind.begin()) return false;
+  --next;
+  return at + bytes <= next->first + next->second;
+}
+
+cudaError_t wait() {
+  static const long fatal = [] {
+    const char* text = std::getenv("PROOFMILL_EMULATED_FAIL");
+    return text == nullptr ? -1 : std::atol(text);
+  }();
+  static long waits = 0;
+  const std::lock_guard lock(mutex);
+  if (++waits == fatal) broken = true;
+  return broken ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+}  // namespace
+
+namespace emulated {
+
+void enqueue(cudaStream_t stream, Work work) {
+  if (stream->capturing != nullptr) {
+    stream->capturing->work.push_back(std::move(work));
+  } else {
+    stream->pending.push_back(std::move(work));
+  }
+}
+
+}  // namespace emulated
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 2;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < 2 ? cudaSuccess : cudaErrorInvalidValue;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "Emulated GPU");
+  properties->major = 9;
+  properties->multiProcessorCount = 2;
+  properties->sharedMemPerBlockOptin = 227 * 1024;
+  properties->totalGlobalMem = kMemory;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const std::lock_guard lock(mutex);
+  *free = kMemory - used;
+  *total = kMemory;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(device_memory, memory, bytes); }
+cudaError_t cudaFree(void* memory) { return release(device_memory, memory); }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  return allocate(pinned_memory, memory, bytes);
+}
+cudaError_t cudaFreeHost(void* memory) { return release(pinned_memory, memory); }
+
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                              size_t width, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream) {
+  if (height == 0 || width == 0) return cudaSuccess;
+  const size_t read = (height - 1) * from_pitch + width, written = (height - 1) * to_pitch + width;
+  const bool from_device = kind != cudaMemcpyHostToDevice;
+  const bool to_device = kind != cudaMemcpyDeviceToHost;
+  if (from_device && !inside(device_memory, from, read)) return cudaErrorInvalidValue;
+  if (to_device && !inside(device_memory, to, written)) return cudaErrorInvalidValue;
+  const auto copy = [=](const void* source) {
+    for (size_t row = 0; row < height; row++) {
+      std::memcpy(static_cast<char*>(to) + row * to_pitch,
+                  static_cast<const char*>(source) + row * from_pitch, width);
+    }
+  };
+  if (!to_device && !inside(pinned_memory, to, written)) {
+    stream->run_until(nullptr);  // pageable memory makes the host wait
+    copy(from);
+  } else if (!from_device && !inside(pinned_memory, from, read)) {
+    const auto* begin = static_cast<const char*>(from);
+    auto snapshot = std::make_shared<std::vector<char>>(begin, begin + read);
+    emulated::enqueue(stream, [=] { copy(snapshot->data()); });
+  } else {
+    emulated::enqueue(stream, [=] { copy(from); });
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  if (!inside(device_memory, memory, bytes)) return cudaErrorInvalidValue;
+  emulated::enqueue(stream, [=] { std::memset(memory, value, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new EmulatedStream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream->capturing != nullptr) return cudaErrorInvalidValue;
+  stream->run_until(nullptr);
+  return wait();
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->capturing = new EmulatedGraph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = stream->capturing;
+  stream->capturing = nullptr;
+  return *graph == nullptr ? cudaErrorInvalidValue : cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const Work& work : exec->work) emulated::enqueue(stream, work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
+  event->reached = std::make_shared<bool>(false);
+  emulated::enqueue(stream, [reached = event->reached] { *reached = true; });
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->reached) event->stream->run_until(event->reached.get());
+  return wait();
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
+  *milliseconds = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() { return broken ? cudaErrorIllegalAddress : cudaSuccess; }
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+  }
+  return "unknown";
+}
+const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
