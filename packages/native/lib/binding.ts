@@ -52,10 +52,13 @@ export interface Stages {
   distance: number;
 }
 
-export interface NativeModelOptions {
+export interface NativeModelOptions extends DeviceOptions {
   config: NativeConfig;
   /** By Hugging Face name. */
   tensors: Record<string, TensorLocation | RandomTensor>;
+}
+
+export interface DeviceOptions {
   dtype: Precision;
   /** 1 … 1024 */
   threads: number;
@@ -74,10 +77,21 @@ export interface CudaOptions {
   memoryUtilization: number;
 }
 
+/** One operation of a device beside the CPU's. */
+export interface OperationCheck {
+  operation: string;
+  shape: string;
+  /** The greatest difference in shares of the values' root mean square; for a permutation, how many differ. */
+  error: number;
+  allowed: number;
+  holds: boolean;
+}
+
 export interface NativeModel {
   readonly arithmetic: string;
   readonly device: string;
   readonly preferredBatch: number;
+  /** Rejects with code DEVICE_LOST when the device has failed for good. */
   run(job: PrefillJob): Promise<PrefillResult>;
   cancel(id: number): void;
   onProgress(listener: (layersDone: number) => void): void;
@@ -92,6 +106,8 @@ export interface NativeModel {
    * CPU's multiply-adds in registers, a GPU's own library on large matrices. Throws while a job runs.
    */
   peakFlops(): number;
+  /** Bytes of a GPU's memory in use, by anyone; 0 on the CPU. Throws while a job runs. */
+  memoryInUse(): number;
   close(): Promise<void>;
 }
 
@@ -99,6 +115,8 @@ export interface NativeModel {
 export interface Addon {
   /** Maps the files and packs every weight; rejects with what is wrong with which tensor. */
   loadModel(options: NativeModelOptions): Promise<NativeModel>;
+  /** Every operation of a device on ragged shapes beside the CPU's. */
+  compareOperations(options: DeviceOptions): Promise<OperationCheck[]>;
   hash(seed: number, n: number): Uint32Array;
   uniform(seed: number, n: number): Float32Array;
   normal(seed: number, n: number): Float32Array;

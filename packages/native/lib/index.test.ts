@@ -97,7 +97,7 @@ describe("refuses", () => {
   // As they may come over a channel between processes, where no compiler has looked.
   test.each([
     [{ dtype: "int8" }, 'dtype is "int8", expected one of auto, bfloat16, float32'],
-    [{ device: "cuda" }, 'device is "cuda", expected one of auto, cpu'],
+    [{ device: "gpu" }, 'device is "gpu", expected auto, cpu, cuda or cuda:N'],
     [{ threads: 0 }, "threads is 0, expected 1 … 1024"],
     [{ threads: 1.5 }, "threads is 1.5, expected 1 … 1024"],
     [{ threads: 1025 }, "threads is 1025, expected 1 … 1024"],

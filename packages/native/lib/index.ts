@@ -3,27 +3,30 @@ import { availableParallelism } from "node:os";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
+import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
 import { refuseTooLarge } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
 import { locateWeights } from "./weights.ts";
 
+export type { ModelRunner } from "@proofmill/core";
 export type { ModelConfig } from "./config.ts";
 
-export interface LoadModelOptions {
+export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */
   directory: string;
   /** Precision of matrix inputs; `auto`: bfloat16 for bf16 models, else float32. */
   dtype?: "auto" | Precision;
-  device?: "auto" | "cpu";
-  /** Search threads, 1 … 1024; as many as there are cores by default. */
+  /** Threads of a search on the CPU, 1 … 1024; as many as there are cores by default. */
   threads?: number;
   /**
    * Forces an instruction set, one of the addon's `isas()`; by default what the environment's
    * `PROOFMILL_ISA` names, else the best.
    */
   isa?: string;
+  /** Is told in a line what was decided that the caller may not expect. */
+  onNotice?: (text: string) => void;
 }
 
 const MAX_THREADS = 1024;
@@ -33,7 +36,7 @@ const MAX_THREADS = 1024;
  *
  * @throws Error naming file, tensor and what was expected, when the model cannot be used; with what
  * it needs and what there is, when it does not fit into memory; naming the option, when that cannot
- * be used
+ * be used. A job's promise rejects with code DEVICE_LOST when the device has failed for good.
  *
  * @example
  * const runner = await loadModel({ directory: "models/Qwen3-0.6B" });
@@ -44,16 +47,17 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const isa = options.isa ?? (process.env.PROOFMILL_ISA || undefined);
   const threads = options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
   checkOneOf("dtype", wanted, ["auto", "bfloat16", "float32"]);
-  checkOneOf("device", options.device ?? "auto", ["auto", "cpu"]);
   if (isa !== undefined) checkOneOf("isa", isa, addon.isas());
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new RangeError(`threads is ${threads}, expected 1 … ${MAX_THREADS}`);
   }
+  const { cuda, notice } = resolveDevice(options);
+  if (notice) options.onNotice?.(notice);
   const config = await readConfig(directory);
   const tensors = locateWeights(config, await readTensors(directory));
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
-  refuseTooLarge({ directory, config, dtype });
+  if (!cuda) refuseTooLarge({ directory, config, dtype });
   const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
   const model = await addon.loadModel({
     config: { ...config, rope_inv_freq },
@@ -61,6 +65,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
     dtype,
     threads,
     ...(isa === undefined ? {} : { isa }),
+    ...(cuda ? { cuda } : {}),
   });
   return new NativeRunner(model, config, dtype);
 }

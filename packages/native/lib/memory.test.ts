@@ -126,7 +126,7 @@ test("a model far too large is refused before a weight is read", async () => {
   await expect(loadModel({ directory })).rejects.toThrow(
     expect.objectContaining({ message: refused }),
   );
-  await expect(checkConfig(directory, "auto")).rejects.toThrow(
+  await expect(checkConfig(directory, { dtype: "auto", device: "cpu" })).rejects.toThrow(
     expect.objectContaining({ message: refused }),
   );
   expect(process.memoryUsage.rss() - before).toBeLessThan(GIB);
@@ -139,5 +139,7 @@ test("config.json alone tells an architecture that cannot be loaded", async () =
     join(directory, "config.json"),
     JSON.stringify({ ...configFile("Qwen3-4B"), architectures: ["MambaForCausalLM"] }),
   );
-  await expect(checkConfig(directory, "auto")).rejects.toThrow("architectures.0");
+  await expect(checkConfig(directory, { dtype: "auto", device: "cpu" })).rejects.toThrow(
+    "architectures.0",
+  );
 });

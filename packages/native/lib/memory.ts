@@ -1,4 +1,5 @@
 /** Whether a model fits into this machine's memory; asked before a weight is read. */
+import { existsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import type { Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
@@ -12,6 +13,9 @@ const MICRO_BATCH_SEQUENCES = 4;
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
+
+/** There where a driver for NVIDIA's GPUs is, the second on Windows' Linux. */
+const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
 
 export interface MemoryNeeds {
   /** Bytes of the packed weights. */
@@ -75,12 +79,17 @@ export function refuseTooLarge(options: {
 
 /**
  * What `loadModel` would refuse by config.json alone: an unknown architecture, or one too large
- * for this machine even in the least precision that is asked for.
+ * for this machine even in the least precision that is asked for. What fits into a GPU is known only
+ * when it is opened.
  *
  * @throws Error as `loadModel`
  */
-export async function checkConfig(directory: string, dtype: "auto" | Precision): Promise<void> {
+export async function checkConfig(
+  directory: string,
+  { dtype, device }: { dtype: "auto" | Precision; device: string },
+): Promise<void> {
   const config = await readConfig(directory);
+  if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
   refuseTooLarge({ directory, config, dtype: dtype === "auto" ? "bfloat16" : dtype });
 }
 

@@ -18,6 +18,7 @@
 #include "cpu/distance.h"
 #include "cuda/library.h"
 #include "error.h"
+#include "operations.h"
 #include "random.h"
 #include "reference.h"
 #include "runner.h"
@@ -248,6 +249,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
          InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
          InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
          InstanceMethod<&NativeModel::time_stages>("timeStages"),
+         InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
          InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
          InstanceMethod<&NativeModel::close>("close")});
   }
@@ -367,6 +369,14 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     });
   }
 
+  Napi::Value memory_in_use(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      require_idle("the device's memory can be asked for");
+      const double bytes = static_cast<double>(runner_->model().backend().memory_in_use());
+      return Napi::Number::New(info.Env(), bytes);
+    });
+  }
+
   Napi::Value time_stages(const Napi::CallbackInfo& info) {
     return guarded(info, [&]() -> Napi::Value {
       require_idle("stage times can be switched");
@@ -433,7 +443,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       value.Set("values", to_js(env, result.values));
       deferred.Resolve(value);
     } else {
-      deferred.Reject(Napi::Error::New(env, result.error).Value());
+      const Napi::Error error = Napi::Error::New(env, result.error);
+      if (result.device_lost) error.Set("code", Napi::String::New(env, "DEVICE_LOST"));
+      deferred.Reject(error.Value());
     }
     if (pending_.empty()) {
       if (runner_) to_js_.Unref(env);
@@ -490,6 +502,52 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   });
 }
 
+// --- A device's operations against the CPU's ---
+
+class CompareWorker : public Napi::AsyncWorker {
+ public:
+  CompareWorker(Napi::Env env, DeviceOptions options)
+      : Napi::AsyncWorker(env), options_(std::move(options)), deferred_(env) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    const std::unique_ptr<Backend> backend = options_.open();
+    const auto reference = make_cpu_backend(options_.precision, 1, "");
+    checks_ = compare_operations(*backend, *reference, options_.precision);
+  }
+  void OnOK() override {
+    Napi::Array array = Napi::Array::New(Env(), checks_.size());
+    for (uint32_t i = 0; i < checks_.size(); i++) {
+      Napi::Object row = Napi::Object::New(Env());
+      row.Set("operation", checks_[i].operation);
+      row.Set("shape", checks_[i].shape);
+      row.Set("error", checks_[i].error);
+      row.Set("allowed", checks_[i].allowed);
+      row.Set("holds", checks_[i].holds());
+      array.Set(i, row);
+    }
+    deferred_.Resolve(array);
+  }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  const DeviceOptions options_;
+  std::vector<OperationCheck> checks_;
+  Napi::Promise::Deferred deferred_;
+};
+
+Napi::Value compare(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!info[0].IsObject()) fail("options must be an object");
+    auto* worker = new CompareWorker(info.Env(), read_device(info[0].As<Napi::Object>()));
+    const Napi::Promise promise = worker->promise();
+    worker->Queue();  // deletes itself
+    return promise;
+  });
+}
+
 // --- The protocol's numbers, one by one, for tests ---
 
 size_t count_of(const Napi::Value& value) {
@@ -535,6 +593,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, fn, name));
   };
   define("loadModel", load_model);
+  define("compareOperations", compare);
   define("hash", [](const Napi::CallbackInfo& info) { return series<uint32_t>(info, rng::hash); });
   define("uniform", [](const Napi::CallbackInfo& info) {
     return series<float>(

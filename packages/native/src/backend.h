@@ -160,6 +160,8 @@ class Backend {
   // of this pass; NaN where logits are not finite or all zero.
   virtual void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
                          float* distances) = 0;
+  // Indices of [0, n) in ascending order of their hash, as `distances` sees them; for checks.
+  virtual std::vector<uint32_t> permutation(uint32_t seed, size_t n) = 0;
   // Widens rows of an activation to float32, for results that leave the model.
   virtual void widen(const Act& a, size_t rows, float* out) = 0;
 };

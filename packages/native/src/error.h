@@ -12,6 +12,11 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The device has failed so that nothing it computes from now on can be trusted.
+struct DeviceLost : Error {
+  using Error::Error;
+};
+
 [[noreturn]] __attribute__((format(printf, 1, 2))) inline void fail(const char* format, ...) {
   char text[1024];
   va_list args;

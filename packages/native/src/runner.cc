@@ -158,7 +158,9 @@ void Runner::collect_pass() {
 
 void Runner::fail_entry(Entry& entry, const std::exception& error) {
   entry.ended = true;
-  if (entry.result.error.empty()) entry.result.error = error.what();
+  if (!entry.result.error.empty()) return;
+  entry.result.error = error.what();
+  entry.result.device_lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
 }
 
 // Once nothing writes into them any more: only finished nonces' values leave.

@@ -27,6 +27,7 @@ struct Result {
   size_t completed = 0;
   std::vector<float> values;  // [completed, output_width]
   std::string error;          // not empty: the job failed
+  bool device_lost = false;   // so will every other one
 };
 
 class Runner {

@@ -9,7 +9,7 @@ import { checkSeqLen } from "./model-directory.ts";
 import { type HubModel, locateModel } from "./models/locate.ts";
 
 /** What a running node is configured with. */
-export interface ServeConfig {
+export interface ServeConfig extends DeviceConfig {
   /** Absolute path of a model directory; null: the demo model, unless one is to be downloaded. */
   model: string | null;
   /** The model to download; null: none. */
@@ -38,7 +38,6 @@ export interface ServeConfig {
   host: string;
   port: number;
   dtype: Dtype;
-  device: Device;
   /** Undefined: the runner's own choice, one per core. */
   threads: number | undefined;
   /** Absolute path. */
@@ -49,8 +48,31 @@ export interface ServeConfig {
 export const DTYPES = ["auto", "bfloat16", "float32"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
-export const DEVICES = ["auto", "cpu"] as const;
-export type Device = (typeof DEVICES)[number];
+/** Where a model runs, and how much of it. */
+export interface DeviceConfig {
+  /** `auto`, `cpu`, `cuda` or `cuda:N`. */
+  device: string;
+  /** Share of the GPU's memory that may be in use once the model is loaded, (0, 1]. */
+  gpuMemoryUtilization: number;
+}
+
+/** The options of every command that loads a model. */
+export function deviceOptions(): Option[] {
+  return [
+    new Option(
+      "--device <device>",
+      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one",
+    )
+      .argParser(device)
+      .default("auto"),
+    new Option(
+      "--gpu-memory-utilization <share>",
+      "share of the GPU's memory that may be in use, by anyone, once the model is loaded",
+    )
+      .argParser(share)
+      .default(0.9),
+  ];
+}
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -161,9 +183,7 @@ function serveOptions(): Option[] {
     )
       .argParser(choice(DTYPES))
       .default("auto"),
-    new Option("--device <device>", `where to compute, ${DEVICES.join(", ")}`)
-      .argParser(choice(DEVICES))
-      .default("auto"),
+    ...deviceOptions(),
     new Option(
       "--threads <n>",
       `threads that compute, 1 to ${MAX_THREADS} (default: one per core, ` +
@@ -323,6 +343,17 @@ function choice<T extends string>(choices: readonly T[]): (value: string) => T {
     if (found !== undefined) return found;
     throw new InvalidArgumentError(`Expected one of ${choices.join(", ")}.`);
   };
+}
+
+function device(value: string): string {
+  if (/^(auto|cpu|cuda(:\d{1,3})?)$/.test(value)) return value;
+  throw new InvalidArgumentError("Expected auto, cpu, cuda or cuda:N, e.g. cuda:1.");
+}
+
+function share(value: string): number {
+  const number = /^(0?\.\d+|1(\.0+)?)$/.test(value) ? Number(value) : 0;
+  if (number > 0) return number;
+  throw new InvalidArgumentError("Expected more than 0 and at most 1, e.g. 0.9.");
 }
 
 function text(value: string): string {

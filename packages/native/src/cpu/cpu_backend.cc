@@ -226,6 +226,10 @@ class CpuBackend final : public Backend {
     });
   }
 
+  std::vector<uint32_t> permutation(uint32_t seed, size_t n) override {
+    return proofmill::permutation(seed, n);
+  }
+
   void widen(const Act& a, size_t rows, float* out) override {
     std::memcpy(out, a.data.as<float>(), rows * a.width * sizeof(float));
   }

@@ -410,6 +410,19 @@ class CudaBackend final : public Backend {
                     distances);
   }
 
+  std::vector<uint32_t> permutation(uint32_t seed, size_t n) override {
+    return guarded([&] {
+      const Buffer device_seed = allocate(sizeof seed), order = allocate(n * sizeof(uint32_t));
+      copy_up(device_seed.as<uint32_t>(), &seed, sizeof seed);
+      cuda::permutation(device_, device_seed.as<uint32_t>(), n, order.as<uint32_t>());
+      std::vector<uint32_t> out(n);
+      PROOFMILL_CUDA(device_, cudaMemcpyAsync(out.data(), order.as<uint32_t>(), n * sizeof(uint32_t),
+                                              cudaMemcpyDeviceToHost, device_.stream));
+      PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+      return out;
+    });
+  }
+
   void widen(const Act& a, size_t rows, float* out) override {
     cuda::widen<T>(device_, a.data.as<T>(), a.stride, rows, a.width, out);
   }
@@ -431,10 +444,10 @@ class CudaBackend final : public Backend {
   // An error of the device is for good: whatever it computed after it could be wrong.
   template <class Fn>
   auto guarded(Fn&& fn) -> decltype(fn()) {
-    if (!broken_.empty()) throw CudaError("the GPU failed before and is not used again: " + broken_);
+    if (!broken_.empty()) throw DeviceLost("the GPU failed before and is not used again: " + broken_);
     try {
       return fn();
-    } catch (const CudaError& error) {
+    } catch (const DeviceLost& error) {
       broken_ = error.what();
       throw;
     }

@@ -25,11 +25,7 @@ struct Device {
   cudaStream_t stream = nullptr;
 };
 
-// What a call of CUDA's did wrong, where, and on what.
-struct CudaError : Error {
-  using Error::Error;
-};
-
+// What a call did wrong, where, and on what: nothing is made of a GPU that has erred.
 inline void check(cudaError_t error, const Device& device, const char* call, const char* file,
                   int line) {
   if (error == cudaSuccess) return;
@@ -38,7 +34,7 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
   std::snprintf(text, sizeof text, "%s: %s (%s) at %s:%d on GPU %d, %s", call,
                 cudaGetErrorString(error), cudaGetErrorName(error), slash ? slash + 1 : file, line,
                 device.index, device.name.c_str());
-  throw CudaError(text);
+  throw DeviceLost(text);
 }
 
 #define PROOFMILL_CUDA(device, call) \

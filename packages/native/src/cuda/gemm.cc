@@ -16,7 +16,7 @@ using namespace cublaslt;
   do {                                                                                          \
     const Status status = (call);                                                               \
     if (status != kSuccess) {                                                                   \
-      throw CudaError(std::string(#call) + " failed with cuBLAS status " +                      \
+      throw DeviceLost(std::string(#call) + " failed with cuBLAS status " +                      \
                       std::to_string(static_cast<int>(status)) + " at gemm.cc:" +               \
                       std::to_string(__LINE__) + " on GPU " + std::to_string((device).index) +  \
                       ", " + (device).name);                                                    \

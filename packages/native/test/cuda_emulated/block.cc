@@ -51,8 +51,15 @@ struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStack]};
   void* pointer = nullptr;  // of its stack, while it does not run
   dim3 thread;
-  void* arguments = nullptr;  // of the warp's operation
 };
+
+// Its operation that waits for lanes.
+struct Warp {
+  void* arguments[32];
+  int arrived = 0;
+};
+
+Warp warps[32];
 
 std::vector<std::unique_ptr<Fiber>> fibers;
 Fiber* running = nullptr;
@@ -99,6 +106,7 @@ void run_block(size_t threads) {
     return order != nullptr && std::strcmp(order, "reverse") == 0;
   }();
   for (size_t i = 0; i < threads; i++) prepare(*fibers[i], static_cast<unsigned>(i));
+  for (Warp& warp : warps) warp.arrived = 0;
   for (;;) {
     bool moved = false;
     size_t ended = 0, waiting = 0;
@@ -127,21 +135,13 @@ void run_block(size_t threads) {
 void block_barrier() { leave(Fiber::State::block_barrier); }
 
 void warp_collective(void* arguments, void (*work)(void* const*)) {
-  running->arguments = arguments;
   const size_t first = here.thread.x / 32 * 32;
-  void* all[32];
-  for (size_t lane = 0; lane < 32; lane++) {
-    Fiber& fiber = *fibers[first + lane];
-    if (&fiber != running && fiber.state != Fiber::State::warp_barrier) {
-      return leave(Fiber::State::warp_barrier);  // the last one to come does the work
-    }
-    all[lane] = fiber.arguments;
-  }
-  work(all);
-  for (size_t lane = 0; lane < 32; lane++) {
-    Fiber& fiber = *fibers[first + lane];
-    if (&fiber != running) fiber.state = Fiber::State::ready;
-  }
+  Warp& warp = warps[first / 32];
+  warp.arguments[here.thread.x % 32] = arguments;
+  if (++warp.arrived < 32) return leave(Fiber::State::warp_barrier);
+  work(warp.arguments);  // the last one to come does it for all
+  warp.arrived = 0;
+  for (size_t lane = 0; lane < 32; lane++) fibers[first + lane]->state = Fiber::State::ready;
 }
 
 void run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()>& thread) {

@@ -129,7 +129,7 @@ EXPORTED Status cublasLtMatmul(Handle, MatmulDesc desc, const void* alpha, const
       c != d || a_layout->rows != b_layout->rows) {
     return static_cast<Status>(15);  // not supported
   }
-  const bool faulty = algorithm->data[0] == 1;
+  const bool faulty = algorithm->data[0] == 1 && d_layout->columns > 1;
   const bool add = *static_cast<const float*>(beta) != 0.0f;
   const OpaqueMatmulDesc is = *desc;
   const OpaqueMatrixLayout la = *a_layout, lb = *b_layout, ld = *d_layout;

@@ -17,11 +17,16 @@ struct EmulatedGraph {
   std::vector<Work> work;
 };
 
+// Held by whoever changes or runs a stream: memory may be freed by another thread.
+static std::recursive_mutex streams_mutex;
+static std::vector<struct EmulatedStream*> streams;
+
 struct EmulatedStream {
   std::deque<Work> pending;
   EmulatedGraph* capturing = nullptr;
 
   void run_until(const bool* done) {
+    const std::lock_guard lock(streams_mutex);
     while (!pending.empty() && (done == nullptr || !*done)) {
       const Work work = std::move(pending.front());
       pending.pop_front();
@@ -93,6 +98,7 @@ cudaError_t wait() {
 namespace emulated {
 
 void enqueue(cudaStream_t stream, Work work) {
+  const std::lock_guard lock(streams_mutex);
   if (stream->capturing != nullptr) {
     stream->capturing->work.push_back(std::move(work));
   } else {
@@ -129,7 +135,12 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(device_memory, memory, bytes); }
-cudaError_t cudaFree(void* memory) { return release(device_memory, memory); }
+// Waits for all work that may still use it.
+cudaError_t cudaFree(void* memory) {
+  const std::lock_guard lock(streams_mutex);
+  for (EmulatedStream* stream : streams) stream->run_until(nullptr);
+  return release(device_memory, memory);
+}
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
   return allocate(pinned_memory, memory, bytes);
 }
@@ -173,10 +184,14 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const std::lock_guard lock(streams_mutex);
   *stream = new EmulatedStream;
+  streams.push_back(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard lock(streams_mutex);
+  std::erase(streams, stream);
   delete stream;
   return cudaSuccess;
 }

@@ -11,7 +11,7 @@ import {
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ulid } from "ulid";
-import { DEVICES, type Device, DTYPES, type Dtype } from "../config.ts";
+import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../config.ts";
 import { locateModel } from "../models/locate.ts";
 import { startModel } from "../models/start.ts";
 import { onStopSignal } from "../signals.ts";
@@ -23,7 +23,7 @@ const POLL_MS = 200;
 /** Greater than any distance: every nonce is valid, so that every distance is listed. */
 const ALL = 3;
 
-interface CalibrateOptions extends RemoteOptions {
+interface CalibrateOptions extends RemoteOptions, DeviceConfig {
   blockHash: string;
   publicKey: string;
   rate: number;
@@ -31,7 +31,6 @@ interface CalibrateOptions extends RemoteOptions {
   seqLen?: number;
   revision?: string;
   dtype: Dtype;
-  device: Device;
   threads?: number;
 }
 
@@ -58,8 +57,8 @@ export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
     .option("--seq-len <n>", "tokens per nonce (default: 256, or the node's)", integer(1))
     .option("--revision <name>", "branch, tag or commit of a model by name")
     .addOption(new Option("--dtype <type>", "precision").choices(DTYPES).default("auto"))
-    .addOption(new Option("--device <device>", "where to compute").choices(DEVICES).default("auto"))
     .option("--threads <n>", "threads that compute (default: one per core)", integer(1));
+  for (const option of deviceOptions()) command.addOption(option);
   return addRemoteOptions(command).action((model: string | undefined, options: CalibrateOptions) =>
     orExit(async () => {
       if (options.samples * Math.min(options.rate, 1 - options.rate) < 1) {
@@ -148,7 +147,8 @@ async function local(
   options: CalibrateOptions,
   { environment, signal }: { environment: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<Source> {
-  const { dtype, device, threads, revision, seqLen: pocSeqLen = 256 } = options;
+  const { revision, seqLen: pocSeqLen = 256 } = options;
+  const { dtype, device, gpuMemoryUtilization, threads } = options;
   const fail = (error: unknown): never => {
     if (signal.aborted) throw new Exit(130, "interrupted");
     throw new Exit(1, error instanceof Error ? error.message : String(error));
@@ -157,7 +157,7 @@ async function local(
   try {
     const { directory, download } = locateModel({ model, revision, environment });
     runner = await startModel(
-      { model: directory, download, dtype, device, threads, pocSeqLen },
+      { model: directory, download, dtype, device, gpuMemoryUtilization, threads, pocSeqLen },
       { log: silentLog, signal },
     );
   } catch (error) {

@@ -10,7 +10,7 @@ import type { HubModel } from "./locate.ts";
 
 export type ModelConfig = Pick<
   ServeConfig,
-  "model" | "download" | "dtype" | "device" | "threads" | "pocSeqLen"
+  "model" | "download" | "dtype" | "device" | "gpuMemoryUtilization" | "threads" | "pocSeqLen"
 >;
 
 /**
@@ -32,9 +32,11 @@ export async function startModel(
       directory,
       dtype: config.dtype,
       device: config.device,
+      gpuMemoryUtilization: config.gpuMemoryUtilization,
       ...(config.threads === undefined ? {} : { threads: config.threads }),
     },
     signal,
+    onNotice: (text) => log.info({}, text),
   });
 }
 
@@ -51,7 +53,7 @@ function download(
     // What can be refused now is not downloaded first.
     onConfig: async (directory) => {
       checkSeqLen(config.pocSeqLen, readContext(directory));
-      await checkConfig(directory, config.dtype);
+      await checkConfig(directory, config);
     },
   });
 }

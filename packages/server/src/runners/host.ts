@@ -8,7 +8,9 @@ import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
  *
  * @param load loads the model; must not block the event loop, or the parent's end goes unseen
  */
-export function hostRunner(load: (options: LoadOptions) => Promise<ModelRunner>): void {
+export function hostRunner(
+  load: (options: LoadOptions, onNotice: (text: string) => void) => Promise<ModelRunner>,
+): void {
   let runner: ModelRunner | null = null;
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
@@ -39,7 +41,7 @@ export function hostRunner(load: (options: LoadOptions) => Promise<ModelRunner>)
 
   async function loadModel(options: LoadOptions): Promise<void> {
     try {
-      runner = await load(options);
+      runner = await load(options, (text) => send({ type: "notice", text }));
       send({ type: "loaded", info: runner.info });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
@@ -51,6 +53,7 @@ export function hostRunner(load: (options: LoadOptions) => Promise<ModelRunner>)
       if (!runner) throw new Error("no model is loaded");
       send({ type: "done", id: job.id, result: await runner.run(job) });
     } catch (error) {
+      if (isDeviceLost(error)) return sayAndEnd({ type: "lost", message: messageOf(error) });
       send({ type: "failed", id: job.id, message: messageOf(error) });
     }
   }
@@ -68,6 +71,15 @@ export function hostRunner(load: (options: LoadOptions) => Promise<ModelRunner>)
  */
 function endNow(): void {
   process.kill(process.pid, "SIGKILL");
+}
+
+/** A new process gets a new device context; this one's jobs are computed again there. */
+function sayAndEnd(message: FromRunner): void {
+  process.send?.(message, undefined, undefined, endNow);
+}
+
+function isDeviceLost(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "DEVICE_LOST";
 }
 
 function send(message: FromRunner): void {

@@ -5,7 +5,9 @@ import type { ModelInfo, PrefillJob, PrefillResult } from "@proofmill/core";
 export interface LoadOptions {
   directory: string;
   dtype: "auto" | "bfloat16" | "float32";
-  device: "auto" | "cpu";
+  /** `auto`, `cpu`, `cuda` or `cuda:N`. */
+  device: string;
+  gpuMemoryUtilization?: number;
   /** Absent: one per core. */
   threads?: number;
 }
@@ -20,8 +22,12 @@ export type ToRunner =
   | { type: "close" };
 
 export type FromRunner =
+  /** What was decided that an operator may not expect, in a line. */
+  | { type: "notice"; text: string }
   | { type: "loaded"; info: ModelInfo }
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }
-  | { type: "progress"; layers_done: number };
+  | { type: "progress"; layers_done: number }
+  /** The device has failed for good: the process ends, and its jobs are lost with it. */
+  | { type: "lost"; message: string };

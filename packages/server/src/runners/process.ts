@@ -18,6 +18,8 @@ export interface StartRunnerOptions {
   signal?: AbortSignal;
   /** The child's module; the one that loads the addon by default. */
   entry?: URL;
+  /** Is told in a line what the runner decided that an operator may not expect. */
+  onNotice?: (text: string) => void;
 }
 
 /** A runner that can be lost. */
@@ -49,7 +51,7 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
     execArgv: [], // a debugger's port or a heap limit is this process' own
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  const runner = new ChildRunner(child);
+  const runner = new ChildRunner(child, options.onNotice);
   const abort = () => void runner.close();
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
@@ -67,6 +69,7 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
 class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   readonly #child: ChildProcess;
+  readonly #onNotice: ((text: string) => void) | undefined;
   readonly #jobs = new Map<number, Pending>();
   readonly #listeners = new Set<(layersDone: number) => void>();
   #info: ModelInfo | null = null;
@@ -74,8 +77,9 @@ class ChildRunner implements ProcessRunner {
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, onNotice: ((text: string) => void) | undefined) {
     this.#child = child;
+    this.#onNotice = onNotice;
     this.ended = new Promise((resolve) => {
       const end = (reason: string) => {
         this.#lost ??= new RunnerLost(reason);
@@ -150,6 +154,12 @@ class ChildRunner implements ProcessRunner {
 
   #receive(message: FromRunner): void {
     switch (message.type) {
+      case "notice":
+        this.#onNotice?.(message.text);
+        break;
+      case "lost":
+        this.#lost ??= new RunnerLost(message.message);
+        break;
       case "loaded":
         this.#info = message.info;
         this.#loading?.resolve();

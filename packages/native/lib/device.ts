@@ -1,0 +1,63 @@
+/** Which device a model runs on. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { addon, type CudaOptions } from "./binding.ts";
+
+export interface DeviceChoice {
+  /** `auto`: a GPU where there is one, else the CPU. GPUs are numbered as CUDA does; `cuda` is 0. */
+  device?: string;
+  /** Share of the GPU's memory that may be in use once the model is loaded, (0, 1]. */
+  gpuMemoryUtilization?: number;
+  /** Path of libproofmill_cuda.so; the one that was built with the addon by default. */
+  cudaLibrary?: string;
+}
+
+export interface ResolvedDevice {
+  /** Null: the CPU. */
+  cuda: CudaOptions | null;
+  /** Why it is not a GPU, where that was left open. */
+  notice: string | null;
+}
+
+/** The same path from lib/ and from dist/. */
+const CUDA_LIBRARY = new URL("../build/Release/libproofmill_cuda.so", import.meta.url);
+
+/**
+ * @throws RangeError when the choice is none; Error in one line that says whether the library, the
+ *   driver or the GPU is missing
+ */
+export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
+  const { device = "auto", gpuMemoryUtilization = 0.9 } = choice;
+  const number = /^(?:auto|cpu|cuda(?::(\d{1,3}))?)$/.exec(device);
+  if (!number) {
+    throw new RangeError(`device is ${JSON.stringify(device)}, expected auto, cpu, cuda or cuda:N`);
+  }
+  if (!(gpuMemoryUtilization > 0 && gpuMemoryUtilization <= 1)) {
+    throw new RangeError(
+      `gpuMemoryUtilization is ${gpuMemoryUtilization}, expected more than 0 and at most 1`,
+    );
+  }
+  if (device === "cpu") return { cuda: null, notice: null };
+  const library = choice.cudaLibrary ?? fileURLToPath(CUDA_LIBRARY);
+  const cuda = { library, device: Number(number[1] ?? 0), memoryUtilization: gpuMemoryUtilization };
+  try {
+    checkGpu(cuda);
+  } catch (error) {
+    const reason = (error as Error).message;
+    if (device !== "auto") throw new Error(`device ${device} cannot be used: ${reason}`);
+    return { cuda: null, notice: `no GPU is used: ${reason}` };
+  }
+  return { cuda, notice: null };
+}
+
+function checkGpu({ library, device }: CudaOptions): void {
+  if (!existsSync(library)) {
+    throw new Error(
+      `${library} is not there; npm run build makes it where a CUDA compiler (nvcc 12.4 or later) is`,
+    );
+  }
+  const count = addon.cudaDeviceCount(library);
+  if (device >= count) {
+    throw new Error(`GPU ${device} is not there, this machine's are numbered 0 to ${count - 1}`);
+  }
+}

@@ -1,0 +1,280 @@
+#include "operations.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "random.h"
+
+namespace proofmill {
+
+namespace {
+
+// Repeatable numbers of about unit size.
+std::vector<float> numbers(uint32_t seed, size_t n) {
+  std::vector<float> values(n);
+  for (size_t i = 0; i < n; i++) {
+    const uint32_t at = static_cast<uint32_t>(i);
+    values[i] =
+        rng::normal_pair(rng::uniform(rng::hash(2 * at, seed)), rng::uniform(rng::hash(2 * at + 1, seed)))
+            .cos;
+  }
+  return values;
+}
+
+// A matrix without a file: its values follow from the seed.
+Tensor matrix(uint32_t seed, size_t rows, size_t width) {
+  Tensor tensor;
+  tensor.name = "matrix";
+  tensor.shape = {rows, width};
+  tensor.seed = seed;
+  return tensor;
+}
+
+// One backend at work: what each check below does on both.
+class Bench {
+ public:
+  explicit Bench(Backend& backend) : backend_(backend) {}
+
+  Backend& backend() { return backend_; }
+
+  void begin(const std::vector<uint32_t>& seeds, size_t vocab) {
+    backend_.begin({seeds.data(), vocab ? seeds.data() : nullptr, 7, seeds.size()}, vocab);
+  }
+  // Ends the pass with these values.
+  std::vector<float> end(const float* values, size_t stride, size_t rows, size_t width) {
+    std::vector<float> out(rows * width);
+    backend_.finish(values, stride, rows, width, out.data());
+    backend_.collect();
+    return out;
+  }
+  std::vector<float> end(const Act& act, size_t rows) {
+    const Buffer wide = backend_.allocate(rows * act.width * sizeof(float));
+    backend_.widen(act, rows, wide.as<float>());
+    return end(wide.as<float>(), act.width, rows, act.width);
+  }
+  // Rows of numbers in the precision of matrix inputs, each of unit size.
+  Act act(uint32_t seed, size_t rows, size_t width) {
+    const Buffer x = backend_.upload(numbers(seed, rows * width));
+    const Buffer weight = backend_.upload(std::vector<float>(width, 1.0f));
+    Act out = backend_.allocate_act(rows, width);
+    backend_.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-6f, out);
+    backend_.synchronize();  // before x goes
+    return out;
+  }
+
+ private:
+  Backend& backend_;
+};
+
+// The greatest difference, in shares of the reference's root mean square.
+double error_of(const std::vector<float>& values, const std::vector<float>& reference) {
+  double greatest = 0, squares = 0;
+  for (const float x : reference) squares += static_cast<double>(x) * x;
+  const double size = std::sqrt(squares / static_cast<double>(reference.size()));
+  for (size_t i = 0; i < reference.size(); i++) {
+    const double difference = std::fabs(static_cast<double>(values[i]) - reference[i]);
+    if (!(difference <= greatest)) greatest = difference;  // NaN stays
+    if (std::isnan(greatest)) return greatest;
+  }
+  return greatest == 0 ? 0 : greatest / size;
+}
+
+std::string text(const char* format, size_t a, size_t b = 0, size_t c = 0, size_t d = 0,
+                 size_t e = 0) {
+  char out[128];
+  std::snprintf(out, sizeof out, format, a, b, c, d, e);
+  return out;
+}
+
+class Comparison {
+ public:
+  Comparison(Backend& backend, Backend& reference, Precision precision)
+      : bench_(backend), reference_(reference), bf16_(precision == Precision::bfloat16) {}
+
+  std::vector<OperationCheck> run() {
+    for (const size_t n : {1, 2, 7, 1000, 4095}) inputs(n);
+    for (const size_t n : {1, 2, 301, 4096, 151936}) permutation(n);
+    for (const auto& [rows, width] : {std::pair<size_t, size_t>{1, 64}, {3, 60}, {17, 257}, {5, 1024}}) {
+      rms_norm(rows, width);
+    }
+    struct Shape {
+      size_t rows, depth, width;
+    };
+    for (const Shape& s : {Shape{1, 64, 48}, {7, 60, 100}, {33, 96, 301}, {70, 257, 65}}) {
+      project(s.rows, s.depth, s.width);
+      linear(s.rows, s.depth, s.width);
+      linear_add(s.rows, s.depth, s.width);
+      linear_swiglu(s.rows, s.depth, s.width);
+    }
+    for (const size_t head_dim : {12, 16, 32, 64, 80, 96, 128, 256}) {
+      attention({4, 2, head_dim}, 2, 37, 37, head_dim == 128);
+    }
+    attention({3, 1, 64}, 1, 1, 1, true);
+    attention({2, 2, 128}, 1, 130, 130, true);
+    attention({6, 2, 64}, 3, 65, 1, true);
+    attention({2, 1, 16}, 1, 300, 1, false);
+    for (const size_t vocab : {1, 2, 301, 1024, 50257, 151936}) distances(vocab);
+    return std::move(checks_);
+  }
+
+ private:
+  using Values = std::vector<float>;
+
+  template <class Fn>
+  void compare(const char* operation, const std::string& shape, double allowed, Fn&& values_of) {
+    const Values values = values_of(bench_), reference = values_of(reference_);
+    checks_.push_back({operation, shape, error_of(values, reference), allowed});
+  }
+
+  // Of values that were rounded once, in shares of their root mean square: single ones may be
+  // several times that.
+  double rounded() const { return bf16_ ? 4.0 / 256 : 4e-6; }
+
+  void inputs(size_t n) {
+    const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
+    compare("inputs", text("3 x %zu", n), 0, [&](Bench& bench) {
+      const Buffer x = bench.backend().allocate(seeds.size() * n * sizeof(float));
+      bench.begin(seeds, 0);
+      bench.backend().inputs(0, seeds.size(), n, x.as<float>());
+      return bench.end(x.as<float>(), n, seeds.size(), n);
+    });
+  }
+
+  void permutation(size_t n) {
+    size_t wrong = 0;
+    const std::vector<uint32_t> values = bench_.backend().permutation(99, n);
+    const std::vector<uint32_t> reference = reference_.backend().permutation(99, n);
+    for (size_t i = 0; i < n; i++) wrong += values[i] != reference[i];
+    checks_.push_back({"permutation", text("%zu", n), static_cast<double>(wrong), 0});
+  }
+
+  void rms_norm(size_t rows, size_t width) {
+    compare("rms_norm", text("%zu x %zu", rows, width), rounded(), [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const Buffer x = be.upload(numbers(1, rows * width)), weight = be.upload(numbers(2, width));
+      Act out = be.allocate_act(rows, width);
+      bench.begin({0}, 0);
+      be.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-5f, out);
+      return bench.end(out, rows);
+    });
+  }
+
+  std::string product(size_t rows, size_t depth, size_t width) {
+    return text("%zu x %zu x %zu", rows, depth, width);
+  }
+
+  // Into the columns behind 8 others, with a bias.
+  void project(size_t rows, size_t depth, size_t width) {
+    compare("project", product(rows, depth, width), rounded(), [&](Bench& bench) {
+      Backend& be = bench.backend();
+      Tensor bias = matrix(5, width, 1);
+      bias.shape = {width};  // its values are 1
+      const Linear w = be.pack({matrix(3, width, depth)}, {bias});
+      const Act a = bench.act(4, rows, depth);
+      Act out = be.allocate_act(rows, width + 8);
+      bench.begin({0}, 0);
+      be.project(a, w, rows, out, 8);
+      const Values all = bench.end(out, rows);
+      Values values;
+      for (size_t row = 0; row < rows; row++) {
+        const float* from = all.data() + row * (width + 8) + 8;
+        values.insert(values.end(), from, from + width);
+      }
+      return values;
+    });
+  }
+
+  void linear(size_t rows, size_t depth, size_t width) {
+    compare("linear", product(rows, depth, width), 4e-5, [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const size_t stride = (width + 7) / 8 * 8;
+      const Linear w = be.pack({matrix(3, width, depth)}, {});
+      const Act a = bench.act(4, rows, depth);
+      const Buffer out = be.allocate(rows * stride * sizeof(float));
+      bench.begin({0}, 0);
+      be.linear(a, w, rows, out.as<float>(), stride);
+      return bench.end(out.as<float>(), stride, rows, width);
+    });
+  }
+
+  void linear_add(size_t rows, size_t depth, size_t width) {
+    compare("linear_add", product(rows, depth, width), 4e-5, [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const Linear w = be.pack({matrix(3, width, depth)}, {});
+      const Act a = bench.act(4, rows, depth);
+      const Buffer x = be.upload(numbers(6, rows * width));
+      bench.begin({0}, 0);
+      be.linear_add(a, w, rows, x.as<float>());
+      return bench.end(x.as<float>(), width, rows, width);
+    });
+  }
+
+  void linear_swiglu(size_t rows, size_t depth, size_t width) {
+    // Gate, up and their product are each rounded.
+    compare("linear_swiglu", product(rows, depth, width), 4 * rounded(), [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const Linear w = be.pack_gate_up(matrix(3, width, depth), matrix(4, width, depth));
+      const Act a = bench.act(5, rows, depth);
+      Act out = be.allocate_act(rows, width);
+      bench.begin({0}, 0);
+      be.linear_swiglu(a, w, rows, out);
+      return bench.end(out, rows);
+    });
+  }
+
+  void attention(const AttentionShape& shape, size_t sequences, size_t seq_len, size_t queries,
+                 bool normed) {
+    const std::string name = text("%zu/%zu heads of %zu, ", shape.num_heads, shape.num_kv_heads,
+                                  shape.head_dim) +
+                             text("%zu sequences, %zu of %zu positions", sequences, queries, seq_len);
+    // Queries, keys, values and weights are each rounded.
+    compare("attention", name, 6 * rounded(), [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const size_t width = shape.q_width() + 2 * shape.kv_width(), half = shape.head_dim / 2;
+      Values cos(seq_len * half), sin(seq_len * half);
+      for (size_t i = 0; i < cos.size(); i++) {
+        const double angle = static_cast<double>(i / half) / std::pow(10.0, static_cast<double>(i % half) / half);
+        cos[i] = static_cast<float>(std::cos(angle));
+        sin[i] = static_cast<float>(std::sin(angle));
+      }
+      const Buffer cosines = be.upload(cos), sines = be.upload(sin);
+      const Buffer q_norm = be.upload(numbers(8, shape.head_dim));
+      const Buffer k_norm = be.upload(numbers(9, shape.head_dim));
+      Act qkv = bench.act(10, sequences * seq_len, width);
+      Act last_q = bench.act(11, sequences * queries, shape.q_width());
+      Act out = be.allocate_act(sequences * queries, shape.q_width());
+      bench.begin({0}, 0);
+      be.attention({shape, sequences, seq_len, queries, queries == seq_len ? qkv : last_q, qkv,
+                    normed ? q_norm.as<float>() : nullptr, normed ? k_norm.as<float>() : nullptr,
+                    1e-6f, cosines.as<float>(), sines.as<float>()},
+                   out);
+      return bench.end(out, sequences * queries);
+    });
+  }
+
+  void distances(size_t vocab) {
+    const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
+    compare("distances", text("3 x %zu", vocab), 1e-6, [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const size_t stride = (vocab + 7) / 8 * 8;
+      const Buffer logits = be.upload(numbers(12, seeds.size() * stride));
+      const Buffer out = be.allocate(seeds.size() * sizeof(float));
+      bench.begin(seeds, vocab);
+      be.distances(logits.as<float>(), stride, seeds.size(), vocab, out.as<float>());
+      return bench.end(out.as<float>(), 1, seeds.size(), 1);
+    });
+  }
+
+  Bench bench_, reference_;
+  const bool bf16_;
+  std::vector<OperationCheck> checks_;
+};
+
+}  // namespace
+
+std::vector<OperationCheck> compare_operations(Backend& backend, Backend& reference,
+                                               Precision precision) {
+  return Comparison(backend, reference, precision).run();
+}
+
+}  // namespace proofmill

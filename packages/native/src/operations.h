@@ -1,0 +1,24 @@
+// Every operation of a backend against another backend's, on ragged shapes: the part of the self-test
+// that a device's new driver, library or chip may fail.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend.h"
+
+namespace proofmill {
+
+struct OperationCheck {
+  std::string operation, shape;
+  double error;  // the greatest, of the size of the values compared; NaN where one of them is
+  double allowed;
+
+  bool holds() const { return error <= allowed; }  // false for NaN
+};
+
+// `reference` is the CPU's backend, of the same precision.
+std::vector<OperationCheck> compare_operations(Backend& backend, Backend& reference,
+                                               Precision precision);
+
+}  // namespace proofmill

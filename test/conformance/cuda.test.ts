@@ -1,0 +1,197 @@
+/** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { loadModel, type ModelRunner } from "@proofmill/native";
+import { addon } from "@proofmill/native/binding";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EMULATED_LIBRARY, emulatedCuda } from "./cuda.ts";
+import { bitsOf, goldenPath } from "./golden.ts";
+
+const emulated = emulatedCuda();
+const CHILD = fileURLToPath(new URL("./cuda-child.mjs", import.meta.url));
+const DIRECTORY = goldenPath("models/qwen3-tiny-strong");
+
+describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
+  const cuda = { library: EMULATED_LIBRARY, device: 0, memoryUtilization: 0.9 };
+
+  test.each(["float32", "bfloat16"] as const)(
+    "every operation in %s agrees with the CPU's on ragged shapes",
+    async (dtype) => {
+      const checks = await addon.compareOperations({ dtype, threads: 1, cuda });
+      expect(checks.filter(({ holds }) => !holds)).toEqual([]);
+      expect(new Set(checks.map(({ operation }) => operation)).size).toBe(9);
+      // Bit for bit.
+      for (const { operation, error, allowed } of checks) {
+        if (operation === "inputs" || operation === "permutation") {
+          expect({ error, allowed }).toEqual({ error: 0, allowed: 0 });
+        }
+      }
+    },
+  );
+
+  describe.each(["float32", "bfloat16"] as const)("in %s", (dtype) => {
+    let runner: ModelRunner;
+
+    beforeAll(async () => {
+      runner = await loadModel({ directory: DIRECTORY, dtype, ...emulated[0] });
+    });
+    afterAll(() => runner.close());
+
+    async function distances(seeds: number[], seq_len: number, id = 0): Promise<number[]> {
+      const input_seeds = Uint32Array.from(seeds);
+      const output = { kind: "distance", permutation_seeds: input_seeds, target_seed: 9 } as const;
+      const { completed, values } = await runner.run({ id, seq_len, input_seeds, output });
+      expect(completed).toBe(seeds.length);
+      return bitsOf(values);
+    }
+
+    // Passes of one chunk and of several, full ones and ones that are filled up, recorded or not.
+    test.each([1, 3, 16, 33])(
+      "a nonce's bits do not depend on its batch, seq_len %i",
+      async (n) => {
+        const seeds = Array.from({ length: 11 }, (_, i) => (i * 0x9e3779b9) >>> 0);
+        const together = await distances(seeds, n);
+        expect(new Set(together).size).toBe(seeds.length);
+        const alone: number[] = [];
+        for (const seed of seeds) alone.push(...(await distances([seed], n)));
+        expect(together).toEqual(alone);
+        expect(await distances(seeds.toReversed(), n)).toEqual(together.toReversed());
+        const doubled = [...seeds.slice(5), ...seeds];
+        expect(await distances(doubled, n)).toEqual([...together.slice(5), ...together]);
+      },
+    );
+
+    test("jobs under way at once keep their own results, also under another target", async () => {
+      const seeds = [5, 6, 7, 8, 9];
+      const jobs = [1, 2, 3, 4].map((target_seed, id) =>
+        runner.run({
+          id,
+          seq_len: 20,
+          input_seeds: Uint32Array.from(seeds),
+          output: { kind: "distance", permutation_seeds: Uint32Array.from(seeds), target_seed },
+        }),
+      );
+      const results = (await Promise.all(jobs)).map(({ values }) => bitsOf(values));
+      expect(new Set(results.flat()).size).toBe(20);
+      for (const [i, target_seed] of [1, 2, 3, 4].entries()) {
+        const { values } = await runner.run({
+          id: 9,
+          seq_len: 20,
+          input_seeds: Uint32Array.from(seeds),
+          output: { kind: "distance", permutation_seeds: Uint32Array.from(seeds), target_seed },
+        });
+        expect(results[i]).toEqual(bitsOf(values));
+      }
+    });
+
+    test("a cut job keeps whole passes", async () => {
+      const seeds = Uint32Array.from({ length: 300 }, (_, i) => i);
+      const output = { kind: "distance", permutation_seeds: seeds, target_seed: 9 } as const;
+      const cut = runner.run({ id: 77, seq_len: 16, input_seeds: seeds, output });
+      runner.cancel(77);
+      const { completed, values } = await cut;
+      expect(completed).toBeLessThan(300);
+      expect(values).toHaveLength(completed);
+      expect(await distances([0, 1], 16)).toHaveLength(2);
+    });
+  });
+
+  test("threads of a block in another order give the same bits: no barrier is missing", () => {
+    const bits = (order: string) => run({ PROOFMILL_EMULATED_ORDER: order });
+    const forward = bits("forward");
+    expect(forward).toHaveLength(6);
+    expect(forward.flat().every(Number.isInteger)).toBe(true);
+    expect(bits("reverse")).toEqual(forward);
+  });
+
+  test("after the device has failed nothing is computed any more", () => {
+    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "60" });
+    const lost = outcomes.findIndex((outcome) => "code" in outcome);
+    expect(lost).toBeGreaterThan(0);
+    const where = / at \w+\.cc:\d+ on GPU 0, Emulated GPU/;
+    expect(outcomes[lost]).toEqual({
+      message: expect.stringMatching(
+        new RegExp(`^cuda\\w+\\(.*cudaErrorIllegalAddress.*${where.source}$`),
+      ),
+      code: "DEVICE_LOST",
+    });
+    expect(outcomes.length).toBeGreaterThan(lost + 1);
+    for (const later of outcomes.slice(lost + 1)) {
+      expect(later).toHaveProperty("message", expect.stringMatching(where));
+    }
+  });
+
+  test("a model that does not fit is refused with both numbers", async () => {
+    const loading = loadModel({ directory: DIRECTORY, gpuMemoryUtilization: 1e-5, ...emulated[0] });
+    await expect(loading).rejects.toThrow(
+      /^the model needs 0\.0 GiB of GPU memory \(0\.0 GiB of weights\), 0\.0 GiB are left on GPU 0, Emulated GPU: .* of its 8\.0 are in use, and 0 % may be \(--gpu-memory-utilization\)$/,
+    );
+  });
+
+  test("a length that does not fit any more fails its job alone", async () => {
+    const runner = await loadModel({
+      directory: DIRECTORY,
+      ...emulated[0],
+      gpuMemoryUtilization: 0.0006,
+    });
+    const job = (seq_len: number) =>
+      runner.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+    const before = await job(16);
+    await expect(job(4000)).rejects.toThrow(
+      /^out of GPU memory: .* are needed, .* are left on GPU 0/,
+    );
+    expect(await job(16)).toEqual(before);
+    await runner.close();
+  });
+
+  function run(environment: Record<string, string>) {
+    const text = execFileSync(process.execPath, [CHILD, DIRECTORY, EMULATED_LIBRARY], {
+      env: { ...process.env, ...environment },
+      encoding: "utf8",
+    });
+    return JSON.parse(text) as (number[] | { message: string; code: string })[];
+  }
+});
+
+describe("without a GPU", () => {
+  const directory = DIRECTORY;
+
+  test("cuda says in a line what is missing", async () => {
+    await expect(
+      loadModel({ directory, device: "cuda", cudaLibrary: "/nowhere.so" }),
+    ).rejects.toThrow(
+      /^device cuda cannot be used: \/nowhere\.so is not there; npm run build makes it where a CUDA compiler \(nvcc 12\.4 or later\) is$/,
+    );
+  });
+
+  test("a library of another build", async () => {
+    const loading = loadModel({ directory, device: "cuda:1", cudaLibrary: process.execPath });
+    await expect(loading).rejects.toThrow(/^device cuda:1 cannot be used: the CUDA library cannot/);
+  });
+
+  test("auto takes the CPU and says why", async () => {
+    const notices: string[] = [];
+    const runner = await loadModel({
+      directory,
+      device: "auto",
+      cudaLibrary: "/nowhere.so",
+      onNotice: (text) => notices.push(text),
+    });
+    expect(runner.info.device).toMatch(/^cpu /);
+    expect(notices).toEqual([expect.stringMatching(/^no GPU is used: \/nowhere\.so is not there/)]);
+    await runner.close();
+  });
+
+  test.each(["gpu", "cuda:", "cuda:-1", ""])("device %j is refused", async (device) => {
+    await expect(loadModel({ directory, device })).rejects.toThrow(
+      `device is ${JSON.stringify(device)}, expected auto, cpu, cuda or cuda:N`,
+    );
+  });
+
+  test("a GPU past the last one", async () => {
+    if (emulated.length === 0) return;
+    await expect(loadModel({ directory, ...emulated[0], device: "cuda:2" })).rejects.toThrow(
+      "device cuda:2 cannot be used: GPU 2 is not there, this machine's are numbered 0 to 1",
+    );
+  });
+});
