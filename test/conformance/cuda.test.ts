@@ -1,11 +1,13 @@
 /** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { PrefillJob } from "@proofmill/core";
 import { loadModel, type ModelRunner } from "@proofmill/native";
+import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda } from "./cuda.ts";
-import { bitsOf, goldenPath } from "./golden.ts";
+import { bitsOf, goldenPath, maxDifference } from "./golden.ts";
 
 const emulated = emulatedCuda();
 const CHILD = fileURLToPath(new URL("./cuda-child.mjs", import.meta.url));
@@ -94,6 +96,35 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
       expect(values).toHaveLength(completed);
       expect(await distances([0, 1], 16)).toHaveLength(2);
     });
+  });
+
+  test("the bench: random weights made on the device, its peak, its stages", async () => {
+    const result = await benchPrefill({
+      shape: "qwen3-tiny",
+      dtype: "bfloat16",
+      seqLen: 8,
+      batch: 4,
+      repeats: 1,
+      ...emulated[0],
+    });
+    expect(result.machine.device).toBe("cuda:0 (Emulated GPU)");
+    expect(result.nonces_per_second).toBeGreaterThan(0);
+    expect(result.peak_gflops).toBeGreaterThan(0);
+    expect(Object.values(result.stages).every((share) => share > 0)).toBe(true);
+  });
+
+  test("random weights made on the device are those of the CPU", async () => {
+    const options = { shape: "qwen3-tiny", dtype: "float32" } as const;
+    const job = { id: 0, seq_len: 3, input_seeds: Uint32Array.of(1), output: { kind: "logits" } };
+    const [onDevice, onCpu] = await Promise.all(
+      [{ ...emulated[0] }, { device: "cpu" }].map(async (choice) => {
+        const { model } = await loadShape({ ...options, ...choice });
+        const { values } = await model.run(job as PrefillJob);
+        await model.close();
+        return values;
+      }),
+    );
+    expect(maxDifference(onDevice ?? [], onCpu ?? [])).toBeLessThan(1e-4);
   });
 
   test("threads of a block in another order give the same bits: no barrier is missing", () => {

@@ -10,7 +10,6 @@ import { loadModel } from "@proofmill/native";
 import { writeRandomModel } from "@proofmill/native/random-model";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { emulatedCuda } from "./cuda.ts";
 import { bitsOf, goldenPath } from "./golden.ts";
 
 const THREADS = [1, 2, 3];

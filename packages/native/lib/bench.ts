@@ -1,27 +1,37 @@
 /** How fast a search runs on this machine, beside what the machine could do at best. */
 import { availableParallelism, cpus } from "node:os";
 import { addon, type NativeModel, type Precision, type Stages } from "./binding.ts";
+import type { ModelConfig } from "./config.ts";
+import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { flopsPerNonce, shapeConfig } from "./shapes.ts";
 import { requiredTensors } from "./weights.ts";
 
 export { SHAPES } from "./shapes.ts";
 
-export interface PrefillBenchOptions {
+export interface RandomShapeOptions extends DeviceChoice {
   /** One of `SHAPES`; its weights are random and only in memory. */
   shape: string;
   dtype: Precision;
-  /** 1 … the shape's context. */
-  seqLen: number;
-  /** Nonces per run, ≥ 1. */
-  batch: number;
   /** One per core by default. */
   threads?: number;
-  /** Measured runs, of which the median counts; ≥ 1. */
-  repeats: number;
   /** As in `loadModel`. */
   isa?: string;
 }
+
+export interface PrefillBenchOptions extends RandomShapeOptions {
+  /** 1 … the shape's context. */
+  seqLen: number;
+  /** Nonces of a job, ≥ 1. */
+  batch: number;
+  /** Measured runs, of which the median counts; ≥ 1. */
+  repeats: number;
+}
+
+/** Jobs that are given at once, so that the next one waits when one is done; as a round does. */
+const JOBS_AT_ONCE = 2;
+/** A run is at least so many seconds of jobs: what one takes on a GPU is too short to be timed. */
+const RUN_SECONDS = 0.5;
 
 export interface PrefillBench {
   shape: string;
@@ -33,28 +43,28 @@ export interface PrefillBench {
   nonces_per_second: number;
   gflops: number;
   gflop_per_nonce: number;
-  /** Of the machine's own peak, measured between the runs. */
+  /** Of the device's own peak, measured between the runs: see `NativeModel.peakFlops`. */
   peak_gflops: number;
   percent_of_peak: number;
-  /** Share of the time of all measured runs, in percent. */
+  /** Shares of the time of a job that was run for them, in percent. */
   stages: Stages;
   machine: { cpu: string; device: string; cores: number; node: string };
   load_seconds: number;
   peak_rss_mib: number;
 }
 
-/** Measures the search of one shape; peak and search take turns, since machines drift. */
-export async function benchPrefill(options: PrefillBenchOptions): Promise<PrefillBench> {
-  const { shape, dtype, seqLen, batch, repeats } = options;
+/**
+ * Loads a model of a shape with random weights, which are only in memory.
+ *
+ * @throws Error naming the shapes there are; as `loadModel` where the device cannot be used
+ */
+export async function loadShape(
+  options: RandomShapeOptions,
+): Promise<{ model: NativeModel; config: ModelConfig }> {
+  const { shape, dtype, threads = availableParallelism() } = options;
   const config = shapeConfig(shape);
-  if (seqLen > config.max_position_embeddings) {
-    throw new Error(
-      `seq_len ${seqLen} is more than the context of ${shape}, ${config.max_position_embeddings}`,
-    );
-  }
-  const threads = options.threads ?? availableParallelism();
   const isa = options.isa ?? (process.env.PROOFMILL_ISA || undefined);
-  const started = performance.now();
+  const { cuda } = resolveDevice(options);
   const tensors = [...requiredTensors(config)].map(([name, shape], seed) => [
     name,
     { dtype: "BF16" as const, shape, seed },
@@ -68,19 +78,39 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     dtype,
     threads,
     ...(isa === undefined ? {} : { isa }),
+    ...(cuda ? { cuda } : {}),
   });
+  return { model, config };
+}
+
+/** Measures the search of one shape; peak and search take turns, since machines drift. */
+export async function benchPrefill(options: PrefillBenchOptions): Promise<PrefillBench> {
+  const { shape, dtype, seqLen, batch, repeats } = options;
+  const context = shapeConfig(shape).max_position_embeddings;
+  if (seqLen > context) {
+    throw new Error(`seq_len ${seqLen} is more than the context of ${shape}, ${context}`);
+  }
+  const started = performance.now();
+  const { model, config } = await loadShape(options);
   const load_seconds = (performance.now() - started) / 1000;
   try {
-    await seconds(model, seqLen, Math.min(batch, model.preferredBatch)); // pages and tables
-    const before = model.stageSeconds();
+    // Pages and tables come, shapes are chosen and recorded.
+    const warm = Math.min(batch, model.preferredBatch);
+    for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });
+    const once = await seconds(model, { seqLen, batch: warm, jobs: 1 });
+    const jobs = Math.max(1, Math.ceil((RUN_SECONDS * warm) / (once * batch)));
     const runs: number[] = [];
     const peaks: number[] = [model.peakFlops()];
     for (let i = 0; i < repeats; i++) {
-      runs.push(await seconds(model, seqLen, batch));
+      runs.push(await seconds(model, { seqLen, batch, jobs }));
       peaks.push(model.peakFlops());
     }
+    const before = model.stageSeconds();
+    model.timeStages(true);
+    await seconds(model, { seqLen, batch: warm, jobs: 1 });
+    model.timeStages(false);
     const flops = flopsPerNonce(config, seqLen);
-    const rate = batch / median(runs);
+    const rate = (batch * jobs) / median(runs);
     const peak = median(peaks);
     return {
       shape,
@@ -108,15 +138,20 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
   }
 }
 
-async function seconds(model: NativeModel, seqLen: number, batch: number): Promise<number> {
+async function seconds(
+  model: NativeModel,
+  { seqLen, batch, jobs }: { seqLen: number; batch: number; jobs: number },
+): Promise<number> {
   const input_seeds = Uint32Array.from({ length: batch }, (_, i) => i);
+  const output = { kind: "distance", permutation_seeds: input_seeds, target_seed: 0 } as const;
   const started = performance.now();
-  await model.run({
-    id: 0,
-    seq_len: seqLen,
-    input_seeds,
-    output: { kind: "distance", permutation_seeds: input_seeds, target_seed: 0 },
-  });
+  let given = 0;
+  const giveAll = async () => {
+    while (given < jobs) {
+      await model.run({ id: given++, seq_len: seqLen, input_seeds, output });
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS_AT_ONCE }, giveAll));
   return (performance.now() - started) / 1000;
 }
 

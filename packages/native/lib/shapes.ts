@@ -21,6 +21,15 @@ const FILES: Record<string, object> = {
     num_attention_heads: 16,
     num_key_value_heads: 8,
   },
+  "qwen3-8b": {
+    ...QWEN3,
+    hidden_size: 4096,
+    intermediate_size: 12_288,
+    num_hidden_layers: 36,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    tie_word_embeddings: false,
+  },
   /** The demo model's. */
   "qwen3-tiny": {
     ...QWEN3,

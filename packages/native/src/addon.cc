@@ -514,7 +514,9 @@ class CompareWorker : public Napi::AsyncWorker {
  protected:
   void Execute() override {
     const std::unique_ptr<Backend> backend = options_.open();
-    const auto reference = make_cpu_backend(options_.precision, 1, "");
+    // The CPU is compared with its own plainest instructions.
+    const std::string isa = options_.cuda_library.empty() ? cpu_isas().back() : "";
+    const auto reference = make_cpu_backend(options_.precision, 1, isa);
     checks_ = compare_operations(*backend, *reference, options_.precision);
   }
   void OnOK() override {

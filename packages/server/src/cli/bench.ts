@@ -2,6 +2,7 @@
 
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { deviceOptions } from "../config.ts";
 
 /** What `bench` alone measures: the demo model, and a real one for a few seconds. */
 const SHORT: readonly PrefillBenchOptions[] = [
@@ -14,12 +15,12 @@ export function benchCommand(): Command {
   command.action(async () => {
     for (const options of SHORT) await prefill(options, false);
   });
-  command
+  const prefillCommand = command
     .command("prefill")
     .description("the search of a model shape with random weights, beside the machine's peak")
     .addOption(
       new Option("--shape <name>", "model shape")
-        .choices(["qwen3-0.6b", "qwen3-tiny", "llama-3.2-1b"])
+        .choices(["qwen3-0.6b", "qwen3-8b", "qwen3-tiny", "llama-3.2-1b"])
         .default("qwen3-0.6b"),
     )
     .addOption(
@@ -28,13 +29,14 @@ export function benchCommand(): Command {
         .default("bfloat16"),
     )
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", positive, 256)
-    .option("--batch <n>", "nonces per run, at least 1", positive, 32)
+    .option("--batch <n>", "nonces of a job, at least 1", positive, 32)
     .option("--threads <n>", "threads (default: one per core)", positive)
     .option("--repeats <n>", "runs, of which the median counts", positive, 5)
     .option("--json", "print one JSON object and nothing else", false)
     .action(async ({ json, ...options }: PrefillBenchOptions & { json: boolean }) => {
       await prefill(options, json);
     });
+  for (const option of deviceOptions()) prefillCommand.addOption(option);
   return command;
 }
 

@@ -5,6 +5,7 @@ import { benchCommand } from "./bench.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { Exit, say } from "./exit.ts";
 import { roundCommand } from "./round.ts";
+import { selftestCommand } from "./selftest.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
 import { validateCommand } from "./validate.ts";
@@ -55,6 +56,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     statusCommand(),
     calibrateCommand(environment),
     benchCommand(),
+    selftestCommand(),
   ];
   for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));

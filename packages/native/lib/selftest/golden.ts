@@ -1,0 +1,95 @@
+/** Whole forward passes against numbers of the reference implementation. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { inputSeed, type ModelRunner, permutationSeed, targetSeed } from "@proofmill/core";
+import type { Precision } from "../binding.ts";
+import { brief, type Check, type Device } from "./check.ts";
+
+/** The same path from lib/ and dist/, in the repository and in a bundle. */
+const GOLDEN = fileURLToPath(new URL("../../../../test/golden/models", import.meta.url));
+
+/** Greatest errors of a distance; of logits' norm in shares of it. Models with strong weights apart. */
+const ALLOWED = {
+  cpu: {
+    float32: { distance: 2e-6, strong: 2e-6, norm: 5e-6 },
+    bfloat16: { distance: 5e-4, strong: 3e-3, norm: 1e-2 },
+  },
+  cuda: {
+    float32: { distance: 2e-5, strong: 2e-5, norm: 5e-5 },
+    bfloat16: { distance: 5e-4, strong: 3e-3, norm: 1e-2 },
+  },
+};
+
+interface Case {
+  pair: number;
+  nonce: number;
+  seq_len: number;
+  input_dtype: Precision;
+  A: { logits_norm: number; distance: number };
+}
+
+interface Expected {
+  meta: { pairs: { block_hash: string; public_key: string }[] };
+  cases: Case[];
+}
+
+export function goldenDirectory(model: string): string {
+  return `${GOLDEN}/${model}`;
+}
+
+export function goldenCheck(dtype: Precision): Check {
+  return { name: `golden models, ${dtype}`, run: (device) => checkAll(device, dtype) };
+}
+
+async function checkAll(device: Device, dtype: Precision) {
+  if (!existsSync(GOLDEN)) throw new Error(`${GOLDEN} is not there: it holds the golden models`);
+  const allowed = ALLOWED[device.kind][dtype];
+  const models = readdirSync(GOLDEN).sort();
+  const worst = { distance: 0, strong: 0, norm: 0 };
+  let cases = 0;
+  const failures: string[] = [];
+  for (const model of models) {
+    const kind = model.endsWith("-strong") ? "strong" : "distance";
+    const runner = await device.loadGolden(model, dtype);
+    try {
+      for (const { label, distance, norm } of await errorsOf(runner, model, dtype)) {
+        cases++;
+        worst[kind] = Math.max(worst[kind], distance);
+        worst.norm = Math.max(worst.norm, norm);
+        // Written so that NaN fails.
+        if (!(distance <= allowed[kind] && norm <= allowed.norm)) failures.push(label);
+      }
+    } finally {
+      await runner.close();
+    }
+  }
+  const figures =
+    `${cases} nonces of ${models.length} models: distances within ${brief(worst.distance)}, strong ones ` +
+    `${brief(worst.strong)}, logits' norm ${brief(worst.norm)} ` +
+    `(allowed ${allowed.distance}, ${allowed.strong}, ${allowed.norm})`;
+  const first = failures.length > 0 ? `; ${failures.length} are off, first ${failures[0]}` : "";
+  return { ok: failures.length === 0 && cases > 0, detail: figures + first };
+}
+
+async function errorsOf(runner: ModelRunner, model: string, dtype: Precision) {
+  const { meta, cases }: Expected = JSON.parse(
+    readFileSync(`${goldenDirectory(model)}/expected.json`, "utf8"),
+  );
+  const errors: { label: string; distance: number; norm: number }[] = [];
+  for (const { pair, nonce, seq_len, A } of cases.filter((one) => one.input_dtype === dtype)) {
+    const source = meta.pairs[pair];
+    if (!source) throw new Error(`${model}: no pair ${pair}`);
+    const job = { id: 0, seq_len, input_seeds: Uint32Array.of(inputSeed(source, nonce)) };
+    const permutation_seeds = Uint32Array.of(permutationSeed(source, nonce));
+    const target_seed = targetSeed(source.block_hash);
+    const output = { kind: "distance", permutation_seeds, target_seed } as const;
+    const [distance = Number.NaN] = (await runner.run({ ...job, output })).values;
+    const logits = (await runner.run({ ...job, output: { kind: "logits" } })).values;
+    errors.push({
+      label: `${model}, nonce ${nonce}, seq_len ${seq_len}`,
+      distance: Math.abs(distance - A.distance),
+      norm: Math.abs(Math.hypot(...logits) / A.logits_norm - 1),
+    });
+  }
+  return errors;
+}

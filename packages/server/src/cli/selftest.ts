@@ -1,0 +1,49 @@
+/** `proofmill selftest`: whether this machine, or its GPU, computes what it must. */
+import type { CheckResult, SelftestOptions } from "@proofmill/native/selftest";
+import { Command, InvalidArgumentError } from "commander";
+import { deviceOptions } from "../config.ts";
+import { Exit } from "./exit.ts";
+
+export function selftestCommand(): Command {
+  const command = new Command("selftest")
+    .description(
+      "check a device: golden numbers, every operation, batch invariance, a steady search",
+    )
+    .option("--seconds <n>", "length of the steady search, 1 to 86400", seconds, 60)
+    .option("--threads <n>", "threads on the CPU (default: one per core)", threads)
+    .option("--json", "print one JSON object and nothing else", false);
+  for (const option of deviceOptions()) command.addOption(option);
+  return command.action(async ({ json, ...options }: SelftestOptions & { json: boolean }) => {
+    // The addon is loaded by no command but this, bench and the runner's process.
+    const { selftest } = await import("@proofmill/native/selftest");
+    // Whoever reads may have seen enough.
+    process.stdout.on("error", () => process.exit(1));
+    const onResult = json ? () => {} : (result: CheckResult) => process.stdout.write(row(result));
+    const result = await selftest({ ...options, onResult }).catch((error: Error) => {
+      throw new Exit(1, error.message);
+    });
+    const failed = result.checks.filter(({ ok }) => !ok).length;
+    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    else
+      process.stdout.write(
+        `${result.device}: ${failed === 0 ? "all passed" : `${failed} failed`}\n`,
+      );
+    if (failed > 0) throw new Exit(1, "");
+  });
+}
+
+function row({ name, ok, seconds, detail }: CheckResult): string {
+  return `${ok ? "ok    " : "FAILED"}  ${name.padEnd(26)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
+}
+
+function seconds(value: string): number {
+  const number = /^\d{1,5}$/.test(value) ? Number(value) : 0;
+  if (number >= 1 && number <= 86_400) return number;
+  throw new InvalidArgumentError("Expected an integer from 1 to 86400.");
+}
+
+function threads(value: string): number {
+  const number = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (number >= 1 && number <= 1024) return number;
+  throw new InvalidArgumentError("Expected an integer from 1 to 1024.");
+}
