@@ -12,8 +12,7 @@ namespace proofmill::cublaslt {
 
 enum Status : int { kSuccess = 0 };
 enum DataType : int { kFloat32 = 0, kBfloat16 = 14 };
-// Inputs of any type, sums in float32; pedantic: float32 inputs are never rounded to TF32.
-enum ComputeType : int { kCompute32F = 68, kCompute32FPedantic = 69 };
+enum ComputeType : int { kCompute32F = 68 };  // sums in float32
 enum Operation : int { kNone = 0, kTranspose = 1 };
 
 struct OpaqueMatrixLayout;

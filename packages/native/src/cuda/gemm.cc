@@ -95,8 +95,8 @@ const typename Gemm<T>::Plan& Gemm<T>::plan_of(const Product<T>& p) {
 // Row-major d = a * w^T is column-major d^T = w * a^T: w, read transposed, stands on the left.
 template <class T>
 void Gemm<T>::describe(const Product<T>& p, Plan& plan) {
-  const ComputeType compute = std::is_same_v<T, float> ? kCompute32FPedantic : kCompute32F;
-  PROOFMILL_LT(device_, lt_.matmul_desc_create(&plan.desc, compute, kFloat32));
+  // float32 inputs are not rounded to TF32: that would be another compute type.
+  PROOFMILL_LT(device_, lt_.matmul_desc_create(&plan.desc, kCompute32F, kFloat32));
   const int32_t transpose = kTranspose, none = kNone;
   PROOFMILL_LT(device_, lt_.matmul_desc_set(plan.desc, kTransA, &transpose, sizeof transpose));
   PROOFMILL_LT(device_, lt_.matmul_desc_set(plan.desc, kTransB, &none, sizeof none));

@@ -2,7 +2,7 @@
 import { createFakeRunner } from "@proofmill/core/testing";
 import { hostRunner } from "../../dist/runners/host.js";
 
-hostRunner(async ({ directory }) => {
+hostRunner(async ({ directory }, onNotice) => {
   switch (directory) {
     case "broken":
       throw new Error("config.json: no such architecture");
@@ -14,12 +14,16 @@ hostRunner(async ({ directory }) => {
       return new Promise(() => {});
   }
   const runner = createFakeRunner();
-  if (directory !== "ready") runner.hold();
+  if (!["ready", "talkative"].includes(directory)) runner.hold();
   if (directory === "stubborn") {
     runner.onCancel("ignore");
     runner.close = () => new Promise(() => {});
   }
   if (directory === "cuttable") runner.onCancel({ completed: 1 });
+  if (directory === "lost") {
+    runner.fail(Object.assign(new Error("illegal address on GPU 0"), { code: "DEVICE_LOST" }));
+  }
+  if (directory === "talkative") onNotice("no GPU is used: there is none");
   if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
   return runner;
 });

@@ -59,6 +59,27 @@ test("a job that is at fault rejects with the runner's words, and the runner liv
   expect((await next).completed).toBe(0);
 });
 
+test("a device that is lost takes its process and all jobs with it", async () => {
+  const runner = await start("lost");
+  const jobs = [1, 2].map((id) => runner.run({ ...JOB, id }));
+  const outcomes = await Promise.allSettled(jobs);
+  const reasons = outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason);
+  expect(reasons).toEqual([expect.any(RunnerLost), expect.any(RunnerLost)]);
+  expect(String(await runner.ended)).toContain("illegal address on GPU 0");
+  await expect(runner.run(JOB)).rejects.toThrow("illegal address on GPU 0");
+});
+
+test("a runner's notice reaches whoever started it", async () => {
+  const notices: string[] = [];
+  const runner = await startRunner({
+    model: { directory: "talkative", dtype: "auto", device: "auto" },
+    entry,
+    onNotice: (text) => notices.push(text),
+  });
+  await runner.close();
+  expect(notices).toEqual(["no GPU is used: there is none"]);
+});
+
 test("progress is told to those who ask", async () => {
   const runner = await start("ready");
   const layers = new Promise((resolve) => runner.onProgress(resolve));
