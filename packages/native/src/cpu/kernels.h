@@ -12,7 +12,7 @@ constexpr size_t kPanelColumns = 16;
 // Steps of k between which a block's sums rest in the scratch; a panel of them fits the L1.
 constexpr size_t kBlockDepth = 256;
 // Rows and columns of one share of a matrix product: its operands and sums fit the L2.
-constexpr size_t kBlockRows = 192;
+constexpr size_t kBlockRows = 384;
 constexpr size_t kBlockPanels = 16;
 
 // out [rows, columns] = a [rows, depth] * b^T, one block. Every sum runs over k = 0, 1, ... in that
