@@ -1,0 +1,87 @@
+// What does the server cost the search? Pairs of stretches with the same model: a round over REST, and
+// the runner alone, given jobs as a round gives them; prints the median ratio of their rates.
+//
+//   node test/bench/rest.mjs [pairs] [seconds per stretch] [model directory]
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { loadModel } from "@proofmill/native";
+import { parseConfig, startNode } from "@proofmill/server";
+import { demoModel } from "../../packages/server/dist/demo.js";
+
+const [pairs = 10, seconds = 3] = process.argv.slice(2, 4).map(Number);
+const directory = process.argv[4] ?? (await demoModel());
+const round = { seq_len: 64, batch_size: 32 };
+
+const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
+const options = ["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder];
+const node = await startNode(parseConfig([directory, ...options]));
+await node.loaded;
+const runner = await loadModel({ directory });
+
+let block = 0;
+
+async function call(path, body) {
+  const response = await fetch(`${node.url}/api/v1/pow/${path}`, {
+    method: body ? "POST" : "GET",
+    ...(body ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } } : {}),
+  });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+/** Nonces per second of a round; one nonce in ten is valid. */
+async function overRest() {
+  await call("init/generate", {
+    ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench", r_target: 1.385 },
+    ...{ node_id: 0, node_count: 1, ...round },
+  });
+  const checked = async () => [(await call("status?limit=1")).total_checked, performance.now()];
+  await sleep(300); // the first batches are on their way
+  const [before, begin] = await checked();
+  await sleep(1000 * seconds);
+  const [after, end] = await checked();
+  await call("stop", {});
+  return (1000 * (after - before)) / (end - begin);
+}
+
+/** Nonces per second of the runner alone, two jobs under way. */
+async function alone() {
+  const input_seeds = Uint32Array.from({ length: round.batch_size }, (_, i) => i);
+  const output = { kind: "distance", permutation_seeds: input_seeds, target_seed: 0 };
+  const begin = performance.now();
+  let id = 0;
+  let nonces = 0;
+  const giveAll = async () => {
+    while (performance.now() - begin < 1000 * seconds) {
+      await runner.run({ id: id++, seq_len: round.seq_len, input_seeds, output });
+      nonces += round.batch_size;
+    }
+  };
+  await Promise.all([giveAll(), giveAll()]);
+  return (1000 * nonces) / (performance.now() - begin);
+}
+
+const rates = [];
+for (let i = 0; i <= pairs; i++) {
+  // In turn which comes first: a machine may get slower all the while.
+  const order = i % 2 ? [overRest, alone] : [alone, overRest];
+  const rate = new Map();
+  for (const measure of order) rate.set(measure, await measure());
+  if (i > 0) rates.push([rate.get(overRest), rate.get(alone)]); // the first pair warms up
+}
+await node.close();
+await runner.close();
+rmSync(folder, { recursive: true });
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+console.log(
+  JSON.stringify({
+    ratio: median(rates.map(([rest, direct]) => rest / direct)),
+    nonces_per_second: { rest: median(rates.map(([rest]) => rest)), alone: median(rates.map(([, direct]) => direct)) },
+    pairs: rates.length,
+    ...round,
+    machine: { cpu: cpus()[0].model, device: runner.info.device, node: process.version },
+  }),
+);

@@ -1,0 +1,52 @@
+// How long does GET /status take with many finds, both lists whole, while the search runs flat out?
+//
+//   node test/bench/status.mjs [finds] [requests]
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseConfig, startNode } from "@proofmill/server";
+
+const [finds = 10_000, requests = 300] = process.argv.slice(2).map(Number);
+
+const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
+const node = await startNode(
+  parseConfig(["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder]),
+);
+await node.loaded;
+const url = `${node.url}/api/v1/pow`;
+await fetch(`${url}/init/generate`, {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({
+    ...{ block_hash: "block", block_height: 1, public_key: "bench", r_target: 2 }, // all are valid
+    ...{ node_id: 0, node_count: 1, seq_len: 16, batch_size: 64 },
+  }),
+});
+const total = async () => (await (await fetch(`${url}/status?limit=1`)).json()).total_valid;
+while ((await total()) < finds) await sleep(200);
+
+const times = [];
+let listed = 0;
+for (let i = 0; i < requests; i++) {
+  const begin = performance.now();
+  const text = await (await fetch(`${url}/status`)).text();
+  times.push(performance.now() - begin);
+  if (i === 0) listed = JSON.parse(text).valid_nonces.length;
+  await sleep(20);
+}
+const { total_valid, rate_per_second } = await (await fetch(`${url}/status?limit=1`)).json();
+await node.close();
+rmSync(folder, { recursive: true });
+
+times.sort((a, b) => a - b);
+const at = (share) => Number(times[Math.floor(share * (times.length - 1))].toFixed(2));
+console.log(
+  JSON.stringify({
+    milliseconds: { p50: at(0.5), p99: at(0.99), max: at(1) },
+    finds: { first: listed, last: total_valid },
+    nonces_per_second: rate_per_second,
+    requests,
+    machine: { cpu: cpus()[0].model, node: process.version },
+  }),
+);
