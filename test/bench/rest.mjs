@@ -25,7 +25,9 @@ let block = 0;
 async function call(path, body) {
   const response = await fetch(`${node.url}/api/v1/pow/${path}`, {
     method: body ? "POST" : "GET",
-    ...(body ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } } : {}),
+    ...(body
+      ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } }
+      : {}),
   });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response.json();
@@ -79,7 +81,10 @@ const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.le
 console.log(
   JSON.stringify({
     ratio: median(rates.map(([rest, direct]) => rest / direct)),
-    nonces_per_second: { rest: median(rates.map(([rest]) => rest)), alone: median(rates.map(([, direct]) => direct)) },
+    nonces_per_second: {
+      rest: median(rates.map(([rest]) => rest)),
+      alone: median(rates.map(([, direct]) => direct)),
+    },
     pairs: rates.length,
     ...round,
     machine: { cpu: cpus()[0].model, device: runner.info.device, node: process.version },
