@@ -150,7 +150,7 @@ class Backend {
     AttentionShape shape;
     size_t sequences, seq_len, queries;  // the last `queries` positions of each sequence
     Act& q;                              // [sequences * queries, q_width ...]
-    Act& qkv;  // [sequences * seq_len, q_width + 2 kv_width]: k and v are read
+    Act& qkv;                      // [sequences * seq_len, q_width + 2 kv_width]: k and v are read
     const float *q_norm, *k_norm;  // [head_dim] or null
     float eps;
     const float *cos, *sin;  // [positions, head_dim / 2]

@@ -114,9 +114,9 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
 Footprint weight_footprint(const Config& c) {
   const AttentionShape shape = c.attention();
   const size_t attention = 2 * shape.q_width() + 2 * shape.kv_width();
-  return {c.hidden_size * (c.num_hidden_layers * (attention + 3 * c.intermediate_size) +
-                           c.vocab_size),
-          c.hidden_size * (2 * c.num_hidden_layers + 1)};
+  return {
+      c.hidden_size * (c.num_hidden_layers * (attention + 3 * c.intermediate_size) + c.vocab_size),
+      c.hidden_size * (2 * c.num_hidden_layers + 1)};
 }
 
 Footprint activation_footprint(const Config& c, const Batching& batching, size_t seq_len) {
@@ -197,8 +197,8 @@ void Model::enter(Stage stage) {
   clock_.enter(stage);
 }
 
-// A chunk of sequences, `first` being its first one's place in the pass, through every layer. Leaves
-// the residual stream's last positions in act_.last.
+// A chunk of sequences, `first` being its first one's place in the pass, through every layer.
+// Leaves the residual stream's last positions in act_.last.
 bool Model::layers(size_t first, size_t sequences, size_t seq_len,
                    const std::function<bool(size_t)>& go_on) {
   Backend& be = *backend_;
@@ -230,9 +230,8 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
       be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0);
     }
     enter(Stage::attention);
-    be.attention({shape, sequences, seq_len, pruned ? 1 : seq_len,
-                  pruned ? act_.last_q : act_.qkv, act_.qkv,
-                  layer.q_norm.bytes ? layer.q_norm.as<float>() : nullptr,
+    be.attention({shape, sequences, seq_len, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv,
+                  act_.qkv, layer.q_norm.bytes ? layer.q_norm.as<float>() : nullptr,
                   layer.k_norm.bytes ? layer.k_norm.as<float>() : nullptr, eps,
                   rope_cos_.as<float>(), rope_sin_.as<float>()},
                  act_.mixed);
@@ -240,8 +239,7 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
     be.linear_add(act_.mixed, layer.o, rows, stream);
 
     enter(Stage::mlp);
-    be.rms_norm(stream, rows, hidden, layer.post_attention_norm.as<float>(), eps,
-                act_.normed);
+    be.rms_norm(stream, rows, hidden, layer.post_attention_norm.as<float>(), eps, act_.normed);
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
     be.linear_add(act_.gated, layer.down, rows, stream);
   }
@@ -257,8 +255,8 @@ void Model::head(const Pass& pass, size_t used) {
   const size_t hidden = config_.hidden_size, vocab = config_.vocab_size;
   float* logits = act_.logits.as<float>();
   enter(Stage::head);
-  be.rms_norm(act_.last.as<float>(), rows, hidden, weights_.norm.as<float>(),
-              config_.rms_norm_eps, act_.normed);
+  be.rms_norm(act_.last.as<float>(), rows, hidden, weights_.norm.as<float>(), config_.rms_norm_eps,
+              act_.normed);
   if (pass.kind == OutputKind::hidden) return be.widen(act_.normed, rows, logits);
   be.linear(act_.normed, weights_.lm_head, rows, logits, logits_stride(vocab));
   if (pass.kind == OutputKind::logits) return;

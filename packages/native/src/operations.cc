@@ -14,9 +14,9 @@ std::vector<float> numbers(uint32_t seed, size_t n) {
   std::vector<float> values(n);
   for (size_t i = 0; i < n; i++) {
     const uint32_t at = static_cast<uint32_t>(i);
-    values[i] =
-        rng::normal_pair(rng::uniform(rng::hash(2 * at, seed)), rng::uniform(rng::hash(2 * at + 1, seed)))
-            .cos;
+    values[i] = rng::normal_pair(rng::uniform(rng::hash(2 * at, seed)),
+                                 rng::uniform(rng::hash(2 * at + 1, seed)))
+                    .cos;
   }
   return values;
 }
@@ -94,7 +94,8 @@ class Comparison {
   std::vector<OperationCheck> run() {
     for (const size_t n : {1, 2, 7, 1000, 4095}) inputs(n);
     for (const size_t n : {1, 2, 301, 4096, 151936}) permutation(n);
-    for (const auto& [rows, width] : {std::pair<size_t, size_t>{1, 64}, {3, 60}, {17, 257}, {5, 1024}}) {
+    for (const auto& [rows, width] :
+         {std::pair<size_t, size_t>{1, 64}, {3, 60}, {17, 257}, {5, 1024}}) {
       rms_norm(rows, width);
     }
     struct Shape {
@@ -224,16 +225,17 @@ class Comparison {
 
   void attention(const AttentionShape& shape, size_t sequences, size_t seq_len, size_t queries,
                  bool normed) {
-    const std::string name = text("%zu/%zu heads of %zu, ", shape.num_heads, shape.num_kv_heads,
-                                  shape.head_dim) +
-                             text("%zu sequences, %zu of %zu positions", sequences, queries, seq_len);
+    const std::string name =
+        text("%zu/%zu heads of %zu, ", shape.num_heads, shape.num_kv_heads, shape.head_dim) +
+        text("%zu sequences, %zu of %zu positions", sequences, queries, seq_len);
     // Queries, keys, values and weights are each rounded.
     compare("attention", name, 6 * rounded(), [&](Bench& bench) {
       Backend& be = bench.backend();
       const size_t width = shape.q_width() + 2 * shape.kv_width(), half = shape.head_dim / 2;
       Values cos(seq_len * half), sin(seq_len * half);
       for (size_t i = 0; i < cos.size(); i++) {
-        const double angle = static_cast<double>(i / half) / std::pow(10.0, static_cast<double>(i % half) / half);
+        const double angle =
+            static_cast<double>(i / half) / std::pow(10.0, static_cast<double>(i % half) / half);
         cos[i] = static_cast<float>(std::cos(angle));
         sin[i] = static_cast<float>(std::sin(angle));
       }

@@ -1,5 +1,5 @@
-// Every operation of a backend against another backend's, on ragged shapes: the part of the self-test
-// that a device's new driver, library or chip may fail.
+// Every operation of a backend against another backend's, on ragged shapes: the part of the
+// self-test that a device's new driver, library or chip may fail.
 #pragma once
 
 #include <string>

@@ -124,12 +124,12 @@ void Runner::begin_pass(Entry& entry) {
     entry.result.values.resize(batch * width);
     const size_t sequences = model_.sequences_of_pass(job.seq_len, batch - entry.begun);
     const bool distance = job.output.kind == OutputKind::distance;
-    const bool whole = model_.begin(
-        {job.input_seeds.data() + entry.begun,
-         distance ? job.output.permutation_seeds.data() + entry.begun : nullptr,
-         job.output.target_seed, sequences, job.seq_len, job.output.kind,
-         entry.result.values.data() + entry.begun * width},
-        [&](size_t layer) { return ask(entry, layer); });
+    const bool whole =
+        model_.begin({job.input_seeds.data() + entry.begun,
+                      distance ? job.output.permutation_seeds.data() + entry.begun : nullptr,
+                      job.output.target_seed, sequences, job.seq_len, job.output.kind,
+                      entry.result.values.data() + entry.begun * width},
+                     [&](size_t layer) { return ask(entry, layer); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;

@@ -314,7 +314,7 @@ class CpuBackend final : public Backend {
   const bool bf16_;
   const Kernels& kernels_;
   ThreadPool pool_;
-  std::vector<Scratch> scratch_;  // one for each worker
+  std::vector<Scratch> scratch_;                           // one for each worker
   std::vector<uint32_t> input_seeds_, permutation_seeds_;  // of the pass
   Target target_;                                          // of the last pass: a round has one
 };

@@ -99,8 +99,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   const bf16* keys = args.k + first_row * args.kv_stride + column;
   const bf16* values = args.v + first_row * args.kv_stride + column;
   // The block's last query sees this many keys.
-  const int last_query = at.first_query + kQueries < args.queries ? at.first_query + kQueries - 1
-                                                                  : args.queries - 1;
+  const int last_query =
+      at.first_query + kQueries < args.queries ? at.first_query + kQueries - 1 : args.queries - 1;
   const int visible = at.first_position + last_query + 1;
   const int blocks = (visible + kKeys - 1) / kKeys;
 
@@ -182,8 +182,8 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll
       for (int n = 0; n < kWidth / 16; n++) {
         uint32_t b[4];  // values at keys k*16 .. +7 and + 8, dimensions n*16 .. +7, then + 8
-        load_matrices_transposed(b, value_tile + (k * 16 + lane % 16) * kStride + n * 16 +
-                                        lane / 16 * 8);
+        load_matrices_transposed(
+            b, value_tile + (k * 16 + lane % 16) * kStride + n * 16 + lane / 16 * 8);
         mma(mixed[2 * n], p, b[0], b[1]);
         mma(mixed[2 * n + 1], p, b[2], b[3]);
       }
@@ -234,9 +234,9 @@ __global__ void __launch_bounds__(kWarps * 32)
   const Place at = place_of(args, kPlainQueries);
   const int head_dim = args.rope.head_dim;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  float* queries = shared;                                      // [kPlainQueries, head_dim]
-  float* key_tile = queries + kPlainQueries * head_dim;         // [kPlainKeys, head_dim + 1]
-  float* value_tile = key_tile + kPlainKeys * (head_dim + 1);   // [kPlainKeys, head_dim]
+  float* queries = shared;                                     // [kPlainQueries, head_dim]
+  float* key_tile = queries + kPlainQueries * head_dim;        // [kPlainKeys, head_dim + 1]
+  float* value_tile = key_tile + kPlainKeys * (head_dim + 1);  // [kPlainKeys, head_dim]
 
   const float* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
                    static_cast<size_t>(at.head) * head_dim;

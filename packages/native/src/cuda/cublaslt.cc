@@ -48,9 +48,13 @@ std::vector<std::string> candidates() {
   }
   // Python wheels, version 13 and 12: of the virtual environment at hand, of the user, of the
   // system, and of what lies in /opt.
-  const std::string roots[] = {environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"),
-                               environment("HOME") + "/.local", "/usr/local", "/usr",
-                               "/opt/*", "/opt/*/.venv"};
+  const std::string roots[] = {environment("VIRTUAL_ENV"),
+                               environment("CONDA_PREFIX"),
+                               environment("HOME") + "/.local",
+                               "/usr/local",
+                               "/usr",
+                               "/opt/*",
+                               "/opt/*/.venv"};
   for (const std::string& root : roots) {
     if (root.empty()) continue;
     for (const char* packages : {"/lib/python3*/site-packages", "/lib/python3*/dist-packages",
@@ -70,9 +74,10 @@ void* open_library() {
     const char* reason = dlerror();
     tried += "; " + std::string(reason ? reason : file.c_str());
   }
-  fail("cuBLASLt (libcublasLt.so.13 or .12) cannot be opened: install it, or name the file in "
-       "PROOFMILL_CUBLASLT%s",
-       tried.c_str());
+  fail(
+      "cuBLASLt (libcublasLt.so.13 or .12) cannot be opened: install it, or name the file in "
+      "PROOFMILL_CUBLASLT%s",
+      tried.c_str());
 }
 
 Functions resolve() {

@@ -74,8 +74,8 @@ struct Functions {
   // d = alpha * op(a) * op(b) + beta * c
   Status (*matmul)(Handle, MatmulDesc, const void* alpha, const void* a, MatrixLayout,
                    const void* b, MatrixLayout, const void* beta, const void* c, MatrixLayout,
-                   void* d, MatrixLayout, const Algorithm*, void* workspace,
-                   size_t workspace_bytes, cudaStream_t);
+                   void* d, MatrixLayout, const Algorithm*, void* workspace, size_t workspace_bytes,
+                   cudaStream_t);
 };
 
 // Opens the library once per process: what PROOFMILL_CUBLASLT names, else from CUDA_HOME, the

@@ -148,8 +148,8 @@ class CudaBackend final : public Backend {
       const Buffer d = allocate(n * n * sizeof(T));
       random_weights<T>(device_, 1, 0, n * n, a.as<T>());
       random_weights<T>(device_, 2, 0, n * n, w.as<T>());
-      const Product<T> product{a.as<T>(), n, w.as<T>(), n, nullptr,     d.as<T>(),
-                               n,         n, n,         n, !kBf16, false};
+      const Product<T> product{a.as<T>(), n, w.as<T>(), n, nullptr, d.as<T>(),
+                               n,         n, n,         n, !kBf16,  false};
       const Event from(device_, 0), to(device_, 0);
       constexpr int kRuns = 10;
       std::vector<double> rates;
@@ -161,7 +161,8 @@ class CudaBackend final : public Backend {
         PROOFMILL_CUDA(device_, cudaEventSynchronize(to.event));
         float milliseconds = 0;
         PROOFMILL_CUDA(device_, cudaEventElapsedTime(&milliseconds, from.event, to.event));
-        const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+        const double cube =
+            static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
         rates.push_back(2 * kRuns * cube / (milliseconds * 1e-3));
       }
       std::sort(rates.begin(), rates.end());
@@ -178,10 +179,12 @@ class CudaBackend final : public Backend {
     const double needed = bytes(weights) + bytes(activations);
     const Budget budget = this->budget();
     if (needed <= budget.left) return;
-    fail("the model needs %.1f GiB of GPU memory (%.1f GiB of weights), %.1f GiB are left on GPU %d, "
-         "%s: %.1f GiB of its %.1f are in use, and %.0f %% may be (--gpu-memory-utilization)",
-         gib(needed), gib(bytes(weights)), gib(std::max(budget.left, 0.0)), device_.index,
-         device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
+    fail(
+        "the model needs %.1f GiB of GPU memory (%.1f GiB of weights), %.1f GiB are left on GPU "
+        "%d, "
+        "%s: %.1f GiB of its %.1f are in use, and %.0f %% may be (--gpu-memory-utilization)",
+        gib(needed), gib(bytes(weights)), gib(std::max(budget.left, 0.0)), device_.index,
+        device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
   }
 
   Buffer allocate(size_t bytes) override {
@@ -193,10 +196,11 @@ class CudaBackend final : public Backend {
       if (static_cast<double>(rounded) <= budget.left) error = cudaMalloc(&memory, rounded);
       if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();  // it is told of here, and is no fault of the device
-        fail("out of GPU memory: %.2f GiB are needed, %.2f GiB are left on GPU %d, %s (%.1f GiB of "
-             "its %.1f are in use, and %.0f %% may be: --gpu-memory-utilization)",
-             gib(static_cast<double>(rounded)), gib(std::max(budget.left, 0.0)), device_.index,
-             device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
+        fail(
+            "out of GPU memory: %.2f GiB are needed, %.2f GiB are left on GPU %d, %s (%.1f GiB of "
+            "its %.1f are in use, and %.0f %% may be: --gpu-memory-utilization)",
+            gib(static_cast<double>(rounded)), gib(std::max(budget.left, 0.0)), device_.index,
+            device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
       }
       PROOFMILL_CUDA(device_, error);
       return Buffer{{memory, [](void* old) { cudaFree(old); }}, rounded};
@@ -205,8 +209,8 @@ class CudaBackend final : public Backend {
 
   Act allocate_act(size_t rows, size_t width) override {
     Act act{allocate(rows * padded(width) * sizeof(T)), width, padded(width)};
-    PROOFMILL_CUDA(device_, cudaMemsetAsync(act.data.template as<void>(), 0, act.data.bytes,
-                                            device_.stream));
+    PROOFMILL_CUDA(
+        device_, cudaMemsetAsync(act.data.template as<void>(), 0, act.data.bytes, device_.stream));
     return act;
   }
 
@@ -264,14 +268,15 @@ class CudaBackend final : public Backend {
   void begin(const Seeds& seeds, size_t vocab) override {
     guarded([&] {
       PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
-      if (under_way_.size() >= kDepth) fail("a third pass was begun before the first was collected");
+      if (under_way_.size() >= kDepth)
+        fail("a third pass was begun before the first was collected");
       // The slot's last copy is done: its pass was collected.
       uint32_t* staged = slots_[next_slot_].seeds.template as<uint32_t>();
       const auto stage = [&](const uint32_t* from, uint32_t* to, Buffer& buffer) {
         std::fill(std::copy_n(from, seeds.count, to), to + kMaxSequences, 0u);
-        PROOFMILL_CUDA(device_, cudaMemcpyAsync(buffer.as<uint32_t>(), to,
-                                                kMaxSequences * sizeof(uint32_t),
-                                                cudaMemcpyHostToDevice, device_.stream));
+        PROOFMILL_CUDA(device_,
+                       cudaMemcpyAsync(buffer.as<uint32_t>(), to, kMaxSequences * sizeof(uint32_t),
+                                       cudaMemcpyHostToDevice, device_.stream));
       };
       stage(seeds.inputs, staged, input_seeds_);
       if (!seeds.permutation) return;
@@ -321,9 +326,9 @@ class CudaBackend final : public Backend {
       slot.out = out;
       const size_t row_bytes = width * sizeof(float);
       if (stride == width) {
-        PROOFMILL_CUDA(device_, cudaMemcpyAsync(slot.values.template as<void>(), values,
-                                                rows * row_bytes, cudaMemcpyDeviceToHost,
-                                                device_.stream));
+        PROOFMILL_CUDA(device_,
+                       cudaMemcpyAsync(slot.values.template as<void>(), values, rows * row_bytes,
+                                       cudaMemcpyDeviceToHost, device_.stream));
       } else {
         PROOFMILL_CUDA(device_, cudaMemcpy2DAsync(slot.values.template as<void>(), row_bytes,
                                                   values, stride * sizeof(float), row_bytes, rows,
@@ -392,14 +397,13 @@ class CudaBackend final : public Backend {
     norm_rope<T>(device_, keys, args.qkv.stride, args.sequences * args.seq_len,
                  static_cast<int>(shape.num_kv_heads), static_cast<int>(args.seq_len), rope);
     rope.weight = args.q_norm;
-    cuda::attention(device_, AttentionArgs<T>{args.q.data.as<T>(), keys, keys + shape.kv_width(),
-                                              args.q.stride, args.qkv.stride,
-                                              static_cast<int>(args.sequences),
-                                              static_cast<int>(args.seq_len),
-                                              static_cast<int>(args.queries),
-                                              static_cast<int>(shape.num_heads),
-                                              static_cast<int>(shape.num_kv_heads), rope,
-                                              out.data.as<T>(), out.stride});
+    cuda::attention(
+        device_,
+        AttentionArgs<T>{args.q.data.as<T>(), keys, keys + shape.kv_width(), args.q.stride,
+                         args.qkv.stride, static_cast<int>(args.sequences),
+                         static_cast<int>(args.seq_len), static_cast<int>(args.queries),
+                         static_cast<int>(shape.num_heads), static_cast<int>(shape.num_kv_heads),
+                         rope, out.data.as<T>(), out.stride});
   }
 
   void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
@@ -416,8 +420,9 @@ class CudaBackend final : public Backend {
       copy_up(device_seed.as<uint32_t>(), &seed, sizeof seed);
       cuda::permutation(device_, device_seed.as<uint32_t>(), n, order.as<uint32_t>());
       std::vector<uint32_t> out(n);
-      PROOFMILL_CUDA(device_, cudaMemcpyAsync(out.data(), order.as<uint32_t>(), n * sizeof(uint32_t),
-                                              cudaMemcpyDeviceToHost, device_.stream));
+      PROOFMILL_CUDA(device_,
+                     cudaMemcpyAsync(out.data(), order.as<uint32_t>(), n * sizeof(uint32_t),
+                                     cudaMemcpyDeviceToHost, device_.stream));
       PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
       return out;
     });
@@ -444,7 +449,8 @@ class CudaBackend final : public Backend {
   // An error of the device is for good: whatever it computed after it could be wrong.
   template <class Fn>
   auto guarded(Fn&& fn) -> decltype(fn()) {
-    if (!broken_.empty()) throw DeviceLost("the GPU failed before and is not used again: " + broken_);
+    if (!broken_.empty())
+      throw DeviceLost("the GPU failed before and is not used again: " + broken_);
     try {
       return fn();
     } catch (const DeviceLost& error) {
@@ -492,7 +498,8 @@ class CudaBackend final : public Backend {
       std::vector<std::thread> readers;
       std::exception_ptr error[kStagingThreads];
       for (size_t part = 0; part < kStagingThreads; part++) {
-        const size_t first = count * part / kStagingThreads, end = count * (part + 1) / kStagingThreads;
+        const size_t first = count * part / kStagingThreads,
+                     end = count * (part + 1) / kStagingThreads;
         readers.emplace_back([&, part, first, end] {
           try {
             read(matrix, (row + first) * width, (end - first) * width, values + first * width);

@@ -19,9 +19,9 @@ using bf16 = uint16_t;
 struct Device {
   int index = 0;
   std::string name;
-  int major = 0, minor = 0;    // compute capability
+  int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  size_t shared_memory = 0;    // bytes that a block may ask for
+  size_t shared_memory = 0;  // bytes that a block may ask for
   cudaStream_t stream = nullptr;
 };
 

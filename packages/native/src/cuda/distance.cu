@@ -1,9 +1,9 @@
 // Permutation and distance (docs/protocol.md §1, steps 7 to 9) without a sort of the whole.
 //
 // The hash is a bijection on uint32, so a stretch of hash values holds its even share of a
-// vocabulary. Each block takes one stretch of one nonce: it hashes the whole vocabulary, counts what
-// lies below its stretch (the rank at which it begins), puts the indices of what lies inside into
-// buckets in shared memory, and puts each bucket's few in order. Hashing again costs less than
+// vocabulary. Each block takes one stretch of one nonce: it hashes the whole vocabulary, counts
+// what lies below its stretch (the rank at which it begins), puts the indices of what lies inside
+// into buckets in shared memory, and puts each bucket's few in order. Hashing again costs less than
 // keeping keys: a hash is 14 integer operations.
 #include <cmath>
 
@@ -116,7 +116,9 @@ uint32_t capacity_of(const Device& device) {
 // The least power of two of stretches of which each holds its share with room for chance.
 uint32_t stretches(const Device& device, size_t vocab) {
   uint32_t count = 1;
-  const auto fits = [&](double share) { return share + 8 * std::sqrt(share) <= capacity_of(device); };
+  const auto fits = [&](double share) {
+    return share + 8 * std::sqrt(share) <= capacity_of(device);
+  };
   while (!fits(static_cast<double>(vocab) / count)) count *= 2;
   return count;
 }
@@ -124,8 +126,7 @@ uint32_t stretches(const Device& device, size_t vocab) {
 // partial [rows, parts + 1]: each stretch's share of the dot product, then the sum of squares.
 __global__ void __launch_bounds__(kThreads)
     distance_parts_kernel(uint32_t capacity, const float* logits, size_t stride, uint32_t vocab,
-                          const uint32_t* permutation_seeds, const float* target,
-                          double* partial) {
+                          const uint32_t* permutation_seeds, const float* target, double* partial) {
   PROOFMILL_DYNAMIC_SHARED(Shared, s);
   const uint32_t parts = gridDim.x - 1, row = blockIdx.y;
   const float* values = logits + static_cast<size_t>(row) * stride;

@@ -76,8 +76,9 @@ void swiglu(const Device& device, const T* gate_up, size_t stride, size_t rows, 
   constexpr size_t kRows = 32768;
   for (size_t row = 0; row < rows; row += kRows) {
     const size_t count = rows - row < kRows ? rows - row : kRows;
-    const dim3 grid(static_cast<unsigned>(divide_up(features, vectors ? kRowThreads * 4 : kRowThreads)),
-                    static_cast<unsigned>(count));
+    const dim3 grid(
+        static_cast<unsigned>(divide_up(features, vectors ? kRowThreads * 4 : kRowThreads)),
+        static_cast<unsigned>(count));
     PROOFMILL_LAUNCH(device, kernel, grid, kRowThreads, 0, gate_up + row * stride, stride,
                      static_cast<uint32_t>(features), out + row * out_stride, out_stride);
   }
@@ -99,8 +100,8 @@ void permute_rows(const Device& device, const T* a, size_t stride, size_t rows, 
 template <class T>
 void count_differences(const Device& device, const T* a, const T* b, size_t stride, size_t rows,
                        size_t width, size_t step, size_t shift, uint32_t* count) {
-  PROOFMILL_LAUNCH(device, count_differences_kernel<T>, static_cast<unsigned>(rows), kRowThreads, 0, a,
-                   b, stride, width, step, shift, count);
+  PROOFMILL_LAUNCH(device, count_differences_kernel<T>, static_cast<unsigned>(rows), kRowThreads, 0,
+                   a, b, stride, width, step, shift, count);
 }
 
 template void swiglu<bf16>(const Device&, const bf16*, size_t, size_t, size_t, bf16*, size_t);

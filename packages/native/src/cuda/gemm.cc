@@ -12,15 +12,15 @@ namespace {
 
 using namespace cublaslt;
 
-#define PROOFMILL_LT(device, call)                                                              \
-  do {                                                                                          \
-    const Status status = (call);                                                               \
-    if (status != kSuccess) {                                                                   \
-      throw DeviceLost(std::string(#call) + " failed with cuBLAS status " +                      \
-                      std::to_string(static_cast<int>(status)) + " at gemm.cc:" +               \
-                      std::to_string(__LINE__) + " on GPU " + std::to_string((device).index) +  \
-                      ", " + (device).name);                                                    \
-    }                                                                                           \
+#define PROOFMILL_LT(device, call)                                              \
+  do {                                                                          \
+    const Status status = (call);                                               \
+    if (status != kSuccess) {                                                   \
+      throw DeviceLost(std::string(#call) + " failed with cuBLAS status " +     \
+                       std::to_string(static_cast<int>(status)) +               \
+                       " at gemm.cc:" + std::to_string(__LINE__) + " on GPU " + \
+                       std::to_string((device).index) + ", " + (device).name);  \
+    }                                                                           \
   } while (false)
 
 // Candidates that are asked for; the first few are as fast as it gets.
@@ -75,9 +75,15 @@ void Gemm<T>::run(const Product<T>& product) {
 
 template <class T>
 const typename Gemm<T>::Plan& Gemm<T>::plan_of(const Product<T>& p) {
-  const Shape shape{p.rows,     p.n,         p.k,
-                    p.a_stride, p.w_stride,  p.d_stride,
-                    alignment_of({p.a, p.w, p.d}), p.bias != nullptr, p.d_is_float,
+  const Shape shape{p.rows,
+                    p.n,
+                    p.k,
+                    p.a_stride,
+                    p.w_stride,
+                    p.d_stride,
+                    alignment_of({p.a, p.w, p.d}),
+                    p.bias != nullptr,
+                    p.d_is_float,
                     p.add};
   const auto found = plans_.find(shape);
   if (found != plans_.end()) return found->second;
@@ -117,7 +123,8 @@ void Gemm<T>::describe(const Product<T>& p, Plan& plan) {
 }
 
 // The library's own order, which is the same on every run, is kept: choosing by the clock would
-// choose different bits from run to run. No workspace and no reduction: nothing splits a sum over k.
+// choose different bits from run to run. No workspace and no reduction: nothing splits a sum over
+// k.
 template <class T>
 void Gemm<T>::choose(const Product<T>& p, const Shape& shape, Plan& plan) {
   Preference preference = nullptr;
@@ -133,7 +140,8 @@ void Gemm<T>::choose(const Product<T>& p, const Shape& shape, Plan& plan) {
   for (const PreferenceAttribute attribute :
        {kMinAlignmentA, kMinAlignmentB, kMinAlignmentC, kMinAlignmentD}) {
     const uint32_t bytes = shape.alignment;
-    if (status == kSuccess) status = lt_.preference_set(preference, attribute, &bytes, sizeof bytes);
+    if (status == kSuccess)
+      status = lt_.preference_set(preference, attribute, &bytes, sizeof bytes);
   }
   if (status == kSuccess) {
     status = lt_.heuristic(handle_, plan.desc, plan.w, plan.a, plan.d, plan.d, preference,
@@ -149,10 +157,11 @@ void Gemm<T>::choose(const Product<T>& p, const Shape& shape, Plan& plan) {
     plan.algorithm = found[i].algorithm;
     if (rows_are_independent(p, plan)) return;
   }
-  fail("cuBLASLt %zu has no algorithm for a [%zu, %zu] times [%zu, %zu] product (status %d, %d "
-       "offered) whose rows are independent, on GPU %d, %s",
-       library_version(), p.rows, p.k, p.k, p.n, static_cast<int>(status), count, device_.index,
-       device_.name.c_str());
+  fail(
+      "cuBLASLt %zu has no algorithm for a [%zu, %zu] times [%zu, %zu] product (status %d, %d "
+      "offered) whose rows are independent, on GPU %d, %s",
+      library_version(), p.rows, p.k, p.k, p.n, static_cast<int>(status), count, device_.index,
+      device_.name.c_str());
 }
 
 // Multiplies random rows twice, the second time in another order, and compares bits.
@@ -187,8 +196,8 @@ bool Gemm<T>::rows_are_independent(const Product<T>& p, const Plan& plan) {
                          shift, count.as<uint32_t>());
   }
   uint32_t differences = 1;
-  PROOFMILL_CUDA(device_, cudaMemcpyAsync(&differences, count.as<void>(), 4,
-                                          cudaMemcpyDeviceToHost, device_.stream));
+  PROOFMILL_CUDA(device_, cudaMemcpyAsync(&differences, count.as<void>(), 4, cudaMemcpyDeviceToHost,
+                                          device_.stream));
   PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
   return differences == 0;
 }
@@ -199,9 +208,9 @@ void Gemm<T>::multiply(const Product<T>& p, const Plan& plan) {
     PROOFMILL_LT(device_, lt_.matmul_desc_set(plan.desc, kBiasPointer, &p.bias, sizeof p.bias));
   }
   const float alpha = 1.0f, beta = p.add ? 1.0f : 0.0f;
-  PROOFMILL_LT(device_, lt_.matmul(handle_, plan.desc, &alpha, p.w, plan.w, p.a, plan.a, &beta, p.d,
-                                   plan.d, p.d, plan.d, &plan.algorithm, nullptr, 0,
-                                   device_.stream));
+  PROOFMILL_LT(device_,
+               lt_.matmul(handle_, plan.desc, &alpha, p.w, plan.w, p.a, plan.a, &beta, p.d, plan.d,
+                          p.d, plan.d, &plan.algorithm, nullptr, 0, device_.stream));
 }
 
 template <class T>

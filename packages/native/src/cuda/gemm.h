@@ -1,5 +1,5 @@
-// Matrix products through cuBLASLt, with one algorithm per shape that keeps a row's bits independent
-// of its place and its neighbours.
+// Matrix products through cuBLASLt, with one algorithm per shape that keeps a row's bits
+// independent of its place and its neighbours.
 #pragma once
 
 #include <map>
@@ -10,8 +10,8 @@
 
 namespace proofmill::cuda {
 
-// d [rows, n] (+)= a [rows, k] * w^T + bias, w [n, k]; a, w, bias and, unless it is float32, d are of
-// T, the precision of matrix inputs. Strides count elements of a row.
+// d [rows, n] (+)= a [rows, k] * w^T + bias, w [n, k]; a, w, bias and, unless it is float32, d are
+// of T, the precision of matrix inputs. Strides count elements of a row.
 template <class T>
 struct Product {
   const T* a;

@@ -14,11 +14,10 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 #define PROOFMILL_DYNAMIC_SHARED(type, name)                        \
   extern __shared__ __align__(16) unsigned char proofmill_shared[]; \
   type* name = reinterpret_cast<type*>(proofmill_shared)
-#define PROOFMILL_LAUNCH(device, kernel, grid, block, shared, ...)            \
-  do {                                                                        \
-    kernel<<<(grid), (block), (shared), (device).stream>>>(__VA_ARGS__);      \
-    ::proofmill::cuda::check(cudaGetLastError(), (device), #kernel, __FILE__, \
-                             __LINE__);                                       \
+#define PROOFMILL_LAUNCH(device, kernel, grid, block, shared, ...)                       \
+  do {                                                                                   \
+    kernel<<<(grid), (block), (shared), (device).stream>>>(__VA_ARGS__);                 \
+    ::proofmill::cuda::check(cudaGetLastError(), (device), #kernel, __FILE__, __LINE__); \
   } while (false)
 #else
 #define PROOFMILL_DYNAMIC_SHARED(type, name) \
@@ -37,8 +36,7 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
 #else
-  return static_cast<uint32_t>(rng::to_bf16(low)) |
-         static_cast<uint32_t>(rng::to_bf16(high)) << 16;
+  return static_cast<uint32_t>(rng::to_bf16(low)) | static_cast<uint32_t>(rng::to_bf16(high)) << 16;
 #endif
 }
 

@@ -23,8 +23,8 @@ void random_weights(const Device& device, uint32_t seed, size_t begin, size_t co
 
 // out [rows, width] = x [rows, width] / sqrt(mean(x^2) + eps) * weight
 template <class T>
-void rms_norm(const Device& device, const float* x, size_t rows, size_t width,
-              const float* weight, float eps, T* out, size_t out_stride);
+void rms_norm(const Device& device, const float* x, size_t rows, size_t width, const float* weight,
+              float eps, T* out, size_t out_stride);
 
 // out [rows, width] = rows of x that are `x_stride` apart
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
@@ -41,10 +41,10 @@ void widen(const Device& device, const T* a, size_t stride, size_t rows, size_t 
 
 // The norm over a head (weight null: none) and its turn by the angles of a position.
 struct HeadRope {
-  const float* weight;      // [head_dim] or null
-  const float *cos, *sin;   // [positions, head_dim / 2]
+  const float* weight;     // [head_dim] or null
+  const float *cos, *sin;  // [positions, head_dim / 2]
   float eps;
-  int head_dim;             // even, at most kMaxHeadDim
+  int head_dim;  // even, at most kMaxHeadDim
 };
 constexpr int kMaxHeadDim = 256;
 

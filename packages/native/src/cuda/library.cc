@@ -14,7 +14,8 @@ namespace {
 void* open_library(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) fail("the CUDA library cannot be opened: %s", dlerror());
-  const auto interface = reinterpret_cast<CudaInterface*>(dlsym(library, "proofmill_cuda_interface"));
+  const auto interface =
+      reinterpret_cast<CudaInterface*>(dlsym(library, "proofmill_cuda_interface"));
   if (!interface || std::strcmp(interface(), PROOFMILL_CUDA_INTERFACE) != 0) {
     fail("%s is of another build than the addon: build both again", path.c_str());
   }

@@ -58,11 +58,10 @@ __global__ void gather_rows_kernel(const float* x, size_t x_stride, uint32_t wid
 }  // namespace
 
 template <class T>
-void rms_norm(const Device& device, const float* x, size_t rows, size_t width,
-              const float* weight, float eps, T* out, size_t out_stride) {
+void rms_norm(const Device& device, const float* x, size_t rows, size_t width, const float* weight,
+              float eps, T* out, size_t out_stride) {
   const unsigned grid = static_cast<unsigned>(rows);
-  const auto kernel =
-      width % 4 == 0 ? rms_norm_kernel<T, true> : rms_norm_kernel<T, false>;
+  const auto kernel = width % 4 == 0 ? rms_norm_kernel<T, true> : rms_norm_kernel<T, false>;
   PROOFMILL_LAUNCH(device, kernel, grid, kNormThreads, 0, x, static_cast<uint32_t>(width), weight,
                    eps, out, out_stride);
 }

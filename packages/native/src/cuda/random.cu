@@ -42,15 +42,16 @@ template <class T>
 void inputs(const Device& device, const uint32_t* seeds, size_t sequences, size_t n, float* x) {
   const dim3 grid(static_cast<unsigned>(divide_up((n + 1) / 2, kRandomThreads)),
                   static_cast<unsigned>(sequences));
-  PROOFMILL_LAUNCH(device, inputs_kernel<T>, grid, kRandomThreads, 0, seeds, static_cast<uint32_t>(n), x);
+  PROOFMILL_LAUNCH(device, inputs_kernel<T>, grid, kRandomThreads, 0, seeds,
+                   static_cast<uint32_t>(n), x);
 }
 
 template <class T>
 void random_weights(const Device& device, uint32_t seed, size_t begin, size_t count, T* out) {
   if (count == 0) return;
   PROOFMILL_LAUNCH(device, random_weights_kernel<T>,
-                   static_cast<unsigned>(divide_up(count, kRandomThreads)), kRandomThreads, 0, seed, begin,
-                   count, out);
+                   static_cast<unsigned>(divide_up(count, kRandomThreads)), kRandomThreads, 0, seed,
+                   begin, count, out);
 }
 
 template void inputs<bf16>(const Device&, const uint32_t*, size_t, size_t, float*);

@@ -1,6 +1,6 @@
 // A block of threads as fibers on one thread of the CPU. They run in turn from barrier to barrier,
-// in an order that PROOFMILL_EMULATED_ORDER=reverse turns round: results that differ between the two
-// orders betray a missing barrier.
+// in an order that PROOFMILL_EMULATED_ORDER=reverse turns round: results that differ between the
+// two orders betray a missing barrier.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -229,8 +229,8 @@ void ldmatrix(uint32_t (&r)[4], const void* row, bool transposed) {
         for (int half = 0; half < 2; half++) {
           const int at = lane % 4 * 2 + half;
           const int i = own->transposed ? at : lane / 4, j = own->transposed ? lane / 4 : at;
-          const auto* source = static_cast<const uint16_t*>(
-              static_cast<Arguments*>(all[m * 8 + i])->row);
+          const auto* source =
+              static_cast<const uint16_t*>(static_cast<Arguments*>(all[m * 8 + i])->row);
           value |= static_cast<uint32_t>(source[j]) << (16 * half);
         }
         own->r[m] = value;

@@ -1,7 +1,7 @@
-// CUDA on a CPU, as far as src/cuda uses it: the runtime's functions, and the words that kernels are
-// written in. Tests run the very source of the kernels on it, so that no GPU is needed to know that
-// they compute the right numbers; what it cannot tell is how a GPU's compiler, memory and clocks
-// behave.
+// CUDA on a CPU, as far as src/cuda uses it: the runtime's functions, and the words that kernels
+// are written in. Tests run the very source of the kernels on it, so that no GPU is needed to know
+// that they compute the right numbers; what it cannot tell is how a GPU's compiler, memory and
+// clocks behave.
 //
 // A block's threads are fibers that run one after the other from barrier to barrier. Streams are
 // lazy: nothing runs before somebody waits for it, so that a host buffer used too early or reused
@@ -53,7 +53,11 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorIllegalAddress = 700,
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventBlockingSync = 1 };
@@ -89,7 +93,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
@@ -129,9 +134,7 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
             cudaStream_t stream, Arguments... arguments) {
   std::tuple<Parameters...> values(arguments...);
-  enqueue(stream, [=] {
-    run_grid(grid, block, shared, [&] { std::apply(kernel, values); });
-  });
+  enqueue(stream, [=] { run_grid(grid, block, shared, [&] { std::apply(kernel, values); }); });
 }
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
@@ -174,8 +177,8 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
 template <class T>
 T __shfl_up_sync(unsigned, T value, unsigned delta) {
   const int lane = emulated::lane();
-  return emulated::shuffle(value, lane >= static_cast<int>(delta) ? lane - static_cast<int>(delta)
-                                                                  : lane);
+  return emulated::shuffle(value,
+                           lane >= static_cast<int>(delta) ? lane - static_cast<int>(delta) : lane);
 }
 template <class T>
 T atomicAdd(T* at, T value) {

@@ -134,7 +134,9 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = kMemory;
   return cudaSuccess;
 }
-cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(device_memory, memory, bytes); }
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  return allocate(device_memory, memory, bytes);
+}
 // Waits for all work that may still use it.
 cudaError_t cudaFree(void* memory) {
   const std::lock_guard lock(streams_mutex);

@@ -73,7 +73,7 @@ function endNow(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-/** A new process gets a new device context; this one's jobs are computed again there. */
+/** A device that has failed stays lost to its process; the jobs are lost with it, not answered wrongly. */
 function sayAndEnd(message: FromRunner): void {
   process.send?.(message, undefined, undefined, endNow);
 }
