@@ -5,7 +5,7 @@ import { addon, type NativeModel, type Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
-import { refuseTooLarge } from "./memory.ts";
+import { memoryNeeds, refuseTooLarge } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
 import { locateWeights } from "./weights.ts";
@@ -25,7 +25,7 @@ export interface LoadModelOptions extends DeviceChoice {
    * `PROOFMILL_ISA` names, else the best.
    */
   isa?: string;
-  /** Is told in a line what was decided that the caller may not expect. */
+  /** Is told, in a line each, what an operator may want to know: the device's choice, the load. */
   onNotice?: (text: string) => void;
 }
 
@@ -59,6 +59,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   if (!cuda) refuseTooLarge({ directory, config, dtype });
   const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
+  const started = performance.now();
   const model = await addon.loadModel({
     config: { ...config, rope_inv_freq },
     tensors,
@@ -67,6 +68,12 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
     ...(isa === undefined ? {} : { isa }),
     ...(cuda ? { cuda } : {}),
   });
+  const seconds = (performance.now() - started) / 1000;
+  const gigabytes = memoryNeeds(config, dtype).weights / 1e9;
+  options.onNotice?.(
+    `${gigabytes.toFixed(3)} GB of weights loaded in ${seconds.toFixed(2)} s, ` +
+      `${(gigabytes / seconds).toFixed(2)} GB/s`,
+  );
   return new NativeRunner(model, config, dtype);
 }
 

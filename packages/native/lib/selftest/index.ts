@@ -10,6 +10,7 @@ import { invarianceCheck } from "./invariance.ts";
 import { operationsCheck } from "./operations.ts";
 import { steadyCheck } from "./steady.ts";
 
+export { resolveDevice } from "../device.ts";
 export type { CheckResult } from "./check.ts";
 
 export interface SelftestOptions extends DeviceChoice {

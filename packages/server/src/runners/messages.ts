@@ -22,7 +22,7 @@ export type ToRunner =
   | { type: "close" };
 
 export type FromRunner =
-  /** What was decided that an operator may not expect, in a line. */
+  /** What an operator may want to know, in a line. */
   | { type: "notice"; text: string }
   | { type: "loaded"; info: ModelInfo }
   | { type: "load_failed"; message: string }

@@ -18,7 +18,7 @@ export interface StartRunnerOptions {
   signal?: AbortSignal;
   /** The child's module; the one that loads the addon by default. */
   entry?: URL;
-  /** Is told in a line what the runner decided that an operator may not expect. */
+  /** Is told, in a line each, what an operator may want to know. */
   onNotice?: (text: string) => void;
 }
 
