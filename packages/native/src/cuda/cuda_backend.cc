@@ -12,6 +12,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "library.h"
+#include "pinned.h"
 
 namespace proofmill {
 
@@ -38,60 +39,6 @@ constexpr size_t kStagingThreads = 4;
 size_t padded(size_t width) { return divide_up(width, 8) * 8; }
 
 double gib(double bytes) { return bytes / (size_t{1} << 30); }
-
-// Memory of the host that the device reads and writes by itself.
-struct Pinned {
-  void* memory = nullptr;
-  size_t bytes = 0;
-
-  Pinned() = default;
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-  ~Pinned() { cudaFreeHost(memory); }
-  // Whoever asks for more must have no copy under way.
-  void reserve(const Device& device, size_t wanted) {
-    if (wanted <= bytes) return;
-    cudaFreeHost(memory);
-    memory = nullptr;
-    bytes = 0;
-    PROOFMILL_CUDA(device, cudaMallocHost(&memory, wanted));
-    bytes = wanted;
-  }
-  template <class N>
-  N* as() const {
-    return static_cast<N*>(memory);
-  }
-};
-
-struct Event {
-  cudaEvent_t event = nullptr;
-  Event(const Device& device, unsigned flags) {
-    PROOFMILL_CUDA(device, cudaEventCreateWithFlags(&event, flags));
-  }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { cudaEventDestroy(event); }
-};
-
-Device open_device(int index) {
-  Device device;
-  device.index = index;
-  device.name = "not yet open";
-  cudaDeviceProp properties{};
-  PROOFMILL_CUDA(device, cudaSetDevice(index));
-  PROOFMILL_CUDA(device, cudaGetDeviceProperties(&properties, index));
-  device.name = properties.name;
-  device.major = properties.major;
-  device.minor = properties.minor;
-  device.multiprocessors = properties.multiProcessorCount;
-  device.shared_memory = properties.sharedMemPerBlockOptin;
-  if (device.major < 8) {
-    fail("GPU %d, %s, has compute capability %d.%d: 8.0 or later is needed", index,
-         device.name.c_str(), device.major, device.minor);
-  }
-  PROOFMILL_CUDA(device, cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking));
-  return device;
-}
 
 template <class T>
 class CudaBackend final : public Backend {
@@ -579,8 +526,6 @@ class CudaBackend final : public Backend {
 
 }  // namespace cuda
 
-}  // namespace proofmill
-
 extern "C" {
 
 __attribute__((visibility("default"))) const char* proofmill_cuda_interface() {
@@ -588,25 +533,18 @@ __attribute__((visibility("default"))) const char* proofmill_cuda_interface() {
 }
 
 __attribute__((visibility("default"))) int proofmill_cuda_device_count(char* text, size_t bytes) {
-  int count = 0, driver = 0;
-  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
-    std::snprintf(text, bytes, "there is no NVIDIA driver (libcuda.so.1 is not found)");
+  try {
+    return cuda::count_devices();
+  } catch (const std::exception& error) {
+    std::snprintf(text, bytes, "%s", error.what());
     return -1;
   }
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorNoDevice) return 0;
-  if (error != cudaSuccess) {
-    std::snprintf(text, bytes, "the NVIDIA driver cannot be used: %s", cudaGetErrorString(error));
-    return -1;
-  }
-  return count;
 }
 
-__attribute__((visibility("default"))) proofmill::Backend* proofmill_cuda_backend(
-    const proofmill::CudaOptions* options) {
-  if (options->precision == proofmill::Precision::bfloat16) {
-    return new proofmill::cuda::CudaBackend<proofmill::cuda::bf16>(*options);
-  }
-  return new proofmill::cuda::CudaBackend<float>(*options);
+__attribute__((visibility("default"))) Backend* proofmill_cuda_backend(const CudaOptions* options) {
+  if (options->precision == Precision::bfloat16) return new cuda::CudaBackend<cuda::bf16>(*options);
+  return new cuda::CudaBackend<float>(*options);
 }
 }
+
+}  // namespace proofmill

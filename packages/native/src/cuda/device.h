@@ -37,6 +37,11 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
   throw DeviceLost(text);
 }
 
+// Makes a stream on it. Throws where its compute capability is below 8.0.
+Device open_device(int index);
+// Throws where there is no driver, or one that cannot be used.
+int count_devices();
+
 #define PROOFMILL_CUDA(device, call) \
   ::proofmill::cuda::check((call), (device), #call, __FILE__, __LINE__)
 
