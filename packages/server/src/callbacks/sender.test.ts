@@ -234,7 +234,10 @@ test("a round that is always refused holds no other up", async () => {
       { timeout: 10_000 },
     );
   }
-  expect(await store.pending()).toEqual({ nonces: 2, verdicts: 0 });
+  // What was received is acknowledged a moment later.
+  await vi.waitFor(async () => expect(await store.pending()).toEqual({ nonces: 2, verdicts: 0 }), {
+    timeout: 10_000,
+  });
 });
 
 test("a success wakes what waits for the same URL", async () => {
