@@ -2,19 +2,16 @@
  * The CUDA backend without a GPU: the same source on an emulation of CUDA (packages/native/test/
  * cuda_emulated), which is built here when a test first wants it.
  */
-import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { LoadModelOptions } from "@proofmill/native";
-
-const BUILD = fileURLToPath(new URL("../../packages/native/build", import.meta.url));
+import { buildNativeTarget, NATIVE_BUILD } from "../native-target.ts";
 
 /** Built by `emulatedCuda`. */
-export const EMULATED_LIBRARY = `${BUILD}/Release/libproofmill_cuda_emulated.so`;
+export const EMULATED_LIBRARY = `${NATIVE_BUILD}/Release/libproofmill_cuda_emulated.so`;
 
 /** Load options for it; none where it cannot be built, on anything but x86-64 Linux. */
 export function emulatedCuda(): Pick<LoadModelOptions, "device" | "cudaLibrary">[] {
   if (process.platform !== "linux" || process.arch !== "x64") return [];
-  execFileSync("cmake", ["--build", BUILD, "--target", "proofmill_cuda_emulated"]);
+  buildNativeTarget("proofmill_cuda_emulated");
   // The same library also plays cuBLASLt.
   process.env.PROOFMILL_CUBLASLT = EMULATED_LIBRARY;
   return [{ device: "cuda", cudaLibrary: EMULATED_LIBRARY }];

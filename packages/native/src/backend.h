@@ -43,6 +43,7 @@ struct Linear {
 struct Act {
   Buffer data;
   size_t width = 0, stride = 0;  // of a row, in elements; what lies between them is zero
+  bool wide = false;             // float32 now, for backends that store more than one type
 };
 
 // How the rows of q, k and v lie in one token's row of the fused projection:
@@ -149,8 +150,9 @@ class Backend {
   struct Attention {
     AttentionShape shape;
     size_t sequences, seq_len, queries;  // the last `queries` positions of each sequence
-    Act& q;                              // [sequences * queries, q_width ...]
-    Act& qkv;                      // [sequences * seq_len, q_width + 2 kv_width]: k and v are read
+    // What `project` wrote: q is [sequences * queries, q_width ...], and of qkv, [sequences *
+    // seq_len, q_width + 2 kv_width], k and v are read.
+    Act &q, &qkv;
     const float *q_norm, *k_norm;  // [head_dim] or null
     float eps;
     const float *cos, *sin;  // [positions, head_dim / 2]

@@ -52,13 +52,24 @@ class Bench {
     backend_.widen(act, rows, wide.as<float>());
     return end(wide.as<float>(), act.width, rows, act.width);
   }
-  // Rows of numbers in the precision of matrix inputs, each of unit size.
-  Act act(uint32_t seed, size_t rows, size_t width) {
+  // Rows of numbers in the precision of matrix inputs, each of that size.
+  Act act(uint32_t seed, size_t rows, size_t width, float size = 1.0f) {
     const Buffer x = backend_.upload(numbers(seed, rows * width));
-    const Buffer weight = backend_.upload(std::vector<float>(width, 1.0f));
+    const Buffer weight = backend_.upload(std::vector<float>(width, size));
     Act out = backend_.allocate_act(rows, width);
     backend_.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-6f, out);
     backend_.synchronize();  // before x goes
+    return out;
+  }
+  // Rows of numbers as `project` leaves them, of about unit size: a matrix's numbers have a size of
+  // 0.02.
+  Act projected(uint32_t seed, size_t rows, size_t width) {
+    constexpr size_t kDepth = 64;
+    const Act a = act(seed, rows, kDepth, 1 / (0.02f * 8));
+    const Linear w = backend_.pack({matrix(seed, width, kDepth)}, {});
+    Act out = backend_.allocate_act(rows, width);
+    backend_.project(a, w, rows, out, 0);
+    backend_.synchronize();  // before a and w go
     return out;
   }
 
@@ -242,8 +253,8 @@ class Comparison {
       const Buffer cosines = be.upload(cos), sines = be.upload(sin);
       const Buffer q_norm = be.upload(numbers(8, shape.head_dim));
       const Buffer k_norm = be.upload(numbers(9, shape.head_dim));
-      Act qkv = bench.act(10, sequences * seq_len, width);
-      Act last_q = bench.act(11, sequences * queries, shape.q_width());
+      Act qkv = bench.projected(10, sequences * seq_len, width);
+      Act last_q = bench.projected(11, sequences * queries, shape.q_width());
       Act out = be.allocate_act(sequences * queries, shape.q_width());
       bench.begin({0}, 0);
       be.attention({shape, sequences, seq_len, queries, queries == seq_len ? qkv : last_q, qkv,

@@ -1,19 +1,29 @@
 // Prints a digest of the bits that each instruction set computes: distances and logits of a small
 // random model with odd sizes, over several lengths and both precisions. Equal tags must give equal
-// digests on every machine, also an emulated one. AGENTS.md has the commands.
+// digests on every machine, also an emulated one. Every operation is also compared with the
+// plainest instruction set's; one that is off is printed, and the exit status is 1. AGENTS.md has
+// the commands.
 #include <cinttypes>
 #include <cstdio>
 
+#include "../src/cpu/cpu_backend.h"
 #include "../src/model.h"
+#include "../src/operations.h"
 
 using namespace proofmill;
+
+#if defined(__x86_64__)
+namespace proofmill::avx512_bf16_emulated {
+extern const Kernels table;
+}
+#endif
 
 namespace {
 
 Config small_config() {
   Config c;
-  c.hidden_size = 60;
-  c.intermediate_size = 100;
+  c.hidden_size = 61;
+  c.intermediate_size = 101;
   c.num_hidden_layers = 2;
   c.num_attention_heads = 6;
   c.num_key_value_heads = 2;
@@ -68,26 +78,54 @@ uint64_t digest(const std::vector<float>& values, uint64_t hash) {
   return hash;
 }
 
-}  // namespace
+// Whether every operation on ragged shapes is as on the CPU that every machine has.
+bool operations_hold(const Kernels& kernels, Precision precision) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend(precision, 2, kernels);
+  const std::unique_ptr<Backend> plain = make_cpu_backend(precision, 2, cpu_isas().back());
+  bool hold = true;
+  for (const OperationCheck& check : compare_operations(*backend, *plain, precision)) {
+    if (check.holds()) continue;
+    hold = false;
+    std::printf("%s: %s, %s: %g is more than %g\n", kernels.isa, check.operation.c_str(),
+                check.shape.c_str(), check.error, check.allowed);
+  }
+  return hold;
+}
 
-int main() {
+bool print(const Kernels& kernels) {
+  bool hold = true;
   const Config config = small_config();
   const TensorMap tensors = random_tensors(config);
   std::vector<uint32_t> seeds(37);
   for (size_t i = 0; i < seeds.size(); i++) seeds[i] = static_cast<uint32_t>(i * 7919);
-  for (const std::string& isa : cpu_isas()) {
-    for (const Precision precision : {Precision::bfloat16, Precision::float32}) {
-      Model model(config, tensors, make_cpu_backend(precision, 2, isa));
-      uint64_t hash = 14695981039346656037u;
-      for (const size_t seq_len : {1, 5, 17, 64, 130}) {
-        for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {
-          std::vector<float> out(seeds.size() * model.output_width(kind));
-          run_all(model, seeds, seq_len, {kind, seeds, 1}, out.data());
-          hash = digest(out, hash);
-        }
+  for (const Precision precision : {Precision::bfloat16, Precision::float32}) {
+    Model model(config, tensors, make_cpu_backend(precision, 2, kernels));
+    uint64_t hash = 14695981039346656037u;
+    for (const size_t seq_len : {1, 5, 17, 64, 130}) {
+      for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {
+        std::vector<float> out(seeds.size() * model.output_width(kind));
+        run_all(model, seeds, seq_len, {kind, seeds, 1}, out.data());
+        hash = digest(out, hash);
       }
-      std::printf("%-10s %-18s %016" PRIx64 "\n", isa.c_str(), model.backend().arithmetic().c_str(),
-                  hash);
     }
+    std::printf("%-20s %-18s %016" PRIx64 "\n", kernels.isa, model.backend().arithmetic().c_str(),
+                hash);
+    hold = operations_hold(kernels, precision) && hold;
   }
+  return hold;
+}
+
+}  // namespace
+
+int main() {
+  size_t count;
+  const Kernels* const* all = available_kernels(&count);
+  bool hold = true;
+  for (size_t i = 0; i < count; i++) hold = print(*all[i]) && hold;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    hold = print(avx512_bf16_emulated::table) && hold;
+  }
+#endif
+  return hold ? 0 : 1;
 }

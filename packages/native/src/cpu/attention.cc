@@ -35,20 +35,20 @@ void pack_values(const AttentionHead& head, float* out) {
 float softmax(float* scores, size_t valid, size_t padded, float scale) {
   const float lowest = -__builtin_inff();
   for (size_t j = valid; j < padded; j++) scores[j] = lowest;
-  vf highest[kTileVectors];
-  for (int v = 0; v < kTileVectors; v++) highest[v] = splat(lowest);
+  vf highest[kVectors];
+  for (int v = 0; v < kVectors; v++) highest[v] = splat(lowest);
   for (size_t j = 0; j < padded; j += kPanel) {
-    for (int v = 0; v < kTileVectors; v++) {
+    for (int v = 0; v < kVectors; v++) {
       highest[v] = max(load(scores + j + v * kLanes) * scale, highest[v]);
     }
   }
   float lanes[kPanel];
-  for (int v = 0; v < kTileVectors; v++) store(lanes + v * kLanes, highest[v]);
+  for (int v = 0; v < kVectors; v++) store(lanes + v * kLanes, highest[v]);
   float top = lanes[0];
   for (size_t i = 1; i < kPanel; i++) top = lanes[i] > top ? lanes[i] : top;
-  vf sums[kTileVectors] = {};
+  vf sums[kVectors] = {};
   for (size_t j = 0; j < padded; j += kPanel) {
-    for (int v = 0; v < kTileVectors; v++) {
+    for (int v = 0; v < kVectors; v++) {
       float* at = scores + j + v * kLanes;
       const vf e = exp(load(at) * scale - top);
       store(at, e);
@@ -83,26 +83,20 @@ void attention(const AttentionHead& head) {
       const size_t visible = first_position + row + rows;
       const size_t padded = round_up(visible);
       const float* q = head.q + row * head.q_stride + g * head.head_dim;
-      for (size_t j = 0; j < padded; j += kPanel) {
-        tiles(q, head.q_stride, rows, packed_keys + j * head.head_dim, head.head_dim, scores + j,
-              keys, true);
-      }
+      tiles<Float32>(q, head.q_stride, rows, packed_keys, kPanel * head.head_dim, padded / kPanel,
+                     head.head_dim, scores, keys);
       float inverse[kTileRows];
       for (size_t r = 0; r < rows; r++) {
         inverse[r] = softmax(scores + r * keys, first_position + row + r + 1, padded, scale);
       }
-      for (size_t d = 0; d < width; d += kPanel) {
-        tiles(scores, keys, rows, packed_values + d * head.seq_len, visible, mixed + d, width,
-              true);
-      }
+      tiles<Float32>(scores, keys, rows, packed_values, kPanel * head.seq_len, width / kPanel,
+                     visible, mixed, width);
       for (size_t r = 0; r < rows; r++) {
-        float* out = head.out + (row + r) * head.out_stride + g * head.head_dim;
-        for (size_t d = 0; d < width; d += kLanes) {
-          float* at = mixed + r * width + d;
-          const vf y = load(at) * inverse[r];
-          store(at, head.round_bf16 ? round_bf16(y) : y);
+        void* out = static_cast<char*>(head.out) +
+                    ((row + r) * head.out_stride + g * head.head_dim) * size_of(head.storage);
+        for (size_t d = 0; d < head.head_dim; d += kLanes) {
+          store(out, d, load(mixed + r * width + d) * inverse[r], head.head_dim - d, head.storage);
         }
-        std::memcpy(out, mixed + r * width, head.head_dim * sizeof(float));
       }
     }
   }

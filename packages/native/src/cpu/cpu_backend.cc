@@ -1,5 +1,7 @@
 // The operations of backend.h on the CPU: each is cut into parts that the thread pool shares out
 // over the kernels of one ISA.
+#include "cpu_backend.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -7,11 +9,10 @@
 #include <cstring>
 #include <new>
 
-#include "../backend.h"
 #include "../error.h"
 #include "../random.h"
+#include "denormals.h"
 #include "distance.h"
-#include "kernels.h"
 #include "threads.h"
 
 namespace proofmill {
@@ -28,17 +29,16 @@ class CpuBackend final : public Backend {
       : bf16_(precision == Precision::bfloat16),
         kernels_(kernels),
         pool_(threads),
-        scratch_(threads) {
-    for (Scratch& scratch : scratch_) {
-      scratch.gemm =
-          allocate((kBlockDepth * kPanelColumns + kBlockRows * kBlockPanels * kPanelColumns) *
-                   sizeof(float));
-    }
-  }
+        storage_(!bf16_        ? Storage::exact
+                 : kernels.dot ? Storage::bf16
+                               : Storage::rounded),
+        attention_scratch_(threads) {}
 
   std::string arithmetic() const override {
-    return std::string("cpu-") + (kernels_.fused ? "fma" : "mul-add") +
-           (bf16_ ? "-bf16-1" : "-f32-1");
+    if (!bf16_) return kernels_.fused ? "cpu-fma-f32-1" : "cpu-mul-add-f32-1";
+    const FlushDenormals flush(true);
+    if (kernels_.dot && !kernels_.dot_is_fma()) return "cpu-dot-bf16-2";
+    return kernels_.fused ? "cpu-fma-bf16-2" : "cpu-mul-add-bf16-2";
   }
   std::string device() const override {
     return "cpu (" + std::string(kernels_.isa) + ", " + std::to_string(pool_.size()) +
@@ -55,16 +55,17 @@ class CpuBackend final : public Backend {
   double peak_flops() override {
     using Clock = std::chrono::steady_clock;
     constexpr size_t kRounds = 1 << 16, kPartsEach = 64;
+    const Peak& peak = bf16_ && kernels_.dot ? kernels_.dot_peak : kernels_.peak;
     double best = 0;
     for (int repeat = 0; repeat < 5; repeat++) {
       const size_t parts = kPartsEach * pool_.size();
       const Clock::time_point start = Clock::now();
       pool_.run(parts, [&](size_t, size_t) {
-        const volatile float kept = kernels_.peak(kRounds);
+        const volatile float kept = peak.run(kRounds);
         (void)kept;
       });
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      const double flops = static_cast<double>(parts * kRounds * kernels_.peak_flops_each);
+      const double flops = static_cast<double>(parts * kRounds * peak.flops_each);
       best = std::max(best, flops / seconds);
     }
     return best;
@@ -82,7 +83,10 @@ class CpuBackend final : public Backend {
     return buffer;
   }
   Act allocate_act(size_t rows, size_t width) override {
-    return {allocate(rows * width * sizeof(float)), width, width};
+    const size_t stride = divide_up(width, 2) * 2;  // for pairs of bf16
+    Act act{allocate(rows * stride * sizeof(float)), width, stride};
+    std::memset(act.data.as<char>(), 0, act.data.bytes);
+    return act;
   }
 
   Buffer upload(const Tensor& tensor) override {
@@ -163,9 +167,10 @@ class CpuBackend final : public Backend {
   void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                 Act& out) override {
     for_rows(rows, [&](size_t first, size_t count) {
-      kernels_.rms_norm(x + first * width, width, count, width, weight, eps, bf16_,
-                        out.data.as<float>() + first * width);
+      kernels_.rms_norm(x + first * width, width, count, width, weight, eps, storage_,
+                        element(out, first * out.stride), out.stride);
     });
+    out.wide = storage_ != Storage::bf16;
   }
 
   void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
@@ -177,6 +182,7 @@ class CpuBackend final : public Backend {
 
   void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) override {
     product(a, w, rows, GemmBlock::Epilogue::store, out.data.as<float>() + column, out.stride);
+    out.wide = true;
   }
   void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
     product(a, w, rows, GemmBlock::Epilogue::store, out, out_stride);
@@ -185,8 +191,8 @@ class CpuBackend final : public Backend {
     product(a, w, rows, GemmBlock::Epilogue::add, x, w.out_features);
   }
   void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) override {
-    product(a, gate_up, rows, GemmBlock::Epilogue::swiglu, out.data.as<float>(),
-            gate_up.out_features);
+    product(a, gate_up, rows, GemmBlock::Epilogue::swiglu, out.data.as<char>(), out.stride);
+    out.wide = storage_ != Storage::bf16;
   }
 
   void attention(const Attention& args, Act& out) override {
@@ -199,11 +205,10 @@ class CpuBackend final : public Backend {
     const float* keys = args.qkv.data.as<float>() + shape.q_width();
     const float* values = keys + shape.kv_width();
     const size_t group = shape.num_heads / shape.num_kv_heads;
-    const size_t width = shape.q_width();
     const size_t bytes =
         kernels_.attention_scratch_floats(args.seq_len, shape.head_dim) * sizeof(float);
-    for (Scratch& scratch : scratch_) {
-      if (scratch.attention.bytes < bytes) scratch.attention = allocate(bytes);
+    for (Buffer& scratch : attention_scratch_) {
+      if (scratch.bytes < bytes) scratch = allocate(bytes);
     }
     pool_.run(args.sequences * shape.num_kv_heads, [&](size_t part, size_t worker) {
       const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
@@ -213,9 +218,10 @@ class CpuBackend final : public Backend {
                           keys + kv_row * args.qkv.stride + head * shape.head_dim,
                           values + kv_row * args.qkv.stride + head * shape.head_dim, args.q.stride,
                           args.qkv.stride, args.seq_len, args.queries, group, shape.head_dim,
-                          scratch_[worker].attention.as<float>(),
-                          out.data.as<float>() + q_row * width + column, width, bf16_});
+                          attention_scratch_[worker].as<float>(),
+                          element(out, q_row * out.stride + column), out.stride, storage_});
     });
+    out.wide = storage_ != Storage::bf16;
   }
 
   void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
@@ -231,13 +237,20 @@ class CpuBackend final : public Backend {
   }
 
   void widen(const Act& a, size_t rows, float* out) override {
-    std::memcpy(out, a.data.as<float>(), rows * a.width * sizeof(float));
+    for (size_t row = 0; row < rows; row++) {
+      for (size_t i = 0; i < a.width; i++) {
+        const size_t at = row * a.stride + i;
+        out[row * a.width + i] =
+            a.wide ? a.data.as<float>()[at] : rng::from_bf16(a.data.as<uint16_t>()[at]);
+      }
+    }
   }
 
  private:
-  struct Scratch {
-    Buffer gemm, attention;
-  };
+  // Where an element of an activation goes that is stored as matrix products read it.
+  void* element(const Act& act, size_t at) const {
+    return act.data.as<char>() + at * size_of(storage_);
+  }
 
   template <class Fn>
   void for_rows(size_t rows, Fn&& fn) {
@@ -262,8 +275,10 @@ class CpuBackend final : public Backend {
   template <class ReadRow>
   Linear pack_rows(size_t rows, size_t depth, ReadRow&& read_row) {
     const size_t panels = divide_up(rows, kPanelColumns);
-    Linear packed{rows, depth, allocate(panels * depth * kPanelColumns * (bf16_ ? 2 : 4)), {}};
-    std::vector<std::vector<float>> row_of(pool_.size(), std::vector<float>(depth));
+    const size_t panel_elements = panel_size(depth);
+    Linear packed{rows, depth, allocate(panels * panel_elements * (bf16_ ? 2 : 4)), {}};
+    // An odd depth's last pair is half empty.
+    std::vector<std::vector<float>> row_of(pool_.size(), std::vector<float>(depth + 1));
     pool_.run(panels, [&](size_t panel, size_t worker) {
       std::vector<float>& row = row_of[worker];
       for (size_t column = 0; column < kPanelColumns; column++) {
@@ -273,48 +288,54 @@ class CpuBackend final : public Backend {
         } else {
           std::fill(row.begin(), row.end(), 0.0f);
         }
-        const size_t base = panel * depth * kPanelColumns + column;
-        for (size_t k = 0; k < depth; k++) {
-          const size_t at = base + k * kPanelColumns;
-          if (bf16_) {
-            packed.packed.as<uint16_t>()[at] = rng::to_bf16(row[k]);
-          } else {
-            packed.packed.as<float>()[at] = row[k];
+        const size_t base = panel * panel_elements;
+        if (bf16_) {
+          uint16_t* to = packed.packed.as<uint16_t>() + base + column * 2;
+          for (size_t k = 0; k < depth + depth % 2; k++) {
+            to[k / 2 * 2 * kPanelColumns + k % 2] = rng::to_bf16(row[k]);
           }
+        } else {
+          float* to = packed.packed.as<float>() + base + column;
+          for (size_t k = 0; k < depth; k++) to[k * kPanelColumns] = row[k];
         }
       }
     });
     return packed;
   }
 
+  // Elements of a packed panel.
+  size_t panel_size(size_t depth) const {
+    return (bf16_ ? divide_up(depth, 2) * 2 : depth) * kPanelColumns;
+  }
+
   // Blocks of one column chunk follow each other, so that its weights are read from memory once.
-  void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, float* out,
+  void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
                size_t out_stride) {
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
     const size_t chunks = divide_up(panels, kBlockPanels);
     const size_t blocks = divide_up(rows, kBlockRows);
     const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
-    const size_t panel_bytes = w.in_features * kPanelColumns * (bf16_ ? 2 : 4);
-    pool_.run(chunks * blocks, [&](size_t part, size_t worker) {
+    const size_t panel_bytes = panel_size(w.in_features) * (bf16_ ? 2 : 4);
+    const size_t out_size = swiglu ? size_of(storage_) : sizeof(float);
+    pool_.run(chunks * blocks, [&](size_t part, size_t) {
       const size_t chunk = part / blocks, row = part % blocks * kBlockRows;
       const size_t column = chunk * columns_each;
-      float* scratch = scratch_[worker].gemm.as<float>();
-      kernels_.gemm({a.data.as<float>() + row * w.in_features, w.in_features,
-                     std::min(kBlockRows, rows - row), w.in_features,
-                     w.packed.as<char>() + chunk * kBlockPanels * panel_bytes, bf16_,
-                     std::min(kBlockPanels, panels - chunk * kBlockPanels), scratch,
-                     scratch + kBlockDepth * kPanelColumns, epilogue,
+      const FlushDenormals flush(bf16_);
+      kernels_.gemm({element(a, row * a.stride), a.stride, std::min(kBlockRows, rows - row),
+                     w.in_features, w.packed.as<char>() + chunk * kBlockPanels * panel_bytes, bf16_,
+                     std::min(kBlockPanels, panels - chunk * kBlockPanels), epilogue,
                      w.bias.bytes != 0 ? w.bias.as<float>() + column : nullptr,
-                     out + row * out_stride + column, out_stride,
-                     std::min(columns_each, w.out_features - column), bf16_});
+                     static_cast<char*>(out) + (row * out_stride + column) * out_size, out_stride,
+                     std::min(columns_each, w.out_features - column), storage_});
     });
   }
 
   const bool bf16_;
   const Kernels& kernels_;
   ThreadPool pool_;
-  std::vector<Scratch> scratch_;                           // one for each worker
+  const Storage storage_;                                  // of what matrix products read
+  std::vector<Buffer> attention_scratch_;                  // one for each worker
   std::vector<uint32_t> input_seeds_, permutation_seeds_;  // of the pass
   Target target_;                                          // of the last pass: a round has one
 };
@@ -346,9 +367,14 @@ const Kernels& find_kernels(const std::string& isa) {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const std::string& isa) {
+                                          const Kernels& kernels) {
   if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
-  return std::make_unique<CpuBackend>(precision, threads, find_kernels(isa));
+  return std::make_unique<CpuBackend>(precision, threads, kernels);
+}
+
+std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
+                                          const std::string& isa) {
+  return make_cpu_backend(precision, threads, find_kernels(isa));
 }
 
 }  // namespace proofmill

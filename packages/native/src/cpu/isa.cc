@@ -15,12 +15,14 @@ const Kernels table = {
 #else
     false,
 #endif
+    kDot,
+    dot_is_fma,
     inputs,
     rms_norm,
     gemm,
     norm_rope,
-    peak,
-    kPeakFlopsEach,
+    {peak, kPeakFlopsEach},
+    {dot_peak, 2 * kPeakFlopsEach},
     attention_scratch_floats,
     attention,
 };

@@ -3,6 +3,12 @@
 namespace proofmill {
 
 #if defined(__x86_64__)
+namespace avx512_bf16 {
+extern const Kernels table;
+}
+namespace avx512 {
+extern const Kernels table;
+}
 namespace avx2 {
 extern const Kernels table;
 }
@@ -19,11 +25,17 @@ extern const Kernels table;
 
 const Kernels* const* available_kernels(size_t* count) {
 #if defined(__x86_64__)
-  static const Kernels* const all[] = {&avx2::table, &baseline::table};
+  static const Kernels* const all[] = {&avx512_bf16::table, &avx512::table, &avx2::table,
+                                       &baseline::table};
   __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  *count = has_avx2 ? 2 : 1;
-  return has_avx2 ? all : all + 1;
+  // Each has what the next one needs.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const bool avx512_bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  *count = size_t{1} + avx2 + avx512 + avx512_bf16;
+  return all + 4 - *count;
 #else
   static const Kernels* const all[] = {&neon::table};
   *count = 1;

@@ -7,10 +7,10 @@ namespace {
 
 // Sum of x_i^2 in 16 interleaved sums, then folded: one order for every ISA.
 float sum_of_squares(const float* x, size_t n) {
-  vf sums[kTileVectors] = {};
+  vf sums[kVectors] = {};
   size_t i = 0;
   for (; i + kPanel <= n; i += kPanel) {
-    for (int v = 0; v < kTileVectors; v++) {
+    for (int v = 0; v < kVectors; v++) {
       const vf y = load(x + i + v * kLanes);
       sums[v] = fma(y, y, sums[v]);
     }
@@ -18,7 +18,7 @@ float sum_of_squares(const float* x, size_t n) {
   if (i < n) {
     float rest[kPanel] = {};
     for (size_t j = i; j < n; j++) rest[j - i] = x[j];
-    for (int v = 0; v < kTileVectors; v++) {
+    for (int v = 0; v < kVectors; v++) {
       const vf y = load(rest + v * kLanes);
       sums[v] = fma(y, y, sums[v]);
     }
@@ -34,21 +34,19 @@ float inverse_rms(const float* x, size_t n, float eps) {
 }  // namespace
 
 void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
-              float eps, bool round, float* out) {
+              float eps, Storage storage, void* out, size_t out_stride) {
   for (size_t row = 0; row < rows; row++) {
     const float* in = x + row * x_stride;
-    float* y = out + row * width;
+    void* y = static_cast<char*>(out) + row * out_stride * size_of(storage);
     const float scale = inverse_rms(in, width, eps);
     size_t i = 0;
     for (; i + kLanes <= width; i += kLanes) {
-      const vf z = (load(in + i) * scale) * load(weight + i);
-      store(y + i, round ? round_bf16(z) : z);
+      store(y, i, (load(in + i) * scale) * load(weight + i), kLanes, storage);
     }
     if (i < width) {
       float z[kLanes] = {};
       for (size_t j = i; j < width; j++) z[j - i] = (in[j] * scale) * weight[j];
-      if (round) store(z, round_bf16(load(z)));
-      for (size_t j = i; j < width; j++) y[j] = z[j - i];
+      store(y, i, load(z), width - i, storage);
     }
   }
 }

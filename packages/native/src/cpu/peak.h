@@ -5,7 +5,7 @@
 
 namespace proofmill::PROOFMILL_ISA {
 
-constexpr int kPeakSums = kTileRows * kTileVectors;
+constexpr int kPeakSums = kTileRows * kTilePanels * kVectors;
 constexpr size_t kPeakFlopsEach = size_t{2} * kLanes * kPeakSums;
 
 }  // namespace proofmill::PROOFMILL_ISA

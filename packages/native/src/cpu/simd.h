@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__) || defined(__AVX512F__)
+#include "kernels.h"
+
+#if defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
@@ -22,23 +24,36 @@
 
 namespace proofmill::PROOFMILL_ISA {
 
-#if defined(__AVX2__)
+// The sums of a tile of a matrix product stay in registers, with one vector of the left operand and
+// a row of the right one's: kTileRows x kTilePanels panels.
+#if defined(__AVX512F__) || defined(PROOFMILL_EMULATE_AVX512_BF16)
+constexpr int kLanes = 16;
+constexpr int kTileRows = 4;  // 16 sums of 32 registers
+constexpr int kTilePanels = 4;
+#elif defined(__AVX2__)
 constexpr int kLanes = 8;
-constexpr int kTileRows = 6;  // 6 x 2 sums, 2 of b, 1 of a: 15 of 16 registers
-constexpr int kTileVectors = 2;
+constexpr int kTileRows = 6;  // 12 sums of 16 registers
+constexpr int kTilePanels = 1;
 #elif defined(__ARM_NEON)
 constexpr int kLanes = 4;
-constexpr int kTileRows = 6;  // 6 x 4 sums of 32 registers
-constexpr int kTileVectors = 4;
+constexpr int kTileRows = 6;  // 24 sums of 32 registers
+constexpr int kTilePanels = 1;
 #else
 constexpr int kLanes = 4;
-constexpr int kTileRows = 2;
-constexpr int kTileVectors = 4;
+constexpr int kTileRows = 2;  // 8 sums of 16 registers
+constexpr int kTilePanels = 1;
 #endif
 
 // Columns of a packed panel. The same everywhere, so that sums over "16 lanes" have one order.
-constexpr int kPanel = kLanes * kTileVectors;
-static_assert(kPanel == 16);
+constexpr int kPanel = 16;
+constexpr int kVectors = kPanel / kLanes;  // of a panel
+
+// Whether there is an instruction for `dot`.
+#if defined(__AVX512BF16__) || defined(PROOFMILL_EMULATE_AVX512_BF16)
+constexpr bool kDot = true;
+#else
+constexpr bool kDot = false;
+#endif
 
 typedef float vf __attribute__((vector_size(4 * kLanes)));
 typedef int32_t vi __attribute__((vector_size(4 * kLanes)));
@@ -50,14 +65,30 @@ inline vf load(const float* p) {
   std::memcpy(&x, p, sizeof x);
   return x;
 }
+inline vu load(const uint32_t* p) {
+  vu x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
 inline void store(float* p, vf x) { std::memcpy(p, &x, sizeof x); }
 inline vf splat(float x) { return x - vf{}; }  // x - 0 is x, for -0 too
+inline vu splat(uint32_t x) { return x + vu{}; }
 inline vu as_uint(vf x) { return reinterpret_cast<vu>(x); }
 inline vf as_float(vu x) { return reinterpret_cast<vf>(x); }
 
 // a * b + c: one rounding where the ISA has it, else two. That alone parts the two kinds of bits.
 inline vf fma(vf a, vf b, vf c) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(PROOFMILL_EMULATE_AVX512_BF16)
+  __m256 x[2], y[2], z[2];
+  std::memcpy(x, &a, sizeof a);
+  std::memcpy(y, &b, sizeof b);
+  std::memcpy(z, &c, sizeof c);
+  for (int i = 0; i < 2; i++) z[i] = _mm256_fmadd_ps(x[i], y[i], z[i]);
+  std::memcpy(&c, z, sizeof c);
+  return c;
+#elif defined(__AVX2__)
   return _mm256_fmadd_ps(a, b, c);
 #elif defined(__ARM_NEON)
   return vfmaq_f32(c, a, b);
@@ -68,14 +99,25 @@ inline vf fma(vf a, vf b, vf c) {
 
 inline vf max(vf a, vf b) { return a > b ? a : b; }
 
-inline vf load_bf16(const uint16_t* p) {
-#if defined(__AVX2__)
-  const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+// Each lane of `pairs` holds two bf16 numbers: the even one of its row low, the odd one high.
+inline vf even_of(vu pairs) { return as_float(pairs << 16); }
+inline vf odd_of(vu pairs) {
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(PROOFMILL_EMULATE_AVX512_BF16)
+  // The mask is read from memory: held in a register, it would push a tile's sums out of theirs.
+  static const vu mask = splat(0xffff0000u);
+  asm("vandps %1, %0, %0" : "+x"(pairs) : "m"(mask));
+  return as_float(pairs);
 #else
-  vh h;
-  std::memcpy(&h, p, sizeof h);
-  return as_float(__builtin_convertvector(h, vu) << 16);
+  return as_float(pairs & 0xffff0000u);
+#endif
+}
+
+// sum + odd(a) * odd(b) + even(a) * even(b), one rounding each. Denormals are zero to vdpbf16ps.
+inline vf dot(vu a, vu b, vf sum) {
+#if defined(__AVX512BF16__)
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+  return fma(even_of(a), even_of(b), fma(odd_of(a), odd_of(b), sum));
 #endif
 }
 
@@ -85,6 +127,17 @@ inline vf round_bf16(vf x) {
   const vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
   const vu nan = (u | 0x00400000u) & 0xffff0000u;
   return as_float((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+
+// Stores the first n lanes as elements [at, at + n) of a row of activations.
+inline void store(void* row, size_t at, vf x, size_t n, Storage storage) {
+  if (storage != Storage::exact) x = round_bf16(x);
+  if (storage == Storage::bf16) {
+    const vh narrow = __builtin_convertvector(as_uint(x) >> 16, vh);
+    std::memcpy(static_cast<uint16_t*>(row) + at, &narrow, n < kLanes ? n * 2 : sizeof narrow);
+  } else {
+    std::memcpy(static_cast<float*>(row) + at, &x, n < kLanes ? n * 4 : sizeof x);
+  }
 }
 
 // e^x, about 1 ulp; 0 below -87.3, and no more than e^88. NaN in, NaN out.
@@ -108,9 +161,9 @@ inline vf exp(vf x) {
 }
 
 // The sum of 16 lanes held in vectors, in one order whatever the vectors' width.
-inline float sum16(const vf (&lanes)[kTileVectors]) {
+inline float sum16(const vf (&lanes)[kVectors]) {
   float x[kPanel];
-  for (int i = 0; i < kTileVectors; i++) store(x + i * kLanes, lanes[i]);
+  for (int i = 0; i < kVectors; i++) store(x + i * kLanes, lanes[i]);
   for (int step = kPanel / 2; step > 0; step /= 2) {
     for (int i = 0; i < step; i++) x[i] = x[i] + x[i + step];
   }

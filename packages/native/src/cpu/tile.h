@@ -1,49 +1,124 @@
-// The one inner loop of every matrix product here: kTileRows rows of a times one panel of b.
+// The one inner loop of every matrix product here: a few rows of a times a few panels of b.
 #pragma once
 
 #include "simd.h"
 
 namespace proofmill::PROOFMILL_ISA {
 
-// c [R, kPanel] (+)= a [R, depth] * b [depth, kPanel]. `first` starts the sums at zero.
-template <int R>
-inline void tile(const float* a, size_t a_stride, const float* b, size_t depth, float* c,
-                 size_t c_stride, bool first) {
-  vf sums[R][kTileVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++) {
+template <int R, int P>
+using Sums = vf[R][P][kVectors];
+
+// sums += left(r) * right(p, v) for every row and every vector of the panels.
+template <int R, int P, class Left, class Right, class MultiplyAdd>
+inline __attribute__((always_inline)) void multiply_add(Sums<R, P>& sums, Left&& left,
+                                                        Right&& right, MultiplyAdd&& op) {
+  decltype(right(0, 0)) columns[P][kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kTileVectors; v++) {
-      sums[r][v] = first ? vf{} : load(c + r * c_stride + v * kLanes);
-    }
-  }
-  for (size_t k = 0; k < depth; k++) {
-    vf columns[kTileVectors];
+  for (int p = 0; p < P; p++) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kTileVectors; v++) columns[v] = load(b + k * kPanel + v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-      const vf x = splat(a[r * a_stride + k]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; v++) sums[r][v] = fma(x, columns[v], sums[r][v]);
-    }
+    for (int v = 0; v < kVectors; v++) columns[p][v] = right(p, v);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
+    const auto x = splat(left(r));
 #pragma GCC unroll 4
-    for (int v = 0; v < kTileVectors; v++) store(c + r * c_stride + v * kLanes, sums[r][v]);
+    for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; v++) sums[r][p][v] = op(x, columns[p][v], sums[r][p][v]);
+    }
   }
 }
 
-// Any number of rows, in tiles: full ones, then one of what is left.
-template <int R = kTileRows>
-inline void tiles(const float* a, size_t a_stride, size_t rows, const float* b, size_t depth,
-                  float* c, size_t c_stride, bool first) {
-  for (; rows >= R; rows -= R, a += R * a_stride, c += R * c_stride) {
-    tile<R>(a, a_stride, b, depth, c, c_stride, first);
+// What can be multiplied: the operands' elements, how many of the right one's rows are one step of
+// k, and that step. a's rows are a_stride elements apart, b's panels b_stride.
+struct Float32 {
+  using A = float;
+  using B = float;
+  static constexpr size_t kStep = 1;
+
+  template <int R, int P>
+  static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {
+    multiply_add<R, P>(
+        sums, [=](int r) { return a[r * a_stride]; },
+        [=](int p, int v) { return load(b + p * b_stride + v * kLanes); }, fma);
   }
+};
+
+// Float32 times pairs of bf16, in the order of `dot`.
+struct Float32Bf16 {
+  using A = float;
+  using B = uint32_t;
+  static constexpr size_t kStep = 2;
+
+  template <int R, int P>
+  static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {
+    multiply_add<R, P>(
+        sums, [=](int r) { return a[r * a_stride + 1]; },
+        [=](int p, int v) { return odd_of(load(b + p * b_stride + v * kLanes)); }, fma);
+    multiply_add<R, P>(
+        sums, [=](int r) { return a[r * a_stride]; },
+        [=](int p, int v) { return even_of(load(b + p * b_stride + v * kLanes)); }, fma);
+  }
+};
+
+// Pairs of bf16 times pairs of bf16.
+struct Bf16 {
+  using A = uint16_t;
+  using B = uint32_t;
+  static constexpr size_t kStep = 2;
+
+  template <int R, int P>
+  static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {
+    multiply_add<R, P>(
+        sums,
+        [=](int r) {
+          uint32_t pair;
+          std::memcpy(&pair, a + r * a_stride, sizeof pair);
+          return pair;
+        },
+        [=](int p, int v) { return load(b + p * b_stride + v * kLanes); }, dot);
+  }
+};
+
+// c [R, P panels] = a [R, steps * kStep] * b [P, steps, kPanel]: every sum runs over k in one
+// order, alone in its lane.
+template <class Operands, int R, int P>
+inline void tile(const typename Operands::A* a, size_t a_stride, const typename Operands::B* b,
+                 size_t b_stride, size_t steps, float* c, size_t c_stride) {
+  Sums<R, P> sums = {};
+  for (size_t i = 0; i < steps; i++) {
+    Operands::template step<R, P>(sums, a + i * Operands::kStep, a_stride, b + i * kPanel,
+                                  b_stride);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; v++) {
+        store(c + r * c_stride + p * kPanel + v * kLanes, sums[r][p][v]);
+      }
+    }
+  }
+}
+
+// At most kTileRows rows, and any number of panels: as many at once as a tile holds, then the rest.
+template <class Operands, int R = kTileRows, int P = kTilePanels>
+inline void tiles(const typename Operands::A* a, size_t a_stride, size_t rows,
+                  const typename Operands::B* b, size_t b_stride, size_t panels, size_t steps,
+                  float* c, size_t c_stride) {
   if constexpr (R > 1) {
-    if (rows > 0) tiles<R - 1>(a, a_stride, rows, b, depth, c, c_stride, first);
+    if (rows < R) {
+      return tiles<Operands, R - 1, P>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride);
+    }
+  }
+  for (; panels >= P; panels -= P, b += P * b_stride, c += P * kPanel) {
+    tile<Operands, R, P>(a, a_stride, b, b_stride, steps, c, c_stride);
+  }
+  if constexpr (P > 1) {
+    if (panels > 0) {
+      tiles<Operands, R, P - 1>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride);
+    }
   }
 }
 
