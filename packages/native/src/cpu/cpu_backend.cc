@@ -324,9 +324,14 @@ class CpuBackend final : public Backend {
                size_t out_stride) {
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
-    const size_t chunks = divide_up(panels, kBlockPanels);
     const size_t blocks = divide_up(rows, kBlockRows);
-    const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
+    // Several shares for each thread, so that none waits long for the last one.
+    size_t panels_each = kBlockPanels;
+    while (panels_each > 4 && divide_up(panels, panels_each) * blocks < 16 * pool_.size()) {
+      panels_each /= 2;
+    }
+    const size_t chunks = divide_up(panels, panels_each);
+    const size_t columns_each = panels_each * kPanelColumns / (swiglu ? 2 : 1);
     const size_t panel_bytes = panel_size(w.in_features) * (bf16_ ? 2 : 4);
     const size_t out_size = swiglu ? size_of(storage_) : sizeof(float);
     pool_.run(chunks * blocks, [&](size_t part, size_t) {
@@ -334,8 +339,8 @@ class CpuBackend final : public Backend {
       const size_t column = chunk * columns_each;
       const FlushDenormals flush(bf16_);
       kernels_.gemm({element(a, row * a.stride), a.stride, std::min(kBlockRows, rows - row),
-                     w.in_features, w.packed.as<char>() + chunk * kBlockPanels * panel_bytes, bf16_,
-                     std::min(kBlockPanels, panels - chunk * kBlockPanels), epilogue,
+                     w.in_features, w.packed.as<char>() + chunk * panels_each * panel_bytes, bf16_,
+                     std::min(panels_each, panels - chunk * panels_each), epilogue,
                      w.bias.bytes != 0 ? w.bias.as<float>() + column : nullptr,
                      static_cast<char*>(out) + (row * out_stride + column) * out_size, out_stride,
                      std::min(columns_each, w.out_features - column), storage_});

@@ -8,7 +8,7 @@ namespace proofmill {
 
 // Columns of a packed panel of weights or keys.
 constexpr size_t kPanelColumns = 16;
-// Rows and panels of one share of a matrix product.
+// Rows and panels of one share of a matrix product, at most.
 constexpr size_t kBlockRows = 96;
 constexpr size_t kBlockPanels = 16;
 
