@@ -104,8 +104,9 @@ inline vf even_of(vu pairs) { return as_float(pairs << 16); }
 inline vf odd_of(vu pairs) {
 #if defined(__AVX2__) && !defined(__AVX512F__) && !defined(PROOFMILL_EMULATE_AVX512_BF16)
   // The mask is read from memory: held in a register, it would push a tile's sums out of theirs.
-  static const vu mask = splat(0xffff0000u);
-  asm("vandps %1, %0, %0" : "+x"(pairs) : "m"(mask));
+  constexpr uint32_t kOdd = 0xffff0000;
+  static constexpr vu kMask = {kOdd, kOdd, kOdd, kOdd, kOdd, kOdd, kOdd, kOdd};
+  asm("vandps %1, %0, %0" : "+x"(pairs) : "m"(kMask));
   return as_float(pairs);
 #else
   return as_float(pairs & 0xffff0000u);
