@@ -7,7 +7,7 @@
 
 /** What a runner says of itself once its model is loaded. */
 export interface ModelInfo {
-  /** Changes whenever the bits of a result can (docs/protocol.md §1), e.g. `cpu-fma-bf16-2`. */
+  /** Changes whenever the bits of a result can (docs/protocol.md §1), e.g. `cpu-fma-bf16-3`. */
   readonly arithmetic: string;
   /** Hugging Face architecture name, e.g. `Qwen3ForCausalLM`. */
   readonly architecture: string;

@@ -1,104 +1,178 @@
 #include "kernels_isa.h"
+#include "norm_rope.h"
 #include "tile.h"
 
 namespace proofmill::PROOFMILL_ISA {
 
 namespace {
 
-size_t round_up(size_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
+constexpr size_t round_up(size_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
 
-// Panels of 16 keys, head_dim deep: the right operand of q * k^T. Keys past the end are zero.
-void pack_keys(const AttentionHead& head, float* out) {
-  for (size_t first = 0; first < head.seq_len; first += kPanel) {
-    float* panel = out + first * head.head_dim;
-    for (size_t j = 0; j < kPanel; j++) {
-      const bool inside = first + j < head.seq_len;
-      const float* key = head.k + (first + j) * head.kv_stride;
-      for (size_t d = 0; d < head.head_dim; d++) panel[d * kPanel + j] = inside ? key[d] : 0.0f;
-    }
-  }
-}
+// Attention of one head, with queries and weights as left operands, keys and values as right ones.
+template <class Operands>
+class Attention {
+ public:
+  explicit Attention(const AttentionHead& head)
+      : head_(head),
+        keys_(round_up(head.seq_len)),
+        width_(round_up(head.head_dim)),
+        key_steps_(steps(head.head_dim)),
+        value_steps_(steps(head.seq_len)),
+        packed_keys_(reinterpret_cast<B*>(head.scratch)),
+        packed_values_(packed_keys_ + keys_ * key_steps_),
+        scores_(reinterpret_cast<float*>(packed_values_ + width_ * value_steps_)),
+        mixed_(scores_ + kTileRows * keys_),
+        rows_(mixed_ + kTileRows * width_) {}
 
-// Panels of 16 dimensions, seq_len deep: the right operand of p * v.
-void pack_values(const AttentionHead& head, float* out) {
-  for (size_t first = 0; first < head.head_dim; first += kPanel) {
-    float* panel = out + first * head.seq_len;
-    const size_t width = head.head_dim - first < kPanel ? head.head_dim - first : kPanel;
-    for (size_t t = 0; t < head.seq_len; t++) {
-      const float* value = head.v + t * head.kv_stride + first;
-      for (size_t d = 0; d < kPanel; d++) panel[t * kPanel + d] = d < width ? value[d] : 0.0f;
+  void run() {
+    pack_keys();
+    pack_values();
+    for (size_t g = 0; g < head_.group; g++) {
+      for (size_t row = 0; row < head_.queries; row += kTileRows) {
+        attend(g, row, head_.queries - row < kTileRows ? head_.queries - row : kTileRows);
+      }
     }
   }
-}
 
-// scores [padded] -> e^(score * scale - max) with zeros from `valid` on. Returns 1 / their sum.
-float softmax(float* scores, size_t valid, size_t padded, float scale) {
-  const float lowest = -__builtin_inff();
-  for (size_t j = valid; j < padded; j++) scores[j] = lowest;
-  vf highest[kVectors];
-  for (int v = 0; v < kVectors; v++) highest[v] = splat(lowest);
-  for (size_t j = 0; j < padded; j += kPanel) {
-    for (int v = 0; v < kVectors; v++) {
-      highest[v] = max(load(scores + j + v * kLanes) * scale, highest[v]);
+ private:
+  using A = typename Operands::A;
+  using B = typename Operands::B;
+
+  static constexpr size_t kAhead = 12;  // rows: a few hundred cycles of norms
+
+  static size_t steps(size_t depth) { return (depth + Operands::kStep - 1) / Operands::kStep; }
+
+  // Asks for a head's part of the row that stands `ahead` rows further, if it is before `end`: rows
+  // lie far apart, and no CPU guesses where.
+  void prefetch(const float* rows, size_t stride, size_t row, size_t ahead, size_t end) const {
+    constexpr size_t kLine = 64 / sizeof(float);
+    if (row + ahead >= end) return;
+    const float* x = rows + (row + ahead) * stride;
+    for (size_t d = 0; d < head_.head_dim; d += kLine) __builtin_prefetch(x + d);
+  }
+
+  // A row of q or k, normed and turned to its position, as an operand of q * k^T.
+  template <Storage kStorage>
+  void turn(const float* x, const float* weight, size_t position, void* out) {
+    const size_t half = head_.head_dim / 2, at = position * half;
+    norm_rope<kStorage>(x, half, weight, head_.eps, head_.cos + at, head_.sin + at, out);
+  }
+
+  // Panels of 16 keys, head_dim deep. Keys past the end are zero.
+  void pack_keys() {
+    B* rows = reinterpret_cast<B*>(rows_);
+    for (size_t first = 0; first < keys_; first += kPanel) {
+      for (size_t j = 0; j < kPanel; j++) {
+        B* row = rows + j * key_steps_;
+        prefetch(head_.k, head_.kv_stride, first + j, kAhead, head_.seq_len);
+        prefetch(head_.v, head_.kv_stride, first + j, kAhead, head_.seq_len);
+        if (first + j < head_.seq_len) {
+          const float* key = head_.k + (first + j) * head_.kv_stride;
+          turn<Operands::kRight>(key, head_.k_norm, first + j, row);
+        } else {
+          std::memset(row, 0, key_steps_ * sizeof(B));
+        }
+      }
+      B* panel = packed_keys_ + first * key_steps_;
+      for (size_t i = 0; i < key_steps_; i++) {
+        for (size_t j = 0; j < kPanel; j++) panel[i * kPanel + j] = rows[j * key_steps_ + i];
+      }
     }
   }
-  float lanes[kPanel];
-  for (int v = 0; v < kVectors; v++) store(lanes + v * kLanes, highest[v]);
-  float top = lanes[0];
-  for (size_t i = 1; i < kPanel; i++) top = lanes[i] > top ? lanes[i] : top;
-  vf sums[kVectors] = {};
-  for (size_t j = 0; j < padded; j += kPanel) {
-    for (int v = 0; v < kVectors; v++) {
-      float* at = scores + j + v * kLanes;
-      const vf e = exp(load(at) * scale - top);
-      store(at, e);
-      sums[v] = sums[v] + e;
+
+  // Panels of 16 dimensions, seq_len deep.
+  void pack_values() {
+    for (size_t i = 0; i < value_steps_; i++) {
+      const float* value = head_.v + i * Operands::kStep * head_.kv_stride;
+      const size_t left = head_.seq_len - i * Operands::kStep;
+      for_vectors(head_.head_dim, [&](size_t d, size_t n) {
+        const vf x = load(value + d, n);
+        const vf y = Operands::kStep == 2 && left > 1 ? load(value + head_.kv_stride + d, n) : vf{};
+        const auto step = Operands::join(x, y);
+        B* to = packed_values_ + (d / kPanel * value_steps_ + i) * kPanel + d % kPanel;
+        std::memcpy(to, &step, sizeof step);
+      });
     }
   }
-  return 1.0f / sum16(sums);
-}
+
+  // Rows [row, row + rows) of the queries of head g of the group: out = softmax(q * k^T) * v.
+  void attend(size_t g, size_t row, size_t rows) {
+    const size_t column = g * head_.head_dim, first = head_.seq_len - head_.queries + row;
+    A* queries = reinterpret_cast<A*>(rows_);
+    for (size_t r = 0; r < rows; r++) {
+      const float* query = head_.q + (row + r) * head_.q_stride + column;
+      prefetch(head_.q + column, head_.q_stride, row + r, kTileRows, head_.queries);
+      turn<Operands::kLeft>(query, head_.q_norm, first + r, queries + r * head_.head_dim);
+    }
+    // Only what the last of these rows may see.
+    const size_t visible = first + rows, padded = round_up(visible);
+    tiles<Operands>(queries, head_.head_dim, rows, packed_keys_, kPanel * key_steps_,
+                    padded / kPanel, key_steps_, scores_, keys_);
+    float inverse[kTileRows];
+    for (size_t r = 0; r < rows; r++) {
+      inverse[r] = softmax(scores_ + r * keys_, first + r + 1, padded);
+    }
+    tiles<Operands>(reinterpret_cast<const A*>(scores_), keys_ * (sizeof(float) / sizeof(A)), rows,
+                    packed_values_, kPanel * value_steps_, width_ / kPanel, steps(visible), mixed_,
+                    width_);
+    for (size_t r = 0; r < rows; r++) {
+      void* out = static_cast<char*>(head_.out) +
+                  ((row + r) * head_.out_stride + column) * size_of(Operands::kLeft);
+      for_vectors(head_.head_dim, [&](size_t d, size_t n) {
+        store(out, d, load(mixed_ + r * width_ + d) * inverse[r], n, Operands::kLeft);
+      });
+    }
+  }
+
+  // scores [padded] -> e^(score - max), in place as left operands, zero from `valid` on. Returns 1
+  // / their sum.
+  float softmax(float* scores, size_t valid, size_t padded) {
+    const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_.head_dim));
+    const float lowest = -__builtin_inff();
+    for (size_t j = valid; j < padded; j++) scores[j] = lowest;
+    vf highest[kVectors];
+    for (int v = 0; v < kVectors; v++) highest[v] = splat(lowest);
+    for (size_t j = 0; j < padded; j += kPanel) {
+      for (int v = 0; v < kVectors; v++) {
+        highest[v] = max(load(scores + j + v * kLanes) * scale, highest[v]);
+      }
+    }
+    const float top = max16(highest);
+    vf sums[kVectors] = {};
+    for (size_t j = 0; j < padded; j += kPanel) {
+      for (int v = 0; v < kVectors; v++) {
+        const size_t at = j + v * kLanes;
+        const vf e = exp(load(scores + at) * scale - top);
+        store(scores, at, e, kLanes, Operands::kLeft);
+        sums[v] = sums[v] + e;
+      }
+    }
+    return 1.0f / sum16(sums);
+  }
+
+  const AttentionHead& head_;
+  const size_t keys_, width_;  // seq_len and head_dim, in whole panels
+  const size_t key_steps_, value_steps_;
+  B* const packed_keys_;    // [keys / kPanel, key_steps, kPanel]
+  B* const packed_values_;  // [width / kPanel, value_steps, kPanel]
+  float* const scores_;     // [kTileRows, keys], then weights [kTileRows] A, as far apart
+  float* const mixed_;      // [kTileRows, width]
+  float* const rows_;       // [kPanel, width]: keys or queries on their way
+};
 
 }  // namespace
 
 size_t attention_scratch_floats(size_t seq_len, size_t head_dim) {
   const size_t keys = round_up(seq_len), width = round_up(head_dim);
-  return keys * head_dim + width * seq_len + kTileRows * (keys + width);
+  return keys * head_dim + width * seq_len + kTileRows * (keys + width) + kPanel * width;
 }
 
 void attention(const AttentionHead& head) {
-  const size_t keys = round_up(head.seq_len), width = round_up(head.head_dim);
-  float* packed_keys = head.scratch;
-  float* packed_values = packed_keys + keys * head.head_dim;
-  float* scores = packed_values + width * head.seq_len;
-  float* mixed = scores + kTileRows * keys;
-  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.head_dim));
-  const size_t first_position = head.seq_len - head.queries;
-  pack_keys(head, packed_keys);
-  pack_values(head, packed_values);
-
-  for (size_t g = 0; g < head.group; g++) {
-    for (size_t row = 0; row < head.queries; row += kTileRows) {
-      const size_t rows = head.queries - row < kTileRows ? head.queries - row : kTileRows;
-      // Only the panels that the last of these rows may see.
-      const size_t visible = first_position + row + rows;
-      const size_t padded = round_up(visible);
-      const float* q = head.q + row * head.q_stride + g * head.head_dim;
-      tiles<Float32>(q, head.q_stride, rows, packed_keys, kPanel * head.head_dim, padded / kPanel,
-                     head.head_dim, scores, keys);
-      float inverse[kTileRows];
-      for (size_t r = 0; r < rows; r++) {
-        inverse[r] = softmax(scores + r * keys, first_position + row + r + 1, padded, scale);
-      }
-      tiles<Float32>(scores, keys, rows, packed_values, kPanel * head.seq_len, width / kPanel,
-                     visible, mixed, width);
-      for (size_t r = 0; r < rows; r++) {
-        void* out = static_cast<char*>(head.out) +
-                    ((row + r) * head.out_stride + g * head.head_dim) * size_of(head.storage);
-        for (size_t d = 0; d < head.head_dim; d += kLanes) {
-          store(out, d, load(mixed + r * width + d) * inverse[r], head.head_dim - d, head.storage);
-        }
-      }
-    }
+  if (head.storage == Storage::exact) return Attention<Float32>(head).run();
+  if constexpr (kDot) {
+    Attention<Bf16>(head).run();
+  } else {
+    Attention<Float32Bf16>(head).run();
   }
 }
 

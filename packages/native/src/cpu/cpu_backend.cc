@@ -40,8 +40,8 @@ class CpuBackend final : public Backend {
   std::string arithmetic() const override {
     if (!bf16_) return kernels_.fused ? "cpu-fma-f32-1" : "cpu-mul-add-f32-1";
     const FlushDenormals flush(true);
-    if (kernels_.dot && !kernels_.dot_is_fma()) return "cpu-dot-bf16-2";
-    return kernels_.fused ? "cpu-fma-bf16-2" : "cpu-mul-add-bf16-2";
+    if (kernels_.dot && !kernels_.dot_is_fma()) return "cpu-dot-bf16-3";
+    return kernels_.fused ? "cpu-fma-bf16-3" : "cpu-mul-add-bf16-3";
   }
   std::string device() const override {
     return "cpu (" + std::string(kernels_.isa) + ", " + std::to_string(pool_.size()) +
@@ -178,6 +178,7 @@ class CpuBackend final : public Backend {
   void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                 Act& out) override {
     for_rows(rows, [&](size_t first, size_t count) {
+      const FlushDenormals flush(bf16_);
       kernels_.rms_norm(x + first * width, width, count, width, weight, eps, storage_,
                         element(out, first * out.stride), out.stride);
     });
@@ -208,10 +209,6 @@ class CpuBackend final : public Backend {
 
   void attention(const Attention& args, Act& out) override {
     const AttentionShape& shape = args.shape;
-    const size_t q_rows = args.sequences * args.queries;
-    norm_rope(args, args.q, 0, q_rows, shape.num_heads, args.queries, args.q_norm);
-    norm_rope(args, args.qkv, shape.q_width(), args.sequences * args.seq_len, shape.num_kv_heads,
-              args.seq_len, args.k_norm);
     const float* queries = args.q.data.as<float>();
     const float* keys = args.qkv.data.as<float>() + shape.q_width();
     const float* values = keys + shape.kv_width();
@@ -225,10 +222,12 @@ class CpuBackend final : public Backend {
       const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
       const size_t q_row = sequence * args.queries, kv_row = sequence * args.seq_len;
       const size_t column = head * group * shape.head_dim;
+      const FlushDenormals flush(bf16_);
       kernels_.attention({queries + q_row * args.q.stride + column,
                           keys + kv_row * args.qkv.stride + head * shape.head_dim,
                           values + kv_row * args.qkv.stride + head * shape.head_dim, args.q.stride,
                           args.qkv.stride, args.seq_len, args.queries, group, shape.head_dim,
+                          args.q_norm, args.k_norm, args.eps, args.cos, args.sin,
                           attention_scratch_[worker].as<float>(),
                           element(out, q_row * out.stride + column), out.stride, storage_});
     });
@@ -269,17 +268,6 @@ class CpuBackend final : public Backend {
     pool_.run(divide_up(rows, kRows), [&](size_t part, size_t) {
       const size_t first = part * kRows;
       fn(first, std::min(kRows, rows - first));
-    });
-  }
-
-  // In place on `heads` consecutive heads from `column` on of rows that stand at the last `length`
-  // positions of their sequences.
-  void norm_rope(const Attention& args, Act& x, size_t column, size_t rows, size_t heads,
-                 size_t length, const float* weight) {
-    for_rows(rows, [&](size_t first, size_t count) {
-      kernels_.norm_rope({x.data.as<float>() + column, x.stride, first, count, heads,
-                          args.shape.head_dim, weight, args.cos, args.sin, args.eps,
-                          args.seq_len - length, length});
     });
   }
 

@@ -11,54 +11,87 @@ constexpr size_t kStripColumns = kStrip * kPanel;
 
 vf silu(vf x) { return x / (exp(vf{} - x) + 1.0f); }
 
-// Row `row` of the strip that begins at panel `panel`, from its sums [kStripColumns].
-void store_row(const GemmBlock& block, size_t row, size_t panel, const float* sums) {
-  const bool swiglu = block.epilogue == GemmBlock::Epilogue::swiglu;
-  const size_t first = panel * kPanel / (swiglu ? 2 : 1);
-  const size_t width = kStripColumns / (swiglu ? 2 : 1);
-  const size_t end = block.columns - first < width ? block.columns - first : width;
-  if (swiglu) {
-    // Panels alternate: 16 columns of gate, the same 16 of up.
-    void* out = static_cast<char*>(block.out) + row * block.out_stride * size_of(block.storage);
-    for (size_t column = 0; column < end; column += kLanes) {
-      const float* gate = sums + column / kPanel * 2 * kPanel + column % kPanel;
-      store(out, first + column, silu(load(gate)) * load(gate + kPanel), end - column,
-            block.storage);
+// One block, by its operands and by what becomes of its sums.
+template <class Operands, GemmBlock::Epilogue kEpilogue>
+class Block {
+ public:
+  explicit Block(const GemmBlock& block)
+      : block_(block),
+        a_(static_cast<const A*>(block.a)),
+        b_(static_cast<const B*>(block.b)),
+        steps_((block.depth + Operands::kStep - 1) / Operands::kStep) {}
+
+  void run() {
+    for (size_t panel = 0; panel < block_.panels; panel += kStrip) {
+      const size_t panels = block_.panels - panel < kStrip ? block_.panels - panel : kStrip;
+      for (size_t row = 0; row < block_.rows; row += kTileRows) {
+        const size_t rows = block_.rows - row < kTileRows ? block_.rows - row : kTileRows;
+        if (kEpilogue == GemmBlock::Epilogue::add) prefetch_out(row, rows, panel);
+        alignas(64) float sums[kTileRows * kStripColumns];
+        tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows,
+                        b_ + panel * steps_ * kPanel, steps_ * kPanel, panels, steps_, sums,
+                        kStripColumns);
+        for (size_t r = 0; r < rows; r++) store_row(row + r, panel, sums + r * kStripColumns);
+      }
     }
-    return;
   }
-  const bool add = block.epilogue == GemmBlock::Epilogue::add;
-  float* out = static_cast<float*>(block.out) + row * block.out_stride + first;
-  const float* bias = block.bias ? block.bias + first : nullptr;
-  size_t column = 0;
-  for (; column + kLanes <= end; column += kLanes) {
-    vf y = load(sums + column);
-    if (add) y = load(out + column) + y;
-    if (bias) y = y + load(bias + column);
-    store(out + column, y);
+
+ private:
+  using A = typename Operands::A;
+  using B = typename Operands::B;
+
+  static constexpr bool kSwiglu = kEpilogue == GemmBlock::Epilogue::swiglu;
+  static constexpr size_t kOutColumns = kStripColumns / (kSwiglu ? 2 : 1);
+
+  // Asks for what store_row will read of x + product while the product is at work.
+  void prefetch_out(size_t row, size_t rows, size_t panel) const {
+    constexpr size_t kLine = 64 / sizeof(float);
+    for (size_t r = row; r < row + rows; r++) {
+      const float* out = static_cast<float*>(block_.out) + r * block_.out_stride + panel * kPanel;
+      for (size_t i = 0; i < kOutColumns; i += kLine) __builtin_prefetch(out + i, 1);
+    }
   }
-  for (; column < end; column++) {
-    float y = sums[column];
-    if (add) y = out[column] + y;
-    if (bias) y = y + bias[column];
-    out[column] = y;
+
+  // Row `row` of the strip that begins at panel `panel`, from its sums [kStripColumns].
+  void store_row(size_t row, size_t panel, const float* sums) const {
+    const size_t first = panel * kPanel / (kSwiglu ? 2 : 1);
+    const size_t columns =
+        block_.columns - first < kOutColumns ? block_.columns - first : kOutColumns;
+    if constexpr (kSwiglu) {
+      // Panels alternate: 16 columns of gate, the same 16 of up.
+      void* out = static_cast<char*>(block_.out) +
+                  (row * block_.out_stride + first) * size_of(Operands::kLeft);
+      for_vectors(columns, [&](size_t column, size_t n) {
+        const float* gate = sums + column / kPanel * 2 * kPanel + column % kPanel;
+        store(out, column, silu(load(gate)) * load(gate + kPanel), n, Operands::kLeft);
+      });
+    } else {
+      float* out = static_cast<float*>(block_.out) + row * block_.out_stride + first;
+      const float* bias = block_.bias ? block_.bias + first : nullptr;
+      for_vectors(columns, [&](size_t column, size_t n) {
+        vf y = load(sums + column);
+        if (kEpilogue == GemmBlock::Epilogue::add) y = load(out + column, n) + y;
+        if (bias) y = y + load(bias + column, n);
+        store(out, column, y, n, Storage::exact);
+      });
+    }
   }
-}
+
+  const GemmBlock& block_;
+  const A* const a_;
+  const B* const b_;
+  const size_t steps_;
+};
 
 template <class Operands>
 void multiply(const GemmBlock& block) {
-  const auto* a = static_cast<const typename Operands::A*>(block.a);
-  const auto* b = static_cast<const typename Operands::B*>(block.b);
-  const size_t steps = (block.depth + Operands::kStep - 1) / Operands::kStep;
-  for (size_t panel = 0; panel < block.panels; panel += kStrip) {
-    const size_t panels = block.panels - panel < kStrip ? block.panels - panel : kStrip;
-    for (size_t row = 0; row < block.rows; row += kTileRows) {
-      const size_t rows = block.rows - row < kTileRows ? block.rows - row : kTileRows;
-      float sums[kTileRows * kStripColumns];
-      tiles<Operands>(a + row * block.a_stride, block.a_stride, rows, b + panel * steps * kPanel,
-                      steps * kPanel, panels, steps, sums, kStripColumns);
-      for (size_t r = 0; r < rows; r++) store_row(block, row + r, panel, sums + r * kStripColumns);
-    }
+  switch (block.epilogue) {
+    case GemmBlock::Epilogue::store:
+      return Block<Operands, GemmBlock::Epilogue::store>(block).run();
+    case GemmBlock::Epilogue::add:
+      return Block<Operands, GemmBlock::Epilogue::add>(block).run();
+    case GemmBlock::Epilogue::swiglu:
+      return Block<Operands, GemmBlock::Epilogue::swiglu>(block).run();
   }
 }
 

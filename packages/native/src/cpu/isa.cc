@@ -20,7 +20,6 @@ const Kernels table = {
     inputs,
     rms_norm,
     gemm,
-    norm_rope,
     {peak, kPeakFlopsEach},
     {dot_peak, 2 * kPeakFlopsEach},
     attention_scratch_floats,

@@ -37,19 +37,16 @@ struct GemmBlock {
   Storage storage;  // of the output, for swiglu
 };
 
-struct NormRopeRows {
-  float* x;
-  size_t x_stride, first_row, rows, heads, head_dim;
-  const float *weight, *cos, *sin;
-  float eps;
-  size_t first_position, seq_len;
-};
-
-// One key/value head of one sequence, with every query head that reads it.
+// One key/value head of one sequence, with every query head that reads it. Rows of q and k are not
+// yet normed nor turned. q, k, v and the weights of the values are rounded to bf16 unless storage
+// is exact.
 struct AttentionHead {
   const float *q, *k, *v;  // this sequence's first row, this head's first column
   size_t q_stride, kv_stride, seq_len, queries, group, head_dim;
-  float* scratch;  // attention_scratch_floats()
+  const float *q_norm, *k_norm;  // [head_dim] or null
+  float eps;
+  const float *cos, *sin;  // [seq_len, head_dim / 2]
+  float* scratch;          // [attention_scratch_floats()], aligned to 64 bytes
   void* out;
   size_t out_stride;
   Storage storage;
@@ -74,7 +71,6 @@ struct Kernels {
   void (*rms_norm)(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
                    float eps, Storage storage, void* out, size_t out_stride);
   void (*gemm)(const GemmBlock& block);
-  void (*norm_rope)(const NormRopeRows& rows);
   Peak peak, dot_peak;
   size_t (*attention_scratch_floats)(size_t seq_len, size_t head_dim);
   void (*attention)(const AttentionHead& head);

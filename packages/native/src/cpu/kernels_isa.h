@@ -13,7 +13,6 @@ void inputs(uint32_t seed, size_t n, size_t begin, size_t end, bool round_bf16, 
 void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
               float eps, Storage storage, void* out, size_t out_stride);
 void gemm(const GemmBlock& block);
-void norm_rope(const NormRopeRows& rows);
 bool dot_is_fma();
 float peak(size_t rounds);
 float dot_peak(size_t rounds);

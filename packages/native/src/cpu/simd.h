@@ -28,7 +28,7 @@ namespace proofmill::PROOFMILL_ISA {
 // a row of the right one's: kTileRows x kTilePanels panels.
 #if defined(__AVX512F__) || defined(PROOFMILL_EMULATE_AVX512_BF16)
 constexpr int kLanes = 16;
-constexpr int kTileRows = 4;  // 16 sums of 32 registers
+constexpr int kTileRows = 6;  // 24 sums of 32 registers
 constexpr int kTilePanels = 4;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -65,6 +65,13 @@ inline vf load(const float* p) {
   std::memcpy(&x, p, sizeof x);
   return x;
 }
+// The first n <= kLanes lanes, zeros in the others.
+inline vf load(const float* p, size_t n) {
+  if (n == kLanes) return load(p);
+  vf x = {};
+  std::memcpy(&x, p, n * sizeof(float));
+  return x;
+}
 inline vu load(const uint32_t* p) {
   vu x;
   std::memcpy(&x, p, sizeof x);
@@ -73,6 +80,16 @@ inline vu load(const uint32_t* p) {
 inline void store(float* p, vf x) { std::memcpy(p, &x, sizeof x); }
 inline vf splat(float x) { return x - vf{}; }  // x - 0 is x, for -0 too
 inline vu splat(uint32_t x) { return x + vu{}; }
+
+// Calls fn(i, lanes) for each vector of n numbers: i is its first one's place, and lanes is kLanes
+// but for what is left at the end.
+template <class Fn>
+inline __attribute__((always_inline)) void for_vectors(size_t n, Fn&& fn) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) fn(i, size_t{kLanes});
+  if (i < n) fn(i, n - i);
+}
+
 inline vu as_uint(vf x) { return reinterpret_cast<vu>(x); }
 inline vf as_float(vu x) { return reinterpret_cast<vf>(x); }
 
@@ -97,7 +114,9 @@ inline vf fma(vf a, vf b, vf c) {
 #endif
 }
 
+// b where one of them is not a number.
 inline vf max(vf a, vf b) { return a > b ? a : b; }
+inline vf min(vf a, vf b) { return a < b ? a : b; }
 
 // Each lane of `pairs` holds two bf16 numbers: the even one of its row low, the odd one high.
 inline vf even_of(vu pairs) { return as_float(pairs << 16); }
@@ -122,29 +141,37 @@ inline vf dot(vu a, vu b, vf sum) {
 #endif
 }
 
-// Rounds to bf16 (nearest even) and back. A NaN keeps its sign and stays a NaN.
+// Rounds to bf16, nearest even. A NaN keeps its sign and stays a NaN.
 inline vf round_bf16(vf x) {
   const vu u = as_uint(x);
   const vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
   const vu nan = (u | 0x00400000u) & 0xffff0000u;
   return as_float((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
+inline vh to_bf16(vf x) {
+#if defined(__AVX512BF16__)
+  // It takes denormals for zeros, which products of bf16 do anyway.
+  return reinterpret_cast<vh>(_mm512_cvtneps_pbh(x));
+#else
+  return __builtin_convertvector(as_uint(round_bf16(x)) >> 16, vh);
+#endif
+}
 
-// Stores the first n lanes as elements [at, at + n) of a row of activations.
+// Stores the first n <= kLanes lanes as elements [at, at + n) of a row of activations.
 inline void store(void* row, size_t at, vf x, size_t n, Storage storage) {
-  if (storage != Storage::exact) x = round_bf16(x);
+  void* to = static_cast<char*>(row) + at * size_of(storage);
   if (storage == Storage::bf16) {
-    const vh narrow = __builtin_convertvector(as_uint(x) >> 16, vh);
-    std::memcpy(static_cast<uint16_t*>(row) + at, &narrow, n < kLanes ? n * 2 : sizeof narrow);
+    const vh narrow = to_bf16(x);
+    n == kLanes ? std::memcpy(to, &narrow, sizeof narrow) : std::memcpy(to, &narrow, n * 2);
   } else {
-    std::memcpy(static_cast<float*>(row) + at, &x, n < kLanes ? n * 4 : sizeof x);
+    if (storage == Storage::rounded) x = round_bf16(x);
+    n == kLanes ? std::memcpy(to, &x, sizeof x) : std::memcpy(to, &x, n * 4);
   }
 }
 
 // e^x, about 1 ulp; 0 below -87.3, and no more than e^88. NaN in, NaN out.
 inline vf exp(vf x) {
-  const vf low = x < -87.3f ? splat(-87.3f) : x;
-  const vf clamped = low > 88.0f ? splat(88.0f) : low;
+  const vf clamped = min(splat(88.0f), max(splat(-87.3f), x));
   const vf shifted = fma(clamped, splat(1.44269504f), splat(12582912.0f));  // 1.5 * 2^23: rounds
   const vf n = shifted - 12582912.0f;
   vf r = fma(n, splat(-0.693145751953125f), clamped);
@@ -161,14 +188,30 @@ inline vf exp(vf x) {
   return x < -87.3f ? vf{} : y;
 }
 
-// The sum of 16 lanes held in vectors, in one order whatever the vectors' width.
+typedef float quad __attribute__((vector_size(16)));
+
+// 16 lanes held in vectors, as quarters.
+struct Quarters {
+  quad at[4];
+
+  explicit Quarters(const vf (&lanes)[kVectors]) { std::memcpy(at, lanes, sizeof at); }
+};
+
+// The sum of 16 lanes, each plus the one 8 further, then 4, 2 and 1.
 inline float sum16(const vf (&lanes)[kVectors]) {
-  float x[kPanel];
-  for (int i = 0; i < kVectors; i++) store(x + i * kLanes, lanes[i]);
-  for (int step = kPanel / 2; step > 0; step /= 2) {
-    for (int i = 0; i < step; i++) x[i] = x[i] + x[i + step];
-  }
-  return x[0];
+  const Quarters x(lanes);
+  const quad sums = (x.at[0] + x.at[2]) + (x.at[1] + x.at[3]);
+  return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+}
+
+// The greatest of 16 lanes.
+inline float max16(const vf (&lanes)[kVectors]) {
+  const Quarters x(lanes);
+  const quad a = x.at[0] > x.at[2] ? x.at[0] : x.at[2];
+  const quad b = x.at[1] > x.at[3] ? x.at[1] : x.at[3];
+  const quad c = a > b ? a : b;
+  const float d = c[0] > c[2] ? c[0] : c[2], e = c[1] > c[3] ? c[1] : c[3];
+  return d > e ? d : e;
 }
 
 }  // namespace proofmill::PROOFMILL_ISA

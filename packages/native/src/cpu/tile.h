@@ -29,12 +29,16 @@ inline __attribute__((always_inline)) void multiply_add(Sums<R, P>& sums, Left&&
   }
 }
 
-// What can be multiplied: the operands' elements, how many of the right one's rows are one step of
-// k, and that step. a's rows are a_stride elements apart, b's panels b_stride.
+// What can be multiplied: the operands' elements and how they are stored, how many of the right
+// one's rows are one step of k, and that step. a's rows are a_stride elements apart, b's panels
+// b_stride. `join` makes the step of the right operand of its rows.
 struct Float32 {
   using A = float;
   using B = float;
+  static constexpr Storage kLeft = Storage::exact, kRight = Storage::exact;
   static constexpr size_t kStep = 1;
+
+  static vf join(vf row, vf) { return row; }
 
   template <int R, int P>
   static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {
@@ -48,7 +52,12 @@ struct Float32 {
 struct Float32Bf16 {
   using A = float;
   using B = uint32_t;
+  static constexpr Storage kLeft = Storage::rounded, kRight = Storage::bf16;
   static constexpr size_t kStep = 2;
+
+  static vu join(vf even, vf odd) {
+    return as_uint(round_bf16(even)) >> 16 | as_uint(round_bf16(odd));
+  }
 
   template <int R, int P>
   static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {
@@ -65,7 +74,10 @@ struct Float32Bf16 {
 struct Bf16 {
   using A = uint16_t;
   using B = uint32_t;
+  static constexpr Storage kLeft = Storage::bf16, kRight = Storage::bf16;
   static constexpr size_t kStep = 2;
+
+  static vu join(vf even, vf odd) { return Float32Bf16::join(even, odd); }
 
   template <int R, int P>
   static void step(Sums<R, P>& sums, const A* a, size_t a_stride, const B* b, size_t b_stride) {

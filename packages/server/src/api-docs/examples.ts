@@ -76,7 +76,7 @@ const STATUS = {
   state: "IDLE",
   status: "IDLE",
   is_model_initialized: true,
-  arithmetic: "cpu-fma-bf16-2",
+  arithmetic: "cpu-fma-bf16-3",
 };
 const NO_ROUND = {
   ...STATUS,
@@ -117,7 +117,7 @@ const VERDICT = {
   n_invalid: 0,
   probability_honest: 1,
   fraud_detected: false,
-  arithmetic: "cpu-fma-bf16-2",
+  arithmetic: "cpu-fma-bf16-3",
 };
 
 function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown } = {}) {
