@@ -43,8 +43,9 @@ export interface PrefillBench {
   nonces_per_second: number;
   gflops: number;
   gflop_per_nonce: number;
-  /** Of the device's own peak, measured between the runs: see `NativeModel.peakFlops`. */
+  /** The device's own, measured between the runs: see `NativeModel.peakFlops`. */
   peak_gflops: number;
+  /** The median of the runs, each beside the mean of the peaks before and after it. */
   percent_of_peak: number;
   /** Shares of the time of a job that was run for them, in percent. */
   stages: Stages;
@@ -99,19 +100,25 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });
     const once = await seconds(model, { seqLen, batch: warm, jobs: 1 });
     const jobs = Math.max(1, Math.ceil((RUN_SECONDS * warm) / (once * batch)));
-    const runs: number[] = [];
-    const peaks: number[] = [model.peakFlops()];
+    const flops = flopsPerNonce(config, seqLen);
+    const rates: number[] = [];
+    const peaks: number[] = [];
+    const shares: number[] = [];
+    let before = model.peakFlops();
     for (let i = 0; i < repeats; i++) {
-      runs.push(await seconds(model, { seqLen, batch, jobs }));
-      peaks.push(model.peakFlops());
+      const rate = (batch * jobs) / (await seconds(model, { seqLen, batch, jobs }));
+      const after = model.peakFlops();
+      const peak = (before + after) / 2;
+      rates.push(rate);
+      peaks.push(peak);
+      shares.push((rate * flops) / peak);
+      before = after;
     }
-    const before = model.stageSeconds();
+    const untimed = model.stageSeconds();
     model.timeStages(true);
     await seconds(model, { seqLen, batch: warm, jobs: 1 });
     model.timeStages(false);
-    const flops = flopsPerNonce(config, seqLen);
-    const rate = (batch * jobs) / median(runs);
-    const peak = median(peaks);
+    const rate = median(rates);
     return {
       shape,
       dtype,
@@ -121,9 +128,9 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
       nonces_per_second: rate,
       gflops: (rate * flops) / 1e9,
       gflop_per_nonce: flops / 1e9,
-      peak_gflops: peak / 1e9,
-      percent_of_peak: (100 * rate * flops) / peak,
-      stages: shares(before, model.stageSeconds()),
+      peak_gflops: median(peaks) / 1e9,
+      percent_of_peak: 100 * median(shares),
+      stages: stageShares(untimed, model.stageSeconds()),
       machine: {
         cpu: cpus()[0]?.model ?? "unknown",
         device: model.device,
@@ -160,7 +167,7 @@ function median(values: number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-function shares(before: Stages, after: Stages): Stages {
+function stageShares(before: Stages, after: Stages): Stages {
   const names = Object.keys(after) as (keyof Stages)[];
   const spent = names.map((name) => [name, after[name] - before[name]] as const);
   const total = spent.reduce((sum, [, time]) => sum + time, 0);

@@ -626,9 +626,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       const std::vector<float> logits = floats(info[0], "logits");
       const uint32_t permutation_seed = seed_of(info[1], "permutation_seed");
       const Target target = make_target(seed_of(info[2], "target_seed"), logits.size());
-      return Napi::Number::New(
-          info.Env(),
-          distance(logits.data(), permutation(permutation_seed, logits.size()), target));
+      Ranking ranking;
+      return Napi::Number::New(info.Env(),
+                               distance(logits.data(), permutation_seed, target, ranking));
     });
   });
   define("distanceReference", [](const Napi::CallbackInfo& info) {

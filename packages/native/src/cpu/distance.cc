@@ -1,6 +1,7 @@
 #include "distance.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -8,34 +9,50 @@
 
 namespace proofmill {
 
-std::vector<uint32_t> permutation(uint32_t seed, size_t n) {
-  // The hash is a bijection, so its high bits spread the keys evenly over buckets: count, place,
-  // and put each bucket's few keys in order. No two keys are equal.
-  struct Entry {
-    uint32_t key, index;
-  };
-  int bits = 1;
-  while (bits < 24 && (size_t{4} << bits) < n) bits++;
+// The hash is a bijection, so its high bits spread the keys evenly, and no two keys are equal.
+// First by the upper 8 bits, in streams; then each of these parts, which fits a cache, by bits that
+// leave few keys together, which are put in order one by one.
+void Ranking::rank(uint32_t seed, size_t n) {
+  constexpr int kCoarse = 8;
+  int bits = kCoarse;
+  while (bits < 24 && (size_t{1} << bits) < n) bits++;
   const int shift = 32 - bits;
-  std::vector<uint32_t> start((size_t{1} << bits) + 1, 0);
-  for (size_t i = 0; i < n; i++) start[(rng::hash(static_cast<uint32_t>(i), seed) >> shift) + 1]++;
-  std::partial_sum(start.begin(), start.end(), start.begin());
-  std::vector<Entry> placed(n);
-  std::vector<uint32_t> next(start.begin(), start.end() - 1);
+  const uint32_t fine = (uint32_t{1} << (bits - kCoarse)) - 1;
+
+  coarse_.resize(n);
+  ranked_.resize(n);
+  std::array<uint32_t, (1 << kCoarse) + 1> start{};
   for (size_t i = 0; i < n; i++) {
-    const uint32_t key = rng::hash(static_cast<uint32_t>(i), seed);
-    placed[next[key >> shift]++] = {key, static_cast<uint32_t>(i)};
+    ranked_[i] = {rng::hash(static_cast<uint32_t>(i), seed), static_cast<uint32_t>(i)};
+    start[(ranked_[i].key >> (32 - kCoarse)) + 1]++;
   }
-  for (size_t bucket = 0; bucket + 1 < start.size(); bucket++) {
-    for (size_t i = start[bucket] + 1; i < start[bucket + 1]; i++) {
-      const Entry entry = placed[i];
-      size_t j = i;
-      for (; j > start[bucket] && placed[j - 1].key > entry.key; j--) placed[j] = placed[j - 1];
-      placed[j] = entry;
+  std::partial_sum(start.begin(), start.end(), start.begin());
+  auto next = start;
+  for (const Entry& entry : ranked_) coarse_[next[entry.key >> (32 - kCoarse)]++] = entry;
+
+  for (size_t part = 0; part + 1 < start.size(); part++) {
+    const uint32_t first = start[part], end = start[part + 1];
+    next_.assign(fine + 2, 0);
+    for (uint32_t i = first; i < end; i++) next_[(coarse_[i].key >> shift & fine) + 1]++;
+    next_[0] = first;
+    std::partial_sum(next_.begin(), next_.end(), next_.begin());
+    for (uint32_t i = first; i < end; i++) {
+      ranked_[next_[coarse_[i].key >> shift & fine]++] = coarse_[i];
+    }
+    for (uint32_t i = first; i < end; i++) {
+      const Entry entry = ranked_[i];
+      uint32_t j = i;
+      for (; j > first && ranked_[j - 1].key > entry.key; j--) ranked_[j] = ranked_[j - 1];
+      ranked_[j] = entry;
     }
   }
+}
+
+std::vector<uint32_t> permutation(uint32_t seed, size_t n) {
+  Ranking ranking;
+  ranking.rank(seed, n);
   std::vector<uint32_t> out(n);
-  for (size_t i = 0; i < n; i++) out[i] = placed[i].index;
+  for (size_t i = 0; i < n; i++) out[i] = ranking.index(i);
   return out;
 }
 
@@ -58,13 +75,14 @@ Target make_target(uint32_t seed, size_t n) {
   return target;
 }
 
-float distance(const float* logits, const std::vector<uint32_t>& permutation,
-               const Target& target) {
+float distance(const float* logits, uint32_t permutation_seed, const Target& target,
+               Ranking& ranking) {
   const size_t n = target.values.size();
   double squares = 0, dot = 0;
   for (size_t i = 0; i < n; i++) squares += static_cast<double>(logits[i]) * logits[i];
+  ranking.rank(permutation_seed, n);
   for (size_t j = 0; j < n; j++) {
-    dot += static_cast<double>(logits[permutation[j]]) * target.values[j];
+    dot += static_cast<double>(logits[ranking.index(j)]) * target.values[j];
   }
   // |u - t|^2 = |u|^2 + |t|^2 - 2 u.t with |u| = 1: one pass, and no cancellation that a double
   // feels.

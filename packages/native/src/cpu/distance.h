@@ -8,6 +8,20 @@
 
 namespace proofmill {
 
+// Indices of [0, n) in ascending order of hash(i, seed), n < 2^32; its memory serves the next one.
+class Ranking {
+ public:
+  void rank(uint32_t seed, size_t n);
+  uint32_t index(size_t rank) const { return ranked_[rank].index; }
+
+ private:
+  struct Entry {
+    uint32_t key, index;
+  };
+  std::vector<Entry> coarse_, ranked_;
+  std::vector<uint32_t> next_;
+};
+
 // [n] indices in ascending order of hash(i, seed). n < 2^32.
 std::vector<uint32_t> permutation(uint32_t seed, size_t n);
 
@@ -21,7 +35,8 @@ Target make_target(uint32_t seed, size_t n);
 
 // The distance of logits [target.values.size()] under a permutation, as a float32; NaN where the
 // logits are not finite or all zero.
-float distance(const float* logits, const std::vector<uint32_t>& permutation, const Target& target);
+float distance(const float* logits, uint32_t permutation_seed, const Target& target,
+               Ranking& ranking);
 
 // The same from the definition: a sort, and the norm of a difference.
 float distance_reference(const float* logits, size_t n, uint32_t permutation_seed,
