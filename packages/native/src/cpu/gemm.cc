@@ -9,6 +9,8 @@ namespace {
 constexpr size_t kStrip = kTilePanels < 2 ? 2 : kTilePanels;
 constexpr size_t kStripColumns = kStrip * kPanel;
 
+constexpr size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
 vf silu(vf x) { return x / (exp(vf{} - x) + 1.0f); }
 
 // One block, by its operands and by what becomes of its sums.
@@ -19,18 +21,23 @@ class Block {
       : block_(block),
         a_(static_cast<const A*>(block.a)),
         b_(static_cast<const B*>(block.b)),
-        steps_((block.depth + Operands::kStep - 1) / Operands::kStep) {}
+        steps_(divide_up(block.depth, Operands::kStep)) {}
 
   void run() {
+    const size_t strip = kStrip * steps_ * kPanel, row_tiles = divide_up(block_.rows, kTileRows);
     for (size_t panel = 0; panel < block_.panels; panel += kStrip) {
       const size_t panels = block_.panels - panel < kStrip ? block_.panels - panel : kStrip;
+      const B* b = b_ + panel * steps_ * kPanel;
+      // The next strip comes from memory, a share of it with each tile of this one.
+      Ahead ahead{reinterpret_cast<const char*>(b + strip),
+                  strip * sizeof(B) / (steps_ * row_tiles)};
       for (size_t row = 0; row < block_.rows; row += kTileRows) {
         const size_t rows = block_.rows - row < kTileRows ? block_.rows - row : kTileRows;
         if (kEpilogue == GemmBlock::Epilogue::add) prefetch_out(row, rows, panel);
         alignas(64) float sums[kTileRows * kStripColumns];
-        tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows,
-                        b_ + panel * steps_ * kPanel, steps_ * kPanel, panels, steps_, sums,
-                        kStripColumns);
+        tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows, b, steps_ * kPanel,
+                        panels, steps_, sums, kStripColumns, ahead);
+        ahead.at += ahead.bytes_each * steps_;
         for (size_t r = 0; r < rows; r++) store_row(row + r, panel, sums + r * kStripColumns);
       }
     }

@@ -92,13 +92,23 @@ struct Bf16 {
   }
 };
 
+// What a product asks memory for while it is at work: `bytes_each` further at every step.
+struct Ahead {
+  const char* at;
+  size_t bytes_each;
+};
+// Where there is nothing to ask for: an address that is no one's costs a walk through page tables.
+inline constexpr char kNear[64] = {};
+
 // c [R, P panels] = a [R, steps * kStep] * b [P, steps, kPanel]: every sum runs over k in one
 // order, alone in its lane.
 template <class Operands, int R, int P>
 inline void tile(const typename Operands::A* a, size_t a_stride, const typename Operands::B* b,
-                 size_t b_stride, size_t steps, float* c, size_t c_stride) {
+                 size_t b_stride, size_t steps, float* c, size_t c_stride, Ahead ahead) {
   Sums<R, P> sums = {};
   for (size_t i = 0; i < steps; i++) {
+    __builtin_prefetch(ahead.at, 0, 2);
+    ahead.at += ahead.bytes_each;
     Operands::template step<R, P>(sums, a + i * Operands::kStep, a_stride, b + i * kPanel,
                                   b_stride);
   }
@@ -118,18 +128,19 @@ inline void tile(const typename Operands::A* a, size_t a_stride, const typename 
 template <class Operands, int R = kTileRows, int P = kTilePanels>
 inline void tiles(const typename Operands::A* a, size_t a_stride, size_t rows,
                   const typename Operands::B* b, size_t b_stride, size_t panels, size_t steps,
-                  float* c, size_t c_stride) {
+                  float* c, size_t c_stride, Ahead ahead = {kNear, 0}) {
   if constexpr (R > 1) {
     if (rows < R) {
-      return tiles<Operands, R - 1, P>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride);
+      return tiles<Operands, R - 1, P>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride,
+                                       ahead);
     }
   }
   for (; panels >= P; panels -= P, b += P * b_stride, c += P * kPanel) {
-    tile<Operands, R, P>(a, a_stride, b, b_stride, steps, c, c_stride);
+    tile<Operands, R, P>(a, a_stride, b, b_stride, steps, c, c_stride, ahead);
   }
   if constexpr (P > 1) {
     if (panels > 0) {
-      tiles<Operands, R, P - 1>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride);
+      tiles<Operands, R, P - 1>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride, ahead);
     }
   }
 }
