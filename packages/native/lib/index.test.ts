@@ -195,6 +195,25 @@ describe("a runner", () => {
     await expect(runner.run({ ...job, ...changes } as PrefillJob)).rejects.toThrow(message);
   });
 
+  test.each(addon.isas())("gives NaN for weights that are not finite, on %s", async (isa) => {
+    const directory = await copyOf("qwen3-tiny");
+    const file = join(directory, "model.safetensors");
+    const bytes = await readFile(file);
+    const headerBytes = Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString("utf8", 8, 8 + headerBytes));
+    const spoil = async (bits: number) => {
+      const [begin] = header["model.layers.1.mlp.up_proj.weight"].data_offsets;
+      bytes.writeUInt16LE(bits, 8 + headerBytes + begin);
+      await writeFile(file, bytes);
+      const spoilt = await load({ directory, dtype: "bfloat16", isa });
+      return (await spoilt.run(job)).values;
+    };
+    for (const bits of [0x7fc0, 0x7f80, 0xff80]) {
+      expect(await spoil(bits)).toEqual(new Float32Array(3).fill(Number.NaN));
+    }
+    expect((await spoil(0)).every(Number.isFinite)).toBe(true);
+  });
+
   test("works on after a refusal, and never throws for a cancel", async () => {
     for (const id of [-1, 0.5, Number.NaN, 2 ** 60, 12345]) runner.cancel(id);
     expect((await runner.run(job)).completed).toBe(3);

@@ -1,6 +1,7 @@
 #include "runner.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "cpu/threads.h"
@@ -159,7 +160,9 @@ void Runner::collect_pass() {
 void Runner::fail_entry(Entry& entry, const std::exception& error) {
   entry.ended = true;
   if (!entry.result.error.empty()) return;
-  entry.result.error = error.what();
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  entry.result.error =
+      memory ? "out of memory: the results of this job could not be held" : error.what();
   entry.result.device_lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
 }
 
