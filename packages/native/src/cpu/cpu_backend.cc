@@ -329,7 +329,7 @@ class CpuBackend final : public Backend {
                      std::min(panels_each, panels - chunk * panels_each), epilogue,
                      w.bias.bytes != 0 ? w.bias.as<float>() + column : nullptr,
                      static_cast<char*>(out) + (row * out_stride + column) * out_size, out_stride,
-                     std::min(columns_each, w.out_features - column), storage_});
+                     std::min(columns_each, w.out_features - column)});
     });
   }
 

@@ -33,8 +33,7 @@ struct GemmBlock {
   const float* bias;  // [columns] or null; store only
   void* out;          // the block's first element; float32 but for swiglu
   size_t out_stride;
-  size_t columns;   // of out: panels * kPanelColumns or less; half of that for swiglu
-  Storage storage;  // of the output, for swiglu
+  size_t columns;  // of out: panels * kPanelColumns or less; half of that for swiglu
 };
 
 // One key/value head of one sequence, with every query head that reads it. Rows of q and k are not
