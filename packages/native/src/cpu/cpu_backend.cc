@@ -305,28 +305,29 @@ class CpuBackend final : public Backend {
     return (bf16_ ? divide_up(depth, 2) * 2 : depth) * kPanelColumns;
   }
 
-  // Blocks of one column chunk follow each other, so that its weights are read from memory once.
+  // Blocks of the same columns follow each other, so that their weights are read from memory once
+  // and stay in a cache while rows pass by.
   void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
                size_t out_stride) {
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
-    const size_t blocks = divide_up(rows, kBlockRows);
+    const size_t chunks = divide_up(panels, kBlockPanels);
     // Several shares for each thread, so that none waits long for the last one.
-    size_t panels_each = kBlockPanels;
-    while (panels_each > 4 && divide_up(panels, panels_each) * blocks < 16 * pool_.size()) {
-      panels_each /= 2;
+    size_t rows_each = kBlockRows;
+    while (rows_each > 48 && divide_up(rows, rows_each) * chunks < 16 * pool_.size()) {
+      rows_each /= 2;
     }
-    const size_t chunks = divide_up(panels, panels_each);
-    const size_t columns_each = panels_each * kPanelColumns / (swiglu ? 2 : 1);
+    const size_t blocks = divide_up(rows, rows_each);
+    const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
     const size_t panel_bytes = panel_size(w.in_features) * (bf16_ ? 2 : 4);
     const size_t out_size = swiglu ? size_of(storage_) : sizeof(float);
     pool_.run(chunks * blocks, [&](size_t part, size_t) {
-      const size_t chunk = part / blocks, row = part % blocks * kBlockRows;
+      const size_t chunk = part / blocks, row = part % blocks * rows_each;
       const size_t column = chunk * columns_each;
       const FlushDenormals flush(bf16_);
-      kernels_.gemm({element(a, row * a.stride), a.stride, std::min(kBlockRows, rows - row),
-                     w.in_features, w.packed.as<char>() + chunk * panels_each * panel_bytes, bf16_,
-                     std::min(panels_each, panels - chunk * panels_each), epilogue,
+      kernels_.gemm({element(a, row * a.stride), a.stride, std::min(rows_each, rows - row),
+                     w.in_features, w.packed.as<char>() + chunk * kBlockPanels * panel_bytes, bf16_,
+                     std::min(kBlockPanels, panels - chunk * kBlockPanels), epilogue,
                      w.bias.bytes != 0 ? w.bias.as<float>() + column : nullptr,
                      static_cast<char*>(out) + (row * out_stride + column) * out_size, out_stride,
                      std::min(columns_each, w.out_features - column)});

@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "kernels_isa.h"
 #include "tile.h"
 
@@ -33,7 +35,7 @@ class Block {
                   strip * sizeof(B) / (steps_ * row_tiles)};
       for (size_t row = 0; row < block_.rows; row += kTileRows) {
         const size_t rows = block_.rows - row < kTileRows ? block_.rows - row : kTileRows;
-        if (kEpilogue == GemmBlock::Epilogue::add) prefetch_out(row, rows, panel);
+        if constexpr (!kSwiglu) prefetch_out(row, rows, panel);
         alignas(64) float sums[kTileRows * kStripColumns];
         tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows, b, steps_ * kPanel,
                         panels, steps_, sums, kStripColumns, ahead);
@@ -50,7 +52,7 @@ class Block {
   static constexpr bool kSwiglu = kEpilogue == GemmBlock::Epilogue::swiglu;
   static constexpr size_t kOutColumns = kStripColumns / (kSwiglu ? 2 : 1);
 
-  // Asks for what store_row will read of x + product while the product is at work.
+  // Asks for the float32 that store_row will write, or add to, while the product is at work.
   void prefetch_out(size_t row, size_t rows, size_t panel) const {
     constexpr size_t kLine = 64 / sizeof(float);
     for (size_t r = row; r < row + rows; r++) {
@@ -61,9 +63,17 @@ class Block {
 
   // Row `row` of the strip that begins at panel `panel`, from its sums [kStripColumns].
   void store_row(size_t row, size_t panel, const float* sums) const {
-    const size_t first = panel * kPanel / (kSwiglu ? 2 : 1);
-    const size_t columns =
-        block_.columns - first < kOutColumns ? block_.columns - first : kOutColumns;
+    const size_t first = panel * kPanel / (kSwiglu ? 2 : 1), columns = block_.columns - first;
+    if (columns >= kOutColumns) {
+      store_columns(row, first, std::integral_constant<size_t, kOutColumns>(), sums);
+    } else {
+      store_columns(row, first, columns, sums);
+    }
+  }
+
+  // Columns [first, first + columns): a number that the compiler knows, or one that it does not.
+  template <class Columns>
+  void store_columns(size_t row, size_t first, Columns columns, const float* sums) const {
     if constexpr (kSwiglu) {
       // Panels alternate: 16 columns of gate, the same 16 of up.
       void* out = static_cast<char*>(block_.out) +

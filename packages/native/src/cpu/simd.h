@@ -114,9 +114,21 @@ inline vf fma(vf a, vf b, vf c) {
 #endif
 }
 
-// b where one of them is not a number.
-inline vf max(vf a, vf b) { return a > b ? a : b; }
-inline vf min(vf a, vf b) { return a < b ? a : b; }
+// b where one of them is not a number, or where they are equal.
+inline vf max(vf a, vf b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);  // GCC takes three instructions for the line below
+#else
+  return a > b ? a : b;
+#endif
+}
+inline vf min(vf a, vf b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
 
 // Each lane of `pairs` holds two bf16 numbers: the even one of its row low, the odd one high.
 inline vf even_of(vu pairs) { return as_float(pairs << 16); }
