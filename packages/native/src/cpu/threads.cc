@@ -30,7 +30,7 @@ void lower_this_threads_priority() {
 #endif
 }
 
-ThreadPool::ThreadPool(size_t threads) {
+ThreadPool::ThreadPool(size_t threads) : ranges_(threads) {
   for (size_t worker = 1; worker < threads; worker++) {
     workers_.emplace_back([this, worker] { work(worker); });
   }
@@ -54,12 +54,14 @@ void ThreadPool::run_erased(size_t parts, Call call, void* context) {
   }
   {
     const std::lock_guard lock(mutex_);
-    parts_ = parts;
+    for (size_t i = 0; i < size(); i++) {
+      ranges_[i].next.store(parts * i / size(), std::memory_order_relaxed);
+      ranges_[i].end = parts * (i + 1) / size();
+    }
     call_ = call;
     context_ = context;
     error_ = nullptr;
     open_ = true;
-    next_.store(0, std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
@@ -92,11 +94,14 @@ void ThreadPool::work(size_t worker) {
 
 void ThreadPool::take_parts(size_t worker) {
   try {
-    for (size_t part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
-      call_(context_, part, worker);
+    for (size_t i = 0; i < size(); i++) {
+      Range& range = ranges_[(worker + i) % size()];
+      for (size_t part; (part = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
+        call_(context_, part, worker);
+      }
     }
   } catch (...) {
-    next_.store(parts_, std::memory_order_relaxed);
+    for (Range& range : ranges_) range.next.store(range.end, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = std::current_exception();
   }

@@ -24,8 +24,9 @@ class ThreadPool {
   size_t size() const { return workers_.size() + 1; }
 
   // Calls fn(part, worker) once for each part in [0, parts), worker in [0, size()), and returns
-  // when all are done. Parts are taken as threads come free, so a busy core delays one part only.
-  // The first exception is thrown here once all threads have stopped. Not reentrant.
+  // when all are done. Each thread goes through a range of its own, in order, since neighbours
+  // share what they read, and then helps with the others', so that a busy core delays one part
+  // only. The first exception is thrown here once all threads have stopped. Not reentrant.
   template <class Fn>
   void run(size_t parts, Fn&& fn) {
     using F = std::remove_reference_t<Fn>;
@@ -40,13 +41,18 @@ class ThreadPool {
   void work(size_t worker);
   void take_parts(size_t worker);
 
+  // Parts of a range that no thread has taken yet: [next, end).
+  struct alignas(64) Range {
+    std::atomic<size_t> next{0};
+    size_t end = 0;
+  };
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::atomic<uint64_t> generation_{0};
-  std::atomic<size_t> next_{0}, inside_{0};
+  std::atomic<size_t> inside_{0};
   bool open_ = false, stopping_ = false;
-  size_t parts_ = 0;
+  std::vector<Range> ranges_;  // one for each thread
   Call call_ = nullptr;
   void* context_ = nullptr;
   std::exception_ptr error_;
