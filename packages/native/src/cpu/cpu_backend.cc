@@ -305,24 +305,24 @@ class CpuBackend final : public Backend {
     return (bf16_ ? divide_up(depth, 2) * 2 : depth) * kPanelColumns;
   }
 
-  // Blocks of the same columns follow each other, so that their weights are read from memory once
-  // and stay in a cache while rows pass by.
+  // Threads walk through the columns side by side, so that memory gives each weight once, and each
+  // with rows of its own. A share of the rows passes by columns that stay in a cache.
   void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
                size_t out_stride) {
+    constexpr size_t kFewRows = 48;  // too few to be worth reading all weights for
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
     const size_t chunks = divide_up(panels, kBlockPanels);
-    // Several shares for each thread, so that none waits long for the last one.
-    size_t rows_each = kBlockRows;
-    while (rows_each > 48 && divide_up(rows, rows_each) * chunks < 16 * pool_.size()) {
-      rows_each /= 2;
-    }
-    const size_t blocks = divide_up(rows, rows_each);
+    const size_t groups = std::clamp<size_t>(rows / kFewRows, 1, pool_.size());
+    const size_t blocks = divide_up(rows, groups * kBlockRows);  // of a group
+    const size_t rows_each = divide_up(rows, groups * blocks * kRowStep) * kRowStep;
     const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
     const size_t panel_bytes = panel_size(w.in_features) * (bf16_ ? 2 : 4);
     const size_t out_size = swiglu ? size_of(storage_) : sizeof(float);
-    pool_.run(chunks * blocks, [&](size_t part, size_t) {
-      const size_t chunk = part / blocks, row = part % blocks * rows_each;
+    pool_.run(groups * chunks * blocks, [&](size_t part, size_t) {
+      const size_t group = part / (chunks * blocks), chunk = part / blocks % chunks;
+      const size_t row = (group * blocks + part % blocks) * rows_each;
+      if (row >= rows) return;
       const size_t column = chunk * columns_each;
       const FlushDenormals flush(bf16_);
       kernels_.gemm({element(a, row * a.stride), a.stride, std::min(rows_each, rows - row),

@@ -10,6 +10,7 @@ namespace {
 // Panels that a block's rows are taken through together: gate and up meet in one strip.
 constexpr size_t kStrip = kTilePanels < 2 ? 2 : kTilePanels;
 constexpr size_t kStripColumns = kStrip * kPanel;
+static_assert(kRowStep % kTileRows == 0);
 
 constexpr size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 

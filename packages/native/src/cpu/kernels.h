@@ -8,9 +8,11 @@ namespace proofmill {
 
 // Columns of a packed panel of weights or keys.
 constexpr size_t kPanelColumns = 16;
-// Rows and panels of one share of a matrix product, at most.
+// Rows and panels of one share of a matrix product, at most; its rows are a multiple of kRowStep, as
+// tiles divide it.
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockPanels = 4;
+constexpr size_t kRowStep = 6;
 
 // How a row of activations is stored: as float32, exact or rounded to bf16, or as bf16.
 enum class Storage { exact, rounded, bf16 };
