@@ -28,12 +28,14 @@ class Block {
 
   void run() {
     const size_t strip = kStrip * steps_ * kPanel, row_tiles = divide_up(block_.rows, kTileRows);
+    const size_t bytes_each = strip * sizeof(B) / (steps_ * row_tiles);
     for (size_t panel = 0; panel < block_.panels; panel += kStrip) {
       const size_t panels = block_.panels - panel < kStrip ? block_.panels - panel : kStrip;
       const B* b = b_ + panel * steps_ * kPanel;
-      // The next strip comes from memory, a share of it with each tile of this one.
-      Ahead ahead{reinterpret_cast<const char*>(b + strip),
-                  strip * sizeof(B) / (steps_ * row_tiles)};
+      // The next strip comes from memory, a share of it with each tile of this one. Where a few rows
+      // run through the weights as fast as they come, the CPU itself sees what is next.
+      Ahead ahead{kNear, 0};
+      if (bytes_each <= 64) ahead = {reinterpret_cast<const char*>(b + strip), bytes_each};
       for (size_t row = 0; row < block_.rows; row += kTileRows) {
         const size_t rows = block_.rows - row < kTileRows ? block_.rows - row : kTileRows;
         if constexpr (!kSwiglu) prefetch_out(row, rows, panel);
