@@ -107,14 +107,14 @@ class Attention {
     // Only what the last of these rows may see.
     const size_t visible = first + rows, padded = round_up(visible);
     tiles<Operands>(queries, head_.head_dim, rows, packed_keys_, kPanel * key_steps_,
-                    padded / kPanel, key_steps_, scores_, keys_);
+                    padded / kPanel, key_steps_, Plain{scores_, keys_});
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; r++) {
       inverse[r] = softmax(scores_ + r * keys_, first + r + 1, padded);
     }
     tiles<Operands>(reinterpret_cast<const A*>(scores_), keys_ * (sizeof(float) / sizeof(A)), rows,
-                    packed_values_, kPanel * value_steps_, width_ / kPanel, steps(visible), mixed_,
-                    width_);
+                    packed_values_, kPanel * value_steps_, width_ / kPanel, steps(visible),
+                    Plain{mixed_, width_});
     for (size_t r = 0; r < rows; r++) {
       void* out = static_cast<char*>(head_.out) +
                   ((row + r) * head_.out_stride + column) * size_of(Operands::kLeft);

@@ -1,5 +1,3 @@
-#include <type_traits>
-
 #include "kernels_isa.h"
 #include "tile.h"
 
@@ -31,19 +29,30 @@ class Block {
     const size_t bytes_each = strip * sizeof(B) / (steps_ * row_tiles);
     for (size_t panel = 0; panel < block_.panels; panel += kStrip) {
       const size_t panels = block_.panels - panel < kStrip ? block_.panels - panel : kStrip;
+      const size_t first = panel * kPanel / (kSwiglu ? 2 : 1);
+      const size_t columns =
+          block_.columns - first < kOutColumns ? block_.columns - first : kOutColumns;
       const B* b = b_ + panel * steps_ * kPanel;
-      // The next strip comes from memory, a share of it with each tile of this one. Where a few rows
-      // run through the weights as fast as they come, the CPU itself sees what is next.
+      // The next strip comes from memory, a share of it with each tile of this one. Where a few
+      // rows run through the weights as fast as they come, the CPU itself sees what is next.
       Ahead ahead{kNear, 0};
       if (bytes_each <= 64) ahead = {reinterpret_cast<const char*>(b + strip), bytes_each};
       for (size_t row = 0; row < block_.rows; row += kTileRows) {
         const size_t rows = block_.rows - row < kTileRows ? block_.rows - row : kTileRows;
-        if constexpr (!kSwiglu) prefetch_out(row, rows, panel);
-        alignas(64) float sums[kTileRows * kStripColumns];
-        tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows, b, steps_ * kPanel,
-                        panels, steps_, sums, kStripColumns, ahead);
+        const Out out = out_at(row, first);
+        if constexpr (!kSwiglu) prefetch(out, rows);
+        const auto multiply = [&](const auto& finish) {
+          tiles<Operands>(a_ + row * block_.a_stride, block_.a_stride, rows, b, steps_ * kPanel,
+                          panels, steps_, finish, ahead);
+        };
+        if (kWhole && columns == kOutColumns) {
+          multiply(out);
+        } else {
+          alignas(64) float sums[kTileRows * kStripColumns];
+          multiply(Plain{sums, kStripColumns});
+          for (size_t r = 0; r < rows; r++) out.put_row(r, columns, sums + r * kStripColumns);
+        }
         ahead.at += ahead.bytes_each * steps_;
-        for (size_t r = 0; r < rows; r++) store_row(row + r, panel, sums + r * kStripColumns);
       }
     }
   }
@@ -54,46 +63,70 @@ class Block {
 
   static constexpr bool kSwiglu = kEpilogue == GemmBlock::Epilogue::swiglu;
   static constexpr size_t kOutColumns = kStripColumns / (kSwiglu ? 2 : 1);
+  static constexpr Storage kStorage = kSwiglu ? Operands::kLeft : Storage::exact;
+  // Whether a tile holds all that an element of out is made of: gate and up, for swiglu.
+  static constexpr bool kWhole = !kSwiglu || kTilePanels % 2 == 0;
 
-  // Asks for the float32 that store_row will write, or add to, while the product is at work.
-  void prefetch_out(size_t row, size_t rows, size_t panel) const {
-    constexpr size_t kLine = 64 / sizeof(float);
-    for (size_t r = row; r < row + rows; r++) {
-      const float* out = static_cast<float*>(block_.out) + r * block_.out_stride + panel * kPanel;
-      for (size_t i = 0; i < kOutColumns; i += kLine) __builtin_prefetch(out + i, 1);
+  // Where the sums of some rows and of one strip go, and what becomes of them on the way.
+  struct Out {
+    char* at;
+    size_t stride;      // bytes
+    const float* bias;  // of the strip, or null
+
+    // Element `column` of row r and those after it; `up` for swiglu only.
+    inline __attribute__((always_inline)) void put(size_t r, size_t column, vf y, vf up,
+                                                   size_t n) const {
+      char* row = at + r * stride;
+      if constexpr (kSwiglu) y = silu(y) * up;
+      if constexpr (kEpilogue == GemmBlock::Epilogue::add) {
+        y = load(reinterpret_cast<const float*>(row) + column, n) + y;
+      }
+      if (!kSwiglu && bias) y = y + load(bias + column, n);
+      store(row, column, y, n, kStorage);
     }
+
+    // Sums as a tile holds them, of whole panels.
+    template <int R, int P>
+    inline __attribute__((always_inline)) void operator()(const Sums<R, P>& sums,
+                                                          size_t panel) const {
+      // Panels alternate for swiglu: 16 columns of gate, the same 16 of up.
+      constexpr int kEach = kSwiglu ? 2 : 1;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+        for (int p = 0; p + kEach <= P; p += kEach) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; v++) {
+            put(r, (panel + p) / kEach * kPanel + v * kLanes, sums[r][p][v],
+                sums[r][p + kEach - 1][v], kLanes);
+          }
+        }
+      }
+    }
+
+    // A row's sums [kStripColumns] in memory, of which `columns` elements of out are made.
+    void put_row(size_t r, size_t columns, const float* sums) const {
+      for_vectors(columns, [&](size_t column, size_t n) {
+        const float* y =
+            kSwiglu ? sums + column / kPanel * 2 * kPanel + column % kPanel : sums + column;
+        put(r, column, load(y), kSwiglu ? load(y + kPanel) : vf{}, n);
+      });
+    }
+  };
+
+  Out out_at(size_t row, size_t column) const {
+    return {static_cast<char*>(block_.out) + (row * block_.out_stride + column) * size_of(kStorage),
+            block_.out_stride * size_of(kStorage), block_.bias ? block_.bias + column : nullptr};
   }
 
-  // Row `row` of the strip that begins at panel `panel`, from its sums [kStripColumns].
-  void store_row(size_t row, size_t panel, const float* sums) const {
-    const size_t first = panel * kPanel / (kSwiglu ? 2 : 1), columns = block_.columns - first;
-    if (columns >= kOutColumns) {
-      store_columns(row, first, std::integral_constant<size_t, kOutColumns>(), sums);
-    } else {
-      store_columns(row, first, columns, sums);
-    }
-  }
-
-  // Columns [first, first + columns): a number that the compiler knows, or one that it does not.
-  template <class Columns>
-  void store_columns(size_t row, size_t first, Columns columns, const float* sums) const {
-    if constexpr (kSwiglu) {
-      // Panels alternate: 16 columns of gate, the same 16 of up.
-      void* out = static_cast<char*>(block_.out) +
-                  (row * block_.out_stride + first) * size_of(Operands::kLeft);
-      for_vectors(columns, [&](size_t column, size_t n) {
-        const float* gate = sums + column / kPanel * 2 * kPanel + column % kPanel;
-        store(out, column, silu(load(gate)) * load(gate + kPanel), n, Operands::kLeft);
-      });
-    } else {
-      float* out = static_cast<float*>(block_.out) + row * block_.out_stride + first;
-      const float* bias = block_.bias ? block_.bias + first : nullptr;
-      for_vectors(columns, [&](size_t column, size_t n) {
-        vf y = load(sums + column);
-        if (kEpilogue == GemmBlock::Epilogue::add) y = load(out + column, n) + y;
-        if (bias) y = y + load(bias + column, n);
-        store(out, column, y, n, Storage::exact);
-      });
+  // Asks for the float32 that will be written, or added to, while the product is at work.
+  static void prefetch(const Out& out, size_t rows) {
+    constexpr size_t kLine = 64;
+    for (size_t r = 0; r < rows; r++) {
+      const char* row = out.at + r * out.stride;
+      for (size_t i = 0; i < kOutColumns * sizeof(float); i += kLine) {
+        __builtin_prefetch(row + i, 1);
+      }
     }
   }
 

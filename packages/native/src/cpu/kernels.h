@@ -8,8 +8,8 @@ namespace proofmill {
 
 // Columns of a packed panel of weights or keys.
 constexpr size_t kPanelColumns = 16;
-// Rows and panels of one share of a matrix product, at most; its rows are a multiple of kRowStep, as
-// tiles divide it.
+// Rows and panels of one share of a matrix product, at most; its rows are a multiple of kRowStep,
+// as tiles divide it.
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockPanels = 4;
 constexpr size_t kRowStep = 6;

@@ -117,14 +117,14 @@ inline vf fma(vf a, vf b, vf c) {
 // b where one of them is not a number, or where they are equal.
 inline vf max(vf a, vf b) {
 #if defined(__AVX512F__)
-  return _mm512_max_ps(a, b);  // GCC takes three instructions for the line below
+  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC takes three instructions for the line below
 #else
   return a > b ? a : b;
 #endif
 }
 inline vf min(vf a, vf b) {
 #if defined(__AVX512F__)
-  return _mm512_min_ps(a, b);
+  return _mm512_maskz_min_ps(0xffff, a, b);
 #else
   return a < b ? a : b;
 #endif

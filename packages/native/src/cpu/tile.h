@@ -100,11 +100,32 @@ struct Ahead {
 // Where there is nothing to ask for: an address that is no one's costs a walk through page tables.
 inline constexpr char kNear[64] = {};
 
-// c [R, P panels] = a [R, steps * kStep] * b [P, steps, kPanel]: every sum runs over k in one
-// order, alone in its lane.
-template <class Operands, int R, int P>
+// Sums that go to memory as they are: c [rows, panels], its rows `stride` apart.
+struct Plain {
+  float* c;
+  size_t stride;
+
+  template <int R, int P>
+  inline __attribute__((always_inline)) void operator()(const Sums<R, P>& sums,
+                                                        size_t panel) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; v++) {
+          store(c + r * stride + (panel + p) * kPanel + v * kLanes, sums[r][p][v]);
+        }
+      }
+    }
+  }
+};
+
+// a [R, steps * kStep] * b [P, steps, kPanel], handed to `finish` in registers: every sum runs over
+// k in one order, alone in its lane.
+template <class Operands, int R, int P, class Finish>
 inline void tile(const typename Operands::A* a, size_t a_stride, const typename Operands::B* b,
-                 size_t b_stride, size_t steps, float* c, size_t c_stride, Ahead ahead) {
+                 size_t b_stride, size_t steps, size_t panel, const Finish& finish, Ahead ahead) {
   Sums<R, P> sums = {};
   for (size_t i = 0; i < steps; i++) {
     __builtin_prefetch(ahead.at, 0, 2);
@@ -112,35 +133,28 @@ inline void tile(const typename Operands::A* a, size_t a_stride, const typename 
     Operands::template step<R, P>(sums, a + i * Operands::kStep, a_stride, b + i * kPanel,
                                   b_stride);
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; p++) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; v++) {
-        store(c + r * c_stride + p * kPanel + v * kLanes, sums[r][p][v]);
-      }
-    }
-  }
+  finish.template operator()<R, P>(sums, panel);
 }
 
 // At most kTileRows rows, and any number of panels: as many at once as a tile holds, then the rest.
-template <class Operands, int R = kTileRows, int P = kTilePanels>
+// `finish` gets the sums of rows 0 to R and of P panels from `panel` on.
+template <class Operands, class Finish, int R = kTileRows, int P = kTilePanels>
 inline void tiles(const typename Operands::A* a, size_t a_stride, size_t rows,
                   const typename Operands::B* b, size_t b_stride, size_t panels, size_t steps,
-                  float* c, size_t c_stride, Ahead ahead = {kNear, 0}) {
+                  const Finish& finish, Ahead ahead = {kNear, 0}, size_t panel = 0) {
   if constexpr (R > 1) {
     if (rows < R) {
-      return tiles<Operands, R - 1, P>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride,
-                                       ahead);
+      return tiles<Operands, Finish, R - 1, P>(a, a_stride, rows, b, b_stride, panels, steps,
+                                               finish, ahead, panel);
     }
   }
-  for (; panels >= P; panels -= P, b += P * b_stride, c += P * kPanel) {
-    tile<Operands, R, P>(a, a_stride, b, b_stride, steps, c, c_stride, ahead);
+  for (; panel + P <= panels; panel += P) {
+    tile<Operands, R, P>(a, a_stride, b + panel * b_stride, b_stride, steps, panel, finish, ahead);
   }
   if constexpr (P > 1) {
-    if (panels > 0) {
-      tiles<Operands, R, P - 1>(a, a_stride, rows, b, b_stride, panels, steps, c, c_stride, ahead);
+    if (panel < panels) {
+      tiles<Operands, Finish, R, P - 1>(a, a_stride, rows, b, b_stride, panels, steps, finish,
+                                        ahead, panel);
     }
   }
 }
