@@ -113,8 +113,11 @@ export interface NativeModel {
 
 /** Seeds are uint32, `n` is at most 2²⁸. */
 export interface Addon {
-  /** Maps the files and packs every weight; rejects with what is wrong with which tensor. */
-  loadModel(options: NativeModelOptions): Promise<NativeModel>;
+  /**
+   * Maps the files and packs every weight; rejects with what is wrong with which tensor. `onLayer`
+   * hears how many layers are packed, not of every one when they follow each other fast.
+   */
+  loadModel(options: NativeModelOptions, onLayer?: (layers: number) => void): Promise<NativeModel>;
   /** Every operation of a device on ragged shapes beside the CPU's. */
   compareOperations(options: DeviceOptions): Promise<OperationCheck[]>;
   hash(seed: number, n: number): Uint32Array;

@@ -44,6 +44,20 @@ describe("loads", () => {
     expect(structuredClone(info)).toEqual(info);
   });
 
+  test("and says how far it is, and how long it took", async () => {
+    const directory = goldenModel("qwen3-tiny");
+    const lines: string[] = [];
+    const options = { directory, device: "cpu", onNotice: (text: string) => lines.push(text) };
+    await load({ ...options, noticeEvery: 0 });
+    // Layers that follow each other fast may share a line.
+    expect(lines.length).toBeGreaterThanOrEqual(2);
+    expect(lines.at(-2)).toMatch(/^3 of 3 layers loaded in \d+\.\d s$/);
+    expect(lines.at(-1)).toMatch(/^0\.\d{3} GB of weights loaded in \d+\.\d\d s, [\d.]+ GB\/s$/);
+    lines.length = 0;
+    await load(options);
+    expect(lines).toHaveLength(1);
+  });
+
   test.each([
     ["qwen3-tiny", "BF16", "bfloat16"],
     ["llama-tiny", "F16", "float32"],
@@ -163,35 +177,35 @@ describe("a runner", () => {
     }
   });
 
-  test.each<[object, string]>([
-    [{ id: -1 }, "job id is -1, expected an integer ≥ 0"],
-    [{ id: 0.5 }, "job id is 0.5, expected an integer ≥ 0"],
-    [{ seq_len: 0 }, "seq_len is 0, expected 1 … 40960, the model's context"],
-    [{ seq_len: 40961 }, "seq_len is 40961, expected 1 … 40960, the model's context"],
-    [{ seq_len: 2.5 }, "seq_len is 2.5, expected 1 … 40960"],
-    [{ input_seeds: new Uint32Array() }, "input_seeds is empty, expected at least one seed"],
-    [{ input_seeds: [1, 2, 3] }, "input_seeds must be a Uint32Array"],
+  test.each<[string, object]>([
+    ["job id is -1, expected an integer ≥ 0", { id: -1 }],
+    ["job id is 0.5, expected an integer ≥ 0", { id: 0.5 }],
+    ["seq_len is 0, expected 1 … 40960, the model's context", { seq_len: 0 }],
+    ["seq_len is 40961, expected 1 … 40960, the model's context", { seq_len: 40961 }],
+    ["seq_len is 2.5, expected 1 … 40960", { seq_len: 2.5 }],
+    ["input_seeds is empty, expected at least one seed", { input_seeds: new Uint32Array() }],
+    ["input_seeds must be a Uint32Array", { input_seeds: [1, 2, 3] }],
     [
-      { output: { kind: "tokens" } },
       'output.kind is "tokens", expected distance, logits or hidden',
+      { output: { kind: "tokens" } },
     ],
     [
-      { output: { ...distance, permutation_seeds: SEEDS.subarray(1) } },
       "output.permutation_seeds holds 2 seeds, expected 3, one for each of input_seeds",
+      { output: { ...distance, permutation_seeds: SEEDS.subarray(1) } },
     ],
     [
-      { output: { ...distance, permutation_seeds: [1, 2, 3] } },
       "output.permutation_seeds must be a Uint32Array",
+      { output: { ...distance, permutation_seeds: [1, 2, 3] } },
     ],
     [
-      { output: { ...distance, target_seed: 2 ** 32 } },
       "output.target_seed is 4294967296, expected",
+      { output: { ...distance, target_seed: 2 ** 32 } },
     ],
     [
-      { input_seeds: new Uint32Array(2 ** 20 + 1), output: { kind: "logits" } },
       "a batch of 1048577 times 512 logits is 2147485696 bytes, expected at most 2147483648",
+      { input_seeds: new Uint32Array(2 ** 20 + 1), output: { kind: "logits" } },
     ],
-  ])("refuses a job with %j", async (changes, message) => {
+  ])("refuses a job: %s", async (message, changes) => {
     await expect(runner.run({ ...job, ...changes } as PrefillJob)).rejects.toThrow(message);
   });
 

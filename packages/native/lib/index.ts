@@ -27,9 +27,12 @@ export interface LoadModelOptions extends DeviceChoice {
   isa?: string;
   /** Is told, in a line each, what an operator may want to know: the device's choice, the load. */
   onNotice?: (text: string) => void;
+  /** Seconds between two lines about a load that takes longer; 5 by default. */
+  noticeEvery?: number;
 }
 
 const MAX_THREADS = 1024;
+const NOTICE_EVERY = 5;
 
 /**
  * Loads a model.
@@ -60,15 +63,26 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   if (!cuda) refuseTooLarge({ directory, config, dtype });
   const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
   const started = performance.now();
-  const model = await addon.loadModel({
-    config: { ...config, rope_inv_freq },
-    tensors,
-    dtype,
-    threads,
-    ...(isa === undefined ? {} : { isa }),
-    ...(cuda ? { cuda } : {}),
-  });
-  const seconds = (performance.now() - started) / 1000;
+  const elapsed = () => (performance.now() - started) / 1000;
+  let noticed = 0;
+  const model = await addon.loadModel(
+    {
+      config: { ...config, rope_inv_freq },
+      tensors,
+      dtype,
+      threads,
+      ...(isa === undefined ? {} : { isa }),
+      ...(cuda ? { cuda } : {}),
+    },
+    (layers) => {
+      if (elapsed() - noticed < (options.noticeEvery ?? NOTICE_EVERY)) return;
+      noticed = elapsed();
+      options.onNotice?.(
+        `${layers} of ${config.num_hidden_layers} layers loaded in ${noticed.toFixed(1)} s`,
+      );
+    },
+  );
+  const seconds = elapsed();
   const gigabytes = memoryNeeds(config, dtype).weights / 1e9;
   options.onNotice?.(
     `${gigabytes.toFixed(3)} GB of weights loaded in ${seconds.toFixed(2)} s, ` +

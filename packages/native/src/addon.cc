@@ -468,16 +468,25 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
 // --- Loading ---
 
-class LoadWorker : public Napi::AsyncWorker {
+class LoadWorker : public Napi::AsyncProgressWorker<size_t> {
  public:
-  LoadWorker(Napi::Env env, LoadOptions options)
-      : Napi::AsyncWorker(env), options_(std::move(options)), deferred_(env) {}
+  // `on_layer` may be empty.
+  LoadWorker(Napi::Env env, LoadOptions options, Napi::FunctionReference on_layer)
+      : Napi::AsyncProgressWorker<size_t>(env),
+        options_(std::move(options)),
+        on_layer_(std::move(on_layer)),
+        deferred_(env) {}
 
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
-  void Execute() override {
-    model_.emplace(options_.config, options_.tensors, options_.device.open());
+  void Execute(const ExecutionProgress& progress) override {
+    model_.emplace(options_.config, options_.tensors, options_.device.open(),
+                   [&](size_t layers) { progress.Send(&layers, 1); });
+  }
+  void OnProgress(const size_t* layers, size_t) override {
+    if (!on_layer_.IsEmpty())
+      on_layer_.Call({Napi::Number::New(Env(), static_cast<double>(*layers))});
   }
   void OnOK() override {
     const Napi::Object object = Env().GetInstanceData<Napi::FunctionReference>()->New({});
@@ -488,6 +497,7 @@ class LoadWorker : public Napi::AsyncWorker {
 
  private:
   LoadOptions options_;
+  Napi::FunctionReference on_layer_;
   std::optional<Model> model_;
   Napi::Promise::Deferred deferred_;
 };
@@ -495,7 +505,10 @@ class LoadWorker : public Napi::AsyncWorker {
 Napi::Value load_model(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     if (!info[0].IsObject()) fail("options must be an object");
-    auto* worker = new LoadWorker(info.Env(), read_options(info[0].As<Napi::Object>()));
+    Napi::FunctionReference on_layer;
+    if (info[1].IsFunction()) on_layer = Napi::Persistent(info[1].As<Napi::Function>());
+    auto* worker =
+        new LoadWorker(info.Env(), read_options(info[0].As<Napi::Object>()), std::move(on_layer));
     const Napi::Promise promise = worker->promise();
     worker->Queue();  // deletes itself
     return promise;

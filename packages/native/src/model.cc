@@ -22,7 +22,8 @@ std::string shape_text(const std::vector<size_t>& shape) {
   return text + "]";
 }
 
-Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend) {
+Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend,
+                     const std::function<void(size_t)>& loaded) {
   const auto tensor = [&](const std::string& name,
                           const std::vector<size_t>& shape) -> const auto& {
     return fetch(tensors, name, shape);
@@ -63,6 +64,7 @@ Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend
     layer.down = backend.pack(
         {tensor(at + "mlp.down_proj.weight", {c.hidden_size, c.intermediate_size})}, {});
     weights.layers.push_back(std::move(layer));
+    if (loaded) loaded(i + 1);
   }
   weights.norm = backend.upload(tensor("model.norm.weight", {c.hidden_size}));
   const char* head = c.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
@@ -128,12 +130,13 @@ Footprint activation_footprint(const Config& c, const Batching& batching, size_t
               b * (c.hidden_size + logits_stride(c.vocab_size) + 1)};
 }
 
-Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend)
+Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend,
+             const std::function<void(size_t)>& loaded)
     : config_(config), backend_(std::move(backend)) {
   config_.check();
   backend_->expect(weight_footprint(config_),
                    activation_footprint(config_, backend_->batching(kUsualLength), kUsualLength));
-  weights_ = load_weights(config_, tensors, *backend_);
+  weights_ = load_weights(config_, tensors, *backend_, loaded);
 }
 
 size_t Model::output_width(OutputKind kind) const {

@@ -121,8 +121,10 @@ struct Pass {
 
 class Model {
  public:
-  // Packs every weight into the backend's memory; the files are not needed after.
-  Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend);
+  // Packs every weight into the backend's memory; the files are not needed after. `loaded` hears
+  // after every layer how many are packed.
+  Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend,
+        const std::function<void(size_t layers)>& loaded = {});
 
   const Config& config() const { return config_; }
   Backend& backend() { return *backend_; }
