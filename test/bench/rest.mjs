@@ -39,11 +39,20 @@ async function overRest() {
     ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench", r_target: 1.385 },
     ...{ node_id: 0, node_count: 1, ...round },
   });
-  const checked = async () => [(await call("status?limit=1")).total_checked, performance.now()];
-  await sleep(300); // the first batches are on their way
-  const [before, begin] = await checked();
+  const checked = async () => (await call("status?limit=1")).total_checked;
+  /** When the next batch is counted; a stretch of whole batches is not rounded to some. */
+  const counted = async () => {
+    const last = await checked();
+    for (;;) {
+      const now = await checked();
+      if (now !== last) return [now, performance.now()];
+      await sleep(50);
+    }
+  };
+  await sleep(1500); // jobs grow to their size
+  const [before, begin] = await counted();
   await sleep(1000 * seconds);
-  const [after, end] = await checked();
+  const [after, end] = await counted();
   await call("stop", {});
   return (1000 * (after - before)) / (end - begin);
 }
