@@ -102,7 +102,7 @@ export interface NativeModel {
   /** A GPU tells stages apart only while this is on, and is slower then; throws while a job runs. */
   timeStages(on: boolean): void;
   /**
-   * Operations per second that matrix products can reach here at best, measured in half a second: a
+   * Operations per second that matrix products can reach here at best, measured in about a second: a
    * CPU's multiply-adds in registers, a GPU's own library on large matrices. Throws while a job runs.
    */
   peakFlops(): number;
