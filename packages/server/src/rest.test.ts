@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { INIT, INIT_GENERATE, PROOF, testServer } from "./test-support.ts";
 
 test("what is missing is named as FastAPI names it", async () => {
@@ -222,6 +222,24 @@ test("a runner that is lost: the round stops, its results stay", async () => {
   expect(status.total_valid).toBeGreaterThan(0);
   expect((await post("/phase/generate")).json()).toEqual({ detail: "Runner is not available" });
   expect((await get("/health")).statusCode).toBe(503);
+});
+
+test("a whole status grows with its round, and begins anew with the next", async () => {
+  const { post, get, service } = await testServer();
+  const body = async () => (await get("/api/v1/pow/status")).body;
+  expect(await body()).toBe(JSON.stringify(service.status()));
+  for (const block_hash of ["first", "second, \u00e9 \ud83d\ude00 \ud800"]) {
+    await post("/init/generate", { ...INIT_GENERATE, block_hash, r_target: 1 });
+    for (const finds of [0, 100, 1500]) {
+      await vi.waitUntil(() => service.status().total_valid >= finds, { timeout: 20_000 });
+      const { valid_nonces, valid_distances, total_valid } = JSON.parse(await body());
+      const page = service.status({ limit: Math.max(total_valid, 1) });
+      expect(valid_nonces).toEqual(page.valid_nonces.slice(0, total_valid));
+      expect(valid_distances).toEqual(page.valid_distances.slice(0, total_valid));
+    }
+    await post("/stop");
+    for (let i = 0; i < 2; i++) expect(await body()).toBe(JSON.stringify(service.status()));
+  }
 });
 
 test("requests that come while the node closes are refused", async () => {

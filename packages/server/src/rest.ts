@@ -14,6 +14,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { allowedMethods, answerNotFound } from "./errors.ts";
 import { readBody } from "./json-body.ts";
+import { StatusText } from "./status-text.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
 
@@ -110,6 +111,7 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
 }
 
 function bodylessRoutes(app: FastifyInstance, service: PocService): void {
+  const status = new StatusText(service);
   // A body stays unread; Node drops it once the answer is out.
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   route("/phase/generate", "Search in the present round", () => service.phaseGenerate());
@@ -124,11 +126,8 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
       querystring: StatusPage,
       response: { 200: Status, 503: REFUSED[503], ...INVALID },
     },
-    // Long lists make long texts, and as bytes a text is copied twice less on its way out.
     handler: (request, reply) =>
-      reply
-        .type("application/json; charset=utf-8")
-        .send(Buffer.from(JSON.stringify(service.status(request.query)))),
+      reply.type("application/json; charset=utf-8").send(status.read(request.query as object)),
   });
 
   function route(
