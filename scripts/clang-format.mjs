@@ -1,13 +1,13 @@
-// Formats the addon's C++ in place; with --check it only says what is not formatted, and fails.
+// Formats the addon's C++ and the GPU probes in place; with --check it only says what is not formatted, and fails.
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { runToEnd } from "./child.mjs";
 import { root } from "./setup.mjs";
 
-const FOLDERS = ["src", "test"].map((name) => join(root, "packages", "native", name));
+const FOLDERS = ["packages/native/src", "packages/native/test", "test/gpu"];
 
-const files = FOLDERS.flatMap((folder) =>
+const files = FOLDERS.map((name) => join(root, name)).flatMap((folder) =>
   readdirSync(folder, { recursive: true })
     .filter((file) => /\.(cc|h|cu|cuh)$/.test(file))
     .sort()
