@@ -233,6 +233,31 @@ describe("commands", () => {
     expect(next.pow_status.round_id).not.toBe(first.pow_status.round_id);
   });
 
+  it("name a new round after the greatest id that the store keeps", async () => {
+    const store = new MemoryRoundStore();
+    const config = {
+      ...BODY,
+      fraud_threshold: 0.01,
+      batch_size: 1,
+      seq_len: 1,
+      callback_url: null,
+    };
+    for (const round_id of ["round-9", "round-5"]) await store.create({ round_id, config });
+    const asked: (string | null)[] = [];
+    const { service } = await start({
+      store,
+      newRoundId: (last) => {
+        asked.push(last);
+        return `${last}0`;
+      },
+    });
+    const first = await service.init(BODY);
+    const second = await service.init({ ...BODY, block_hash: "next" });
+    expect(asked).toEqual(["round-9", "round-90"]);
+    const ids = [first, second].map(({ pow_status }) => pow_status.round_id);
+    expect(ids).toEqual(["round-90", "round-900"]);
+  });
+
   it("are carried out one after another", async () => {
     const { service } = await start();
     const blocks = ["a", "b", "c"].map((block_hash) => ({ ...BODY, block_hash }));

@@ -46,8 +46,8 @@ export interface PocServiceOptions {
   /** false: every call throws POC_NOT_ENABLED and the store is not touched. */
   enabled: boolean;
   store: RoundStore;
-  /** A fresh ULID. */
-  newRoundId: () => string;
+  /** A fresh ULID, greater than `last`, the greatest of the rounds that are kept. */
+  newRoundId: (last: string | null) => string;
   /** What a round gets whose init body names none. */
   defaults: InitDefaults;
   /** Nonces that one `/validate` has at most; 4,096 by default. */
@@ -358,14 +358,16 @@ export class PocService {
   }
 
   async #create(config: InitRequest): Promise<RoundRecord> {
-    const record = { round_id: this.#options.newRoundId(), config };
-    await this.#stored("a new round", (store) => store.create(record));
-    return record;
+    return this.#stored("a new round", async (store) => {
+      const round_id = this.#options.newRoundId(await store.greatestId());
+      await store.create({ round_id, config });
+      return { round_id, config };
+    });
   }
 
-  async #stored(what: string, store: (store: RoundStore) => Promise<void>): Promise<void> {
+  async #stored<T>(what: string, store: (store: RoundStore) => Promise<T>): Promise<T> {
     try {
-      await store(this.#options.store);
+      return await store(this.#options.store);
     } catch (cause) {
       this.#options.log.error({ err: cause }, `${what} could not be stored`);
       throw new PocError("STORE_FAILED", { cause });

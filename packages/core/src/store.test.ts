@@ -54,4 +54,11 @@ describe("MemoryRoundStore", () => {
     for (const round_id of ["a", "b", "c"]) await store.create({ round_id, config: CONFIG });
     expect((await store.recent()).map(({ round_id }) => round_id)).toEqual(["b", "c"]);
   });
+
+  it("tells the greatest id of what it keeps", async () => {
+    const store = new MemoryRoundStore();
+    expect(await store.greatestId()).toBe(null);
+    for (const round_id of ["z", "b", "a"]) await store.create({ round_id, config: CONFIG });
+    expect(await store.greatestId()).toBe("b");
+  });
 });

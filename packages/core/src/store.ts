@@ -4,7 +4,7 @@ import type { InitRequest, ValidatedBatch } from "./schemas.ts";
 
 /** A round as it begins. */
 export interface RoundRecord {
-  /** A ULID: it names the round for good. */
+  /** A ULID: it names the round for good. A later round's is greater. */
   readonly round_id: string;
   readonly config: InitRequest;
 }
@@ -65,6 +65,8 @@ export interface RoundStore {
   append(roundId: string, progress: RoundProgress): Promise<void>;
   /** Keeps a verdict until it is delivered, or too old. Finds need no such call: `append` does it. */
   enqueue(verdict: DueVerdict): Promise<void>;
+  /** Of all rounds that are kept, the greatest id; null when there is none. */
+  greatestId(): Promise<string | null>;
   /** The last two rounds, or as many as there are, oldest first. */
   recent(): Promise<StoredRound[]>;
 }
@@ -119,6 +121,11 @@ export class MemoryRoundStore implements RoundStore {
   async enqueue(verdict: DueVerdict): Promise<void> {
     await nextTurn();
     this.verdicts.push(structuredClone(verdict));
+  }
+
+  async greatestId(): Promise<string | null> {
+    await nextTurn();
+    return [...this.#rounds.keys()].sort().at(-1) ?? null;
   }
 
   async recent(): Promise<StoredRound[]> {

@@ -6,11 +6,11 @@ import {
   PocService,
   type RunnerLost,
 } from "@proofmill/core";
-import { ulid } from "ulid";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import type { ServeConfig } from "./config.ts";
 import { startModel } from "./models/start.ts";
+import { roundIdAfter } from "./round-id.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 import { SqliteStore } from "./store/sqlite.ts";
@@ -69,7 +69,7 @@ async function startWith(
       PocService.open({
         enabled: config.enablePoc,
         store: store ?? new MemoryRoundStore(), // which nobody will ask while PoC is off
-        newRoundId: ulid,
+        newRoundId: roundIdAfter,
         defaults,
         maxValidateNonces: config.maxValidateNonces,
         callbackHosts: config.callbackAllow,

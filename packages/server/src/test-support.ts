@@ -2,9 +2,9 @@
 import { MemoryRoundStore, PocService } from "@proofmill/core";
 import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
-import { ulid } from "ulid";
 import { onTestFinished } from "vitest";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
+import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";
 
 /** The body of the older service's tests. */
@@ -50,7 +50,12 @@ export async function testServer(
   const { app, service } = await createServer({
     logLevel: "silent",
     openService: () =>
-      PocService.open({ enabled, store: new MemoryRoundStore(), newRoundId: ulid, defaults }),
+      PocService.open({
+        enabled,
+        store: new MemoryRoundStore(),
+        newRoundId: roundIdAfter,
+        defaults,
+      }),
     model: { name: "test-model", info: loaded ? runner.info : null },
     defaults,
     maxValidateNonces: 4096,

@@ -10,10 +10,10 @@ import {
   silentLog,
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { ulid } from "ulid";
 import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../config.ts";
 import { locateModel } from "../models/locate.ts";
 import { startModel } from "../models/start.ts";
+import { roundIdAfter } from "../round-id.ts";
 import { onStopSignal } from "../signals.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, integer, orExit, type RemoteOptions } from "./remote.ts";
@@ -166,7 +166,7 @@ async function local(
   const service = await PocService.open({
     enabled: true,
     store: new MemoryRoundStore(),
-    newRoundId: ulid,
+    newRoundId: roundIdAfter,
     defaults: { batch_size: 32, seq_len: pocSeqLen },
   });
   service.attach(runner);

@@ -9,13 +9,15 @@ import {
 } from "@proofmill/core";
 import Sqlite from "libsql";
 
-const SCHEMA_VERSION = 1;
-
 /**
+ * What makes a database of version n + 1 from one of version n; a new one climbs all of them. What
+ * stands here has been used and is not changed any more: a new version adds a rung.
+ *
  * A round's finds are due in their order, so `delivered` tells all: those before it are acknowledged
  * or given up. Verdicts are due as they came.
  */
-const SCHEMA = `
+const MIGRATIONS = [
+  `
   CREATE TABLE rounds (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     round_id TEXT NOT NULL UNIQUE,
@@ -34,7 +36,7 @@ const SCHEMA = `
     nonce INTEGER NOT NULL,
     distance REAL NOT NULL,
     arithmetic INTEGER NOT NULL REFERENCES arithmetics (id),
-    found_at INTEGER NOT NULL, -- milliseconds since 1970
+    found_at INTEGER NOT NULL,
     PRIMARY KEY (round, place)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE arithmetics (id INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE) STRICT;
@@ -42,11 +44,20 @@ const SCHEMA = `
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     callback_url TEXT NOT NULL,
     body TEXT NOT NULL,
-    judged_at INTEGER NOT NULL -- milliseconds since 1970
+    judged_at INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX rounds_due ON rounds (callback_url, number) WHERE delivered < found;
   CREATE INDEX verdicts_due ON verdicts (callback_url, id);
-`;
+`,
+  // Times were milliseconds since 1970; now they are milliseconds that nodes of this folder were up,
+  // which no clock that is set can change. How old a find was nobody can know: it is new again.
+  `
+  CREATE TABLE uptime (milliseconds INTEGER NOT NULL) STRICT;
+  INSERT INTO uptime VALUES (0);
+  UPDATE finds SET found_at = 0;
+  UPDATE verdicts SET judged_at = 0;
+`,
+];
 
 export type DeliveryKind = "generated" | "validated";
 
@@ -98,16 +109,18 @@ export class DataFolderError extends Error {
 export class NodeDatabase {
   readonly #db: Sqlite.Database;
   readonly #now: () => number;
+  /** What is added to `now` to get the milliseconds that nodes of this folder were up. */
+  readonly #upBefore: number;
   readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
 
   /**
    * Opens the file, or makes it, and locks it as long as it is open: the lock is the operating
    * system's and ends with the process, whatever ends that.
    *
-   * @param now milliseconds since 1970
+   * @param now milliseconds of a clock that runs evenly and is never set
    * @throws DataFolderError when another process has it, or a newer proofmill wrote it
    */
-  constructor(path: string, now: () => number = Date.now) {
+  constructor(path: string, now: () => number = () => performance.now()) {
     this.#now = now;
     try {
       this.#db = new Sqlite(path);
@@ -119,11 +132,18 @@ export class NodeDatabase {
       if ((error as { code?: string }).code !== "SQLITE_BUSY") throw error;
       throw new DataFolderError("another node is using it");
     }
+    this.#migrate();
+    this.#upBefore = this.#storedUptime() - now();
+  }
+
+  #migrate(): void {
     const version = this.#get<{ user_version: number }>("PRAGMA user_version")?.user_version ?? 0;
-    if (version > SCHEMA_VERSION) throw new DataFolderError("a newer proofmill wrote it");
-    if (version === 0) {
-      this.#db.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
-    }
+    if (version > MIGRATIONS.length) throw new DataFolderError("a newer proofmill wrote it");
+    if (version === MIGRATIONS.length) return;
+    this.transaction(() => {
+      for (const migration of MIGRATIONS.slice(version)) this.#db.exec(migration);
+      this.#db.pragma(`user_version = ${MIGRATIONS.length}`);
+    });
   }
 
   /** Everything inside happens, or nothing. */
@@ -165,7 +185,7 @@ export class NodeDatabase {
     const nonces = isNew ? progress.nonces : [];
     if (nonces.length > 0) {
       const arithmetic = this.#arithmetic(progress.arithmetic);
-      const found_at = this.#now();
+      const found_at = this.#uptime();
       const insert = this.#statement("INSERT INTO finds VALUES (?, ?, ?, ?, ?, ?)");
       for (const [i, nonce] of nonces.entries()) {
         const distance = progress.distances[i];
@@ -190,8 +210,13 @@ export class NodeDatabase {
       "INSERT INTO verdicts (callback_url, body, judged_at) VALUES (?, ?, ?)",
       callback_url,
       JSON.stringify(batch),
-      this.#now(),
+      this.#uptime(),
     );
+  }
+
+  /** Of all rounds that are kept, also of those that only owe something; null when there is none. */
+  greatestId(): string | null {
+    return this.#get<{ id: string | null }>("SELECT max(round_id) AS id FROM rounds")?.id ?? null;
   }
 
   /** The last two rounds, oldest first. */
@@ -253,19 +278,20 @@ export class NodeDatabase {
   }
 
   /**
-   * Drops from delivery what is older; `status` goes on showing it.
+   * Drops from delivery what is older; `status` goes on showing it. An age is time that nodes of this
+   * folder were up: one that is killed loses what has passed since the last call.
    *
    * @param maxAge milliseconds since the find
    * @returns how much was given up
    */
   giveUp(maxAge: number): { nonces: number; verdicts: number } {
-    const before = this.#now() - maxAge;
+    const before = this.#uptime() - maxAge;
     let nonces = 0;
     const due = this.#all<RoundRow>(
       "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
     );
     for (const { number, delivered, found } of due) {
-      // Finds are in the order of their times, unless somebody sets the clock.
+      // Finds are in the order of their times.
       const young = this.#get<{ place: number }>(
         "SELECT place FROM finds WHERE round = ? AND place >= ? AND found_at >= ? ORDER BY place LIMIT 1",
         number,
@@ -282,6 +308,7 @@ export class NodeDatabase {
 
   /** Lets go of the file and of its lock. */
   close(): void {
+    this.#uptime();
     this.#statements.clear();
     // Leaving WAL folds the log into the file; only then can the lock be dropped at once, instead
     // of whenever the last statement is collected.
@@ -289,6 +316,22 @@ export class NodeDatabase {
     this.#db.pragma("locking_mode = NORMAL");
     this.#db.exec("BEGIN; SELECT count(*) FROM rounds; COMMIT");
     this.#db.close();
+  }
+
+  /**
+   * Milliseconds that nodes of this folder were up. It is stored with what is dated by it, so that no
+   * time lies ahead when the folder is opened again.
+   */
+  #uptime(): number {
+    const uptime = Math.round(this.#upBefore + this.#now());
+    this.#run("UPDATE uptime SET milliseconds = ?", uptime);
+    return uptime;
+  }
+
+  #storedUptime(): number {
+    return (
+      this.#get<{ milliseconds: number }>("SELECT milliseconds FROM uptime")?.milliseconds ?? 0
+    );
   }
 
   #nextFinds({ callback_url, after, maxNonces }: NextDelivery): Delivery | null {

@@ -103,6 +103,10 @@ export class SqliteStore implements RoundStore, Outbox {
     this.#tell(verdict.callback_url);
   }
 
+  greatestId(): Promise<string | null> {
+    return this.#call("greatestId");
+  }
+
   recent(): Promise<StoredRound[]> {
     return this.#call("recent");
   }

@@ -1,0 +1,101 @@
+/** A real node whose clock is set forward and back. */
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createPocClient, type ValidNoncesEvent } from "@proofmill/client";
+import { createReceiver } from "@proofmill/client/receiver";
+import { expect, onTestFinished, test } from "vitest";
+import { poll, startServer, temporaryFolder } from "../helpers.ts";
+
+const MONTH_MS = 30 * 24 * 3600 * 1000;
+const SHIFTED = new URL("../clock/shifted.mjs", import.meta.url).href;
+
+test("a clock that steps by a month each way loses no find and skips no round", async () => {
+  const folder = temporaryFolder();
+  const CLOCK_SHIFT_FILE = join(temporaryFolder(), "shift");
+  const setClock = (milliseconds: number) => writeFileSync(CLOCK_SHIFT_FILE, `${milliseconds}`);
+  const delivered = new Set<number>();
+  let isAway = true;
+  const receiver = createReceiver({
+    secret: "s3cret",
+    onGenerated: ({ nonces }) => {
+      if (isAway) throw new Error("away");
+      for (const nonce of nonces) delivered.add(nonce);
+    },
+  });
+  const server = createServer(receiver.handler).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const callback_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const start = async () => {
+    const node = await startServer({
+      args: ["--enable-poc", "--data-dir", folder],
+      env: {
+        ...{ NODE_OPTIONS: `--import ${SHIFTED}`, CLOCK_SHIFT_FILE },
+        PROOFMILL_CALLBACK_SECRET: "s3cret",
+      },
+    });
+    onTestFinished(() => void node.process.kill("SIGKILL"));
+    return { node, client: createPocClient({ url: node.url }) };
+  };
+  const round = (block_hash: string) => ({
+    ...{ block_hash, block_height: 1, public_key: "node1", r_target: 2, callback_url },
+    ...{ node_id: 0, node_count: 1, seq_len: 8 },
+  });
+
+  // The node begins with a clock that is right.
+  setClock(0);
+  const before = await start();
+  await before.client.initGenerate(round("a"));
+  const first = await poll(
+    () => before.client.status(),
+    ({ total_valid }) => total_valid > 0,
+  );
+  const stopped = (await before.client.stop()).pow_status;
+  await before.node.stop();
+
+  // The next start looks at once for what is too old.
+  setClock(MONTH_MS);
+  const ahead = await start();
+  expect(String((await ahead.node.log("model loaded")).time)).toMatch(/^\d{13}$/);
+  expect(Number((await ahead.node.log("model loaded")).time)).toBeGreaterThan(
+    Date.now() + MONTH_MS / 2,
+  );
+  const { delivery } = await ahead.client.nodeInfo();
+  expect(delivery).toMatchObject({
+    ...{ given_up_nonces: 0, pending_nonces: stopped.total_valid },
+  });
+  const second = (await ahead.client.init(round("b"))).pow_status;
+
+  // A running node is set back by two months; its signatures follow, and nothing else.
+  const shown: ValidNoncesEvent[] = [];
+  setClock(-MONTH_MS);
+  const third = (await ahead.client.init(round("c"))).pow_status;
+  const ids = [first.round_id, second.round_id, third.round_id].map(String);
+  expect(ids.toSorted()).toEqual(ids);
+  const end = new AbortController();
+  // One who lags has seen the first round, which nobody can read any more.
+  const lastEventId = `${first.round_id}:${stopped.total_valid}`;
+  for await (const event of ahead.client.watchValidNonces({ lastEventId, signal: end.signal })) {
+    shown.push(event);
+    if (event.round_id === third.round_id) end.abort();
+  }
+  expect(shown.map(({ type, round_id }) => [type, round_id])).toEqual([
+    ["round", second.round_id],
+    ["round", third.round_id],
+  ]);
+
+  setClock(0); // the receiver's own
+  isAway = false;
+  await poll(
+    () => delivered.size,
+    (size) => size >= stopped.total_valid,
+  );
+  expect([...delivered].toSorted((a, b) => a - b)).toEqual(stopped.valid_nonces);
+  await ahead.node.stop();
+}, 60_000);
