@@ -111,6 +111,9 @@ test("an address that is no node's", async () => {
   for (const url of ["localhost:8000", "ftp://a", "nonsense", ""]) {
     expect(() => createPocClient({ url })).toThrow(/expected a node's base address/);
   }
+  for (const url of ["http://user:pw@127.0.0.1:8000", "http://:pw@127.0.0.1:8000"]) {
+    expect(() => createPocClient({ url })).toThrow(/credentials .* are not sent; use apiKey/);
+  }
   const url = await listen(createServer((_, response) => response.end("<html>")));
   expect((await attempts(url, (client) => client.status())).error).toBeInstanceOf(NotANodeError);
   const { url: node } = await startFakeNode();

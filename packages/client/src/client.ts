@@ -136,5 +136,8 @@ function baseUrl(text: string): string {
     );
   }
   const url = new URL(text);
+  if (url.username !== "" || url.password !== "") {
+    throw new TypeError("url: credentials in a node's address are not sent; use apiKey");
+  }
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }

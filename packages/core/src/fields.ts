@@ -61,7 +61,8 @@ function utf8Length(value: string): number | null {
 }
 
 /**
- * http or https, and no literal address that is never called (docs/protocol.md §4).
+ * http or https, without credentials, and no literal address that is never called (docs/protocol.md
+ * §4).
  *
  * @param hosts `name` or `name:port` of those that may be called; without it all others
  */
@@ -88,6 +89,12 @@ function urlFault(
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return { params: { type: "url_scheme" }, message: "URL scheme should be 'http' or 'https'" };
+  }
+  if (url.username !== "" || url.password !== "") {
+    return {
+      params: { type: "value_error" },
+      message: "Value error, credentials in an address are not sent: put a token into its query",
+    };
   }
   if (isRefusedAddress(url.hostname)) {
     return {

@@ -134,6 +134,14 @@ const REFUSED: [fields: object, field: string, type: string, msg: string][] = [
     "value_error",
     "Value error, this address is never called",
   ],
+  ...["http://user:pw@host/", "http://user@host/", "http://:pw@host/"].map(
+    (callback_url): [object, string, string, string] => [
+      { callback_url },
+      "callback_url",
+      "value_error",
+      "Value error, credentials in an address are not sent: put a token into its query",
+    ],
+  ),
   [{ url: null }, "url", "string_type", "Input should be a valid string"],
   [{ url: "http://[fe80::1]/" }, "url", "value_error", "Value error, this address is never called"],
   [{ params: [] }, "params", "dict_type", "Input should be a valid dictionary"],

@@ -303,11 +303,11 @@ function duration(minimum: number, maximum: number): (value: string) => number {
 
 function upstream(value: string): string {
   if (/^https?:\/\//i.test(value) && URL.canParse(value)) {
-    const { origin, pathname, search, username } = new URL(value);
-    if (pathname === "/" && search === "" && username === "") return origin;
+    const { origin, href } = new URL(value);
+    if (href === `${origin}/`) return origin;
   }
   throw new InvalidArgumentError(
-    "Expected a server's address without a path, e.g. http://127.0.0.1:8001.",
+    "Expected a server's address without a path or credentials, e.g. http://127.0.0.1:8001.",
   );
 }
 

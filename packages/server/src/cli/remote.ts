@@ -47,8 +47,11 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
 }
 
 function address(value: string): string {
-  if (/^https?:\/\//i.test(value) && URL.canParse(value)) return value;
-  throw new InvalidArgumentError("Expected an address like http://127.0.0.1:8000.");
+  const { username, password } = URL.canParse(value) ? new URL(value) : {};
+  if (/^https?:\/\//i.test(value) && username === "" && password === "") return value;
+  throw new InvalidArgumentError(
+    "Expected an address like http://127.0.0.1:8000; credentials go into --api-key.",
+  );
 }
 
 export function integer(minimum: number): (value: string) => number {

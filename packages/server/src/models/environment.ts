@@ -40,7 +40,8 @@ export function readHubSettings(environment: NodeJS.ProcessEnv): HubSettings {
 
 function readEndpoint(value: string | undefined): string {
   const endpoint = (value || DEFAULT_ENDPOINT).replace(/\/+$/, "");
-  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  const { username, password } = URL.canParse(endpoint) ? new URL(endpoint) : {};
+  if (/^https?:\/\//i.test(endpoint) && username === "" && password === "") return endpoint;
   throw new Error(`HF_ENDPOINT is '${value}', expected an address such as ${DEFAULT_ENDPOINT}`);
 }
 

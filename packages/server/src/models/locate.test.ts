@@ -43,11 +43,14 @@ test.each([
   expect(settings(environment as Record<string, string>).endpoint).toBe(expected);
 });
 
-test.each(["mirror", "ftp://mirror", "http://"])("no endpoint: %s", (HF_ENDPOINT) => {
-  expect(() => settings({ HF_ENDPOINT })).toThrow(
-    `HF_ENDPOINT is '${HF_ENDPOINT}', expected an address such as https://huggingface.co`,
-  );
-});
+test.each(["mirror", "ftp://mirror", "http://", "http://user:pw@mirror"])(
+  "no endpoint: %s",
+  (HF_ENDPOINT) => {
+    expect(() => settings({ HF_ENDPOINT })).toThrow(
+      `HF_ENDPOINT is '${HF_ENDPOINT}', expected an address such as https://huggingface.co`,
+    );
+  },
+);
 
 test.each([
   [{}, false],
