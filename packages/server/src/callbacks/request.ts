@@ -9,11 +9,20 @@ import { SIGNATURE_HEADER, sign } from "./signature.ts";
 
 /** For the whole of it, milliseconds. */
 const TIMEOUT = 10_000;
-/** An answer's body is read so far, to keep the connection; nothing in it matters. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** An answer is read to its end and dropped; one that is longer is taken for one without an end. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Where a longer body is cut off, its length may be the reason. */
+const LONG_BODY_BYTES = 4096;
+/** What a connection dies of while a body is sent. */
+const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
+
+/** A body that the receiver has refused, or most likely would, for its length. */
+export class TooLargeError extends Error {
+  override readonly name = "TooLargeError";
+}
 
 export interface Poster {
-  /** @throws Error unless the answer came whole and was a 2xx */
+  /** @throws TooLargeError, or another Error unless the answer came whole and was a 2xx */
   post(to: { url: string; kind: DeliveryKind; body: string; signal: AbortSignal }): Promise<void>;
   close(): Promise<void>;
 }
@@ -37,7 +46,8 @@ export function endpoint(callbackUrl: string, kind: DeliveryKind): URL {
 
 export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions): Poster {
   const agent = new Agent({
-    connect: { lookup: refusingLookup, timeout },
+    // A host that does not answer at all is found out before the whole time is over.
+    connect: { lookup: refusingLookup, timeout: timeout / 2 },
     headersTimeout: timeout,
     bodyTimeout: timeout,
     connections: 2,
@@ -61,18 +71,29 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
             : { [SIGNATURE_HEADER]: sign({ secret, body, now: Date.now() }) }),
         },
         body,
+      }).catch((error) => {
+        if (!isCut(error) || Buffer.byteLength(body) < LONG_BODY_BYTES) throw error;
+        throw new TooLargeError(`cut off while it was sent: ${error.message}`, { cause: error });
       });
-      // To the end, also of a refusal: one that breaks off did not answer.
+      const { statusCode } = answer;
+      if (statusCode < 200 || statusCode > 299) {
+        void answer.body.dump().catch(() => {}); // a little of it, to keep the connection
+        const message = `it answered ${statusCode}`;
+        throw statusCode === 413 ? new TooLargeError(message) : new Error(message);
+      }
+      // An answer that breaks off has not acknowledged.
       let bytes = 0;
       for await (const chunk of answer.body) {
         bytes += (chunk as Buffer).length;
-        if (bytes > MAX_ANSWER_BYTES) break;
+        if (bytes > MAX_ANSWER_BYTES) throw new Error("its answer does not end");
       }
-      const { statusCode } = answer;
-      if (statusCode < 200 || statusCode > 299) throw new Error(`it answered ${statusCode}`);
     },
     close: () => agent.destroy(),
   };
+}
+
+function isCut(error: NodeJS.ErrnoException): boolean {
+  return error.name === "TimeoutError" || CUT_CODES.includes(error.code ?? "");
 }
 
 /** Looks a name up and leaves out what must not be called: the socket gets what was checked. */

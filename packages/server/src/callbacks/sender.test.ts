@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@proofmill/core";
@@ -188,6 +188,20 @@ const wrong: [string, Answer][] = [
       response.write("half", () => response.destroy());
     },
   ],
+  [
+    "closes in the middle of a long answer",
+    (response) => {
+      response.writeHead(200, { "content-length": 10_000_000 });
+      response.write("x".repeat(70_000), () => response.destroy());
+    },
+  ],
+  [
+    "stops in the middle of a long answer",
+    (response) => {
+      response.writeHead(200, { "content-length": 10_000_000 });
+      response.write("x".repeat(70_000));
+    },
+  ],
 ];
 
 test.each(wrong)("one that %s has acknowledged nothing, and gets it again", async (_, answer) => {
@@ -204,6 +218,109 @@ test.each(wrong)("one that %s has acknowledged nothing, and gets it again", asyn
   await drained(store);
   expect(received.map(({ path }) => path)).not.toContain("/elsewhere");
   expect(received.at(-1)?.body.nonces).toEqual(upTo(4)); // merged while they waited
+});
+
+/** Answers 413 above so many bytes. */
+const limitedTo =
+  (bytes: number): Answer =>
+  (response, { text }) =>
+    response.writeHead(text.length > bytes ? 413 : 200).end();
+const taken = (received: readonly Received[], bytes: number) =>
+  received.filter(({ text }) => text.length <= bytes);
+
+test("one that takes 5 kB at once gets every find once, in portions that it takes", async () => {
+  const { url, received, state } = await aggregator();
+  const { store, sender } = await start({ maxNonces: 1000 });
+  state.answer = limitedTo(5000);
+  const { find } = await round(store, url);
+  await find(8824);
+  await drained(store);
+  expect(all(taken(received, 5000))).toEqual(upTo(8824));
+  expect(received.filter(({ text }) => text.length > 5000)).toHaveLength(2);
+  expect(sender.counters).toMatchObject({ delivered_nonces: 8824, failed_requests: 2 });
+  // What it takes is remembered when nothing has been due for a while, and for another round.
+  const known = received.length;
+  await (await round(store, url, "next")).find(2000);
+  await drained(store);
+  expect(received.slice(known).every(({ text }) => text.length <= 5000)).toBe(true);
+  expect(all(received.slice(known))).toEqual(upTo(2000));
+});
+
+test("one that takes a few finds at once gets them all", async () => {
+  const { url, received, state } = await aggregator();
+  const { store } = await start({ maxNonces: 1000 });
+  state.answer = limitedTo(300);
+  await (await round(store, url)).find(200);
+  await drained(store);
+  expect(all(taken(received, 300))).toEqual(upTo(200));
+  expect(received.length - taken(received, 300).length).toBeLessThanOrEqual(10);
+});
+
+test("a single find that is too large waits like any failure, and so does a verdict", async () => {
+  const { url, received, state } = await aggregator();
+  const { store, sender } = await start();
+  state.answer = limitedTo(10);
+  await (await round(store, url)).find(4);
+  await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await vi.waitUntil(() => sender.counters.failed_requests >= 4, { timeout: 10_000 });
+  // Halved twice at once; then pauses of half a second and more.
+  expect(received.length).toBeLessThanOrEqual(6);
+  expect(await store.pending()).toEqual({ nonces: 4, verdicts: 1 });
+  state.answer = ok;
+  await drained(store);
+});
+
+/** Answers nothing, and cuts the connection, as soon as more than so many bytes have come. */
+async function cuttingAggregator(bytes: number, cut: (socket: Socket) => void) {
+  const received: number[][] = [];
+  const state = { cuts: 0 };
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request.setEncoding("utf8")) {
+      text += chunk;
+      if (text.length <= bytes) continue;
+      state.cuts++;
+      return cut(request.socket);
+    }
+    received.push(JSON.parse(text).nonces);
+    response.end();
+  });
+  server.on("clientError", () => {});
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { received, state, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+test.each<[string, (socket: Socket) => void]>([
+  ["resets the connection", (socket) => void socket.resetAndDestroy()],
+  ["closes the connection", (socket) => void socket.destroy()],
+  [
+    "answers 413 and closes the connection",
+    (socket) => socket.end("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n"),
+  ],
+  ["reads no further", (socket) => void socket.pause()],
+])("one that %s in the middle of a long body gets every find in shorter ones", async (_, cut) => {
+  const { url, received, state } = await cuttingAggregator(20_000, cut);
+  const { store } = await start({ maxNonces: 4000 });
+  await (await round(store, url)).find(8000); // requests of 50 kB at first
+  await drained(store);
+  expect(received.flat()).toEqual(upTo(8000));
+  expect(state.cuts).toBeLessThanOrEqual(2);
+});
+
+test("a long answer that comes whole acknowledges", async () => {
+  const { url, received, state, until } = await aggregator();
+  const { store, sender } = await start({ timeout: 10_000 });
+  state.answer = (response) => response.end("x".repeat(10_000_000));
+  await (await round(store, url)).find(2);
+  await until(1);
+  await drained(store);
+  expect(received).toHaveLength(1);
+  expect(sender.counters).toMatchObject({ delivered_nonces: 2, failed_requests: 0 });
 });
 
 test("one that is down for the whole round gets every find when it is back", async () => {

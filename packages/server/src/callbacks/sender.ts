@@ -1,15 +1,18 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeliveryInfo, Logger } from "@proofmill/core";
-import type { DeliveryKind } from "../store/database.ts";
+import type { Delivery, DeliveryKind } from "../store/database.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Poster } from "./request.ts";
+import { Portion } from "./portion.ts";
+import { type Poster, TooLargeError } from "./request.ts";
 
 /** After the first failure in a row, milliseconds; doubled with each further one. */
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 60_000;
 /** What is too old is looked for so often, milliseconds. */
 const GIVE_UP_INTERVAL_MS = 60_000;
+/** URLs of which it is remembered what they take at once. */
+const MAX_PORTIONS = 1024;
 
 export interface SenderOptions {
   outbox: Outbox;
@@ -46,6 +49,8 @@ export class CallbackSender {
   readonly counters: DeliveryCounters;
   readonly #options: SenderOptions;
   readonly #lanes = new Map<string, Lane[]>();
+  /** The URL used last is at the end. */
+  readonly #portions = new Map<string, Portion>();
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
@@ -94,6 +99,7 @@ export class CallbackSender {
             kind,
             url,
             signal,
+            portion: this.#portion(url),
             counters: this.counters,
             onSuccess: wakeAll,
             onIdle: () => this.#forget(url),
@@ -102,6 +108,15 @@ export class CallbackSender {
       this.#lanes.set(url, lanes);
     }
     for (const lane of lanes) lane.wake();
+  }
+
+  #portion(url: string): Portion {
+    const portion = this.#portions.get(url) ?? new Portion(this.#options.maxNonces);
+    this.#portions.delete(url);
+    this.#portions.set(url, portion);
+    const [oldest] = this.#portions.keys();
+    if (this.#portions.size > MAX_PORTIONS && oldest !== undefined) this.#portions.delete(oldest);
+    return portion;
   }
 
   /** Callers may name a new URL with each round. */
@@ -126,6 +141,8 @@ interface LaneOptions extends SenderOptions {
   kind: DeliveryKind;
   url: string;
   signal: AbortSignal;
+  /** Finds that the URL takes at once. */
+  portion: Portion;
   counters: DeliveryCounters;
   onSuccess: () => void;
   onIdle: () => void;
@@ -170,47 +187,54 @@ class Lane {
   }
 
   async #send(): Promise<void> {
-    const { signal, kind, interval, maxNonces } = this.#options;
+    const { signal, interval } = this.#options;
     while (this.#isDue && !signal.aborted) {
       this.#isDue = false;
       const begin = performance.now();
       const sent = await this.#sendOne();
-      if (sent === null) continue; // nothing was due
+      if (sent === "nothing") continue;
       this.#isDue = true;
       if (sent === "failed") await this.#waitAfterFailure();
-      // A full one says that more waits.
-      else if (kind === "generated" && sent.count < maxNonces) {
+      else if (sent === "last") {
         const rest = interval - (performance.now() - begin);
         await sleep(Math.max(0, rest), undefined, { signal }).catch(() => {});
       }
     }
   }
 
-  async #sendOne(): Promise<{ count: number } | "failed" | null> {
-    const { outbox, poster, url, kind, maxNonces, counters, signal, log } = this.#options;
+  /** What came of it; after `last` there was no more to send, after `more` there may be. */
+  async #sendOne(): Promise<"nothing" | "last" | "more" | "failed"> {
+    const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log
+    const maxNonces = portion.size;
+    let delivery: Delivery | null = null;
     try {
-      const delivery = await outbox.next({
-        kind,
-        callback_url: url,
-        after: this.#after,
-        maxNonces,
-      });
-      if (!delivery) return null;
+      delivery = await outbox.next({ kind, callback_url: url, after: this.#after, maxNonces });
+      if (!delivery) return "nothing";
       this.#after = delivery.key;
       await poster.post({ url, kind, body: delivery.body, signal });
       await outbox.acknowledge(delivery);
-      if (kind === "generated") counters.delivered_nonces += delivery.count;
-      else counters.delivered_verdicts++;
+      if (kind === "generated") {
+        counters.delivered_nonces += delivery.count;
+        portion.passed(delivery.count);
+      } else counters.delivered_verdicts++;
       if (this.#failures > 0) log.info({ host, kind }, "callbacks are delivered again");
       this.#failures = 0;
       this.#options.onSuccess();
-      return { count: delivery.count };
+      return kind === "validated" || delivery.count >= maxNonces ? "more" : "last";
     } catch (error) {
-      if (signal.aborted) return null;
+      if (signal.aborted) return "nothing";
       counters.failed_requests++;
+      const reason = reasonOf(error);
+      // A verdict is never divided, nor is a single find.
+      const divisible = kind === "generated" ? (delivery?.count ?? 0) : 1;
+      if (error instanceof TooLargeError && portion.shrink(divisible)) {
+        const fields = { host, reason, max_nonces: portion.size };
+        log.warn(fields, "a callback was too large, the next has half as many finds");
+        return "more";
+      }
       this.#failures++;
-      log.warn({ host, kind, reason: reasonOf(error) }, "a callback failed, it is tried again");
+      log.warn({ host, kind, reason }, "a callback failed, it is tried again");
       return "failed";
     }
   }
