@@ -5,8 +5,9 @@
 //   cut                      cancelled jobs leave the right prefix, and the next job is right
 //   bench SHAPE SEQ BATCH REPEATS   as `proofmill bench prefill`, of PROBE_LIBRARY
 //   lengths                  nonces/s of qwen3-0.6b by seq_len
-import { pathToFileURL } from "node:url";
+
 import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 
 const at = (file) => pathToFileURL(resolve("packages/native/dist", file)).href;
 const { addon } = await import(at("binding.js"));

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import {
   ConnectionError,
   createPocClient,
+  ForbiddenError,
   InvalidRequestError,
   NodeError,
   NotANodeError,
@@ -105,6 +106,16 @@ test("an error for each kind, with status, code and the request's id", async () 
   const unavailable = await thrown(createPocClient({ url: off }).status());
   expect(unavailable).toBeInstanceOf(UnavailableError);
   expect(unavailable).toMatchObject({ code: "POC_NOT_ENABLED", retryAfter: null });
+});
+
+test("a caller that the node does not answer to is told why", async () => {
+  const { url } = await startFakeNode();
+  const foreign: typeof fetch = (to, init) =>
+    fetch(to, { ...init, headers: { ...init?.headers, origin: "https://evil.example" } });
+  const client = createPocClient({ url, fetch: foreign });
+  const error = await client.stop().catch((error) => error);
+  expect(error).toBeInstanceOf(ForbiddenError);
+  expect(error).toMatchObject({ status: 403, message: "Origin not allowed" });
 });
 
 test("an address that is no node's", async () => {

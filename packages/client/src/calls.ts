@@ -176,6 +176,11 @@ export function toClientError(error: unknown, url: string): PocClientError {
   const data = error.data as ErrorData | undefined;
   const response = error.meta?.response as Response | undefined;
   if (!data || typeof data.httpStatus !== "number") {
+    const refusal = (error.meta?.responseJSON as { detail?: unknown } | undefined)?.detail;
+    // Said before any call is looked at: a host or a page that the node does not answer to.
+    if (response?.status === 403 && typeof refusal === "string") {
+      return new ForbiddenError(refusal, { code: "FORBIDDEN", status: 403, cause: error });
+    }
     if (response) return foreignAnswer(response.status, url, error);
     return new ConnectionError(`no answer from ${url}: ${messageOf(error.cause ?? error)}`, {
       code: "CONNECTION",

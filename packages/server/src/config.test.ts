@@ -44,6 +44,7 @@ test("defaults", () => {
     callbackAllow: undefined,
     callbackSecret: undefined,
     allowOrigin: [],
+    allowHost: [],
     host: "127.0.0.1",
     port: 8000,
     dtype: "auto",
@@ -134,6 +135,8 @@ test.each([
   [["--callback-max-age", "24"], "'24' is invalid. Expected a time"],
   [["--callback-max-nonces", "0"], "Expected an integer from 1 to 100000."],
   [["--callback-allow", "http://a/b"], "Expected hosts like aggregator or 10.0.0.7:9000."],
+  [["--allow-host", "https://node.example"], "Expected hosts like aggregator or 10.0.0.7:9000."],
+  [["--allow-host", "*.example"], "Expected hosts like aggregator or 10.0.0.7:9000."],
   [["--allow-origin", "dashboard.example"], "Expected origins like https://dashboard.example."],
   [["--allow-origin", "https://a.example/path"], "Expected origins"],
   [["--nope"], "unknown option '--nope'"],
@@ -155,9 +158,11 @@ test.each([
 test("lists are split at commas", () => {
   const config = read(["--callback-allow", "aggregator, 10.0.0.7:9000,[::1]:80"], {
     PROOFMILL_ALLOW_ORIGIN: "https://a.example,http://b.example:8080",
+    PROOFMILL_ALLOW_HOST: "Node.Example,b.example:8443",
   });
   expect(config.callbackAllow).toEqual(["aggregator", "10.0.0.7:9000", "[::1]"]);
   expect(config.allowOrigin).toEqual(["https://a.example", "http://b.example:8080"]);
+  expect(config.allowHost).toEqual(["node.example", "b.example:8443"]);
 });
 
 test("a switch can be off in the environment", () => {

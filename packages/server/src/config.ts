@@ -35,6 +35,8 @@ export interface ServeConfig extends DeviceConfig {
   callbackSecret: string | undefined;
   /** Origins whose pages may use this node from a browser. */
   allowOrigin: string[];
+  /** Hosts that this node answers to, besides those that nobody can make lead here. */
+  allowHost: string[];
   host: string;
   port: number;
   dtype: Dtype;
@@ -171,6 +173,13 @@ function serveOptions(): Option[] {
       "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
     )
       .argParser(origins)
+      .default([], "none"),
+    new Option(
+      "--allow-host <host,…>",
+      "answer requests for these hosts too, name or name:port, e.g. node.example; IP addresses, " +
+        "names without a dot and those under .local, .internal and .localhost are always answered",
+    )
+      .argParser(hosts)
       .default([], "none"),
     new Option("--host <address>", "address to listen on").argParser(text).default("127.0.0.1"),
     new Option("--port <n>", "port to listen on, 0 (any free one) to 65535")
@@ -315,7 +324,7 @@ function hosts(value: string): string[] {
   return list(value).map((host) => {
     try {
       const url = new URL(`http://${host}`);
-      if (url.host !== "" && url.pathname === "/" && !/[/?#@]/.test(host)) return url.host;
+      if (url.host !== "" && url.pathname === "/" && !/[/?#@*]/.test(host)) return url.host;
     } catch {
       // said below
     }

@@ -83,6 +83,7 @@ async function startWith(
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
     delivery,
     allowOrigin: config.allowOrigin,
+    allowHost: config.allowHost,
   });
   const sender =
     store &&

@@ -1,5 +1,4 @@
 /** Pages in a browser use the node only where they may: nobody else's page may command it. */
-import { isIP } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 /**
@@ -7,8 +6,8 @@ import type { FastifyReply, FastifyRequest } from "fastify";
  * whose answers a browser does not show it anyway. Browsers name the page's `Origin`, programs send
  * none.
  *
- * The node's own pages may come by an address or as localhost, but not by another name: such a
- * name can be made to lead here by anybody who owns it.
+ * The node's own pages may use it, whatever host they were asked from: that one has passed the
+ * guard of hosts.
  */
 export function originGuard(allowed: readonly string[]) {
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply | null => {
@@ -21,8 +20,5 @@ export function originGuard(allowed: readonly string[]) {
 }
 
 function isOwn(origin: string, host: string | undefined): boolean {
-  if (!URL.canParse(origin)) return false;
-  const url = new URL(origin);
-  const name = url.hostname.replace(/^\[|\]$/g, "");
-  return url.host === host && (name === "localhost" || isIP(name) !== 0);
+  return URL.canParse(origin) && new URL(origin).host === host?.toLowerCase();
 }

@@ -12,6 +12,7 @@ import Fastify, {
 import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
 import { useErrorAnswers } from "./errors.ts";
+import { hostGuard } from "./hosts.ts";
 import { useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
@@ -48,6 +49,8 @@ export interface ServerDeps {
   delivery: () => Promise<DeliveryInfo>;
   /** Origins whose pages may use the node from a browser. */
   allowOrigin: readonly string[];
+  /** Hosts that the node answers to, besides those that nobody can make lead here. */
+  allowHost: readonly string[];
 }
 
 /** @returns the server, ready to listen, and the service behind it; closing both is the caller's */
@@ -69,7 +72,9 @@ export async function createServer(
     return503OnClosing: false,
     // A path that cannot be decoded is no path of ours.
     frameworkErrors: (_error, request: FastifyRequest, reply: FastifyReply) =>
-      gate.refuse(request, reply) ?? reply.code(404).send({ detail: "Not Found" }),
+      otherHost(request, reply) ??
+      gate.refuse(request, reply) ??
+      reply.code(404).send({ detail: "Not Found" }),
     clientErrorHandler: answerBadHttp,
   });
   await useWebSockets(app, bodyLimit);
@@ -81,11 +86,17 @@ export async function createServer(
     paths: deps.upstream ? UPSTREAM_PATHS : [],
   });
 
+  const otherHost = hostGuard(deps.allowHost);
   const foreign = originGuard(deps.allowOrigin);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
-    return foreign(request, reply) ?? gate.refuse(request, reply) ?? undefined;
+    return (
+      otherHost(request, reply) ??
+      foreign(request, reply) ??
+      gate.refuse(request, reply) ??
+      undefined
+    );
   });
   app.addHook("onResponse", async (request, reply) => {
     const { method, url } = request;

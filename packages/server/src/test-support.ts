@@ -40,6 +40,7 @@ export async function testServer(
     distance?: () => number;
     allowInferenceWhileValidating?: boolean;
     allowOrigin?: string[];
+    allowHost?: string[];
     drainMs?: number;
     upstream?: { url: string; apiKey?: string };
   } = {},
@@ -64,6 +65,7 @@ export async function testServer(
     upstream: options.upstream ?? null,
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
+    allowHost: options.allowHost ?? [],
   });
   if (loaded) service.attach(runner);
   onTestFinished(async () => {
