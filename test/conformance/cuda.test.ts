@@ -1,16 +1,13 @@
 /** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
-import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { PrefillJob } from "@proofmill/core";
 import { loadModel, type ModelRunner } from "@proofmill/native";
 import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EMULATED_LIBRARY, emulatedCuda } from "./cuda.ts";
+import { EMULATED_LIBRARY, emulatedCuda, runChild } from "./cuda.ts";
 import { bitsOf, goldenPath, maxDifference } from "./golden.ts";
 
 const emulated = emulatedCuda();
-const CHILD = fileURLToPath(new URL("./cuda-child.mjs", import.meta.url));
 const DIRECTORY = goldenPath("models/qwen3-tiny-strong");
 
 describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
@@ -98,6 +95,49 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     });
   });
 
+  // A row of 60 numbers ends on no boundary that products may count on.
+  test.each(["float32", "bfloat16"] as const)(
+    "in %s hidden_size 60 gives the same bits in every chunk",
+    async (dtype) => {
+      const directory = goldenPath("models/qwen2-tiny-strong");
+      const runner = await loadModel({ directory, dtype, ...emulated[0] });
+      for (const [seq_len, length] of [
+        [3, 24],
+        [33, 5],
+      ] as const) {
+        const seeds = Uint32Array.from({ length }, (_, i) => i + 1);
+        const bits = async (input_seeds: Uint32Array) => {
+          const output = { kind: "logits" } as const;
+          return bitsOf((await runner.run({ id: 0, seq_len, input_seeds, output })).values);
+        };
+        const together = await bits(seeds);
+        const width = together.length / length;
+        for (let at = 0; at < length; at += Math.ceil(length / 3)) {
+          const alone = await bits(seeds.slice(at, at + 1));
+          expect(together.slice(at * width, (at + 1) * width)).toEqual(alone);
+        }
+      }
+      await runner.close();
+    },
+  );
+
+  test("the tag tells cards, their compilers and precisions apart", async () => {
+    const tags: string[] = [];
+    for (const device of ["cuda:0", "cuda:1"]) {
+      for (const dtype of ["bfloat16", "float32"] as const) {
+        const runner = await loadModel({ directory: DIRECTORY, dtype, ...emulated[0], device });
+        tags.push(runner.info.arithmetic);
+        await runner.close();
+      }
+    }
+    expect(tags).toEqual([
+      "cuda-emulated_gpu-sm90x2-lt130000-nvcc13000-bf16-1",
+      "cuda-emulated_gpu-sm90x2-lt130000-nvcc13000-f32-1",
+      "cuda-emulated_2_192gb-sm100x2-lt130000-nvcc13000-driver13000-bf16-1",
+      "cuda-emulated_2_192gb-sm100x2-lt130000-nvcc13000-driver13000-f32-1",
+    ]);
+  });
+
   test("the bench: random weights made on the device, its peak, its stages", async () => {
     const result = await benchPrefill({
       shape: "qwen3-tiny",
@@ -130,13 +170,13 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   test("threads of a block in another order give the same bits: no barrier is missing", () => {
     const bits = (order: string) => run({ PROOFMILL_EMULATED_ORDER: order });
     const forward = bits("forward");
-    expect(forward).toHaveLength(6);
+    expect(forward).toHaveLength(10);
     expect(forward.flat().every(Number.isInteger)).toBe(true);
     expect(bits("reverse")).toEqual(forward);
   });
 
   test("after the device has failed nothing is computed any more", () => {
-    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "60" });
+    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "100" });
     const lost = outcomes.findIndex((outcome) => "code" in outcome);
     expect(lost).toBeGreaterThan(0);
     const where = / at \w+\.cc:\d+ on GPU 0, Emulated GPU/;
@@ -175,13 +215,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     await runner.close();
   });
 
-  function run(environment: Record<string, string>) {
-    const text = execFileSync(process.execPath, [CHILD, DIRECTORY, EMULATED_LIBRARY], {
-      env: { ...process.env, ...environment },
-      encoding: "utf8",
-    });
-    return JSON.parse(text) as (number[] | { message: string; code: string })[];
-  }
+  const run = (environment: Record<string, string>) => runChild(DIRECTORY, environment).outcomes;
 });
 
 describe("without a GPU", () => {

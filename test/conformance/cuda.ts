@@ -2,6 +2,8 @@
  * The CUDA backend without a GPU: the same source on an emulation of CUDA (packages/native/test/
  * cuda_emulated), which is built here when a test first wants it.
  */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import type { LoadModelOptions } from "@proofmill/native";
 import { buildNativeTarget, NATIVE_BUILD } from "../native-target.ts";
 
@@ -15,4 +17,15 @@ export function emulatedCuda(): Pick<LoadModelOptions, "device" | "cudaLibrary">
   // The same library also plays cuBLASLt.
   process.env.PROOFMILL_CUBLASLT = EMULATED_LIBRARY;
   return [{ device: "cuda", cudaLibrary: EMULATED_LIBRARY }];
+}
+
+/** What `cuda-child.mjs` printed, in an environment with these variables beside our own. */
+export function runChild(directory: string, environment: Record<string, string>) {
+  const child = fileURLToPath(new URL("./cuda-child.mjs", import.meta.url));
+  const { stdout, stderr } = spawnSync(process.execPath, [child, directory, EMULATED_LIBRARY], {
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+  });
+  const outcomes: (number[] | { message: string; code?: string })[] = JSON.parse(stdout);
+  return { outcomes, stderr };
 }

@@ -82,3 +82,17 @@ test("a model that cannot be loaded: one line with the loader's words, exit 1", 
   expect(code).toBe(1);
   expect(stderr).toMatch(/^proofmill: the model could not be loaded: .*MambaForCausalLM.*\n$/);
 });
+
+test.each([
+  [["bench", "prefill", "--device", "cuda:999"], "device cuda:999 cannot be used: "],
+  [["selftest", "--device", "cuda:999"], "device cuda:999 cannot be used: "],
+  [
+    ["bench", "prefill", "--shape", "qwen3-tiny", "--seq-len", "5000"],
+    "seq_len 5000 is more than the context of qwen3-tiny, 4096",
+  ],
+])("%j: one line on stderr, exit 1", async (args, reason) => {
+  const { code, stdout, stderr } = await runCli(args);
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr).toMatch(/^proofmill: .+\n$/);
+  expect(stderr).toContain(`proofmill: ${reason}`);
+});

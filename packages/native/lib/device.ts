@@ -19,10 +19,15 @@ export interface ResolvedDevice {
   notice: string | null;
 }
 
+/** Would let cuBLAS change how float32 is multiplied, whatever it is asked; read when it is loaded. */
+const EXACT_FLOAT32 = { NVIDIA_TF32_OVERRIDE: "0", CUBLAS_EMULATE_SINGLE_PRECISION: "0" };
+
 /** The same path from lib/ and from dist/. */
 const CUDA_LIBRARY = new URL("../build/Release/libproofmill_cuda.so", import.meta.url);
 
 /**
+ * Once a GPU is chosen, this process's environment keeps cuBLAS from rounding float32.
+ *
  * @throws RangeError when the choice is none; Error in one line that says whether the library, the
  *   driver or the GPU is missing
  */
@@ -47,6 +52,7 @@ export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
     if (device !== "auto") throw new Error(`device ${device} cannot be used: ${reason}`);
     return { cuda: null, notice: `no GPU is used: ${reason}` };
   }
+  Object.assign(process.env, EXACT_FLOAT32);
   return { cuda, notice: null };
 }
 

@@ -127,7 +127,7 @@ Footprint activation_footprint(const Config& c, const Batching& batching, size_t
   const size_t width = c.hidden_size + 2 * q + 2 * shape.kv_width() + 3 * c.intermediate_size;
   return {batching.chunk * seq_len * width + b * q,
           batching.chunk * seq_len * c.hidden_size +
-              b * (c.hidden_size + logits_stride(c.vocab_size) + 1)};
+              b * (2 * c.hidden_size + logits_stride(c.vocab_size) + 1)};
 }
 
 Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend,
@@ -201,7 +201,8 @@ void Model::enter(Stage stage) {
 }
 
 // A chunk of sequences, `first` being its first one's place in the pass, through every layer.
-// Leaves the residual stream's last positions in act_.last.
+// Leaves the residual stream's last positions in act_.ends. Every chunk's operations have the same
+// addresses: how a device multiplies, and so bits, may depend on their alignment.
 bool Model::layers(size_t first, size_t sequences, size_t seq_len,
                    const std::function<bool(size_t)>& go_on) {
   Backend& be = *backend_;
@@ -209,7 +210,7 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
   const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
   const float eps = config_.rms_norm_eps;
   float* x = act_.x.as<float>();
-  float* last = act_.last.as<float>() + first * hidden;
+  float* last = act_.last.as<float>();
 
   enter(Stage::inputs);
   be.inputs(first, sequences, seq_len * hidden, x);
@@ -246,6 +247,7 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
     be.linear_add(act_.gated, layer.down, rows, stream);
   }
+  be.gather_rows(last, hidden, sequences, hidden, act_.ends.as<float>() + first * hidden);
   return true;
 }
 
@@ -258,7 +260,7 @@ void Model::head(const Pass& pass, size_t used) {
   const size_t hidden = config_.hidden_size, vocab = config_.vocab_size;
   float* logits = act_.logits.as<float>();
   enter(Stage::head);
-  be.rms_norm(act_.last.as<float>(), rows, hidden, weights_.norm.as<float>(), config_.rms_norm_eps,
+  be.rms_norm(act_.ends.as<float>(), rows, hidden, weights_.norm.as<float>(), config_.rms_norm_eps,
               act_.normed);
   if (pass.kind == OutputKind::hidden) return be.widen(act_.normed, rows, logits);
   be.linear(act_.normed, weights_.lm_head, rows, logits, logits_stride(vocab));
@@ -283,6 +285,7 @@ void Model::reserve(size_t chunk, size_t sequences, size_t seq_len) {
   act_.mixed = backend_->allocate_act(t, shape.q_width());
   act_.gated = backend_->allocate_act(t, config_.intermediate_size);
   act_.last = backend_->allocate(b * hidden * sizeof(float));
+  act_.ends = backend_->allocate(b * hidden * sizeof(float));
   act_.logits =
       backend_->allocate(b * std::max(logits_stride(config_.vocab_size), hidden) * sizeof(float));
   act_.distances = backend_->allocate(b * sizeof(float));

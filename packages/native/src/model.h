@@ -67,7 +67,9 @@ struct Activations {
   Act last_q;                        // [sequences of a chunk, q_width]
   Act mixed;                         // [T, q_width]
   Act gated;                         // [T, intermediate_size]
-  Buffer last;                       // [b, hidden_size] f32: the residual stream's last positions
+  Buffer last;                       // [b, hidden_size] f32: a chunk's last positions in the
+                                     // residual stream
+  Buffer ends;                       // [b, hidden_size] f32: of all chunks
   Buffer logits;                     // [b, logits stride] f32; or [b, hidden_size]
   Buffer distances;                  // [b] f32
 };
@@ -154,13 +156,14 @@ class Model {
   void enter(Stage stage);
 
   Config config_;
-  std::unique_ptr<Backend> backend_;
   Weights weights_;
   Activations act_;
   StageClock clock_;
   bool timing_ = false;
   size_t rope_positions_ = 0;
   Buffer rope_cos_, rope_sin_;  // [rope_positions_, head_dim / 2] f32
+  // The last one, so that it goes first: it waits for whatever still uses these buffers.
+  std::unique_ptr<Backend> backend_;
 };
 
 // What a model's matrices and norms take, and a pass at a length: a little more where a backend

@@ -8,7 +8,10 @@ import { brief, type Check, type Device } from "./check.ts";
 /** The same path from lib/ and dist/, in the repository and in a bundle. */
 const GOLDEN = fileURLToPath(new URL("../../../../test/golden/models", import.meta.url));
 
-/** Greatest errors of a distance; of logits' norm in shares of it. Models with strong weights apart. */
+/**
+ * Greatest errors of a distance; of logits' norm in shares of it. Models with strong weights apart.
+ * test/golden/README.md allows 6e-3 for them in bfloat16: the CPU shows 2.2e-3, and a GPU rounds more.
+ */
 const ALLOWED = {
   cpu: {
     float32: { distance: 2e-6, strong: 2e-6, norm: 5e-6 },
@@ -16,7 +19,7 @@ const ALLOWED = {
   },
   cuda: {
     float32: { distance: 2e-5, strong: 2e-5, norm: 5e-5 },
-    bfloat16: { distance: 5e-4, strong: 3e-3, norm: 1e-2 },
+    bfloat16: { distance: 5e-4, strong: 6e-3, norm: 1e-2 },
   },
 };
 

@@ -10,7 +10,7 @@
 
 namespace proofmill::cublaslt {
 
-enum Status : int { kSuccess = 0 };
+enum Status : int { kSuccess = 0, kAllocationFailed = 3 };
 enum DataType : int { kFloat32 = 0, kBfloat16 = 14 };
 enum ComputeType : int { kCompute32F = 68 };  // sums in float32
 enum Operation : int { kNone = 0, kTranspose = 1 };

@@ -34,9 +34,23 @@ constexpr size_t kMaxRecordings = 16;
 // Of each of two buffers through which weights go up.
 constexpr size_t kStagingBytes = size_t{32} << 20;
 constexpr size_t kStagingThreads = 4;
+// The newest compute capability that CMakeLists.txt compiles for: the driver compiles for later
+// ones.
+constexpr int kNewestChip = 90;
 
 // Rows of matrices begin on 16 bytes of bfloat16, as tensor cores want them.
 size_t padded(size_t width) { return divide_up(width, 8) * 8; }
+
+// "NVIDIA H100 80GB HBM3": h100_80gb_hbm3
+std::string slug(const std::string& name) {
+  const std::string vendor = "NVIDIA ";
+  std::string out;
+  for (const char c : name.rfind(vendor, 0) == 0 ? name.substr(vendor.size()) : name) {
+    const bool kept = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    out += !kept ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
 
 double gib(double bytes) { return bytes / (size_t{1} << 30); }
 
@@ -45,8 +59,9 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
       : utilization_(options.gpu_memory_utilization),
-        device_(open_device(options.device)),
-        gemm_(device_) {
+        device_(options.device),
+        gemm_(device_, [this](size_t bytes) { return allocate(bytes); }) {
+    guarded([&] { gemm_.expect_unrounded_inputs(); });
     input_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     permutation_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     target_norm_ = allocate(sizeof(double));
@@ -59,15 +74,20 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override {
     cudaSetDevice(device_.index);
     cudaStreamSynchronize(device_.stream);
-    forget();
-    cudaStreamDestroy(device_.stream);
+    drop_recordings();
   }
 
-  // Algorithms follow from the chip, the number of its multiprocessors and the library's version.
+  // Everything that cuBLASLt's choices and the kernels' code follow from: the card, by name too,
+  // since cards with one chip are told apart; how many multiprocessors of it are there for us; the
+  // versions of cuBLASLt and of the CUDA compiler; of the driver, where that compiles.
   std::string arithmetic() const override {
-    return "cuda-sm" + std::to_string(device_.major) + std::to_string(device_.minor) + "x" +
-           std::to_string(device_.multiprocessors) + "-lt" +
-           std::to_string(gemm_.library_version()) + (kBf16 ? "-bf16-1" : "-f32-1");
+    const int capability = 10 * device_.major + device_.minor;
+    std::string tag = "cuda-" + slug(device_.name) + "-sm" + std::to_string(capability) + "x" +
+                      std::to_string(device_.multiprocessors) + "-lt" +
+                      std::to_string(gemm_.library_version()) + "-nvcc" +
+                      std::to_string(CUDART_VERSION);
+    if (capability > kNewestChip) tag += "-driver" + std::to_string(device_.driver);
+    return tag + (kBf16 ? "-bf16-1" : "-f32-1");
   }
   std::string device() const override {
     return "cuda:" + std::to_string(device_.index) + " (" + device_.name + ")";
@@ -155,10 +175,13 @@ class CudaBackend final : public Backend {
   }
 
   Act allocate_act(size_t rows, size_t width) override {
-    Act act{allocate(rows * padded(width) * sizeof(T)), width, padded(width)};
-    PROOFMILL_CUDA(
-        device_, cudaMemsetAsync(act.data.template as<void>(), 0, act.data.bytes, device_.stream));
-    return act;
+    return guarded([&] {
+      Act act{allocate(rows * padded(width) * sizeof(T)), width, padded(width)};
+      PROOFMILL_CUDA(device_, cudaMemsetAsync(act.data.template as<void>(), 0, act.data.bytes,
+                                              device_.stream));
+      PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+      return act;
+    });
   }
 
   Buffer upload(const Tensor& tensor) override {
@@ -168,9 +191,11 @@ class CudaBackend final : public Backend {
   }
 
   Buffer upload(const std::vector<float>& values) override {
-    Buffer buffer = allocate(values.size() * sizeof(float));
-    copy_up(buffer.as<float>(), values.data(), values.size() * sizeof(float));
-    return buffer;
+    return guarded([&] {
+      Buffer buffer = allocate(values.size() * sizeof(float));
+      copy_up(buffer.as<float>(), values.data(), values.size() * sizeof(float));
+      return buffer;
+    });
   }
 
   Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases) override {
@@ -253,16 +278,19 @@ class CudaBackend final : public Backend {
         recordings_.emplace(key, nullptr);
         return;
       }
-      if (!found->second) found->second = record(operations);
-      PROOFMILL_CUDA(device_, cudaGraphLaunch(found->second, device_.stream));
+      cudaGraphExec_t graph = found->second;
+      // Operations may forget every recording: `found` is not used any more.
+      if (!graph) recordings_[key] = graph = record(operations);
+      PROOFMILL_CUDA(device_, cudaGraphLaunch(graph, device_.stream));
     });
   }
 
+  // Waits for the passes under way: they use what is freed next, and the recordings themselves.
   void forget() override {
-    for (auto& [key, graph] : recordings_) {
-      if (graph) cudaGraphExecDestroy(graph);
-    }
-    recordings_.clear();
+    guarded([&] {
+      PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+      drop_recordings();
+    });
   }
 
   void finish(const float* values, size_t stride, size_t rows, size_t width, float* out) override {
@@ -406,6 +434,13 @@ class CudaBackend final : public Backend {
     }
   }
 
+  void drop_recordings() {
+    for (const auto& [key, graph] : recordings_) {
+      if (graph) cudaGraphExecDestroy(graph);
+    }
+    recordings_.clear();
+  }
+
   Budget budget() const {
     size_t free = 0, total = 0;
     PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
@@ -433,7 +468,9 @@ class CudaBackend final : public Backend {
   void upload_matrix(const Tensor& matrix, T* to) {
     const size_t rows = matrix.shape[0], width = matrix.shape[1], stride = padded(width);
     if (!matrix.file && stride == width) {
-      return random_weights<T>(device_, matrix.seed, 0, rows * width, to);
+      random_weights<T>(device_, matrix.seed, 0, rows * width, to);
+      PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+      return;
     }
     const size_t rows_each = std::max<size_t>(1, kStagingBytes / (width * sizeof(T)));
     for (size_t row = 0, turn = 0; row < rows; row += rows_each, turn++) {

@@ -2,24 +2,26 @@
 
 namespace proofmill::cuda {
 
-Device open_device(int index) {
-  Device device;
-  device.index = index;
-  device.name = "not yet open";
+Device::Device(int index_) : index(index_) {
   cudaDeviceProp properties{};
-  PROOFMILL_CUDA(device, cudaSetDevice(index));
-  PROOFMILL_CUDA(device, cudaGetDeviceProperties(&properties, index));
-  device.name = properties.name;
-  device.major = properties.major;
-  device.minor = properties.minor;
-  device.multiprocessors = properties.multiProcessorCount;
-  device.shared_memory = properties.sharedMemPerBlockOptin;
-  if (device.major < 8) {
-    fail("GPU %d, %s, has compute capability %d.%d: 8.0 or later is needed", index,
-         device.name.c_str(), device.major, device.minor);
+  PROOFMILL_CUDA(*this, cudaSetDevice(index));
+  PROOFMILL_CUDA(*this, cudaGetDeviceProperties(&properties, index));
+  name = properties.name;
+  major = properties.major;
+  minor = properties.minor;
+  multiprocessors = properties.multiProcessorCount;
+  shared_memory = properties.sharedMemPerBlockOptin;
+  if (major < 8) {
+    fail("GPU %d, %s, has compute capability %d.%d: 8.0 or later is needed", index, name.c_str(),
+         major, minor);
   }
-  PROOFMILL_CUDA(device, cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking));
-  return device;
+  PROOFMILL_CUDA(*this, cudaDriverGetVersion(&driver));
+  PROOFMILL_CUDA(*this, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+}
+
+Device::~Device() {
+  cudaSetDevice(index);
+  if (stream) cudaStreamDestroy(stream);
 }
 
 int count_devices() {

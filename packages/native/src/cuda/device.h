@@ -17,15 +17,23 @@ namespace proofmill::cuda {
 using bf16 = uint16_t;
 
 struct Device {
-  int index = 0;
-  std::string name;
+  // Makes the stream. Throws where its compute capability is below 8.0.
+  explicit Device(int index);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  int index;
+  std::string name = "not yet open";
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   size_t shared_memory = 0;  // bytes that a block may ask for
+  int driver = 0;            // the CUDA version that the driver knows, e.g. 13000
   cudaStream_t stream = nullptr;
 };
 
-// What a call did wrong, where, and on what: nothing is made of a GPU that has erred.
+// What a call did wrong, where, and on what: nothing is made of a GPU that has erred. Memory that
+// is not to be had is no fault of the GPU: it is asked before it does anything.
 inline void check(cudaError_t error, const Device& device, const char* call, const char* file,
                   int line) {
   if (error == cudaSuccess) return;
@@ -34,11 +42,11 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
   std::snprintf(text, sizeof text, "%s: %s (%s) at %s:%d on GPU %d, %s", call,
                 cudaGetErrorString(error), cudaGetErrorName(error), slash ? slash + 1 : file, line,
                 device.index, device.name.c_str());
-  throw DeviceLost(text);
+  if (error != cudaErrorMemoryAllocation) throw DeviceLost(text);
+  cudaGetLastError();  // it is told of here
+  throw Error(text);
 }
 
-// Makes a stream on it. Throws where its compute capability is below 8.0.
-Device open_device(int index);
 // Throws where there is no driver, or one that cannot be used.
 int count_devices();
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "../random.h"
 #include "kernels.h"
 
 namespace proofmill::cuda {
@@ -12,16 +13,17 @@ namespace {
 
 using namespace cublaslt;
 
-#define PROOFMILL_LT(device, call)                                              \
-  do {                                                                          \
-    const Status status = (call);                                               \
-    if (status != kSuccess) {                                                   \
-      throw DeviceLost(std::string(#call) + " failed with cuBLAS status " +     \
-                       std::to_string(static_cast<int>(status)) +               \
-                       " at gemm.cc:" + std::to_string(__LINE__) + " on GPU " + \
-                       std::to_string((device).index) + ", " + (device).name);  \
-    }                                                                           \
-  } while (false)
+#define PROOFMILL_LT(device, call) expect_success((call), (device), #call, __LINE__)
+
+void expect_success(Status status, const Device& device, const char* call, int line) {
+  if (status == kSuccess) return;
+  const std::string text = std::string(call) + " failed with cuBLAS status " +
+                           std::to_string(static_cast<int>(status)) +
+                           " at gemm.cc:" + std::to_string(line) + " on GPU " +
+                           std::to_string(device.index) + ", " + device.name;
+  if (status == kAllocationFailed) throw Error("out of memory: " + text);
+  throw DeviceLost(text);
+}
 
 // Candidates that are asked for; the first few are as fast as it gets.
 constexpr int kCandidates = 16;
@@ -37,40 +39,53 @@ unsigned alignment_of(std::initializer_list<const void*> pointers) {
   return static_cast<unsigned>(bits & (~bits + 1));
 }
 
-// Memory that a check needs for a moment.
-class Scratch {
- public:
-  Scratch(const Device& device, size_t bytes) {
-    PROOFMILL_CUDA(device, cudaMalloc(&memory_, bytes));
-  }
-  ~Scratch() { cudaFree(memory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  template <class N>
-  N* as() const {
-    return static_cast<N*>(memory_);
-  }
-
- private:
-  void* memory_ = nullptr;
-};
-
 }  // namespace
 
 template <class T>
-Gemm<T>::Gemm(const Device& device) : device_(device), lt_(load()) {
-  PROOFMILL_LT(device_, lt_.create(&handle_));
+Gemm<T>::Gemm(const Device& device, std::function<Buffer(size_t)> allocate)
+    : device_(device), lt_(load()), allocate_(std::move(allocate)), handle_(nullptr, lt_.destroy) {
+  Handle handle = nullptr;
+  PROOFMILL_LT(device_, lt_.create(&handle));
+  handle_.reset(handle);
 }
 
 template <class T>
 Gemm<T>::~Gemm() {
   for (auto& [shape, plan] : plans_) destroy(plan);
-  lt_.destroy(handle_);
 }
 
 template <class T>
 void Gemm<T>::run(const Product<T>& product) {
   multiply(product, plan_of(product));
+}
+
+// Multiplies numbers whose last bit counts by the identity.
+template <class T>
+void Gemm<T>::expect_unrounded_inputs() {
+  if constexpr (std::is_same_v<T, float>) {
+    constexpr size_t kSize = 256, kBytes = kSize * kSize * sizeof(float);
+    std::vector<float> numbers(kSize * kSize), identity(kSize * kSize), products(kSize * kSize);
+    for (size_t i = 0; i < numbers.size(); i++) {
+      const uint32_t low = static_cast<uint32_t>(i) * 0x9e3779b9u >> 9 | 1u;
+      numbers[i] = rng::float_of(0x3f800000u | low);
+    }
+    for (size_t i = 0; i < kSize; i++) identity[i * kSize + i] = 1.0f;
+    const Buffer a = allocate_(kBytes), w = allocate_(kBytes), d = allocate_(kBytes);
+    const auto copy = [&](void* to, const void* from, cudaMemcpyKind kind) {
+      PROOFMILL_CUDA(device_, cudaMemcpyAsync(to, from, kBytes, kind, device_.stream));
+    };
+    copy(a.as<float>(), numbers.data(), cudaMemcpyHostToDevice);
+    copy(w.as<float>(), identity.data(), cudaMemcpyHostToDevice);
+    run({a.as<float>(), kSize, w.as<float>(), kSize, nullptr, d.as<float>(), kSize, kSize, kSize,
+         kSize, true, false});
+    copy(products.data(), d.as<float>(), cudaMemcpyDeviceToHost);
+    PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
+    if (products == numbers) return;
+    fail(
+        "cuBLASLt %zu rounds the inputs of float32 products on GPU %d, %s: unset "
+        "NVIDIA_TF32_OVERRIDE, or take --dtype bfloat16",
+        library_version(), device_.index, device_.name.c_str());
+  }
 }
 
 template <class T>
@@ -144,7 +159,7 @@ void Gemm<T>::choose(const Product<T>& p, const Shape& shape, Plan& plan) {
       status = lt_.preference_set(preference, attribute, &bytes, sizeof bytes);
   }
   if (status == kSuccess) {
-    status = lt_.heuristic(handle_, plan.desc, plan.w, plan.a, plan.d, plan.d, preference,
+    status = lt_.heuristic(handle_.get(), plan.desc, plan.w, plan.a, plan.d, plan.d, preference,
                            kCandidates, found, &count);
   }
   lt_.preference_destroy(preference);
@@ -169,8 +184,8 @@ template <class T>
 bool Gemm<T>::rows_are_independent(const Product<T>& p, const Plan& plan) {
   const size_t a_bytes = p.rows * p.a_stride * sizeof(T);
   const size_t d_bytes = p.rows * p.d_stride * (p.d_is_float ? sizeof(float) : sizeof(T));
-  const Scratch a(device_, a_bytes), permuted(device_, a_bytes);
-  const Scratch d(device_, d_bytes), d_permuted(device_, d_bytes), count(device_, 4);
+  const Buffer a = allocate_(a_bytes), permuted = allocate_(a_bytes);
+  const Buffer d = allocate_(d_bytes), d_permuted = allocate_(d_bytes), count = allocate_(4);
   // Takes every row to another place: step and rows share no factor.
   size_t step = p.rows / 3 + 1;
   while (std::gcd(step, p.rows) != 1) step++;
@@ -209,8 +224,8 @@ void Gemm<T>::multiply(const Product<T>& p, const Plan& plan) {
   }
   const float alpha = 1.0f, beta = p.add ? 1.0f : 0.0f;
   PROOFMILL_LT(device_,
-               lt_.matmul(handle_, plan.desc, &alpha, p.w, plan.w, p.a, plan.a, &beta, p.d, plan.d,
-                          p.d, plan.d, &plan.algorithm, nullptr, 0, device_.stream));
+               lt_.matmul(handle_.get(), plan.desc, &alpha, p.w, plan.w, p.a, plan.a, &beta, p.d,
+                          plan.d, p.d, plan.d, &plan.algorithm, nullptr, 0, device_.stream));
 }
 
 template <class T>

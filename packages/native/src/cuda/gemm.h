@@ -2,9 +2,12 @@
 // independent of its place and its neighbours.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <tuple>
 
+#include "../backend.h"
 #include "cublaslt.h"
 #include "device.h"
 
@@ -29,7 +32,8 @@ struct Product {
 template <class T>
 class Gemm {
  public:
-  explicit Gemm(const Device& device);
+  // `allocate` gives memory of the device, or throws.
+  Gemm(const Device& device, std::function<Buffer(size_t bytes)> allocate);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
@@ -37,6 +41,8 @@ class Gemm {
   // A shape's first product chooses its algorithm, which takes a while and waits for the device: it
   // must not happen while a graph is recorded.
   void run(const Product<T>& product);
+  // Throws where products of float32 do not take their inputs as they are: the tag would not tell.
+  void expect_unrounded_inputs();
   // E.g. 130100; algorithms may differ between versions.
   size_t library_version() const { return lt_.get_version(); }
 
@@ -64,7 +70,8 @@ class Gemm {
 
   const Device& device_;
   const cublaslt::Functions& lt_;
-  cublaslt::Handle handle_ = nullptr;
+  const std::function<Buffer(size_t)> allocate_;
+  std::unique_ptr<cublaslt::OpaqueHandle, cublaslt::Status (*)(cublaslt::Handle)> handle_;
   std::map<Shape, Plan> plans_;
 };
 

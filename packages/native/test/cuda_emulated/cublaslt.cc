@@ -1,6 +1,7 @@
 // cuBLASLt as far as it is used: products by three loops, in the stream's turn.
 #include "../../src/cuda/cublaslt.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -10,27 +11,53 @@ using namespace proofmill::cublaslt;
 
 namespace proofmill::cublaslt {
 
+struct OpaqueHandle {
+  const emulated::Held held{};
+};
+struct OpaquePreference {
+  const emulated::Held held{};
+  uint32_t alignment = 256;
+};
 struct OpaqueMatrixLayout {
   DataType type;
   uint64_t rows, columns;
   int64_t leading;
+  const emulated::Held held{};
 };
 struct OpaqueMatmulDesc {
   ComputeType compute;
   int32_t transposed_a = 0, transposed_b = 0, epilogue = kEpilogueDefault;
   const void* bias = nullptr;
+  const emulated::Held held{};
 };
 
 }  // namespace proofmill::cublaslt
 
 namespace {
 
-float read(const void* from, DataType type, size_t at) {
-  if (type == kFloat32) return static_cast<const float*>(from)[at];
-  const uint32_t bits = uint32_t{static_cast<const uint16_t*>(from)[at]} << 16;
+float from_bits(uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof x);
   return x;
+}
+
+float read(const void* from, DataType type, size_t at) {
+  if (type == kFloat32) return static_cast<const float*>(from)[at];
+  return from_bits(uint32_t{static_cast<const uint16_t*>(from)[at]} << 16);
+}
+
+// An input of a product: as the real library, it takes the environment's word for TF32, which keeps
+// ten bits.
+float read_input(const void* from, DataType type, size_t at) {
+  static const bool tf32 = [] {
+    const char* text = std::getenv("NVIDIA_TF32_OVERRIDE");
+    return text != nullptr && std::atol(text) == 1;
+  }();
+  const float x = read(from, type, at);
+  if (!tf32) return x;
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return from_bits(bits & 0xffffe000u);
 }
 
 void write(void* to, DataType type, size_t at, float x) {
@@ -51,10 +78,13 @@ void write(void* to, DataType type, size_t at, float x) {
 
 EXPORTED size_t cublasLtGetVersion() { return 130000; }
 EXPORTED Status cublasLtCreate(Handle* handle) {
-  *handle = nullptr;
+  *handle = new OpaqueHandle;
   return kSuccess;
 }
-EXPORTED Status cublasLtDestroy(Handle) { return kSuccess; }
+EXPORTED Status cublasLtDestroy(Handle handle) {
+  delete handle;
+  return kSuccess;
+}
 EXPORTED Status cublasLtMatmulDescCreate(MatmulDesc* desc, ComputeType compute, DataType) {
   *desc = new OpaqueMatmulDesc{compute};
   return kSuccess;
@@ -85,7 +115,7 @@ EXPORTED Status cublasLtMatmulDescSetAttribute(MatmulDesc desc, MatmulAttribute 
 }
 EXPORTED Status cublasLtMatrixLayoutCreate(MatrixLayout* layout, DataType type, uint64_t rows,
                                            uint64_t columns, int64_t leading) {
-  *layout = new OpaqueMatrixLayout{type, rows, columns, leading};
+  *layout = new OpaqueMatrixLayout{type, rows, columns, leading, {}};
   return kSuccess;
 }
 EXPORTED Status cublasLtMatrixLayoutDestroy(MatrixLayout layout) {
@@ -93,23 +123,29 @@ EXPORTED Status cublasLtMatrixLayoutDestroy(MatrixLayout layout) {
   return kSuccess;
 }
 EXPORTED Status cublasLtMatmulPreferenceCreate(Preference* preference) {
-  *preference = nullptr;
+  *preference = new OpaquePreference;
   return kSuccess;
 }
-EXPORTED Status cublasLtMatmulPreferenceDestroy(Preference) { return kSuccess; }
-EXPORTED Status cublasLtMatmulPreferenceSetAttribute(Preference, PreferenceAttribute, const void*,
-                                                     size_t) {
+EXPORTED Status cublasLtMatmulPreferenceDestroy(Preference preference) {
+  delete preference;
+  return kSuccess;
+}
+EXPORTED Status cublasLtMatmulPreferenceSetAttribute(Preference preference,
+                                                     PreferenceAttribute attribute,
+                                                     const void* value, size_t bytes) {
+  if (attribute == kMinAlignmentD) std::memcpy(&preference->alignment, value, bytes);
   return kSuccess;
 }
 // Three algorithms are offered: one that splits the sum, one whose rows depend on their place, and
-// the right one.
+// the right one. Each begins its sums at another place for every alignment.
 EXPORTED Status cublasLtMatmulAlgoGetHeuristic(Handle, MatmulDesc, MatrixLayout, MatrixLayout,
-                                               MatrixLayout, MatrixLayout, Preference, int wanted,
-                                               Heuristic* results, int* found) {
+                                               MatrixLayout, MatrixLayout, Preference preference,
+                                               int wanted, Heuristic* results, int* found) {
   *found = wanted < 3 ? wanted : 3;
   for (int i = 0; i < *found; i++) {
     results[i] = {};
     results[i].algorithm.data[0] = static_cast<uint64_t>(i);
+    results[i].algorithm.data[1] = 256 / preference->alignment - 1;
   }
   return kSuccess;
 }
@@ -130,6 +166,7 @@ EXPORTED Status cublasLtMatmul(Handle, MatmulDesc desc, const void* alpha, const
     return static_cast<Status>(15);  // not supported
   }
   const bool faulty = algorithm->data[0] == 1 && d_layout->columns > 1;
+  const size_t begin = algorithm->data[1];
   const bool add = *static_cast<const float*>(beta) != 0.0f;
   const OpaqueMatmulDesc is = *desc;
   const OpaqueMatrixLayout la = *a_layout, lb = *b_layout, ld = *d_layout;
@@ -137,14 +174,18 @@ EXPORTED Status cublasLtMatmul(Handle, MatmulDesc desc, const void* alpha, const
     const size_t depth = la.rows;
     std::vector<float> left(ld.rows * depth), right(depth);
     for (size_t i = 0; i < ld.rows; i++) {
-      for (size_t k = 0; k < depth; k++) left[i * depth + k] = read(a, la.type, i * la.leading + k);
+      for (size_t k = 0; k < depth; k++)
+        left[i * depth + k] = read_input(a, la.type, i * la.leading + k);
     }
     for (size_t j = 0; j < ld.columns; j++) {
-      for (size_t k = 0; k < depth; k++) right[k] = read(b, lb.type, j * lb.leading + k);
+      for (size_t k = 0; k < depth; k++) right[k] = read_input(b, lb.type, j * lb.leading + k);
       for (size_t i = 0; i < ld.rows; i++) {
         const size_t at = j * ld.leading + i;
         float sum = faulty && j == 0 ? 1e-3f : 0.0f;
-        for (size_t k = 0; k < depth; k++) sum += left[i * depth + k] * right[k];
+        for (size_t each = 0; each < depth; each++) {
+          const size_t k = (begin + each) % depth;
+          sum += left[i * depth + k] * right[k];
+        }
         if (is.epilogue == kEpilogueBias) sum += read(is.bias, la.type, i);
         if (add) sum += read(d, ld.type, at);
         write(d, ld.type, at, sum);

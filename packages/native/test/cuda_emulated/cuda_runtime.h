@@ -8,6 +8,7 @@
 // too soon shows. Memory of the device is filled with NaNs when it is allocated.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +47,8 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 
 // --- Runtime ---
 
+#define CUDART_VERSION 13000
+
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
@@ -61,6 +64,18 @@ enum cudaMemcpyKind {
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventBlockingSync = 1 };
+
+namespace emulated {
+
+// Streams, events, graphs and cuBLASLt's objects that are there now.
+extern std::atomic<long> objects;
+struct Held {
+  Held() { objects++; }
+  Held(const Held&) : Held() {}
+  ~Held() { objects--; }
+};
+
+}  // namespace emulated
 
 struct cudaDeviceProp {
   char name[256];

@@ -1,12 +1,18 @@
 // The runtime's functions over the CPU's memory: streams that run nothing before somebody waits,
-// events, graphs. PROOFMILL_EMULATED_FAIL=N lets the Nth wait of the process fail, for good, as an
-// illegal address in a kernel does.
+// events, graphs. By the environment:
+//   PROOFMILL_EMULATED_FAIL=N lets the Nth wait of the process fail, for good, as an illegal
+//   address
+//     in a kernel does;
+//   PROOFMILL_EMULATED_NO_MEMORY=N lets the Nth allocation from then on find no memory, once;
+//   PROOFMILL_EMULATED_REPORT=1 says at the end of the process what was never given back, and how
+//     often something was that work under way may have used.
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -14,6 +20,7 @@
 using Work = std::function<void()>;
 
 struct EmulatedGraph {
+  const emulated::Held held{};
   std::vector<Work> work;
 };
 
@@ -22,6 +29,7 @@ static std::recursive_mutex streams_mutex;
 static std::vector<struct EmulatedStream*> streams;
 
 struct EmulatedStream {
+  const emulated::Held held;
   std::deque<Work> pending;
   EmulatedGraph* capturing = nullptr;
 
@@ -36,6 +44,7 @@ struct EmulatedStream {
 };
 
 struct EmulatedEvent {
+  const emulated::Held held{};
   EmulatedStream* stream = nullptr;
   std::shared_ptr<bool> reached;
 };
@@ -48,10 +57,33 @@ std::mutex mutex;
 std::map<const char*, size_t> device_memory, pinned_memory;  // begin -> bytes
 size_t used = 0;
 bool broken = false;
+long freed_under_way = 0;
+
+// Whether this allocation is the one that the environment lets fail.
+bool finds_no_memory() {
+  static std::string known;
+  static long left = 0;
+  const char* text = std::getenv("PROOFMILL_EMULATED_NO_MEMORY");
+  if (known != (text ? text : "")) {
+    known = text ? text : "";
+    left = std::atol(known.c_str());
+  }
+  return left > 0 && --left == 0;
+}
+
+const struct Report {
+  ~Report() {
+    if (std::getenv("PROOFMILL_EMULATED_REPORT") == nullptr) return;
+    std::fprintf(
+        stderr, "emulated CUDA: %zu buffers, %zu pinned, %ld objects left; %ld freed under way\n",
+        device_memory.size(), pinned_memory.size(), emulated::objects.load(), freed_under_way);
+  }
+} report;
 
 cudaError_t allocate(std::map<const char*, size_t>& kind, void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
   if (broken) return cudaErrorIllegalAddress;
+  if (finds_no_memory()) return cudaErrorMemoryAllocation;
   if (&kind == &device_memory && used + bytes > kMemory) return cudaErrorMemoryAllocation;
   const size_t rounded = (bytes + 255) / 256 * 256;
   *memory = std::aligned_alloc(256, rounded == 0 ? 256 : rounded);
@@ -97,6 +129,8 @@ cudaError_t wait() {
 
 namespace emulated {
 
+std::atomic<long> objects{0};
+
 void enqueue(cudaStream_t stream, Work work) {
   const std::lock_guard lock(streams_mutex);
   if (stream->capturing != nullptr) {
@@ -115,10 +149,12 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int device) {
   return device >= 0 && device < 2 ? cudaSuccess : cudaErrorInvalidValue;
 }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+// The second one is of a later chip, which the driver compiles for.
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
-  std::snprintf(properties->name, sizeof properties->name, "Emulated GPU");
-  properties->major = 9;
+  const char* name = device == 0 ? "Emulated GPU" : "NVIDIA Emulated-2 192GB";
+  std::snprintf(properties->name, sizeof properties->name, "%s", name);
+  properties->major = device == 0 ? 9 : 10;
   properties->multiProcessorCount = 2;
   properties->sharedMemPerBlockOptin = 227 * 1024;
   properties->totalGlobalMem = kMemory;
@@ -134,19 +170,29 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = kMemory;
   return cudaSuccess;
 }
+// For what is freed: CUDA waits there too, but nobody should count on it.
+static void finish_all_work() {
+  const std::lock_guard lock(streams_mutex);
+  for (EmulatedStream* stream : streams) {
+    if (!stream->pending.empty()) freed_under_way++;
+    stream->run_until(nullptr);
+  }
+}
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return allocate(device_memory, memory, bytes);
 }
 // Waits for all work that may still use it.
 cudaError_t cudaFree(void* memory) {
-  const std::lock_guard lock(streams_mutex);
-  for (EmulatedStream* stream : streams) stream->run_until(nullptr);
+  finish_all_work();
   return release(device_memory, memory);
 }
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
   return allocate(pinned_memory, memory, bytes);
 }
-cudaError_t cudaFreeHost(void* memory) { return release(pinned_memory, memory); }
+cudaError_t cudaFreeHost(void* memory) {
+  if (memory != nullptr) finish_all_work();
+  return release(pinned_memory, memory);
+}
 
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
                               size_t width, size_t height, cudaMemcpyKind kind,
@@ -220,6 +266,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  finish_all_work();
   delete exec;
   return cudaSuccess;
 }

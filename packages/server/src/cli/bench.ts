@@ -3,6 +3,7 @@
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { deviceOptions } from "../config.ts";
+import { Exit } from "./exit.ts";
 
 /** What `bench` alone measures: the demo model, and a real one for a few seconds. */
 const SHORT: readonly PrefillBenchOptions[] = [
@@ -41,10 +42,16 @@ export function benchCommand(): Command {
 }
 
 async function prefill(options: PrefillBenchOptions, json: boolean): Promise<void> {
-  // The addon is loaded by no command but this one and the runner's process.
-  const { benchPrefill } = await import("@proofmill/native/bench");
-  const result = await benchPrefill(options);
+  const result = await measure(options).catch((error: Error) => {
+    throw new Exit(1, error.message);
+  });
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
+}
+
+async function measure(options: PrefillBenchOptions): Promise<PrefillBench> {
+  // The addon is loaded by no command but this, selftest and the runner's process.
+  const { benchPrefill } = await import("@proofmill/native/bench");
+  return benchPrefill(options);
 }
 
 function table(result: PrefillBench): string {

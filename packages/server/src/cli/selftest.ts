@@ -1,5 +1,5 @@
 /** `proofmill selftest`: whether this machine, or its GPU, computes what it must. */
-import type { CheckResult, SelftestOptions } from "@proofmill/native/selftest";
+import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
 import { Command, InvalidArgumentError } from "commander";
 import { deviceOptions } from "../config.ts";
 import { Exit } from "./exit.ts";
@@ -14,12 +14,10 @@ export function selftestCommand(): Command {
     .option("--json", "print one JSON object and nothing else", false);
   for (const option of deviceOptions()) command.addOption(option);
   return command.action(async ({ json, ...options }: SelftestOptions & { json: boolean }) => {
-    // The addon is loaded by no command but this, bench and the runner's process.
-    const { selftest } = await import("@proofmill/native/selftest");
     // Whoever reads may have seen enough.
     process.stdout.on("error", () => process.exit(1));
     const onResult = json ? () => {} : (result: CheckResult) => process.stdout.write(row(result));
-    const result = await selftest({ ...options, onResult }).catch((error: Error) => {
+    const result = await check({ ...options, onResult }).catch((error: Error) => {
       throw new Exit(1, error.message);
     });
     const failed = result.checks.filter(({ ok }) => !ok).length;
@@ -30,6 +28,12 @@ export function selftestCommand(): Command {
       );
     if (failed > 0) throw new Exit(1, "");
   });
+}
+
+async function check(options: SelftestOptions): Promise<Selftest> {
+  // The addon is loaded by no command but this, bench and the runner's process.
+  const { selftest } = await import("@proofmill/native/selftest");
+  return selftest(options);
 }
 
 function row({ name, ok, seconds, detail }: CheckResult): string {
