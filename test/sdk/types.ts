@@ -48,12 +48,16 @@ export const agreement: true[] = [
   yes<Same<Answer<sdk.PocClient["nodeInfo"]>, Outputs["node"]["info"]>>(),
   yes<Same<sdk.ValidNoncesEvent, WithId<Data<Outputs["pow"]["onValidNonces"]>>>>(),
   yes<Same<sdk.StatusEvent, WithId<Data<Outputs["pow"]["onStatus"]>>>>(),
-  yes<Same<sdk.ValidatedBatch, core.ValidatedBatch>>(),
+  yes<Same<sdk.ValidatedBatch, OrNull<core.ValidatedBatch, "round_id">>>(),
   yes<Same<sdk.ProofBatch, core.ProofBatch>>(),
-  yes<Same<GeneratedBatch, core.ProofBatch & { arithmetic: string | null }>>(),
+  yes<Same<GeneratedBatch, OrNull<core.GeneratedBatch, "arithmetic" | "round_id" | "r_target">>>(),
   yes<Same<sdk.ValidationIssue, core.ValidationIssue>>(),
 ];
 
+/** These fields are null from services that do not send them. */
+type OrNull<A, Fields extends keyof A> = {
+  [K in keyof A]: K extends Fields ? A[K] | null : A[K];
+};
 type WithoutUndefined<A> = { [K in keyof A]: Exclude<A[K], undefined> };
 
 function yes<_ extends true>(): true {

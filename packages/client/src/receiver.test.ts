@@ -22,6 +22,8 @@ const GENERATED: GeneratedBatch = {
   dist: [1.25, 1.5, 1.75],
   node_id: 0,
   arithmetic: "cpu-1",
+  round_id: "01JH0000000000000000000001",
+  r_target: 1.8,
 };
 
 const VALIDATED: ValidatedBatch = {
@@ -38,6 +40,7 @@ const VALIDATED: ValidatedBatch = {
   probability_honest: 1,
   fraud_detected: false,
   arithmetic: "cpu-1",
+  round_id: "01JH0000000000000000000001",
 };
 
 /** Both ways to mount one. */
@@ -73,8 +76,16 @@ test("bodies are read from text, bytes and objects", () => {
   expect(parseGenerated(text)).toEqual(GENERATED);
   expect(parseGenerated(Buffer.from(text))).toEqual(GENERATED);
   expect(parseGenerated({ ...GENERATED, more: 1 })).toEqual(GENERATED);
-  expect(parseGenerated({ ...GENERATED, arithmetic: undefined }).arithmetic).toBe(null);
   expect(parseValidated(JSON.stringify(VALIDATED))).toEqual(VALIDATED);
+});
+
+test("what an older service does not send is null", () => {
+  const { arithmetic, round_id, r_target, ...proof } = GENERATED;
+  const unsaid = { arithmetic: null, round_id: null, r_target: null };
+  expect(parseGenerated(proof)).toEqual({ ...proof, ...unsaid });
+  expect(parseGenerated({ ...proof, ...unsaid })).toEqual({ ...proof, ...unsaid });
+  const { round_id: _, ...verdict } = VALIDATED;
+  expect(parseValidated(verdict)).toEqual({ ...verdict, round_id: null });
 });
 
 test.each([
@@ -139,12 +150,22 @@ for (const how of ["node:http", "fastify"] as const) {
     expect((await second).status).toBe(200);
     expect((await post(`${url}/generated?x=1`, more)).status).toBe(200);
     expect(taken).toEqual([[1, 2, 3], [4]]);
-    // Another key's nonces are others.
-    const other = post(`${url}/generated`, { ...GENERATED, public_key: "node2" });
-    while (taken.length < 3) await new Promise(setImmediate);
-    release();
-    await other;
-    expect(taken[2]).toEqual([1, 2, 3]);
+    // Another key's nonces are others, and another round's, of the same block and key.
+    const { round_id: _, ...unnamed } = GENERATED;
+    const others = [
+      { ...GENERATED, public_key: "node2" },
+      { ...GENERATED, round_id: "01JH0000000000000000000002" },
+      unnamed,
+      { ...unnamed, r_target: 1.9 },
+    ];
+    for (const [i, batch] of others.entries()) {
+      const other = post(`${url}/generated`, batch);
+      while (taken.length < 3 + i) await new Promise(setImmediate);
+      release();
+      expect((await other).status).toBe(200);
+      expect((await post(`${url}/generated`, batch)).status).toBe(200);
+      expect(taken.slice(2 + i)).toEqual([[1, 2, 3]]);
+    }
     expect((await post(`${url}/validated`, VALIDATED)).status).toBe(200);
     expect(verdicts).toEqual([VALIDATED]);
   });

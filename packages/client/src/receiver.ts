@@ -4,10 +4,7 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import {
-  ProofBatch as ProofBatchSchema,
-  ValidatedBatch as ValidatedBatchSchema,
-} from "@proofmill/core/schemas";
+import { ProofBatch as Proof, ValidatedBatch as Validated } from "@proofmill/core/schemas";
 import { z } from "zod";
 import type { GeneratedBatch, ValidatedBatch } from "./types.ts";
 
@@ -16,8 +13,18 @@ export type { GeneratedBatch, ValidatedBatch } from "./types.ts";
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** Seconds that a signature may be old, or ahead. */
 const TOLERANCE_SECONDS = 300;
+/** Characters; a node's have 26. */
+const MAX_ROUND_ID = 1024;
 /** Rounds whose nonces are remembered; an aggregator has a few nodes' rounds under way at once. */
 const REMEMBERED_ROUNDS = 1024;
+
+/** What older services do not send is null. */
+const GeneratedSchema = Proof.safeExtend({
+  arithmetic: z.string().nullish(),
+  round_id: z.string().max(MAX_ROUND_ID).nullish(),
+  r_target: z.number().nullish(),
+});
+const ValidatedSchema = Validated.extend({ round_id: z.string().max(MAX_ROUND_ID).nullish() });
 
 /** A callback that is not what a node sends. */
 export class InvalidCallbackError extends Error {
@@ -38,9 +45,13 @@ export class InvalidCallbackError extends Error {
  * @throws InvalidCallbackError that names each field that does not fit
  */
 export function parseGenerated(body: unknown): GeneratedBatch {
-  const value = fromJson(body);
-  const { arithmetic } = check(z.object({ arithmetic: z.string().nullish() }), value);
-  return { ...check(ProofBatchSchema, value), arithmetic: arithmetic ?? null };
+  const {
+    arithmetic = null,
+    round_id = null,
+    r_target = null,
+    ...proof
+  } = check(GeneratedSchema, fromJson(body));
+  return { ...proof, arithmetic, round_id, r_target };
 }
 
 /**
@@ -50,7 +61,8 @@ export function parseGenerated(body: unknown): GeneratedBatch {
  * @throws InvalidCallbackError that names each field that does not fit
  */
 export function parseValidated(body: unknown): ValidatedBatch {
-  return check(ValidatedBatchSchema, fromJson(body));
+  const { round_id = null, ...verdict } = check(ValidatedSchema, fromJson(body));
+  return { ...verdict, round_id };
 }
 
 function fromJson(body: unknown): unknown {
@@ -235,15 +247,16 @@ interface SeenRound {
   last: Promise<void>;
 }
 
-/** Which nonces of which key and block have been taken. */
+/** Which nonces of which round have been taken. */
 class SeenNonces {
   /** The one used last is at the end. */
   readonly #rounds = new Map<string, SeenRound>();
 
   /** Hands on what is new in a batch; it counts as seen when that has worked. */
   once(batch: GeneratedBatch, take: (fresh: GeneratedBatch) => Promise<void>): Promise<void> {
+    const { round_id, public_key, block_hash, block_height, r_target } = batch;
     const round = this.#round(
-      JSON.stringify([batch.public_key, batch.block_hash, batch.block_height]),
+      JSON.stringify([round_id, public_key, block_hash, block_height, r_target]),
     );
     const taken = round.last.then(async () => {
       const fresh = batch.nonces.map((nonce) => !round.nonces.has(nonce));

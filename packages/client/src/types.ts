@@ -94,6 +94,10 @@ export interface ProofBatch {
 export interface GeneratedBatch extends ProofBatch {
   /** What computed the distances; null from a service that does not say. */
   arithmetic: string | null;
+  /** A ULID: names the round for good; null from a service that does not say. */
+  round_id: string | null;
+  /** Null from a service that does not say. */
+  r_target: number | null;
 }
 
 /** What every verdict says. */
@@ -117,6 +121,10 @@ export interface ValidateAnswer extends Verdict {
   distances: (number | null)[];
   /** Whether the recomputed distance is less than `r_target`. */
   valid: boolean[];
+  /** For callers of the older service. */
+  status: "OK";
+  /** The same as `distances`, for those callers. */
+  computed_distances: (number | null)[];
 }
 
 /** A judged proof as a node pushes it to `callback_url/validated`. */
@@ -128,6 +136,8 @@ export interface ValidatedBatch extends Verdict {
   /** Recomputed; null where not finite. */
   dist: (number | null)[];
   node_id: number;
+  /** The round in which it was judged; null from a service that does not say. */
+  round_id: string | null;
 }
 
 /** Callbacks since the node started, and what waits now. */

@@ -173,6 +173,15 @@ const verdictFields = {
 const recomputed = () =>
   z.array(z.number().nullable()).describe("Recomputed distances; null where not finite.");
 
+/** Valid nonces of a round, as they are pushed to `callback_url/generated`. */
+export interface GeneratedBatch extends ProofBatch {
+  /** What computed the distances. */
+  arithmetic: string;
+  /** A ULID: names the round for good. */
+  round_id: string;
+  r_target: number;
+}
+
 /** A judged proof, as it is pushed to `callback_url/validated`. */
 export const ValidatedBatch = z.object({
   public_key: z.string(),
@@ -181,6 +190,7 @@ export const ValidatedBatch = z.object({
   nonces: z.array(z.int()),
   dist: recomputed(),
   node_id: z.int(),
+  round_id: z.string().describe("Names the round in which it was judged."),
   ...verdictFields,
 });
 export type ValidatedBatch = z.output<typeof ValidatedBatch>;
@@ -191,6 +201,8 @@ export const ValidateAnswer = z.object({
   distances: recomputed(),
   valid: z.array(z.boolean()).describe("Whether the recomputed distance is less than r_target."),
   ...verdictFields,
+  status: z.literal("OK").describe("For callers of the older service."),
+  computed_distances: recomputed().describe("The same as distances, for those callers."),
 });
 export type ValidateAnswer = z.output<typeof ValidateAnswer>;
 

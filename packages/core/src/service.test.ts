@@ -69,10 +69,10 @@ describe("a verdict's way to the callback", () => {
     await service.validate(proofOf([6], { block_hash: "next" }));
     expect(store.verdicts).toEqual([
       {
-        round_id: pow_status.round_id,
         callback_url,
         batch: expect.objectContaining({
           public_key: "prover",
+          round_id: pow_status.round_id,
           nonces: [3, 4],
           dist: answer.distances,
           received_dist: [0.5, 0.5],

@@ -225,10 +225,10 @@ export class PocService {
         "distances are not finite, their nonces are left out of the verdict",
       );
     }
-    const batch = judge({ proof, distances, round: config, arithmetic });
+    const batch = judge({ proof, distances, round: { ...config, round_id }, arithmetic });
     const { callback_url } = config;
     if (isPushed && callback_url !== null) {
-      await this.#stored("a verdict", (store) => store.enqueue({ round_id, callback_url, batch }));
+      await this.#stored("a verdict", (store) => store.enqueue({ callback_url, batch }));
     }
     return toValidateAnswer(batch);
   }

@@ -42,8 +42,6 @@ export interface StoredRound extends RoundRecord {
 
 /** A verdict that is due for delivery. */
 export interface DueVerdict {
-  /** The round in which the proof was judged. */
-  readonly round_id: string;
   readonly callback_url: string;
   readonly batch: ValidatedBatch;
 }

@@ -38,7 +38,7 @@ function verdictOf(options: {
       node_id: 3,
     },
     distances: computed,
-    round: { r_target, fraud_threshold },
+    round: { round_id: "round-1", r_target, fraud_threshold },
     arithmetic: "test-1",
   });
 }
@@ -119,6 +119,7 @@ describe("judge", () => {
       nonces: [0, 1],
       dist: [1.4, 1.39],
       node_id: 3,
+      round_id: "round-1",
       received_dist: [1.3, 1.2],
       r_target: 1.4,
       fraud_threshold: 0.25,
@@ -128,8 +129,10 @@ describe("judge", () => {
       arithmetic: "test-1",
     });
     expect(toValidateAnswer(verdict)).toEqual({
+      status: "OK",
       nonces: [0, 1],
       distances: [1.4, 1.39],
+      computed_distances: [1.4, 1.39],
       valid: [false, true],
       received_dist: [1.3, 1.2],
       r_target: 1.4,

@@ -19,11 +19,11 @@ export function isValid(distance: number, rTarget: number): boolean {
 export function judge(options: {
   proof: ProofBatch;
   distances: ArrayLike<number>;
-  round: Pick<InitRequest, "r_target" | "fraud_threshold">;
+  round: Pick<InitRequest, "r_target" | "fraud_threshold"> & { round_id: string };
   arithmetic: string;
 }): ValidatedBatch {
   const { proof, distances, arithmetic } = options;
-  const { r_target, fraud_threshold } = options.round;
+  const { round_id, r_target, fraud_threshold } = options.round;
   let n = 0;
   let n_invalid = 0;
   const dist = proof.dist.map((received, i) => {
@@ -41,6 +41,7 @@ export function judge(options: {
     nonces: proof.nonces,
     dist,
     node_id: proof.node_id,
+    round_id,
     received_dist: proof.dist,
     r_target,
     fraud_threshold,
@@ -64,5 +65,7 @@ export function toValidateAnswer(batch: ValidatedBatch): ValidateAnswer {
     probability_honest: batch.probability_honest,
     fraud_detected: batch.fraud_detected,
     arithmetic: batch.arithmetic,
+    status: "OK",
+    computed_distances: batch.dist,
   };
 }

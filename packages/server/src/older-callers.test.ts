@@ -125,8 +125,10 @@ describe("validate", () => {
     const response = await post("/validate", PROOF);
     expect(response.statusCode).toBe(200);
     expect(response.json()).toMatchObject({
+      status: "OK",
       nonces: [0, 1, 2],
       distances: [0.25, 0.375, 0.625],
+      computed_distances: [0.25, 0.375, 0.625],
       valid: [true, true, false],
       received_dist: [0.3, 0.4, 0.6],
       r_target: 0.5,

@@ -108,8 +108,10 @@ const FOUND = {
 };
 
 const VERDICT = {
+  status: "OK",
   nonces: [170, 241],
   distances: [1.375, 1.3125],
+  computed_distances: [1.375, 1.3125],
   valid: [true, true],
   received_dist: [1.375, 1.3125],
   r_target: 1.4,

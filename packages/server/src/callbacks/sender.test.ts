@@ -116,7 +116,14 @@ async function round(store: SqliteStore, callback_url: string, block_hash = "abc
 
 const verdict = (node_id: number) => ({
   ...{ public_key: "other", block_hash: "abc123", block_height: 7, nonces: [1], dist: [1] },
-  ...{ node_id, received_dist: [1], r_target: 3, fraud_threshold: 0.01, n_invalid: 0 },
+  ...{
+    node_id,
+    round_id: "a",
+    received_dist: [1],
+    r_target: 3,
+    fraud_threshold: 0.01,
+    n_invalid: 0,
+  },
   ...{ probability_honest: 1, fraud_detected: false, arithmetic: "cpu-1" },
 });
 
@@ -134,7 +141,7 @@ const drained = (store: SqliteStore) =>
 test("finds go out as a proof, and what waits is merged", async () => {
   const { url, received, until } = await aggregator();
   const { store, sender } = await start({ interval: 200 });
-  const { find } = await round(store, url);
+  const { round_id, find } = await round(store, url);
   await find(2);
   await until(1);
   for (let i = 0; i < 5; i++) await find(3);
@@ -144,7 +151,7 @@ test("finds go out as a proof, and what waits is merged", async () => {
       "/pow/generated",
       {
         ...{ public_key: "node1", block_hash: "abc123", block_height: 7, node_id: 0 },
-        ...{ nonces: [0, 1], dist: [0, 0.25], arithmetic: "cpu-1" },
+        ...{ nonces: [0, 1], dist: [0, 0.25], arithmetic: "cpu-1", round_id, r_target: 3 },
       },
     ],
     ["/pow/generated", expect.objectContaining({ nonces: upTo(17).slice(2) })],
@@ -165,7 +172,7 @@ test("verdicts are never merged", async () => {
   const { url, received, until } = await aggregator();
   const { store, sender } = await start();
   for (const node_id of [1, 2, 3]) {
-    await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(node_id) });
+    await store.enqueue({ callback_url: url, batch: verdict(node_id) });
   }
   await until(3);
   expect(received.map(({ path, body }) => [path, body])).toEqual(
@@ -261,7 +268,7 @@ test("a single find that is too large waits like any failure, and so does a verd
   const { store, sender } = await start();
   state.answer = limitedTo(10);
   await (await round(store, url)).find(4);
-  await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await store.enqueue({ callback_url: url, batch: verdict(1) });
   await vi.waitUntil(() => sender.counters.failed_requests >= 4, { timeout: 10_000 });
   // Halved twice at once; then pauses of half a second and more.
   expect(received.length).toBeLessThanOrEqual(6);
@@ -366,7 +373,7 @@ test("a success wakes what waits for the same URL", async () => {
   const failed = received.length; // by now the next pause is of two seconds and more
   state.answer = ok;
   const begin = performance.now();
-  await store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await store.enqueue({ callback_url: url, batch: verdict(1) });
   await until(failed + 2);
   expect(performance.now() - begin).toBeLessThan(1500);
   await drained(store);
@@ -377,7 +384,7 @@ test("what is too old is given up with a counter and a word in the log", async (
   await close();
   const first = await start();
   await (await round(first.store, url)).find(3);
-  await first.store.enqueue({ round_id: "a", callback_url: url, batch: verdict(1) });
+  await first.store.enqueue({ callback_url: url, batch: verdict(1) });
   await first.end();
   const errors: string[] = [];
   const log = { ...silent, error: (_: object, message: string) => errors.push(message) };

@@ -1,6 +1,7 @@
 /** The node's database: rounds, finds and what is due for delivery. Synchronous; one thread owns it. */
 import {
   type DueVerdict,
+  type GeneratedBatch,
   type InitRequest,
   KEPT_ROUNDS,
   type RoundProgress,
@@ -352,27 +353,30 @@ export class NodeDatabase {
     // One request speaks of one arithmetic.
     const other = rows.findIndex(({ arithmetic }) => arithmetic !== rows[0]?.arithmetic);
     const finds = other < 0 ? rows : rows.slice(0, other);
-    const { public_key, block_hash, block_height, node_id } = JSON.parse(
+    const { public_key, block_hash, block_height, node_id, r_target } = JSON.parse(
       round.config,
     ) as InitRequest;
     const { tag } = this.#get<{ tag: string }>(
       "SELECT tag FROM arithmetics WHERE id = ?",
       finds[0]?.arithmetic,
     ) ?? { tag: "" };
+    const batch: GeneratedBatch = {
+      public_key,
+      block_hash,
+      block_height,
+      nonces: finds.map(({ nonce }) => nonce),
+      dist: finds.map(({ distance }) => distance),
+      node_id,
+      arithmetic: tag,
+      round_id: round.round_id,
+      r_target,
+    };
     return {
       kind: "generated",
       key: round.number,
       upTo: round.delivered + finds.length,
       count: finds.length,
-      body: JSON.stringify({
-        public_key,
-        block_hash,
-        block_height,
-        nonces: finds.map(({ nonce }) => nonce),
-        dist: finds.map(({ distance }) => distance),
-        node_id,
-        arithmetic: tag,
-      }),
+      body: JSON.stringify(batch),
     };
   }
 

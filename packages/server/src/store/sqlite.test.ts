@@ -54,6 +54,7 @@ const VERDICT = {
   nonces: [1, 2],
   dist: [1.25, null],
   node_id: 3,
+  round_id: "a",
   received_dist: [1.25, 1.5],
   r_target: 3,
   fraud_threshold: 0.01,
@@ -155,7 +156,10 @@ test("finds are due in order, in portions of one arithmetic, until they are ackn
     await store.acknowledge(due);
     await store.acknowledge(due);
   }
-  const fields = { public_key: "node1", block_hash: "abc123", block_height: 100, node_id: 0 };
+  const fields = {
+    ...{ public_key: "node1", block_hash: "abc123", block_height: 100, node_id: 0 },
+    ...{ round_id: "a", r_target: 3 },
+  };
   const dist = (...nonces: number[]) => nonces.map((nonce) => Math.fround(nonce / 7));
   expect(seen).toEqual([
     { ...fields, nonces: [0, 1], dist: dist(0, 1), arithmetic: "cpu-1" },
@@ -166,7 +170,7 @@ test("finds are due in order, in portions of one arithmetic, until they are ackn
 
 test("verdicts are due one by one, and those behind a key come first", async () => {
   const store = await open();
-  const due = { round_id: "a", callback_url: CONFIG.callback_url };
+  const due = { callback_url: CONFIG.callback_url };
   await store.enqueue({ ...due, batch: VERDICT });
   await store.enqueue({ ...due, batch: { ...VERDICT, node_id: 4 } });
   expect(await store.pending()).toEqual({ nonces: 0, verdicts: 2 });
@@ -183,7 +187,7 @@ test("what is too old is given up, and still shown", async () => {
   const store = await open();
   await store.create({ round_id: "a", config: CONFIG });
   await store.append("a", progress(0, 4, { nonces: [0, 1] }));
-  await store.enqueue({ round_id: "a", callback_url: CONFIG.callback_url, batch: VERDICT });
+  await store.enqueue({ callback_url: CONFIG.callback_url, batch: VERDICT });
   expect(await store.giveUp(60_000)).toEqual({ nonces: 0, verdicts: 0 });
   expect(await store.giveUp(-1)).toEqual({ nonces: 2, verdicts: 1 });
   expect(await store.pending()).toEqual({ nonces: 0, verdicts: 0 });

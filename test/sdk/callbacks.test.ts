@@ -1,0 +1,67 @@
+/** A node's callbacks as the SDK's receiver hands them on. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createPocClient } from "@proofmill/client";
+import {
+  createReceiver,
+  type GeneratedBatch,
+  type ValidatedBatch,
+} from "@proofmill/client/receiver";
+import { expect, onTestFinished, test } from "vitest";
+import { startFakeNode } from "../fake-node.ts";
+import { poll } from "../helpers.ts";
+
+test("rounds of one block and key are told apart, and each of their nonces comes once", async () => {
+  const generated: GeneratedBatch[] = [];
+  const validated: ValidatedBatch[] = [];
+  const receiver = createReceiver({
+    onGenerated: (batch) => void generated.push(batch),
+    onValidated: (batch) => void validated.push(batch),
+  });
+  const server = createServer(receiver.handler).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const callback_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { url } = await startFakeNode();
+  const client = createPocClient({ url });
+  const round = {
+    ...{ block_hash: "abc123", block_height: 1, public_key: "node1", r_target: 0.25 },
+    ...{ node_id: 0, node_count: 1, seq_len: 8, callback_url },
+  };
+  // Another length, another target, and the very same again.
+  for (const change of [{}, { seq_len: 16 }, { r_target: 0.125 }, {}]) {
+    await client.initGenerate({ ...round, ...change });
+    await poll(
+      () => client.status({ limit: 1 }),
+      ({ total_valid }) => total_valid > 40,
+    );
+    const { round_id, r_target, valid_nonces, valid_distances } = (await client.stop()).pow_status;
+    const ofRound = () => generated.filter((batch) => batch.round_id === round_id);
+    const nonces = await poll(
+      () => ofRound().flatMap((batch) => batch.nonces),
+      ({ length }) => length >= valid_nonces.length,
+    );
+    expect(nonces).toEqual(valid_nonces);
+    expect(ofRound().flatMap(({ dist }) => dist)).toEqual(valid_distances);
+    expect(new Set(ofRound().map((batch) => batch.r_target))).toEqual(new Set([r_target]));
+  }
+  const { delivery } = await client.nodeInfo();
+  expect(delivery).toMatchObject({
+    ...{ pending_nonces: 0, delivered_nonces: generated.flatMap(({ nonces }) => nonces).length },
+  });
+
+  const { round_id } = (await client.phaseValidate()).pow_status;
+  const proof = { ...{ block_hash: "abc123", block_height: 1, node_id: 0 }, public_key: "other" };
+  const answer = await client.validate({ ...proof, nonces: [1, 2], dist: [0.5, 0.5] });
+  expect(answer.status).toBe("OK");
+  expect(answer.computed_distances).toEqual(answer.distances);
+  await poll(
+    () => validated.length,
+    (count) => count > 0,
+  );
+  expect(validated).toMatchObject([{ public_key: "other", round_id, dist: answer.distances }]);
+});
