@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CommandAnswer, Status } from "@proofmill/core";
@@ -37,6 +38,28 @@ async function generate(node: TestNode): Promise<void> {
     ({ total_valid }) => total_valid > 0,
   );
 }
+
+test.runIf(process.platform === "linux")("the runner's process knows no secrets", async () => {
+  const env = {
+    PROOFMILL_CALLBACK_SECRET: "s3cret-1",
+    PROOFMILL_UPSTREAM_API_KEY: "s3cret-2",
+    HF_TOKEN: "s3cret-3",
+    HUGGING_FACE_HUB_TOKEN: "s3cret-4",
+    AWS_SECRET_ACCESS_KEY: "s3cret-5",
+    MY_PATH: "s3cret-6",
+    LD_LIBRARY_PATH: "/passed-on",
+    CUDA_VISIBLE_DEVICES: "passed-on",
+    NVIDIA_VISIBLE_DEVICES: "passed-on",
+    ASAN_OPTIONS: "passed=on",
+    PROOFMILL_ISA: "baseline",
+  };
+  const node = await start({ env });
+  const pid = await runnerPid(node);
+  const text = `\0${readFileSync(`/proc/${pid}/environ`, "utf8")}`;
+  expect(text).not.toContain("s3cret");
+  for (const name of Object.keys(env).slice(6)) expect(text).toContain(`\0${name}=`);
+  expect((await node.log("model loaded")).arithmetic).toContain("mul-add"); // PROOFMILL_ISA got there
+});
 
 test.each(["SIGTERM", "SIGINT"] as const)(
   "%s during a round: repeats are one, what is in flight is answered, exit 0 in under 5 s",

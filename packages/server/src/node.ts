@@ -85,6 +85,12 @@ async function startWith(
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
   });
+  if (store && !store.isPrivate) {
+    app.log.warn(
+      { folder: config.dataDir },
+      "others can read the data folder: it is not this user's",
+    );
+  }
   const sender =
     store &&
     (await CallbackSender.start({

@@ -36,7 +36,8 @@ interface Pending {
 
 /**
  * Starts a child process and loads a model in it. The child is not detached, ignores SIGTERM and
- * SIGINT, and ends with this process, whatever ends that.
+ * SIGINT, and ends with this process, whatever ends that. Of the environment it gets what computing
+ * needs, no secrets.
  *
  * @throws Error with the loader's own message when the model cannot be loaded, RunnerLost when the
  *   process ended meanwhile
@@ -49,6 +50,7 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
   const child = fork(options.entry ?? new URL("./child.js", import.meta.url), {
     serialization: "advanced",
     execArgv: [], // a debugger's port or a heap limit is this process' own
+    env: passedOn(process.env),
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const runner = new ChildRunner(child, options.onNotice);
@@ -64,6 +66,14 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
   } finally {
     options.signal?.removeEventListener("abort", abort);
   }
+}
+
+/** What computing reads. All else stays here: among it are this node's secrets. */
+const VARIABLES =
+  /^(PATH|HOME|TMPDIR|LANG|PROOFMILL_ISA|PROOFMILL_CUBLASLT)$|^(LD|CUDA|NVIDIA)_|SAN_OPTIONS$/;
+
+function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => VARIABLES.test(name)));
 }
 
 class ChildRunner implements ProcessRunner {

@@ -1,6 +1,14 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RoundProgress } from "@proofmill/core";
@@ -234,6 +242,46 @@ test("the lock ends with a process that is killed, and what was promised is ther
   const [round] = await (await open(folder)).recent();
   expect(round?.nonces.length).toBeGreaterThan(promised);
   expect(round?.nonces).toEqual(round?.nonces.map((_, i) => i));
+});
+
+/** Modes of a folder and of what is in it. */
+function modes(folder: string): Record<string, string> {
+  const octal = (path: string) => (statSync(path).mode & 0o7777).toString(8);
+  const files = readdirSync(folder).map((name) => [name, octal(join(folder, name))]);
+  return { ".": octal(folder), ...Object.fromEntries(files) };
+}
+
+test("what is stored is its user's alone, whatever the mask", async () => {
+  const mask = process.umask(0);
+  onTestFinished(() => void process.umask(mask));
+  const folder = join(temporaryFolder(), "made", "too");
+  const store = await open(folder);
+  await store.create({ round_id: "a", config: CONFIG });
+  await store.append("a", progress(0, 1, { nonces: [0] }));
+  expect(store.isPrivate).toBe(true);
+  expect(modes(folder)).toEqual({ ".": "700", "proofmill.db": "600", "proofmill.db-wal": "600" });
+  expect(modes(join(folder, ".."))).toMatchObject({ ".": "700" });
+});
+
+test("a folder and files of before are closed to others, and go on as they were", async () => {
+  const folder = temporaryFolder();
+  const before = await open(folder);
+  await before.create({ round_id: "a", config: CONFIG });
+  await before.close();
+  mkdirSync(join(folder, "other"));
+  writeFileSync(join(folder, "note"), "somebody else's");
+  writeFileSync(join(folder, "proofmill.db-journal"), "");
+  for (const name of [".", "proofmill.db", "proofmill.db-journal", "note"]) {
+    chmodSync(join(folder, name), name === "." ? 0o755 : 0o644);
+  }
+  const after = await open(folder);
+  expect((await after.recent()).map(({ round_id }) => round_id)).toEqual(["a"]);
+  await after.create({ round_id: "b", config: CONFIG });
+  const { note, other, ...ours } = modes(folder);
+  expect(note).toBe("644");
+  expect(ours["."]).toBe("700");
+  for (const mode of Object.values(ours).slice(1)) expect(mode).toBe("600");
+  expect(Object.keys(ours)).toContain("proofmill.db-wal");
 });
 
 test("a folder that cannot be made or read is named", async () => {

@@ -1,5 +1,4 @@
 /** Rounds and what is due for delivery, in SQLite on a thread of its own. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type {
@@ -16,6 +15,7 @@ import {
   type NextDelivery,
   type NodeDatabase,
 } from "./database.ts";
+import { makePrivate } from "./private.ts";
 import type { Answer, Call, Method, Opened } from "./worker.ts";
 
 const FILE = "proofmill.db";
@@ -34,12 +34,15 @@ interface Pending {
 
 /**
  * Every promise resolves after the commit, which is on the disk (WAL, `synchronous = FULL`). The
- * folder is locked until `close`, or until the process ends, however it ends.
+ * folder is locked until `close`, or until the process ends, however it ends. It is this user's alone:
+ * folder 0700, files 0600.
  *
  * @example
  * const store = await SqliteStore.open({ folder: "/var/lib/proofmill" });
  */
 export class SqliteStore implements RoundStore, Outbox {
+  /** Whether nobody but this process' user can read what is stored. */
+  readonly isPrivate: boolean;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(callbackUrl: string) => void>();
@@ -54,8 +57,9 @@ export class SqliteStore implements RoundStore, Outbox {
       new DataFolderError(
         `cannot use the data folder ${folder}: ${reason}; choose another with --data-dir`,
       );
+    let isPrivate: boolean;
     try {
-      mkdirSync(folder, { recursive: true });
+      isPrivate = makePrivate(folder, FILE);
     } catch (error) {
       throw refuse((error as Error).message);
     }
@@ -67,13 +71,14 @@ export class SqliteStore implements RoundStore, Outbox {
       worker.once("message", resolve);
       worker.once("error", reject);
     });
-    if (opened.open) return new SqliteStore(worker);
+    if (opened.open) return new SqliteStore(worker, isPrivate);
     await worker.terminate();
     throw refuse(opened.message);
   }
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, isPrivate: boolean) {
     this.#worker = worker;
+    this.isPrivate = isPrivate;
     worker.on("message", (answer: Answer) => {
       const pending = this.#pending.get(answer.id);
       this.#pending.delete(answer.id);
