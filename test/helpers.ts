@@ -54,7 +54,7 @@ export function temporaryFolder(): string {
 /** Home of the servers of one test file: the demo model is made once for all of them. */
 const home = temporaryFolder();
 
-function environment(added: Record<string, string> = {}): NodeJS.ProcessEnv {
+export function environment(added: Record<string, string> = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PROOFMILL_"));
   return {
     ...Object.fromEntries(inherited),

@@ -166,6 +166,8 @@ export interface NodeInfo {
   vocab_size: number | null;
   num_hidden_layers: number | null;
   max_position_embeddings: number | null;
+  /** Lines that the log's file, pipe or terminal did not take, since the node started. */
+  lost_log_lines: number;
   delivery: DeliveryInfo;
 }
 

@@ -13,5 +13,6 @@ export * from "./schemas.ts";
 export { inputSeed, permutationSeed, type SeedSource, seed, targetSeed } from "./seed.ts";
 export { PocService, type PocServiceOptions } from "./service.ts";
 export * from "./store.ts";
+export { within } from "./time.ts";
 export { isValid, judge, toValidateAnswer } from "./verdict.ts";
 export type { Tracked, WatchOptions } from "./watch.ts";

@@ -296,6 +296,10 @@ export const NodeInfo = z.object({
   vocab_size: z.int().nullable(),
   num_hidden_layers: z.int().nullable(),
   max_position_embeddings: z.int().nullable(),
+  lost_log_lines: z
+    .int()
+    .min(0)
+    .describe("Lines that the log's file, pipe or terminal did not take, since the node started."),
   delivery: DeliveryInfo,
 });
 export type NodeInfo = z.output<typeof NodeInfo>;

@@ -5,6 +5,7 @@ import {
   type ModelInfo,
   PocService,
   type RunnerLost,
+  within,
 } from "@proofmill/core";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
@@ -19,6 +20,8 @@ import { SqliteStore } from "./store/sqlite.ts";
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
+/** What the log does not take within so long is lost. */
+const LOG_GRACE_MS = 300;
 
 export interface NodeOptions {
   /** Gives what computes; by default the configured model in a process of its own. */
@@ -63,7 +66,7 @@ async function startWith(
     name: config.servedModelName,
     info: null,
   };
-  const { app, service } = await createServer({
+  const { app, service, log } = await createServer({
     logLevel: config.logLevel,
     openService: (log) =>
       PocService.open({
@@ -154,14 +157,6 @@ async function startWith(
     await Promise.all([app.close(), loaded.catch(() => {}), runner?.close()]);
     clearTimeout(cut);
     await store?.close();
+    await within(LOG_GRACE_MS, log.idle());
   }
-}
-
-/** Resolves when `promise` has settled or the time is over. */
-async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([promise, over]).finally(() => clearTimeout(timer));
 }

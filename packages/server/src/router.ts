@@ -19,6 +19,7 @@ import { version } from "./version.ts";
 export interface RouterOptions {
   service: PocService;
   gate: InferenceGate;
+  log: { readonly lost: number };
   model: NodeModel;
   delivery: () => Promise<DeliveryInfo>;
 }
@@ -31,7 +32,7 @@ const as =
 
 const ResumeInput = z.object({ lastEventId: z.string().nullish() }).optional();
 
-export function createRouter({ service, gate, model, delivery }: RouterOptions) {
+export function createRouter({ service, gate, log, model, delivery }: RouterOptions) {
   const pow = router({
     init: procedure.input(as<InitBody>()).mutation(({ input }) => service.init(input)),
     initGenerate: procedure
@@ -85,6 +86,7 @@ export function createRouter({ service, gate, model, delivery }: RouterOptions) 
         vocab_size: info?.vocab_size ?? null,
         num_hidden_layers: info?.num_hidden_layers ?? null,
         max_position_embeddings: info?.max_position_embeddings ?? null,
+        lost_log_lines: log.lost,
         delivery: await delivery(),
       };
     }),

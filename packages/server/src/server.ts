@@ -19,6 +19,7 @@ import { InferenceGate } from "./openai/gate.ts";
 import { UPSTREAM_PATHS, useUpstream } from "./openai/upstream.ts";
 import { useOpenApi } from "./openapi.ts";
 import { originGuard } from "./origins.ts";
+import { Output, say } from "./output.ts";
 import { POW_PREFIX, restRoutes } from "./rest.ts";
 import { createRouter } from "./router.ts";
 
@@ -53,16 +54,21 @@ export interface ServerDeps {
   allowHost: readonly string[];
 }
 
-/** @returns the server, ready to listen, and the service behind it; closing both is the caller's */
+/** @returns the server, ready to listen, the service behind it, closing both is the caller's; and where it logs */
 export async function createServer(
   deps: ServerDeps,
-): Promise<{ app: FastifyInstance; service: PocService }> {
+): Promise<{ app: FastifyInstance; service: PocService; log: Output }> {
   const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
+  const log = new Output(1, {
+    onFault: ({ message }) =>
+      say(`the log cannot be written (${message}); the node goes on, and counts lost lines`),
+    onRecovery: (lost) => app.log.warn({ lost }, "log lines were lost"),
+  });
   const app = Fastify({
     genReqId: () => ulid(),
     // A batch's procedures stand in its path.
     routerOptions: { maxParamLength: 4096 },
-    logger: { level: deps.logLevel, base: null },
+    logger: { level: deps.logLevel, base: null, stream: log },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     requestTimeout: REQUEST_TIMEOUT,
@@ -111,13 +117,16 @@ export async function createServer(
     });
   }
   useOpenApi(app);
-  await useTrpc(app, createRouter({ service, gate, model: deps.model, delivery: deps.delivery }));
+  await useTrpc(
+    app,
+    createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
+  );
   const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {
     nodeRoutes(scope, { service, model: deps.model, upstream });
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
   });
-  return { app, service };
+  return { app, service, log };
 }
 
 /** What Node's HTTP parser refuses never becomes a request. */

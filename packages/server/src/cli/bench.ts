@@ -3,6 +3,7 @@
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { deviceOptions } from "../config.ts";
+import { stdout } from "../output.ts";
 import { Exit } from "./exit.ts";
 
 /** What `bench` alone measures: the demo model, and a real one for a few seconds. */
@@ -45,7 +46,7 @@ async function prefill(options: PrefillBenchOptions, json: boolean): Promise<voi
   const result = await measure(options).catch((error: Error) => {
     throw new Exit(1, error.message);
   });
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
+  stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
 }
 
 async function measure(options: PrefillBenchOptions): Promise<PrefillBench> {

@@ -13,6 +13,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../config.ts";
 import { locateModel } from "../models/locate.ts";
 import { startModel } from "../models/start.ts";
+import { stderr, stdout } from "../output.ts";
 import { roundIdAfter } from "../round-id.ts";
 import { onStopSignal } from "../signals.ts";
 import { Exit } from "./exit.ts";
@@ -77,7 +78,7 @@ export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
       const { rate, blockHash: block_hash } = options;
       const result = calibrate({ distances, rate, vocab_size: source.vocab_size });
       const context = { block_hash, arithmetic, vocab_size: source.vocab_size };
-      process.stdout.write(
+      stdout.write(
         options.json
           ? `${JSON.stringify({ ...context, ...result })}\n`
           : calibrationOf(result, context),
@@ -105,7 +106,7 @@ async function measure(
     for (;;) {
       const status = await source.status({ since: distances.length });
       distances.push(...status.valid_distances);
-      if (process.stderr.isTTY) process.stderr.write(`\r${distances.length} of ${options.samples}`);
+      if (stderr.isTTY) stderr.write(`\r${distances.length} of ${options.samples}`);
       if (distances.length >= options.samples) {
         return { distances: distances.slice(0, options.samples), arithmetic: status.arithmetic };
       }
@@ -116,7 +117,7 @@ async function measure(
       await sleep(POLL_MS, undefined, { signal }).catch(() => {});
     }
   } finally {
-    if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+    if (stderr.isTTY) stderr.write("\r\x1b[K");
     await source.stop();
   }
 }

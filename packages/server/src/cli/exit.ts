@@ -10,8 +10,3 @@ export class Exit extends Error {
     this.code = code;
   }
 }
-
-/** One line for people, beside what goes to stdout. */
-export function say(message: string): void {
-  process.stderr.write(`proofmill: ${message.trim().replaceAll(/\s*\n\s*/g, "; ")}\n`);
-}

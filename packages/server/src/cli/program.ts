@@ -1,9 +1,10 @@
 /** The command line. */
 import { Command, CommanderError } from "commander";
+import { say, stderr, stdout } from "../output.ts";
 import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
 import { calibrateCommand } from "./calibrate.ts";
-import { Exit, say } from "./exit.ts";
+import { Exit } from "./exit.ts";
 import { roundCommand } from "./round.ts";
 import { selftestCommand } from "./selftest.ts";
 import { serveCommand } from "./serve.ts";
@@ -22,6 +23,15 @@ const USAGE_EXIT_CODE = 2;
 export async function run(
   argv: readonly string[],
   environment: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
+  const code = await runCommand(argv, environment);
+  await stdout.idle();
+  return code === 0 && stdout.fault ? 1 : code;
+}
+
+async function runCommand(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv,
 ): Promise<number> {
   try {
     await program(environment).parseAsync(argv, { from: "user" });
@@ -44,6 +54,8 @@ function program(environment: NodeJS.ProcessEnv): Command {
     .version(version)
     .exitOverride()
     .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
       // One line, whatever the value that it quotes.
       outputError: (text, write) =>
         write(`proofmill: ${inOneLine(text.replace(/^error: /, ""))}\n`),

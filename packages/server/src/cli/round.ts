@@ -1,6 +1,7 @@
 /** `proofmill round`: a round on a running node, with a live line. */
 import type { InitBody, PocClient, StatusSummary } from "@proofmill/client";
 import { Command } from "commander";
+import { stderr, stdout } from "../output.ts";
 import { onStopSignal } from "../signals.ts";
 import { Exit } from "./exit.ts";
 import {
@@ -67,7 +68,7 @@ async function runRound(options: RoundOptions): Promise<void> {
   });
   if (end === "replaced") throw new Exit(1, "another round has begun on this node");
   const { pow_status: last } = await client.stop();
-  process.stdout.write(options.json ? `${JSON.stringify(last)}\n` : summaryOf(last));
+  stdout.write(options.json ? `${JSON.stringify(last)}\n` : summaryOf(last));
   if (end === "stopped") throw new Exit(1, "the round ended before its limit");
 }
 
@@ -114,17 +115,17 @@ class LiveLine {
 
   show(status: StatusSummary): void {
     const text = lineOf(status);
-    if (process.stderr.isTTY) {
-      process.stderr.write(`\r${text.padEnd(this.#width)}`);
+    if (stderr.isTTY) {
+      stderr.write(`\r${text.padEnd(this.#width)}`);
       this.#width = text.length;
     } else if (performance.now() - this.#last >= LiveLine.#INTERVAL_MS) {
       this.#last = performance.now();
-      process.stderr.write(`${text}\n`);
+      stderr.write(`${text}\n`);
     }
   }
 
   end(): void {
-    if (process.stderr.isTTY && this.#width > 0) process.stderr.write("\n");
+    if (stderr.isTTY && this.#width > 0) stderr.write("\n");
   }
 }
 

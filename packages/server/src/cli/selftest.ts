@@ -2,6 +2,7 @@
 import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
 import { Command, InvalidArgumentError } from "commander";
 import { deviceOptions } from "../config.ts";
+import { stdout } from "../output.ts";
 import { Exit } from "./exit.ts";
 
 export function selftestCommand(): Command {
@@ -14,18 +15,16 @@ export function selftestCommand(): Command {
     .option("--json", "print one JSON object and nothing else", false);
   for (const option of deviceOptions()) command.addOption(option);
   return command.action(async ({ json, ...options }: SelftestOptions & { json: boolean }) => {
-    // Whoever reads may have seen enough.
-    process.stdout.on("error", () => process.exit(1));
-    const onResult = json ? () => {} : (result: CheckResult) => process.stdout.write(row(result));
+    const onResult = (result: CheckResult) => {
+      if (!json) stdout.write(row(result));
+      if (stdout.fault?.code === "EPIPE") process.exit(1); // whoever reads has seen enough
+    };
     const result = await check({ ...options, onResult }).catch((error: Error) => {
       throw new Exit(1, error.message);
     });
     const failed = result.checks.filter(({ ok }) => !ok).length;
-    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else
-      process.stdout.write(
-        `${result.device}: ${failed === 0 ? "all passed" : `${failed} failed`}\n`,
-      );
+    if (json) stdout.write(`${JSON.stringify(result)}\n`);
+    else stdout.write(`${result.device}: ${failed === 0 ? "all passed" : `${failed} failed`}\n`);
     if (failed > 0) throw new Exit(1, "");
   });
 }

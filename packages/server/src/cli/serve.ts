@@ -2,9 +2,9 @@
 import { Command } from "commander";
 import { addServeOptions, readConfig, type ServeConfig } from "../config.ts";
 import { type RunningNode, startNode } from "../node.ts";
+import { exit, say } from "../output.ts";
 import { onStopSignal } from "../signals.ts";
 import { DataFolderError } from "../store/database.ts";
-import { say } from "./exit.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -28,7 +28,7 @@ async function serve(config: ServeConfig): Promise<void> {
         ? error.message
         : `cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`,
     );
-    process.exit(1);
+    return exit(1);
   }
   if (isStopping) return end(node, 0);
   try {
@@ -41,7 +41,7 @@ async function serve(config: ServeConfig): Promise<void> {
 
 async function end(node: RunningNode, code: number): Promise<void> {
   await node.close();
-  process.exit(code);
+  await exit(code);
 }
 
 function listenFault(error: unknown): string {

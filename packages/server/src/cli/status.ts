@@ -1,5 +1,6 @@
 /** `proofmill status`: what a running node does. */
 import { Command } from "commander";
+import { stdout } from "../output.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { summaryOf } from "./report.ts";
 
@@ -8,7 +9,7 @@ export function statusCommand(): Command {
   return addRemoteOptions(command).action((options: RemoteOptions) =>
     orExit(async () => {
       const status = await clientOf(options).status();
-      process.stdout.write(options.json ? `${JSON.stringify(status)}\n` : summaryOf(status));
+      stdout.write(options.json ? `${JSON.stringify(status)}\n` : summaryOf(status));
     }),
   );
 }

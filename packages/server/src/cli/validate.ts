@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { ProofBatch } from "@proofmill/client";
 import { Command } from "commander";
+import { stdout } from "../output.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { verdictOf } from "./report.ts";
@@ -19,7 +20,7 @@ export function validateCommand(): Command {
     orExit(async () => {
       const proof = readProof(file);
       const answer = await clientOf(options).validate(proof);
-      process.stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer));
+      stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer));
       if (answer.fraud_detected) throw new Exit(FRAUD_EXIT_CODE);
     }),
   );

@@ -5,7 +5,7 @@ export interface ProgressOptions {
   /** Bytes. */
   total: number;
   /** A terminal gets one line that changes. */
-  terminal: { isTTY?: boolean; columns?: number; write(text: string): unknown };
+  terminal: { isTTY?: boolean; columns?: number | undefined; write(text: string): unknown };
   /** Elsewhere a line goes here every few seconds. */
   log: (text: string) => void;
   /** Monotonic milliseconds. */

@@ -4,6 +4,7 @@ import { checkConfig } from "@proofmill/native/memory";
 import type { ServeConfig } from "../config.ts";
 import { demoModel } from "../demo.ts";
 import { checkSeqLen, readContext } from "../model-directory.ts";
+import { stderr } from "../output.ts";
 import { type ProcessRunner, startRunner } from "../runners/process.ts";
 import { downloadModel } from "./download.ts";
 import type { HubModel } from "./locate.ts";
@@ -49,7 +50,7 @@ function download(
   return downloadModel(named, {
     signal,
     log: { info: (text) => log.info({}, text), warn: (text) => log.warn({}, text) },
-    terminal: process.stderr,
+    terminal: stderr,
     // What can be refused now is not downloaded first.
     onConfig: async (directory) => {
       checkSeqLen(config.pocSeqLen, readContext(directory));

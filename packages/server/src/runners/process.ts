@@ -7,6 +7,7 @@ import {
   type PrefillResult,
   RunnerLost,
 } from "@proofmill/core";
+import { stderr } from "../output.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
 /** A runner that is asked to close gets so long before it is killed. */
@@ -51,8 +52,12 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
     serialization: "advanced",
     execArgv: [], // a debugger's port or a heap limit is this process' own
     env: passedOn(process.env),
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    // Its own pipes, and not this process' outputs: a full one would stop the model.
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
+  for (const printed of [child.stdout, child.stderr]) {
+    printed?.setEncoding("utf8").on("data", (text: string) => stderr.write(text));
+  }
   const runner = new ChildRunner(child, options.onNotice);
   const abort = () => void runner.close();
   options.signal?.addEventListener("abort", abort);
