@@ -16,6 +16,8 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** Until when to wait; `ready` by default. */
   until?: "listening" | "ready";
+  /** Descriptors that it may have open. */
+  openFiles?: number;
 }
 
 export interface LogLine {
@@ -75,7 +77,11 @@ export async function startServer(options: StartOptions = {}): Promise<TestNode>
   const port = args.includes("--port") ? [] : ["--port", "0"];
   // A folder serves one node.
   const data = args.includes("--data-dir") ? [] : ["--data-dir", temporaryFolder()];
-  const child = spawn(process.execPath, [BIN, "serve", ...args, ...port, ...data], {
+  const command = [process.execPath, BIN, "serve", ...args, ...port, ...data];
+  const limited = options.openFiles
+    ? ["sh", "-c", `ulimit -n ${options.openFiles}; exec "$@"`, "sh", ...command]
+    : command;
+  const child = spawn(limited[0] as string, limited.slice(1), {
     env: environment(options.env),
     stdio: ["ignore", "pipe", "pipe"],
   });

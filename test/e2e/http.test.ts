@@ -1,7 +1,8 @@
 /** What only a real socket shows. */
+import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startServer, type TestNode } from "../helpers.ts";
 
 let node: TestNode;
@@ -62,4 +63,37 @@ test("no header of the request comes back", async () => {
   );
   expect(answer).toMatch(/^HTTP\/1.1 200 /);
   expect(answer).not.toMatch(/marker-|access-control/i);
+});
+
+test("connections that end by halves, or ask nothing, do not use up the descriptors", async () => {
+  const small = await startServer({ args: ["--enable-poc"], openFiles: 256 });
+  onTestFinished(async () => void (await small.stop()));
+  const port = Number(new URL(small.url).port);
+  for (let i = 0; i < 400; i++) {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    onTestFinished(() => void socket.destroy());
+    socket.on("error", () => {});
+    socket.resume();
+    await once(socket, "connect");
+    socket.write(i % 2 === 0 ? "GARBAGE\r\n\r\n" : "GET /");
+  }
+  const begin = performance.now();
+  expect((await small.get("/health")).status).toBe(200);
+  expect(performance.now() - begin).toBeLessThan(3000);
+});
+
+test("a WebSocket's bad frames fill no log", async () => {
+  let logged = 0;
+  const count = (chunk: Buffer) => {
+    logged += chunk.length;
+  };
+  node.process.stdout?.on("data", count);
+  const socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+  const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  for (let i = 0; i < 20; i++) {
+    const answer = await raw(`GET /trpc HTTP/1.1\r\nHost: x\r\n${socket}${key}\r\n\xff\xff\xff`);
+    expect(answer).toMatch(/^HTTP\/1.1 101 /);
+  }
+  node.process.stdout?.off("data", count);
+  expect(logged).toBeLessThan(1000);
 });

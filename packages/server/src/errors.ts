@@ -2,8 +2,18 @@
 import { PocError } from "@proofmill/core";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
-/** Gives an instance our answers for errors, unknown paths and wrong methods. */
+/** Whatever a route is ready for, it takes these alone: TRACE would send a caller's secrets back. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/**
+ * Gives an instance our answers for errors, unknown paths and wrong methods. Called before the
+ * routes are there.
+ */
 export function useErrorAnswers(app: FastifyInstance): void {
+  app.addHook("onRoute", (route) => {
+    const { method } = route;
+    if (Array.isArray(method)) route.method = method.filter((each) => METHODS.includes(each));
+  });
   app.setErrorHandler(answerError);
   app.setNotFoundHandler(answerNotFound);
 }
@@ -35,9 +45,24 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): Fa
   return reply.code(405).header("allow", allowed.join(", ")).send({ detail: "Method Not Allowed" });
 }
 
+/**
+ * Answers an OPTIONS request that no route of ours takes and that is no browser's question whether
+ * its page may ask: those alone are for CORS, which takes every path.
+ */
+export function refuseStrayOptions(
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply | null {
+  if (request.method !== "OPTIONS" || request.routeOptions.url !== "*") return null;
+  const { origin, "access-control-request-method": method } = request.headers;
+  return origin !== undefined && method !== undefined ? null : answerNotFound(request, reply);
+}
+
 /** The methods that the request's path is known by. */
 export function allowedMethods(request: FastifyRequest): string[] {
   const { server } = request;
   const url = request.url.split("?", 1)[0] ?? "";
-  return server.supportedMethods.filter((method) => server.findRoute({ method, url }) !== null);
+  const allowed = METHODS.filter((method) => server.findRoute({ method, url }) !== null);
+  // A browser's question whether it may ask is answered under every path, known or not.
+  return allowed.join() === "OPTIONS" ? [] : allowed;
 }

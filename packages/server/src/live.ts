@@ -1,8 +1,6 @@
 /** tRPC over HTTP, server-sent events and WebSocket, on the same server as REST. */
 
-import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import websocket from "@fastify/websocket";
 import { TRPCError } from "@trpc/server";
@@ -11,6 +9,8 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { WebSocket } from "ws";
 import { sharedEventEncoder } from "./encoder.ts";
+import type { Connections } from "./http/connections.ts";
+import { webSocketUpgrades } from "./http/upgrades.ts";
 import type { AppRouter } from "./router.ts";
 import type { Context } from "./trpc.ts";
 
@@ -39,11 +39,20 @@ const POLICY_VIOLATION = 1008;
  * Called before any hook that answers by itself: an upgrade that is refused must be known as one, or
  * its socket stays.
  *
- * @param maxPayload bytes of one message
+ * @param options.maxPayload bytes of one message
  */
-export async function useWebSockets(app: FastifyInstance, maxPayload: number): Promise<void> {
+export async function useWebSockets(
+  app: FastifyInstance,
+  options: { maxPayload: number; connections: Connections },
+): Promise<void> {
+  const { maxPayload, connections } = options;
   await app.register(websocket, {
-    options: { maxPayload, server: webSocketUpgrades(app) },
+    options: { maxPayload, server: webSocketUpgrades(app.server, connections) },
+    // Whoever sends bad frames is told by the close; a log of it would be his to fill.
+    errorHandler: (error, socket, request) => {
+      request.log.debug(`a WebSocket is closed: ${error.message}`);
+      socket.terminate();
+    },
     preClose() {
       // Those who can will come back; the others are told at least.
       for (const client of app.websocketServer.clients) {
@@ -76,7 +85,7 @@ export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<
       return seconds ? { headers: { "retry-after": String(seconds) } } : {};
     },
     onError: ({ error, path }) => {
-      if (error.code === "INTERNAL_SERVER_ERROR") {
+      if (error.code === "INTERNAL_SERVER_ERROR" && !isBadFrame(error.cause)) {
         app.log.error({ err: error.cause ?? error, path }, "a call failed");
       }
     },
@@ -87,9 +96,15 @@ export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<
   await app.register(async (scope) => {
     scope.addHook("onRoute", (route) => {
       route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
+      if (Array.isArray(route.method)) route.method = ["GET", "HEAD", "POST"]; // what tRPC takes
     });
     await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
   });
+}
+
+/** What ws finds wrong with a client's frames; the socket is closed for it. */
+function isBadFrame(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^WS_ERR_/.test(String(error.code));
 }
 
 /** One for each request, and for each WebSocket. */
@@ -127,28 +142,4 @@ async function roomIn(socket: WebSocket): Promise<void> {
 function drop(socket: WebSocket, code: number, reason: string): void {
   socket.close(code, reason);
   setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
-}
-
-/**
- * What the WebSocket plugin listens to instead of the server. Some HTTP clients offer an upgrade to
- * HTTP/2 with every request; Node hands those over as soon as anybody listens for upgrades. They
- * are read once more without the offer, which is how a server declines it (RFC 9110 §7.8).
- */
-function webSocketUpgrades(app: FastifyInstance): never {
-  const upgrades = new EventEmitter();
-  app.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
-      upgrades.emit("upgrade", request, socket, head);
-      return;
-    }
-    const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`];
-    for (let i = 0; i < request.rawHeaders.length; i += 2) {
-      const [name = "", value = ""] = request.rawHeaders.slice(i, i + 2);
-      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines.push(`${name}: ${value}`);
-    }
-    socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
-    app.server.emit("connection", socket);
-  });
-  // The plugin's types want a server; it only ever listens for upgrades on it.
-  return upgrades as never;
 }

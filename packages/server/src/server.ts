@@ -1,5 +1,4 @@
 /** The HTTP server with all its routes; it does not listen. */
-import type { Socket } from "node:net";
 import cors from "@fastify/cors";
 import type { DeliveryInfo, InitDefaults, PocService } from "@proofmill/core";
 import Fastify, {
@@ -11,8 +10,11 @@ import Fastify, {
 } from "fastify";
 import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
-import { useErrorAnswers } from "./errors.ts";
+import { refuseStrayOptions, useErrorAnswers } from "./errors.ts";
 import { hostGuard } from "./hosts.ts";
+import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
+import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
+import { keepPace } from "./http/pace.ts";
 import { useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
@@ -30,9 +32,8 @@ import { createRouter } from "./router.ts";
 const LEAST_BODY_LIMIT = 1024 * 1024;
 /** A nonce of 16 digits and a distance of 22 characters, generously indented. */
 const BYTES_PER_NONCE = 128;
-/** Milliseconds in which a request's headers, and the whole of it, must have come. */
-const HEADERS_TIMEOUT = 10_000;
-const REQUEST_TIMEOUT = 30_000;
+/** How often Node looks for headers that do not come, milliseconds. */
+const HEADERS_CHECK = 1000;
 
 export interface ServerDeps {
   logLevel: LogLevel;
@@ -52,12 +53,16 @@ export interface ServerDeps {
   allowOrigin: readonly string[];
   /** Hosts that the node answers to, besides those that nobody can make lead here. */
   allowHost: readonly string[];
+  /** What the descriptors allow, by default. */
+  connectionLimits?: ConnectionLimits;
 }
 
 /** @returns the server, ready to listen, the service behind it, closing both is the caller's; and where it logs */
 export async function createServer(
   deps: ServerDeps,
 ): Promise<{ app: FastifyInstance; service: PocService; log: Output }> {
+  // Forwarding takes a second descriptor.
+  const limits = deps.connectionLimits ?? connectionLimits(deps.upstream ? 2 : 1);
   const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
   const log = new Output(1, {
     onFault: ({ message }) =>
@@ -71,8 +76,9 @@ export async function createServer(
     logger: { level: deps.logLevel, base: null, stream: log },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    requestTimeout: REQUEST_TIMEOUT,
-    http: { headersTimeout: HEADERS_TIMEOUT },
+    requestTimeout: 0, // keepPace looks at bodies
+    keepAliveTimeout: limits.idleMs,
+    http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: HEADERS_CHECK },
     forceCloseConnections: "idle",
     // What comes while the server closes is answered by the routes: the service refuses by itself.
     return503OnClosing: false,
@@ -81,9 +87,14 @@ export async function createServer(
       otherHost(request, reply) ??
       gate.refuse(request, reply) ??
       reply.code(404).send({ detail: "Not Found" }),
-    clientErrorHandler: answerBadHttp,
+    clientErrorHandler: (error, socket) =>
+      answerBadHttp(error, socket, connections.unanswered(socket)),
   });
-  await useWebSockets(app, bodyLimit);
+  const connections = new Connections(app.server, limits);
+  keepPace(app.server, limits.pace, (request) =>
+    answerSlowBody(request, connections.unanswered(request.socket)),
+  );
+  await useWebSockets(app, { maxPayload: bodyLimit, connections });
   const service = await deps.openService(app.log);
   const gate = new InferenceGate({
     service,
@@ -101,6 +112,7 @@ export async function createServer(
       otherHost(request, reply) ??
       foreign(request, reply) ??
       gate.refuse(request, reply) ??
+      refuseStrayOptions(request, reply) ??
       undefined
     );
   });
@@ -127,23 +139,4 @@ export async function createServer(
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
   });
   return { app, service, log };
-}
-
-/** What Node's HTTP parser refuses never becomes a request. */
-function answerBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, detail] =
-    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? [408, "Request Timeout"]
-      : error.code === "HPE_HEADER_OVERFLOW"
-        ? [431, "Request Header Fields Too Large"]
-        : [400, "Bad Request"];
-  const body = JSON.stringify({ detail });
-  socket.end(
-    `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  );
 }

@@ -4,6 +4,7 @@ import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { onTestFinished } from "vitest";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
+import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";
 
@@ -43,6 +44,7 @@ export async function testServer(
     allowHost?: string[];
     drainMs?: number;
     upstream?: { url: string; apiKey?: string };
+    connectionLimits?: Partial<ConnectionLimits>;
   } = {},
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance } = options;
@@ -66,6 +68,7 @@ export async function testServer(
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],
+    connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
   if (loaded) service.attach(runner);
   onTestFinished(async () => {

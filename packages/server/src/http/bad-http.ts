@@ -1,0 +1,49 @@
+/** What never becomes a request, or does not come to its end: answered, and cut off. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/** Milliseconds in which the other side may take the answer and close; then it is closed anyway. */
+const LINGER_MS = 1000;
+
+const cut = new WeakSet<Socket>();
+
+/**
+ * A server's `clientError`: what Node's HTTP parser refuses, and headers that do not come.
+ *
+ * @param unanswered what else the connection waits for
+ */
+export function answerBadHttp(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  unanswered: readonly ServerResponse[],
+): void {
+  if (cut.has(socket)) return;
+  if (error.code === "ECONNRESET" || !socket.writable || unanswered.length > 0) socket.destroy();
+  else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") cutOff(socket, 408, "Request Timeout");
+  else if (error.code === "HPE_HEADER_OVERFLOW") {
+    cutOff(socket, 431, "Request Header Fields Too Large");
+  } else cutOff(socket, 400, "Bad Request");
+}
+
+/** Ends a request whose body comes too slowly. */
+export function answerSlowBody(
+  { socket }: IncomingMessage,
+  unanswered: readonly ServerResponse[],
+): void {
+  const [first, ...others] = unanswered;
+  if (others.length > 0 || first?.headersSent || !socket.writable) socket.destroy();
+  else cutOff(socket, 408, "Request Timeout");
+}
+
+/** The other side may leave its half open, or read nothing, for ever: this is the end all the same. */
+export function cutOff(socket: Socket, status: number, detail: string): void {
+  cut.add(socket);
+  const body = JSON.stringify({ detail });
+  socket.end(
+    `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  socket.resume(); // what still comes is thrown away, or its end would not be seen
+  const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(linger));
+}

@@ -1,0 +1,252 @@
+/** Who may stay connected: limits in all and for each address, and an end for those who ask nothing. */
+import { readFileSync } from "node:fs";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { isIPv6, type Socket } from "node:net";
+import { PACE, type Pace } from "./pace.ts";
+
+/** Connections of one address; a thousand subscribers behind one address must find room. */
+const MAX_PER_ADDRESS = 2048;
+/** In all, however many descriptors there are: what a connection keeps in memory adds up too. */
+const MAX_IN_ALL = 16_384;
+/** Descriptors that are kept for the node itself: files, the store, callbacks, the runner. */
+const KEPT_DESCRIPTORS = 64;
+/** Where the system does not say how many descriptors there are. */
+const USUAL_DESCRIPTORS = 1024;
+/** WebSockets take at most this share of the places: questions must find some. */
+const STREAMS_SHARE = 3 / 4;
+/** A connection that has no request under way for so long is ended, milliseconds. */
+const IDLE_MS = 60_000;
+/** Milliseconds in which a request's headers must have come. */
+const HEADERS_MS = 10_000;
+const SWEEP_MS = 1000;
+
+export interface ConnectionLimits {
+  inAll: number;
+  perAddress: number;
+  /** Milliseconds. */
+  idleMs: number;
+  /** Milliseconds. */
+  headersMs: number;
+  /** Of bodies. */
+  pace: Pace;
+}
+
+/** @param descriptorsEach that a connection needs while it is served */
+export function connectionLimits(descriptorsEach: number): ConnectionLimits {
+  const free = Math.floor((openFilesLimit() - KEPT_DESCRIPTORS) / descriptorsEach);
+  return {
+    inAll: Math.max(1, Math.min(free, MAX_IN_ALL)),
+    perAddress: MAX_PER_ADDRESS,
+    idleMs: IDLE_MS,
+    headersMs: HEADERS_MS,
+    pace: PACE,
+  };
+}
+
+interface Connection {
+  readonly socket: Socket;
+  readonly neighbours: Neighbours;
+  /** Answers that are not out yet. */
+  readonly unanswered: Set<ServerResponse>;
+  /** It has left HTTP, or waits for that. */
+  isUpgraded: boolean;
+  /** When it became idle, monotonic milliseconds. */
+  idleSince: number;
+  /** Called when nothing is unanswered, or it is closed. */
+  whenAnswered: (() => void)[];
+}
+
+/** The connections of one address. */
+interface Neighbours {
+  readonly address: string;
+  size: number;
+  streams: number;
+  /** Those without a request under way, longest first. */
+  readonly idle: Set<Connection>;
+}
+
+/**
+ * Counts a server's connections. Where one is too many, the longest idle one gives up its place (of
+ * the most crowded address, when there are too many in all): so whoever holds connections and asks
+ * nothing keeps nobody out. Where none is idle, the new one is closed.
+ */
+export class Connections {
+  readonly #limits: ConnectionLimits;
+  readonly #bySocket = new Map<Socket, Connection>();
+  readonly #byAddress = new Map<string, Neighbours>();
+  #streams = 0;
+
+  constructor(server: Server, limits: ConnectionLimits) {
+    this.#limits = limits;
+    server.prependListener("connection", (socket: Socket) => this.#connected(socket));
+    server.prependListener("request", (request: IncomingMessage, response: ServerResponse) =>
+      this.#asked(request.socket, response),
+    );
+    const sweep = setInterval(() => this.#endIdle(), SWEEP_MS).unref();
+    server.once("close", () => clearInterval(sweep));
+  }
+
+  get size(): number {
+    return this.#bySocket.size;
+  }
+
+  /** Answers that are not out yet, oldest first. */
+  unanswered(socket: Socket): ServerResponse[] {
+    return [...(this.#bySocket.get(socket)?.unanswered ?? [])];
+  }
+
+  /** Resolves when the connection's requests so far are answered, or it is closed. */
+  answered(socket: Socket): Promise<void> {
+    const connection = this.#bySocket.get(socket);
+    if (!connection || connection.unanswered.size === 0) return Promise.resolve();
+    return new Promise((resolve) => connection.whenAnswered.push(resolve));
+  }
+
+  /** The connection is no longer HTTP's, so that it is not idle without requests. */
+  upgrading(socket: Socket): void {
+    const connection = this.#bySocket.get(socket);
+    if (!connection) return;
+    connection.isUpgraded = true;
+    connection.neighbours.idle.delete(connection);
+  }
+
+  /** Counts a connection that becomes a WebSocket, or says that there are enough of those. */
+  takeStream(socket: Socket): boolean {
+    const connection = this.#bySocket.get(socket);
+    if (!connection) return false;
+    const { neighbours } = connection;
+    const { inAll, perAddress } = this.#limits;
+    if (
+      this.#streams >= inAll * STREAMS_SHARE ||
+      neighbours.streams >= perAddress * STREAMS_SHARE
+    ) {
+      connection.isUpgraded = false;
+      this.#becomesIdle(connection);
+      return false;
+    }
+    this.#streams++;
+    neighbours.streams++;
+    socket.once("close", () => {
+      this.#streams--;
+      neighbours.streams--;
+    });
+    return true;
+  }
+
+  #connected(socket: Socket): void {
+    const known = this.#bySocket.get(socket);
+    if (known) {
+      // It is read as HTTP once more.
+      known.isUpgraded = false;
+      this.#becomesIdle(known);
+      return;
+    }
+    const neighbours = this.#neighboursOf(socket);
+    const connection: Connection = {
+      socket,
+      neighbours,
+      unanswered: new Set(),
+      isUpgraded: false,
+      idleSince: 0,
+      whenAnswered: [],
+    };
+    this.#bySocket.set(socket, connection);
+    neighbours.size++;
+    this.#becomesIdle(connection);
+    socket.once("close", () => this.#remove(connection));
+    if (neighbours.size > this.#limits.perAddress) this.#makeRoom(neighbours);
+    if (this.#bySocket.size > this.#limits.inAll) this.#makeRoom(this.#mostCrowded());
+  }
+
+  #asked(socket: Socket, response: ServerResponse): void {
+    const connection = this.#bySocket.get(socket);
+    if (!connection) return;
+    connection.unanswered.add(response);
+    connection.neighbours.idle.delete(connection);
+    response.once("close", () => {
+      connection.unanswered.delete(response);
+      if (connection.unanswered.size > 0) return;
+      for (const resolve of connection.whenAnswered.splice(0)) resolve();
+      this.#becomesIdle(connection);
+    });
+  }
+
+  #becomesIdle(connection: Connection): void {
+    if (connection.isUpgraded || !this.#bySocket.has(connection.socket)) return;
+    connection.idleSince = performance.now();
+    connection.neighbours.idle.delete(connection);
+    connection.neighbours.idle.add(connection);
+  }
+
+  #makeRoom(neighbours: Neighbours): void {
+    // The newest is idle itself, and the last in this order.
+    const [longest] = neighbours.idle;
+    if (longest) this.#end(longest);
+  }
+
+  /** Of those with an idle connection; there is one, the newest. */
+  #mostCrowded(): Neighbours {
+    let found: Neighbours | undefined;
+    for (const each of this.#byAddress.values()) {
+      if (each.idle.size > 0 && each.size > (found?.size ?? 0)) found = each;
+    }
+    return found as Neighbours;
+  }
+
+  #endIdle(): void {
+    const before = performance.now() - this.#limits.idleMs;
+    for (const { idle } of this.#byAddress.values()) {
+      for (const connection of idle) {
+        if (connection.idleSince > before) break;
+        this.#end(connection);
+      }
+    }
+  }
+
+  #end(connection: Connection): void {
+    connection.socket.destroy();
+    this.#remove(connection); // its event comes later, others may come before
+  }
+
+  #remove(connection: Connection): void {
+    if (!this.#bySocket.delete(connection.socket)) return;
+    const { neighbours } = connection;
+    neighbours.idle.delete(connection);
+    neighbours.size--;
+    if (neighbours.size === 0) this.#byAddress.delete(neighbours.address);
+    for (const resolve of connection.whenAnswered.splice(0)) resolve();
+  }
+
+  #neighboursOf(socket: Socket): Neighbours {
+    const address = network(socket.remoteAddress ?? "");
+    const known = this.#byAddress.get(address);
+    if (known) return known;
+    const neighbours = { address, size: 0, streams: 0, idle: new Set<Connection>() };
+    this.#byAddress.set(address, neighbours);
+    return neighbours;
+  }
+}
+
+/** An IPv4 address, or the /64 that an IPv6 address lies in: whoever has one of those has all. */
+export function network(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1] as string;
+  if (!isIPv6(address)) return address;
+  const [front = "", back] = (address.split("%", 1)[0] as string).split("::");
+  const groups = front === "" ? [] : front.split(":");
+  const last = back ? back.split(":").length : 0;
+  while (back !== undefined && groups.length + last < 8) groups.push("0");
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}
+
+/** How many descriptors this process may have open. */
+function openFilesLimit(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\d+|unlimited)/m.exec(
+      readFileSync("/proc/self/limits", "utf8"),
+    ) as RegExpExecArray;
+    return soft === "unlimited" ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return USUAL_DESCRIPTORS; // not Linux
+  }
+}
