@@ -31,6 +31,21 @@ test("a request that was not full tells nothing", () => {
   expect(portion.size).toBe(50);
 });
 
+test("what has passed is not given up for a larger one that did not", () => {
+  let now = 0;
+  const portion = new Portion(1000, () => now);
+  portion.passed(700);
+  portion.shrink(1000);
+  expect(portion.size).toBe(700);
+  now = MINUTE;
+  portion.passed(700);
+  expect(portion.size).toBe(1000);
+  portion.shrink(800); // there were no more to try it with
+  expect(portion.size).toBe(700);
+  portion.shrink(600); // and now even fewer do not pass
+  expect(portion.size).toBe(300);
+});
+
 test("a limit that stays is tried ever more rarely", () => {
   let now = 0;
   const portion = new Portion(1000, () => now);
