@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { parseConfig, readConfig } from "./config.ts";
+import { contextOf } from "./context.ts";
 
 const PATH = "some/model/config.json";
 
@@ -90,6 +91,10 @@ describe("what is taken", () => {
     { rope_parameters: { rope_theta: 5e5, rope_type: "default" } },
     { rope_parameters: { rope_theta: 5e5 } },
     { rope_parameters: { rope_theta: 5e5, partial_rotary_factor: 1 }, rope_scaling: null },
+    { rope_scaling: { rope_type: "default", rope_theta: 5e5 } },
+    { rope_scaling: { rope_theta: 5e5, type: "default", factor: 1 }, rope_parameters: {} },
+    { rope_theta: 5e5, rope_scaling: { rope_theta: 5e5 }, rope_parameters: { rope_theta: 5e5 } },
+    { rope_theta: 5e5, rope_scaling: { rope_type: "default" }, rope_parameters: { factor: null } },
   ])("plain RoPE as %j", (layout) => {
     expect(parseConfig(config(layout), PATH)).toMatchObject({
       rope_theta: 5e5,
@@ -101,6 +106,13 @@ describe("what is taken", () => {
     { rope_theta: 5e5, rope_scaling: LLAMA3 },
     { rope_theta: 5e5, rope_scaling: { ...LLAMA3, rope_type: undefined, type: "llama3" } },
     { rope_parameters: { ...LLAMA3, rope_theta: 5e5 } },
+    { rope_scaling: { ...LLAMA3, rope_theta: 5e5 } },
+    { rope_theta: 5e5, rope_scaling: LLAMA3, rope_parameters: { ...LLAMA3, rope_theta: 5e5 } },
+    {
+      rope_theta: 5e5,
+      rope_scaling: { ...LLAMA3, original_max_position_embeddings: undefined },
+      original_max_position_embeddings: 8192,
+    },
   ])("Llama 3's scaling as %j", (layout) => {
     expect(parseConfig(config(layout), PATH)).toMatchObject({
       rope_theta: 5e5,
@@ -123,15 +135,77 @@ describe("what is taken", () => {
     architecture("Qwen3ForCausalLM", { sliding_window: null, use_sliding_window: true }),
     architecture("MistralForCausalLM", { sliding_window: null }),
     architecture("MistralForCausalLM", { sliding_window: 2048 }), // as wide as the context
-    architecture("LlamaForCausalLM", { sliding_window: 512 }), // not heeded
+    architecture("LlamaForCausalLM", { sliding_window: 512, use_sliding_window: false }),
     architecture("Qwen2ForCausalLM", { attention_bias: true }), // not heeded
   ])("a key that changes nothing: %j", (json) => {
-    expect(parseConfig(json, PATH).hidden_size).toBe(64);
+    const notices: string[] = [];
+    const { max_position_embeddings } = parseConfig(json, PATH, (text) => notices.push(text));
+    expect([max_position_embeddings, notices]).toEqual([2048, []]);
+  });
+
+  const SLIDES = { sliding_window: 512, use_sliding_window: true };
+  test.each([
+    architecture("Qwen2ForCausalLM", { ...SLIDES, max_window_layers: 1 }),
+    architecture("Qwen3ForCausalLM", { ...SLIDES, num_hidden_layers: 29 }),
+    architecture("Qwen3ForCausalLM", {
+      ...SLIDES,
+      layer_types: ["full_attention", "sliding_attention"],
+    }),
+    architecture("MistralForCausalLM", { sliding_window: 512 }),
+    architecture("MistralForCausalLM", { ...SLIDES, use_sliding_window: false }), // not heeded
+    architecture("LlamaForCausalLM", { sliding_window: 512 }),
+  ])("a sliding window, by a context that does not slide: %j", (json) => {
+    const notices: [string, string][] = [];
+    const config = parseConfig(json, PATH, (text, level) => notices.push([text, level]));
+    expect(config.max_position_embeddings).toBe(512);
+    expect(notices).toEqual([
+      [
+        `${PATH}: sliding_window is 512: the context is 512 tokens instead of 2048, so that every layer sees every position`,
+        "info",
+      ],
+    ]);
+    expect(contextOf(json)).toBe(512);
+  });
+
+  test.each([
+    architecture("MistralForCausalLM", { max_position_embeddings: 8192 }),
+    architecture("Qwen2ForCausalLM", {
+      max_position_embeddings: 8192,
+      use_sliding_window: true,
+      max_window_layers: 0,
+    }),
+  ])("Hugging Face's window where none is named: %j", (json) => {
+    expect(parseConfig(json, PATH).max_position_embeddings).toBe(4096);
+  });
+
+  test("Qwen3's own head_dim where none is named", () => {
+    expect(parseConfig(architecture("Qwen3ForCausalLM"), PATH).head_dim).toBe(128);
+    expect(parseConfig(architecture("Qwen2ForCausalLM"), PATH).head_dim).toBe(16);
+    const none = architecture("Qwen3ForCausalLM", { head_dim: null });
+    expect(parseConfig(none, PATH).head_dim).toBe(16);
+  });
+
+  test("silu by its other name", () => {
+    expect(parseConfig(config({ hidden_act: "swish" }), PATH)).toEqual(parseConfig(config(), PATH));
+  });
+
+  test("a byte-order mark", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    await writeFile(join(directory, "config.json"), `\ufeff${JSON.stringify(config())}`);
+    expect(await readConfig(directory)).toEqual(parseConfig(config(), PATH));
   });
 });
 
+test("the context of a config that says little else", () => {
+  expect(contextOf({ max_position_embeddings: 64 })).toBe(64);
+  expect(contextOf({ max_position_embeddings: 64, architectures: ["Other"] })).toBeNull();
+  for (const json of [null, {}, [], { max_position_embeddings: "many" }]) {
+    expect(contextOf(json)).toBeNull();
+  }
+});
+
 describe("what is refused, naming the file, the key, what it is and what was expected", () => {
-  const SLIDING = "no sliding window in use: every layer must see every position";
   const OURS = "Qwen3ForCausalLM, Qwen2ForCausalLM, LlamaForCausalLM, MistralForCausalLM";
 
   test.each<[string, unknown, string]>([
@@ -207,9 +281,39 @@ describe("what is refused, naming the file, the key, what it is and what was exp
       'rope_scaling.rope_type is missing, expected "default" or "llama3"',
     ],
     [
-      "both RoPE layouts",
+      "RoPE parameters that differ between two places",
       config({ rope_scaling: LLAMA3, rope_parameters: { rope_theta: 1e4 } }),
-      "expected none beside rope_parameters",
+      "expected the same as rope_parameters or nothing",
+    ],
+    [
+      "factors that differ between two places",
+      config({ rope_scaling: LLAMA3, rope_parameters: { ...LLAMA3, factor: 4 } }),
+      "expected the same as rope_parameters or nothing",
+    ],
+    [
+      "thetas that differ between outside and inside",
+      config({ rope_theta: 1e4, rope_scaling: { rope_type: "default", rope_theta: 5e5 } }),
+      "rope_scaling.rope_theta is 500000, expected 10000 as in rope_theta",
+    ],
+    [
+      "thetas that differ between the two layouts",
+      config({ rope_scaling: { rope_theta: 1e4 }, rope_parameters: { rope_theta: 5e5 } }),
+      "rope_scaling.rope_theta is 10000, expected 500000 as in rope_parameters.rope_theta",
+    ],
+    [
+      "two names for the RoPE type",
+      config({ rope_scaling: { ...LLAMA3, type: "linear" } }),
+      'rope_scaling.type is "linear", expected "llama3" as in rope_type',
+    ],
+    [
+      "a factor that the default type would leave out",
+      config({ rope_scaling: { rope_type: "default", factor: 4 } }),
+      'rope_scaling.factor is 4, expected 1 or none where rope_type is "default"',
+    ],
+    [
+      "two contexts that Llama 3's scaling was made for",
+      config({ rope_scaling: LLAMA3, original_max_position_embeddings: 4096 }),
+      "original_max_position_embeddings is 4096, expected 8192 as RoPE's own",
     ],
     [
       "RoPE parameters for each type of layer",
@@ -246,33 +350,37 @@ describe("what is refused, naming the file, the key, what it is and what was exp
     [
       "quantized weights",
       config({ quantization_config: { quant_method: "gptq" } }),
-      'quantization_config is {"quant_method":"gptq"}, expected null',
+      'quantization_config.quant_method is "gptq", expected no quantization_config: quantised weights are not supported',
     ],
     [
-      "Qwen2's sliding window",
-      architecture("Qwen2ForCausalLM", {
-        sliding_window: 512,
-        use_sliding_window: true,
-        max_window_layers: 1,
-      }),
-      `sliding_window is 512, expected ${SLIDING}`,
+      "quantized weights of no method",
+      config({ quantization_config: { fmt: "e4m3" } }),
+      'quantization_config is {"fmt":"e4m3"}, expected no quantization_config',
+    ],
+    ["attention both ways", config({ is_causal: false }), "is_causal is false, expected true"],
+    ["attention of nothing", config({ is_causal: null }), "is_causal is null, expected true"],
+    [
+      "Mistral's attention bias",
+      architecture("MistralForCausalLM", { attention_bias: true }),
+      "attention_bias is true, expected false: biases of MistralForCausalLM are not supported",
     ],
     [
-      "Qwen3's sliding window by its default first layer",
-      architecture("Qwen3ForCausalLM", {
-        sliding_window: 512,
-        use_sliding_window: true,
-        num_hidden_layers: 29,
-      }),
-      `sliding_window is 512, expected ${SLIDING}`,
+      "a window of nothing",
+      architecture("MistralForCausalLM", { sliding_window: 0 }),
+      "sliding_window is 0, expected a whole number of at least 1",
     ],
     [
-      "Mistral's sliding window",
-      architecture("MistralForCausalLM", { sliding_window: 2047 }),
-      `sliding_window is 2047, expected ${SLIDING}`,
+      "fewer types than layers",
+      config({ layer_types: ["full_attention"] }),
+      'layer_types is ["full_attention"], expected one for each of the 2 layers',
     ],
     [
-      "a layer that slides",
+      "layers of another kind",
+      config({ layer_types: ["full_attention", "linear_attention"], sliding_window: 64 }),
+      'expected only "full_attention" and "sliding_attention"',
+    ],
+    [
+      "a layer that slides by no window",
       architecture("Qwen3ForCausalLM", { layer_types: ["full_attention", "sliding_attention"] }),
       'layer_types is ["full_attention","sliding_attention"], expected only "full_attention"',
     ],

@@ -1,16 +1,15 @@
 /** A Hugging Face `config.json`, reduced to what the forward pass needs; all else is refused. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { ARCHITECTURES, type Architecture } from "./architecture.ts";
+import { HARMLESS, REFUSED, type Refused, ROPE_HARMLESS, ROPE_REFUSED } from "./config-keys.ts";
+import { contextSchema, SLIDING, size, slidingWindow } from "./context.ts";
+import { MAX_CONFIG_BYTES, readJsonFile } from "./json-file.ts";
+import { firstIssue, show } from "./refusal.ts";
 import type { Llama3Scaling } from "./rope.ts";
+import { ROPE_HONOURED, ropeConfig, ropeSchema } from "./rope-config.ts";
 
-export const ARCHITECTURES = [
-  "Qwen3ForCausalLM",
-  "Qwen2ForCausalLM",
-  "LlamaForCausalLM",
-  "MistralForCausalLM",
-] as const;
-export type Architecture = (typeof ARCHITECTURES)[number];
+export type { Architecture } from "./architecture.ts";
 
 export interface ModelConfig {
   architecture: Architecture;
@@ -31,31 +30,18 @@ export interface ModelConfig {
   qkv_bias: boolean;
 }
 
-const size = (greatest: number) => z.int().min(1).max(greatest);
-const positive = z.number().positive();
-/** Rotates every dimension of a head, or the model is not one of ours. */
-const wholeHead = z.literal(1).nullish();
+/** Is told, in a line each, what an operator may want to know. */
+export type OnNotice = (text: string, level: "info" | "warn") => void;
 
-const ropeSchema = z
-  .object({
-    rope_type: z.string().nullish(),
-    type: z.string().nullish(),
-    rope_theta: positive.nullish(),
-    partial_rotary_factor: wholeHead,
-  })
-  // Some architectures nest one set for each type of layer.
-  .catchall(z.unknown().refine(isNoObject, "expected one set of parameters for all layers"));
+const NAMES = Object.keys(ARCHITECTURES) as [Architecture, ...Architecture[]];
 
-const llama3Schema = z.object({
-  factor: z.number().min(1),
-  low_freq_factor: positive,
-  high_freq_factor: positive,
-  original_max_position_embeddings: size(2 ** 30),
-});
+const ONE_OF_OURS = { error: `expected one of ${NAMES.join(", ")}` };
 
-/** Bounds keep every product of sizes far below 2⁵³. */
+/** The keys that are honoured. Bounds keep every product of sizes far below 2⁵³. */
 const fileSchema = z.looseObject({
-  architectures: z.tuple([z.enum(ARCHITECTURES)]),
+  ...contextSchema.shape,
+  ...ropeSchema.shape,
+  architectures: z.tuple([z.enum(NAMES, ONE_OF_OURS)], ONE_OF_OURS),
   hidden_size: size(2 ** 16),
   intermediate_size: size(2 ** 18),
   num_hidden_layers: size(1024),
@@ -63,23 +49,18 @@ const fileSchema = z.looseObject({
   num_key_value_heads: size(1024).nullish(),
   head_dim: size(1024).nullish(),
   vocab_size: size(2 ** 24),
-  max_position_embeddings: size(2 ** 30),
-  rms_norm_eps: positive.max(1),
-  rope_theta: positive.nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
-  partial_rotary_factor: wholeHead,
-  tie_word_embeddings: z.boolean().default(false),
-  hidden_act: z.literal("silu").default("silu"),
+  rms_norm_eps: z.number().positive().max(1),
+  tie_word_embeddings: z.boolean().nullish(),
+  // Two names of one function.
+  hidden_act: z.enum(["silu", "swish"], { error: 'expected "silu"' }).nullish(),
   attention_bias: z.boolean().nullish(),
-  mlp_bias: z.literal(false).nullish(),
-  quantization_config: z.null().optional(),
-  sliding_window: z.number().nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.int().nullish(),
-  layer_types: z.array(z.string()).nullish(),
+  is_causal: z.literal(true).optional(), // null counts as false there
+  quantization_config: z.unknown().optional(),
 });
 type ConfigFile = z.infer<typeof fileSchema>;
+
+/** Keys of config.json whose values reach the numbers, or are refused for what they would do. */
+export const HONOURED: readonly string[] = Object.keys(fileSchema.shape);
 
 /** Turns the config down for what one of its keys holds. */
 interface Refusals {
@@ -89,68 +70,77 @@ interface Refusals {
 /**
  * Reads and checks `<directory>/config.json`.
  *
+ * @param onNotice hears of keys that nobody knows, and of a context that is cut to a window
  * @throws Error naming the file, the key, what it holds and what was expected
  */
-export async function readConfig(directory: string): Promise<ModelConfig> {
+export async function readConfig(directory: string, onNotice?: OnNotice): Promise<ModelConfig> {
   const path = join(directory, "config.json");
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw new Error(`${path}: cannot be read; a model directory holds config.json`, { cause });
-  }
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = readJsonFile(path, MAX_CONFIG_BYTES);
   } catch (cause) {
-    throw new Error(`${path}: is not JSON: ${(cause as Error).message}`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === undefined) throw cause;
+    throw new Error(`${path}: cannot be read; a model directory holds config.json`, { cause });
   }
-  return parseConfig(json, path);
+  return parseConfig(json, path, onNotice);
 }
 
 /**
  * Checks a parsed `config.json`.
  *
  * @param path names it in errors
+ * @param onNotice as for `readConfig`
  * @throws Error naming the path, the key, what it holds and what was expected
  */
-export function parseConfig(json: unknown, path: string): ModelConfig {
+export function parseConfig(json: unknown, path: string, onNotice?: OnNotice): ModelConfig {
+  try {
+    return configOf(json, (text, level) => onNotice?.(`${path}: ${text}`, level));
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+}
+
+function configOf(json: unknown, onNotice: OnNotice): ModelConfig {
   const parsed = fileSchema.safeParse(json);
-  if (!parsed.success) throw new Error(`${path}: ${firstIssue(parsed.error, json)}`);
+  if (!parsed.success) throw new Error(firstIssue(parsed.error, json));
   const file = parsed.data;
   const refusals: Refusals = {
     refuse(key, expected) {
-      throw new Error(`${path}: ${key} is ${show(file[key])}, expected ${expected}`);
+      throw new Error(`${key} is ${show(file[key])}, expected ${expected}`);
     },
   };
-  const architecture = file.architectures[0];
-  refuseBiases(architecture, file, refusals);
-  refuseSlidingWindow(architecture, file, refusals);
-  return {
+  const [architecture] = file.architectures;
+  const { qk_norm, qkv_bias } = ARCHITECTURES[architecture];
+  refuseQuantised(file);
+  refuseBias(architecture, file, refusals);
+  const config: ModelConfig = {
     architecture,
     hidden_size: file.hidden_size,
     intermediate_size: file.intermediate_size,
     num_hidden_layers: file.num_hidden_layers,
-    ...heads(file, refusals),
+    ...heads(architecture, file, refusals),
     vocab_size: file.vocab_size,
-    max_position_embeddings: file.max_position_embeddings,
+    max_position_embeddings: context(architecture, file, { ...refusals, onNotice }),
     rms_norm_eps: file.rms_norm_eps,
-    ...rope(file, path, refusals),
-    tie_word_embeddings: file.tie_word_embeddings,
-    qk_norm: architecture === "Qwen3ForCausalLM",
-    qkv_bias: architecture === "Qwen2ForCausalLM",
+    ...ropeConfig(file),
+    tie_word_embeddings: file.tie_word_embeddings ?? false,
+    qk_norm,
+    qkv_bias,
   };
+  checkOtherKeys(file, config, onNotice);
+  return config;
 }
 
 type Heads = Pick<ModelConfig, "num_attention_heads" | "num_key_value_heads" | "head_dim">;
 
-function heads(file: ConfigFile, { refuse }: Refusals): Heads {
+function heads(architecture: Architecture, file: ConfigFile, { refuse }: Refusals): Heads {
   const { hidden_size, num_attention_heads } = file;
   const num_key_value_heads = file.num_key_value_heads ?? num_attention_heads;
   if (num_attention_heads % num_key_value_heads !== 0) {
     refuse("num_key_value_heads", `a divisor of num_attention_heads, ${num_attention_heads}`);
   }
-  const head_dim = file.head_dim ?? hidden_size / num_attention_heads;
+  const byDefault = file.head_dim === undefined ? ARCHITECTURES[architecture].head_dim : null;
+  const head_dim = file.head_dim ?? byDefault ?? hidden_size / num_attention_heads;
   // RoPE turns pairs of dimensions.
   if (head_dim % 2 !== 0) {
     if (file.head_dim) refuse("head_dim", "an even number");
@@ -162,89 +152,107 @@ function heads(file: ConfigFile, { refuse }: Refusals): Heads {
   return { num_attention_heads, num_key_value_heads, head_dim };
 }
 
-/** Both layouts: `rope_theta` + `rope_scaling`, and the newer `rope_parameters` that holds all. */
-function rope(
-  file: ConfigFile,
-  path: string,
-  { refuse }: Refusals,
-): Pick<ModelConfig, "rope_theta" | "rope_scaling"> {
-  if (file.rope_parameters && file.rope_scaling) {
-    refuse("rope_scaling", "none beside rope_parameters");
-  }
-  const key = file.rope_parameters ? "rope_parameters" : "rope_scaling";
-  const parameters = file.rope_parameters ?? file.rope_scaling ?? {};
-  const rope_theta = file.rope_parameters?.rope_theta ?? file.rope_theta ?? 10000;
-  // Frequencies that are scaled in a way left unsaid must not pass for unscaled ones.
-  const unsaid = "factor" in parameters ? undefined : "default";
-  const type = parameters.rope_type ?? parameters.type ?? unsaid;
-  if (type === "default") return { rope_theta, rope_scaling: null };
-  if (type !== "llama3") {
-    throw new Error(`${path}: ${key}.rope_type is ${show(type)}, expected "default" or "llama3"`);
-  }
-  const scaling = llama3Schema.safeParse(parameters);
-  if (!scaling.success) throw new Error(`${path}: ${firstIssue(scaling.error, parameters, key)}`);
-  const { low_freq_factor: low, high_freq_factor: high } = scaling.data;
-  if (high <= low) {
-    throw new Error(
-      `${path}: ${key}.high_freq_factor is ${high}, expected more than low_freq_factor, ${low}`,
-    );
-  }
-  return { rope_theta, rope_scaling: scaling.data };
+/** Which of its numbers are meant is said by keys of each method; none is read here. */
+function refuseQuantised({ quantization_config }: ConfigFile): void {
+  if (quantization_config === undefined || quantization_config === null) return;
+  const method = (quantization_config as { quant_method?: unknown }).quant_method;
+  const found =
+    method === undefined
+      ? `quantization_config is ${show(quantization_config)}`
+      : `quantization_config.quant_method is ${show(method)}`;
+  throw new Error(
+    `${found}, expected no quantization_config: quantised weights are not supported; use the ` +
+      "unquantised model",
+  );
 }
 
 /** Where the key means anything it puts a bias on the output projection too. */
-function refuseBiases(architecture: Architecture, file: ConfigFile, { refuse }: Refusals): void {
-  const isHeeded = architecture === "LlamaForCausalLM" || architecture === "Qwen3ForCausalLM";
-  if (isHeeded && file.attention_bias) {
+function refuseBias(architecture: Architecture, file: ConfigFile, { refuse }: Refusals): void {
+  if (architecture !== "Qwen2ForCausalLM" && file.attention_bias) {
     refuse("attention_bias", `false: biases of ${architecture} are not supported`);
   }
 }
 
-/** Qwen's have a switch and a first layer; Mistral's is on where it is narrower than the context. */
-function refuseSlidingWindow(
+/** `max_position_embeddings`, or the window of layers that slide where that is shorter. */
+function context(
   architecture: Architecture,
   file: ConfigFile,
-  { refuse }: Refusals,
-): void {
-  const expected = "no sliding window in use: every layer must see every position";
-  if (file.layer_types?.some((type) => type !== "full_attention")) {
-    refuse("layer_types", `only "full_attention": every layer must see every position`);
+  { refuse, onNotice }: Refusals & { onNotice: OnNotice },
+): number {
+  const { layer_types, num_hidden_layers, max_position_embeddings } = file;
+  if (layer_types && layer_types.length !== num_hidden_layers) {
+    refuse("layer_types", `one for each of the ${num_hidden_layers} layers`);
   }
-  const window = file.sliding_window;
-  if (window === null || window === undefined) return;
-  if (architecture === "MistralForCausalLM") {
-    if (window < file.max_position_embeddings) refuse("sliding_window", expected);
-  } else if (architecture !== "LlamaForCausalLM" && file.use_sliding_window) {
-    const DEFAULT_MAX_WINDOW_LAYERS = 28; // of Hugging Face's Qwen2Config and Qwen3Config
-    const firstLayer = file.max_window_layers ?? DEFAULT_MAX_WINDOW_LAYERS;
-    if (!file.layer_types && firstLayer < file.num_hidden_layers) {
-      refuse("sliding_window", expected);
-    }
+  const window = slidingWindow(architecture, file);
+  const known = window === null ? ["full_attention"] : ["full_attention", SLIDING];
+  if (layer_types?.some((type) => !known.includes(type))) {
+    refuse(
+      "layer_types",
+      `only ${known.map(show).join(" and ")}: every layer must see every position`,
+    );
   }
-}
-
-/** `a.b is <value>, expected …`, of the first thing that is wrong. */
-function firstIssue(error: z.ZodError, json: unknown, prefix?: string): string {
-  const issue = error.issues[0];
-  const path = issue?.path ?? [];
-  const value = path.reduce<unknown>(
-    (at, step) => (typeof at === "object" && at !== null ? at[step as never] : undefined),
-    json,
+  if (window === null || window >= max_position_embeddings) return max_position_embeddings;
+  if (!Number.isInteger(window) || window < 1)
+    refuse("sliding_window", "a whole number of at least 1");
+  onNotice(
+    `sliding_window is ${window}: the context is ${window} tokens instead of ` +
+      `${max_position_embeddings}, so that every layer sees every position`,
+    "info",
   );
-  const key = [...(prefix ? [prefix] : []), ...path].join(".") || "the file";
-  const expected =
-    path[0] === "architectures"
-      ? `expected one of ${ARCHITECTURES.join(", ")}`
-      : // zod says "Invalid input: expected number, received string"
-        issue?.message.replace(/^.*?(?=expected )/, "").replace(/, received .*$/, "");
-  return `${key} is ${show(value)}, ${expected}`;
+  return window;
 }
 
-function isNoObject(value: unknown): boolean {
-  return typeof value !== "object" || value === null || Array.isArray(value);
+/** How many unknown keys a warning names. */
+const MAX_NAMED = 20;
+
+/** Refuses what would change numbers if it were heeded, and names what nobody knows. */
+function checkOtherKeys(file: ConfigFile, config: ModelConfig, onNotice: OnNotice): void {
+  const unknown = [
+    ...unknownKeys(
+      { object: file, prefix: "", honoured: HONOURED, harmless: HARMLESS },
+      REFUSED,
+      config,
+    ),
+    ...(["rope_scaling", "rope_parameters"] as const).flatMap((key) =>
+      unknownKeys(
+        {
+          object: file[key] ?? {},
+          prefix: `${key}.`,
+          honoured: ROPE_HONOURED,
+          harmless: ROPE_HARMLESS,
+        },
+        ROPE_REFUSED,
+        config,
+      ),
+    ),
+  ];
+  if (unknown.length === 0) return;
+  const named = unknown.slice(0, MAX_NAMED).map((key) => show(key));
+  const more = unknown.length > MAX_NAMED ? ` and ${unknown.length - MAX_NAMED} more` : "";
+  onNotice(
+    `nothing is known of ${named.join(", ")}${more}, and nothing is made of it: if one of these ` +
+      "changes the model's numbers, its distances are wrong",
+    "warn",
+  );
 }
 
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+interface KnownKeys {
+  object: Record<string, unknown>;
+  prefix: string;
+  honoured: readonly string[];
+  harmless: readonly string[];
+}
+
+/** @throws Error for the first key that does not pass */
+function unknownKeys(known: KnownKeys, refused: readonly Refused[], config: ModelConfig): string[] {
+  const { object, prefix, honoured, harmless } = known;
+  return Object.keys(object)
+    .filter((key) => {
+      if (honoured.includes(key) || harmless.includes(key)) return false;
+      const rule = refused.find(({ keys }) => keys.includes(key));
+      if (!rule) return true;
+      if (rule.passes(object[key], config)) return false;
+      throw new Error(`${prefix}${key} is ${show(object[key])}, expected ${rule.expected}`);
+    })
+    .map((key) => `${prefix}${key}`);
 }

@@ -88,6 +88,43 @@ describe("loads", () => {
     expect((await load({ directory })).info.device).toContain(addon.isas()[0]);
   });
 
+  test("with rope_theta where newer files have it, to the same bits", async () => {
+    const job = { id: 0, seq_len: 16, input_seeds: SEEDS, output: { kind: "logits" } } as const;
+    const logits = async (change: (config: Record<string, unknown>) => void) => {
+      const directory = await copyOf("qwen2-tiny-strong");
+      const path = join(directory, "config.json");
+      const config = JSON.parse(await readFile(path, "utf8"));
+      change(config);
+      await writeFile(path, JSON.stringify(config));
+      return (await (await load({ directory })).run(job)).values;
+    };
+    const stored = await logits(() => {});
+    const outside = await logits((config) => {
+      config.rope_theta = 1e6;
+    });
+    expect(outside).not.toEqual(stored);
+    for (const key of ["rope_scaling", "rope_parameters"]) {
+      const inside = await logits((config) => {
+        delete config.rope_theta;
+        config[key] = { rope_type: "default", rope_theta: 1e6 };
+      });
+      expect(inside).toEqual(outside);
+    }
+  });
+
+  test("and names keys that nobody knows in one warning", async () => {
+    const directory = await copyOf("qwen3-tiny");
+    const path = join(directory, "config.json");
+    const config = JSON.parse(await readFile(path, "utf8"));
+    const rope_parameters = { rope_theta: config.rope_theta, wobble: 1 };
+    await writeFile(path, JSON.stringify({ ...config, frobnicate: 3, rope_parameters }));
+    const warnings: string[] = [];
+    const onNotice = (text: string, level: string) =>
+      void (level === "warn" && warnings.push(text));
+    await load({ directory, onNotice });
+    expect(warnings).toEqual([expect.stringContaining('"frobnicate", "rope_parameters.wobble"')]);
+  });
+
   test("tensors that lie at odd places", async () => {
     const directory = await copyOf("qwen2-tiny");
     const aligned = await load({ directory: goldenModel("qwen2-tiny") });

@@ -2,16 +2,16 @@
 import { availableParallelism } from "node:os";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
-import { type ModelConfig, readConfig } from "./config.ts";
+import { type ModelConfig, type OnNotice, readConfig } from "./config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
 import { memoryNeeds, refuseTooLarge } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
-import { locateWeights } from "./weights.ts";
+import { locateWeights, needs } from "./weights.ts";
 
 export type { ModelRunner } from "@proofmill/core";
-export type { ModelConfig } from "./config.ts";
+export type { ModelConfig, OnNotice } from "./config.ts";
 
 export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */
@@ -25,8 +25,8 @@ export interface LoadModelOptions extends DeviceChoice {
    * `PROOFMILL_ISA` names, else the best.
    */
   isa?: string;
-  /** Is told, in a line each, what an operator may want to know: the device's choice, the load. */
-  onNotice?: (text: string) => void;
+  /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
+  onNotice?: OnNotice;
   /** Seconds between two lines about a load that takes longer; 5 by default. */
   noticeEvery?: number;
 }
@@ -55,9 +55,9 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
     throw new RangeError(`threads is ${threads}, expected 1 … ${MAX_THREADS}`);
   }
   const { cuda, notice } = resolveDevice(options);
-  if (notice) options.onNotice?.(notice);
-  const config = await readConfig(directory);
-  const tensors = locateWeights(config, await readTensors(directory));
+  if (notice) options.onNotice?.(notice, "info");
+  const config = await readConfig(directory, options.onNotice);
+  const tensors = locateWeights(config, await readTensors(directory, needs(config)));
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   if (!cuda) refuseTooLarge({ directory, config, dtype });
@@ -79,6 +79,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
       noticed = elapsed();
       options.onNotice?.(
         `${layers} of ${config.num_hidden_layers} layers loaded in ${noticed.toFixed(1)} s`,
+        "info",
       );
     },
   );
@@ -87,6 +88,7 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   options.onNotice?.(
     `${gigabytes.toFixed(3)} GB of weights loaded in ${seconds.toFixed(2)} s, ` +
       `${(gigabytes / seconds).toFixed(2)} GB/s`,
+    "info",
   );
   return new NativeRunner(model, config, dtype);
 }

@@ -121,7 +121,32 @@ describe("refuses one file", () => {
       safetensors(Buffer.from('{"\xff": 1}', "latin1"), 0),
       "its header is not JSON in UTF-8",
     ],
-    ["of a text", Buffer.from("version https://git-lfs.github.com/spec/v1\n"), "its header has"],
+    ["of a text", Buffer.from("<!doctype html><html></html>\n"), "its header has"],
+    [
+      "of a git-lfs pointer",
+      Buffer.from("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+      'is a git-lfs pointer, not the file itself; fetch that with "git lfs pull"',
+    ],
+    [
+      "of a git-lfs pointer as git-lfs' first version wrote them",
+      Buffer.from("version https://hawser.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+      "is a git-lfs pointer",
+    ],
+    [
+      "whose header nests without end",
+      safetensors(Buffer.alloc(1_000_000, "["), 0),
+      "its header nests deeper than 32 levels",
+    ],
+    [
+      "whose header nests in a tensor's entry",
+      safetensors(Buffer.from(`{"w": ${"[".repeat(32)}${"]".repeat(32)}}`), 0),
+      "its header nests deeper than 32 levels",
+    ],
+    [
+      "whose header is all brackets",
+      safetensors(Buffer.from(`[${"[],".repeat(2_000_000)}[]]`), 0),
+      "its header holds more than 2000000 values",
+    ],
     [
       "with a tensor past the end",
       entry({ data_offsets: [4, 16] }),
@@ -161,14 +186,14 @@ describe("refuses one file", () => {
     ],
     ["with null for a tensor", safetensors({ w: null }, 12), "tensor w: its header entry is null"],
     [
-      "with an unknown dtype",
-      entry({ dtype: "Q4" }),
-      'tensor w: dtype is "Q4", expected one of F64',
+      "with an unknown dtype that ends before it begins",
+      entry({ dtype: "Q4", data_offsets: [12, 0] }),
+      "tensor w: data_offsets [12, 0] hold -12 bytes, expected 0 for Q4 [2, 3]",
     ],
     [
-      "with a dtype that every object has",
-      entry({ dtype: "constructor" }),
-      'tensor w: dtype is "constructor", expected one of',
+      "with an unknown dtype past the end",
+      entry({ dtype: "constructor", data_offsets: [4, 16] }),
+      "tensor w: ends at byte",
     ],
     [
       "with tensors that overlap",
@@ -201,6 +226,69 @@ describe("refuses one file", () => {
   });
 });
 
+describe("what nobody needs", () => {
+  const V = { dtype: "BF16", shape: [1], data_offsets: [12, 14] };
+
+  test("may be of an unknown dtype", async () => {
+    await write("model.safetensors", safetensors({ w: W, v: { ...V, dtype: "F4_E2M1" } }, 14));
+    const { tensors } = await readTensors(directory);
+    expect(tensors.get("v")).toMatchObject({ dtype: "F4_E2M1", bytes: 2 });
+  });
+
+  test("an index may name wrongly", async () => {
+    await write("a.safetensors", safetensors({ w: W }, 12));
+    await writeIndex({
+      w: "a.safetensors",
+      v: "a.safetensors",
+      u: "gone.safetensors",
+      t: "../t.bin",
+    });
+    const asked: string[] = [];
+    const { tensors } = await readTensors(directory, (has) => {
+      return ["w", "x"].filter((name) => {
+        asked.push(name);
+        return has(name);
+      });
+    });
+    expect([[...tensors.keys()], asked]).toEqual([["w"], ["w", "x"]]);
+  });
+});
+
+describe("numbered shards without an index", () => {
+  const shard = (n: number, of: number) => `model-0000${n}-of-0000${of}.safetensors`;
+
+  test("of one", async () => {
+    await write(shard(1, 1), safetensors({ w: W }, 12));
+    const { source, tensors } = await readTensors(directory);
+    expect([source, [...tensors.keys()]]).toEqual([directory, ["w"]]);
+  });
+
+  test("of several, all or none", async () => {
+    await write(shard(2, 2), safetensors({ v: W }, 12));
+    await expect(readTensors(directory)).rejects.toThrow(`${at(shard(1, 2))}: is missing`);
+    await write(shard(1, 2), safetensors({ w: W }, 12));
+    expect([...(await readTensors(directory)).tensors.keys()]).toEqual(["w", "v"]);
+  });
+
+  test("never with a tensor in two of them", async () => {
+    for (const n of [1, 2]) await write(shard(n, 2), safetensors({ w: W }, 12));
+    await expect(readTensors(directory)).rejects.toThrow(
+      `${at(shard(2, 2))}: holds tensor w, expected it in ${at(shard(1, 2))} alone`,
+    );
+  });
+
+  test("never of two sets", async () => {
+    for (const of of [1, 2]) await write(shard(1, of), safetensors({ w: W }, 12));
+    await expect(readTensors(directory)).rejects.toThrow("holds neither model.safetensors nor");
+  });
+
+  test("an index beside them counts", async () => {
+    await write(shard(1, 1), safetensors({ w: W, v: { ...W, data_offsets: [12, 24] } }, 24));
+    await writeIndex({ w: shard(1, 1) });
+    expect([...(await readTensors(directory)).tensors.keys()]).toEqual(["w"]);
+  });
+});
+
 describe("refuses an index", () => {
   test.each([
     "../a.safetensors",
@@ -229,10 +317,13 @@ describe("refuses an index", () => {
 
   test("that names a shard which is not there, or no file", async () => {
     await writeIndex({ w: "a.safetensors" });
-    const message = `${at("a.safetensors")}: is missing, expected a safetensors file`;
-    await expect(readTensors(directory)).rejects.toThrow(message);
+    await expect(readTensors(directory)).rejects.toThrow(
+      `${at("a.safetensors")}: is missing, expected a safetensors file`,
+    );
     await mkdir(at("a.safetensors"));
-    await expect(readTensors(directory)).rejects.toThrow(message);
+    await expect(readTensors(directory)).rejects.toThrow(
+      `${at("a.safetensors")}: is a directory, expected a regular file`,
+    );
   });
 
   test("that names a shard which is cut", async () => {

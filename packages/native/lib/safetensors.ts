@@ -1,11 +1,19 @@
 /** Safetensors files: where each tensor lies. Headers only; no weight passes through JavaScript. */
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, lstat, readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import {
+  MAX_INDEX_BYTES,
+  openFile,
+  parseJson,
+  readJsonFile,
+  refuseLfsPointer,
+} from "./json-file.ts";
+import { show } from "./refusal.ts";
 
 /** A tensor inside a file. */
 export interface TensorEntry {
-  /** As the file spells it: BF16, F16, F32, or one that we cannot use. */
+  /** As the file spells it: BF16, F16, F32, or one that we cannot use or do not know. */
   dtype: string;
   shape: number[];
   /** Absolute path. */
@@ -17,13 +25,15 @@ export interface TensorEntry {
 
 /** The tensors of a model, which may lie in several files. */
 export interface ModelTensors {
-  /** The file that says which tensors there are: the only one, or the index. */
+  /** What says which tensors there are: the only file, the index, or the directory. */
   source: string;
   tensors: Map<string, TensorEntry>;
 }
 
-const INDEX_FILE = "model.safetensors.index.json";
-const SINGLE_FILE = "model.safetensors";
+export const INDEX_FILE = "model.safetensors.index.json";
+export const SINGLE_FILE = "model.safetensors";
+/** How Hugging Face numbers the files of a model. */
+const NUMBERED = /^model-(\d{5})-of-(\d{5})\.safetensors$/;
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 
@@ -45,62 +55,108 @@ const ITEM_BYTES = new Map([
   ["F8_E5M2", 1],
 ]);
 
+/** Chooses, of the names that `has` says are there, those that matter. */
+export type Select = (has: (name: string) => boolean) => Iterable<string>;
+
 const extent = z.int().min(0);
 const headerEntrySchema = z.object({
   dtype: z.string(),
-  shape: z.array(extent).max(8),
+  shape: z.array(extent),
   data_offsets: z.tuple([extent, extent]),
 });
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 /**
  * The tensors of a model directory: those of `model.safetensors`, else of the shards that
- * `model.safetensors.index.json` names (Hugging Face looks in this order too).
+ * `model.safetensors.index.json` names (Hugging Face looks in this order too), else of a whole set
+ * of numbered shards.
  *
+ * @param select what matters: what an index says of other tensors need not be true; all by default
  * @throws Error naming file, tensor, what was found and what was expected
  */
-export async function readTensors(directory: string): Promise<ModelTensors> {
-  const single = resolve(directory, SINGLE_FILE);
-  if (await isFile(single)) return { source: single, tensors: await readHeader(single) };
-  const index = resolve(directory, INDEX_FILE);
-  if (await isFile(index)) return { source: index, tensors: await readShards(index, directory) };
-  throw new Error(`${resolve(directory)}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
+export async function readTensors(directory: string, select?: Select): Promise<ModelTensors> {
+  const source = resolve(directory);
+  const single = join(source, SINGLE_FILE);
+  if (await isThere(single)) return { source: single, tensors: await readHeader(single) };
+  const index = join(source, INDEX_FILE);
+  if (await isThere(index)) return { source: index, tensors: await readShards(index, select) };
+  const numbered = numberedShards(await readdir(source).catch(() => []));
+  if (numbered.length === 0) {
+    throw new Error(`${source}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
+  }
+  return { source, tensors: await readAll(numbered.map((shard) => join(source, shard))) };
 }
 
-async function readShards(index: string, directory: string): Promise<Map<string, TensorEntry>> {
-  const weightMap = await readIndex(index);
-  const shards = new Map<string, Map<string, TensorEntry>>();
-  for (const shard of new Set(weightMap.values())) {
-    shards.set(shard, await readHeader(join(directory, shard)));
-  }
+/**
+ * The names of all files of a numbered set, of which at least one is among `names`; none where no
+ * name is numbered, or sets mix.
+ */
+export function numberedShards(names: readonly string[]): string[] {
+  const counts = new Set(names.flatMap((name) => NUMBERED.exec(name)?.[2] ?? []));
+  const [count] = counts;
+  if (count === undefined || counts.size > 1) return [];
+  return Array.from(
+    { length: Number(count) },
+    (_, i) => `model-${String(i + 1).padStart(5, "0")}-of-${count}.safetensors`,
+  );
+}
+
+async function readAll(files: readonly string[]): Promise<Map<string, TensorEntry>> {
   const tensors = new Map<string, TensorEntry>();
-  for (const [name, shard] of weightMap) {
-    const entry = shards.get(shard)?.get(name);
-    if (!entry) {
-      throw new Error(
-        `${resolve(directory, shard)}: has no tensor ${name}, expected it here by ${INDEX_FILE}`,
-      );
+  for (const file of files) {
+    for (const [name, entry] of await readHeader(file)) {
+      const other = tensors.get(name);
+      if (other) {
+        throw new Error(`${file}: holds tensor ${name}, expected it in ${other.file} alone`);
+      }
+      tensors.set(name, entry);
     }
-    tensors.set(name, entry);
   }
   return tensors;
 }
 
-async function readIndex(path: string): Promise<Map<string, string>> {
-  const json = parseJson(await readFile(path), path);
+async function readShards(
+  index: string,
+  select: Select | undefined,
+): Promise<Map<string, TensorEntry>> {
+  const tensors = new Map<string, TensorEntry>();
+  for (const [shard, names] of readIndex(index, select)) {
+    const file = resolve(index, "..", shard);
+    const header = await readHeader(file);
+    for (const name of names) {
+      const entry = header.get(name);
+      if (!entry)
+        throw new Error(`${file}: has no tensor ${name}, expected it here by ${INDEX_FILE}`);
+      tensors.set(name, entry);
+    }
+  }
+  return tensors;
+}
+
+/**
+ * The shards that an index names, and which tensors it says are in each.
+ *
+ * @param select as for `readTensors`
+ * @throws Error naming the file, the tensor and what was expected
+ */
+export function readIndex(path: string, select?: Select): Map<string, string[]> {
+  const json = readJsonFile(path, MAX_INDEX_BYTES);
   const parsed = indexSchema.safeParse(json);
   if (!parsed.success) {
     throw new Error(`${path}: is ${show(json)}, expected a weight_map from tensor to file names`);
   }
   const weightMap = new Map(Object.entries(parsed.data.weight_map));
-  for (const [name, shard] of weightMap) {
+  const shards = new Map<string, string[]>();
+  for (const name of select ? select((name) => weightMap.has(name)) : weightMap.keys()) {
+    const shard = weightMap.get(name) ?? "";
     if (shard !== basename(shard) || shard.includes("\\") || !shard.endsWith(".safetensors")) {
       throw new Error(
         `${path}: tensor ${name} lies in ${show(shard)}, expected the name of a .safetensors file beside it`,
       );
     }
+    shards.set(shard, [...(shards.get(shard) ?? []), name]);
   }
-  return weightMap;
+  return shards;
 }
 
 /**
@@ -110,16 +166,11 @@ async function readIndex(path: string): Promise<Map<string, string>> {
  */
 export async function readHeader(file: string): Promise<Map<string, TensorEntry>> {
   const path = resolve(file);
-  // Asked first: opening a pipe would wait for its writer.
-  if (!(await isFile(path))) throw new Error(`${path}: is missing, expected a safetensors file`);
-  let handle: FileHandle;
+  const { handle, size } = await openFile(path).catch((cause) => {
+    if (cause.code !== "ENOENT") throw cause;
+    throw new Error(`${path}: is missing, expected a safetensors file`, { cause });
+  });
   try {
-    handle = await open(path, "r");
-  } catch (cause) {
-    throw new Error(`${path}: cannot be opened: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    const { size } = await handle.stat();
     const header = await readHeaderBytes(handle, path, size);
     const json = parseJson(header, `${path}: its header`);
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -142,9 +193,10 @@ async function readHeaderBytes(handle: FileHandle, path: string, size: number): 
   if (room < 0) {
     throw new Error(`${path}: has ${size} bytes, expected the 8 of a header's length: it is cut`);
   }
-  const prefix = Buffer.alloc(8);
-  await handle.read(prefix, 0, 8, 0);
-  const length = prefix.readBigUInt64LE();
+  const beginning = Buffer.alloc(100);
+  await handle.read(beginning, 0, beginning.length, 0);
+  refuseLfsPointer(beginning, `${path}:`);
+  const length = beginning.readBigUInt64LE();
   if (length > BigInt(room)) {
     throw new Error(
       `${path}: says that its header has ${length} bytes, expected at most ${room} in a file of ${size}: it is truncated or no safetensors file`,
@@ -172,11 +224,10 @@ function locate(
   const { dtype, shape } = parsed.data;
   const [begin, end] = parsed.data.data_offsets;
   const itemBytes = ITEM_BYTES.get(dtype);
-  if (itemBytes === undefined) {
-    const known = [...ITEM_BYTES.keys()].join(", ");
-    throw new Error(`${path}: tensor ${name}: dtype is ${show(dtype)}, expected one of ${known}`);
-  }
-  const expected = shape.reduce((product, extent) => product * extent, itemBytes);
+  // Of types that are not known, those of a later version of the format, the extent is believed.
+  const expected = itemBytes
+    ? shape.reduce((product, extent) => product * extent, itemBytes)
+    : Math.max(end - begin, 0);
   if (!Number.isSafeInteger(expected) || end - begin !== expected) {
     throw new Error(
       `${path}: tensor ${name}: data_offsets [${begin}, ${end}] hold ${end - begin} bytes, expected ${expected} for ${dtype} [${shape.join(", ")}]`,
@@ -204,22 +255,10 @@ function refuseOverlaps(tensors: Map<string, TensorEntry>, path: string): void {
   }
 }
 
-function parseJson(bytes: Buffer, what: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new Error(`${what} is not JSON in UTF-8: ${(cause as Error).message}`, { cause });
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (info) => info.isFile(),
+/** Also a pipe, a device, a link that leads nowhere: whoever opens it says so. */
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (info) => !info.isDirectory(),
     () => false,
   );
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Architecture, parseConfig } from "./config.ts";
-import type { ModelTensors } from "./safetensors.ts";
-import { locateWeights, requiredTensors } from "./weights.ts";
+import type { ModelTensors, TensorEntry } from "./safetensors.ts";
+import { locateWeights, needs, requiredTensors } from "./weights.ts";
 
 function config(architecture: Architecture, tie_word_embeddings = false) {
   return parseConfig(
@@ -109,6 +109,30 @@ describe("located", () => {
     expect(located["model.extra.weight"]).toBeUndefined();
   });
 
+  test("without the prefix that a bare model's files leave out", () => {
+    const found = tensors(required);
+    const bare = { source: "/m/model.safetensors", tensors: new Map() };
+    for (const [name, entry] of found.tensors) bare.tensors.set(name.replace("model.", ""), entry);
+    expect(bare.tensors.has("layers.0.mlp.up_proj.weight")).toBe(true);
+    expect(locateWeights(qwen3, bare)).toEqual(locateWeights(qwen3, found));
+    // Where both are there, the full name counts.
+    const other = { ...[...found.tensors.values()][0], shape: [1] } as TensorEntry;
+    const both = { ...bare, tensors: new Map([...found.tensors, ["norm.weight", other]]) };
+    expect(locateWeights(qwen3, both)).toEqual(locateWeights(qwen3, found));
+  });
+
+  test("a tied head that is stored as lm_head alone", () => {
+    const tied = config("LlamaForCausalLM", true);
+    const table = "model.embed_tokens.weight";
+    const found = tensors(requiredTensors(tied), {
+      [table]: null,
+      "lm_head.weight": { shape: [50, 8] },
+    });
+    expect(locateWeights(tied, found)[table]).toEqual(found.tensors.get("lm_head.weight"));
+    expect([...needs(tied)((name) => found.tensors.has(name))]).toContain("lm_head.weight");
+    expect([...needs(tied)(() => true)]).not.toContain("lm_head.weight");
+  });
+
   test.each<[string, Record<string, { dtype?: string; shape?: number[] } | null>, string]>([
     [
       "a missing tensor",
@@ -134,6 +158,11 @@ describe("located", () => {
       "another dtype",
       { "model.layers.0.mlp.up_proj.weight": { dtype: "F8_E4M3", shape: [20, 8] } },
       "/m/shard.safetensors: tensor model.layers.0.mlp.up_proj.weight has dtype F8_E4M3, expected one of BF16, F16, F32",
+    ],
+    [
+      "a dtype that nobody knows",
+      { "model.layers.0.mlp.up_proj.weight": { dtype: "F4_X", shape: [20, 8] } },
+      "has dtype F4_X, expected one of BF16, F16, F32",
     ],
   ])("never with %s", (_, changes, message) => {
     expect(() => locateWeights(qwen3, tensors(required, changes))).toThrow(message);

@@ -1,7 +1,7 @@
 /** Which tensors a model needs, by their Hugging Face names, found in its files. */
 import type { TensorLocation } from "./binding.ts";
 import type { ModelConfig } from "./config.ts";
-import type { ModelTensors } from "./safetensors.ts";
+import type { ModelTensors, Select } from "./safetensors.ts";
 
 const STORAGE = ["BF16", "F16", "F32"] as const;
 
@@ -41,6 +41,33 @@ export function requiredTensors(config: ModelConfig): Map<string, number[]> {
 }
 
 /**
+ * The names under which a tensor may lie in a file: files of a bare model leave out `model.`, and a
+ * tied head is stored once, under either name.
+ */
+function namesOf(name: string, { tie_word_embeddings }: ModelConfig): string[] {
+  const isTiedHead = tie_word_embeddings && name === "model.embed_tokens.weight";
+  return [name, name.replace(/^model\./, ""), ...(isTiedHead ? ["lm_head.weight"] : [])];
+}
+
+/**
+ * The name under which each required tensor is stored, by its own name; those of which no name is
+ * there are left out.
+ */
+function storedNames(config: ModelConfig, has: (name: string) => boolean): Map<string, string> {
+  const stored = new Map<string, string>();
+  for (const name of requiredTensors(config).keys()) {
+    const found = namesOf(name, config).find(has);
+    if (found !== undefined) stored.set(name, found);
+  }
+  return stored;
+}
+
+/** Chooses the tensors that `locateWeights` takes. */
+export function needs(config: ModelConfig): Select {
+  return (has) => storedNames(config, has).values();
+}
+
+/**
  * The required tensors in a model's files.
  *
  * @throws Error naming file, tensor, what was found and what was expected
@@ -50,8 +77,10 @@ export function locateWeights(
   { source, tensors }: ModelTensors,
 ): Record<string, TensorLocation> {
   const located: Record<string, TensorLocation> = {};
+  const names = storedNames(config, (name) => tensors.has(name));
   for (const [name, shape] of requiredTensors(config)) {
-    const tensor = tensors.get(name);
+    const stored = names.get(name);
+    const tensor = stored === undefined ? undefined : tensors.get(stored);
     if (!tensor) {
       throw new Error(
         `${source}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,
@@ -59,13 +88,13 @@ export function locateWeights(
     }
     if (tensor.shape.join() !== shape.join()) {
       throw new Error(
-        `${tensor.file}: tensor ${name} has shape [${tensor.shape.join(", ")}], expected [${shape.join(", ")}]`,
+        `${tensor.file}: tensor ${stored} has shape [${tensor.shape.join(", ")}], expected [${shape.join(", ")}]`,
       );
     }
     const dtype = STORAGE.find((known) => known === tensor.dtype);
     if (!dtype) {
       throw new Error(
-        `${tensor.file}: tensor ${name} has dtype ${tensor.dtype}, expected one of ${STORAGE.join(", ")}`,
+        `${tensor.file}: tensor ${stored} has dtype ${tensor.dtype}, expected one of ${STORAGE.join(", ")}`,
       );
     }
     located[name] = { ...tensor, dtype };

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CommanderError } from "commander";
@@ -187,6 +188,26 @@ describe("a model directory", () => {
     expect(read([directory, "--poc-seq-len", "128"]).pocSeqLen).toBe(128);
   });
 
+  test("bounds it by the window of a model whose layers slide", () => {
+    const keys = { architectures: ["MistralForCausalLM"], max_position_embeddings: 512 };
+    const directory = modelDirectory(JSON.stringify({ ...keys, sliding_window: 128 }));
+    expect(refusal([directory])).toContain("256 is more than the model's context of 128");
+  });
+
+  test("must hold files: pipes and devices are not waited for", () => {
+    const directory = modelDirectory(null);
+    execFileSync("mkfifo", [join(directory, "config.json")]);
+    expect(refusal([directory])).toContain("config.json: is a pipe, expected a regular file");
+    rmSync(join(directory, "config.json"));
+    symlinkSync("/dev/zero", join(directory, "config.json"));
+    expect(refusal([directory])).toContain("config.json: is a device, expected a regular file");
+  });
+
+  test("may begin its config.json with a byte-order mark", () => {
+    const directory = modelDirectory('\ufeff{"max_position_embeddings": 128}');
+    expect(refusal([directory])).toContain("256 is more than the model's context of 128");
+  });
+
   test("whose config.json does not state the context is left to the loader", () => {
     for (const config of ["{}", "null", '{"max_position_embeddings": "many"}']) {
       expect(read([modelDirectory(config)]).model).not.toBeNull();
@@ -199,6 +220,6 @@ describe("a model directory", () => {
     expect(refusal([join(modelDirectory("{}"), "config.json")])).toContain("not a model directory");
     const directory = modelDirectory(null);
     mkdirSync(join(directory, "config.json"));
-    expect(refusal([directory])).toContain("cannot be read: EISDIR");
+    expect(refusal([directory])).toContain("config.json: is a directory, expected a regular file");
   });
 });

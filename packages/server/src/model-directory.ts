@@ -1,6 +1,8 @@
 /** What can be said of a model directory before its model is loaded. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
+import { contextOf } from "@proofmill/native/context";
+import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/json-file";
 
 /** @throws Error when rounds that name no sequence length would get one beyond the context */
 export function checkSeqLen(pocSeqLen: number, context: number | null): void {
@@ -18,21 +20,12 @@ export function readContext(directory: string): number | null {
   if (!statSync(directory, { throwIfNoEntry: false })) {
     throw new Error(`model directory ${directory} does not exist`);
   }
-  const file = join(directory, "config.json");
-  let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    return contextOf(readJsonFile(join(directory, "config.json"), MAX_CONFIG_BYTES));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOTDIR") throw new Error(`${directory} is not a model directory but a file`);
     if (code === "ENOENT") throw new Error(`model directory ${directory} has no config.json`);
-    throw new Error(`${file} cannot be read: ${code}`);
-  }
-  try {
-    const config: unknown = JSON.parse(text);
-    const context = (config as { max_position_embeddings?: unknown })?.max_position_embeddings;
-    return Number.isSafeInteger(context) && Number(context) > 0 ? Number(context) : null;
-  } catch (error) {
-    throw new Error(`${file} is not JSON: ${(error as Error).message}`);
+    throw error;
   }
 }

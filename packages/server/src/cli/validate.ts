@@ -29,7 +29,8 @@ export function validateCommand(): Command {
 /** The file's JSON; whether it is a proof the node says. */
 function readProof(file: string): ProofBatch {
   try {
-    return JSON.parse(readFileSync(file === "-" ? 0 : file, "utf8")) as ProofBatch;
+    const bytes = readFileSync(file === "-" ? 0 : file);
+    return JSON.parse(new TextDecoder().decode(bytes)) as ProofBatch; // without a BOM
   } catch (error) {
     const reason = error instanceof SyntaxError ? "is not JSON" : (error as Error).message;
     throw new Exit(1, `${file === "-" ? "stdin" : file}: ${reason}`);

@@ -7,10 +7,14 @@
  *       snapshots/<commit>/<file>     links to blobs
  */
 import { randomUUID } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { mkdir, rename, stat, symlink, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
+import { readBounded } from "@proofmill/native/json-file";
+import { INDEX_FILE, weightFiles } from "@proofmill/native/weight-files";
 
+/** A ref holds 40 characters. */
+const MAX_REF_BYTES = 1000;
 const COMMIT = /^[0-9a-f]{40}$/;
 
 /** Whether this is a whole commit id, and so the name of a snapshot. */
@@ -75,7 +79,8 @@ export class ModelCache {
 
   #readRef(revision: string): string | null {
     try {
-      const commit = readFileSync(join(this.folder, "refs", revision), "utf8").trim();
+      const ref = join(this.folder, "refs", revision);
+      const commit = readBounded(ref, MAX_REF_BYTES).toString("utf8").trim();
       return isCommit(commit) ? commit : null;
     } catch {
       return null;
@@ -85,33 +90,16 @@ export class ModelCache {
 
 /** config.json and all weights; a download links these last. */
 function isComplete(directory: string): boolean {
-  if (!isFile(join(directory, "config.json"))) return false;
-  if (isFile(join(directory, "model.safetensors"))) return true;
-  const shards = readShardNames(join(directory, "model.safetensors.index.json"));
-  return shards?.every((shard) => isFile(join(directory, shard))) ?? false;
-}
-
-/**
- * The files that a shard index names; null when it cannot be read as one. They lie beside it: a
- * name with a folder in it is as bad as no index.
- */
-export function readShardNames(indexFile: string): string[] | null {
+  const at = (name: string) => join(directory, name);
+  const config = at("config.json");
+  if (!isFile(config)) return false;
   try {
-    const { weight_map } = JSON.parse(readFileSync(indexFile, "utf8"));
-    const names = [...new Set<unknown>(Object.values(weight_map))];
-    return names.length > 0 && names.every(isShardName) ? names : null;
+    const names = readdirSync(directory);
+    const weights = weightFiles({ names, config, index: at(INDEX_FILE) });
+    return weights.length > 0 && weights.every((name) => isFile(at(name)));
   } catch {
-    return null;
+    return false;
   }
-}
-
-function isShardName(name: unknown): name is string {
-  return (
-    typeof name === "string" &&
-    name === basename(name) &&
-    !name.includes("\\") &&
-    name.endsWith(".safetensors")
-  );
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -14,6 +14,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeRandomModel } from "@proofmill/native/random-model";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { ModelCache } from "./cache.ts";
 import { type DownloadOptions, downloadModel } from "./download.ts";
@@ -28,6 +29,18 @@ import {
 } from "./test-support.ts";
 
 const NAME = "Org/Model-1";
+const TINY = {
+  architectures: ["Qwen3ForCausalLM"],
+  hidden_size: 32,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  head_dim: 16,
+  intermediate_size: 64,
+  vocab_size: 64,
+  max_position_embeddings: 512,
+  tie_word_embeddings: true,
+  rms_norm_eps: 1e-6,
+};
 const weights = randomBytes(1_000_003);
 const FILES = {
   "config.json": Buffer.from('{"max_position_embeddings": 512}'),
@@ -118,6 +131,40 @@ test("the shards that the index names, and no other safetensors", async () => {
   );
   rmSync(join(directory, "model-00002-of-00002.safetensors"));
   expect(cache().find("main")).toBeNull();
+});
+
+test("numbered shards without an index, all or none", async () => {
+  const shard = (n: number) => `model-0000${n}-of-00002.safetensors`;
+  const files = { "config.json": FILES["config.json"], [shard(1)]: randomBytes(1000) };
+  const half = await startHub({ files });
+  await expect(download(modelAt(half.url))).rejects.toThrow(
+    `${NAME}: its numbered files are not complete: there is no ${shard(2)}`,
+  );
+  const whole = await startHub({ files: { ...files, [shard(2)]: randomBytes(2000) } });
+  const directory = await download(modelAt(whole.url));
+  expect(readdirSync(directory).sort()).toEqual(["config.json", shard(1), shard(2)]);
+  expect(cache().find("main")).toBe(directory);
+  rmSync(join(directory, shard(2)));
+  expect(cache().find("main")).toBeNull();
+});
+
+test("no shard that holds only what the model does not need", async () => {
+  const config = JSON.stringify(TINY);
+  const made = join(folder, "made");
+  await writeRandomModel({ directory: made, config: TINY, seed: 1, maxShardBytes: 10_000 });
+  const files: Record<string, Buffer> = { "config.json": Buffer.from(config) };
+  for (const name of readdirSync(made)) files[name] = readFileSync(join(made, name));
+  const needed = Object.keys(files);
+  expect(needed.length).toBeGreaterThan(3);
+  const index = JSON.parse(String(files["model.safetensors.index.json"]));
+  index.weight_map["visual.patch"] = "visual.safetensors";
+  index.weight_map["gone.patch"] = "gone.safetensors";
+  files["model.safetensors.index.json"] = Buffer.from(JSON.stringify(index));
+  files["visual.safetensors"] = randomBytes(3000);
+  const hub = await startHub({ files });
+  const directory = await download(modelAt(hub.url));
+  expect(readdirSync(directory).sort()).toEqual(needed.sort());
+  expect(cache().find("main")).toBe(directory);
 });
 
 test.each([["../../x.safetensors"], ["a/b.safetensors"], ["model.bin"], ["gone.safetensors"], [7]])(

@@ -1,6 +1,7 @@
 /** A whole model from the hub into the cache: config.json, tokenizer and safetensors. */
 import { mkdir, statfs } from "node:fs/promises";
-import { ModelCache, readShardNames } from "./cache.ts";
+import { hasWeights, INDEX_FILE, SINGLE_FILE, weightFiles } from "@proofmill/native/weight-files";
+import { ModelCache } from "./cache.ts";
 import { downloadBlob } from "./download-blob.ts";
 import {
   fileUrl,
@@ -26,8 +27,6 @@ export interface DownloadOptions {
 }
 
 const CONFIG = "config.json";
-const SINGLE = "model.safetensors";
-const INDEX = "model.safetensors.index.json";
 
 /** What a node reads beside config and weights, where a model has it. */
 const SMALL_FILES = [
@@ -80,13 +79,13 @@ class Download {
     const { commit, files } = listing;
     const directory = this.#cache.snapshot(commit);
     const config = files.get(CONFIG);
-    if (!config || !(files.has(SINGLE) || files.has(INDEX))) {
-      const missing = config ? `neither ${SINGLE} nor ${INDEX}` : `no ${CONFIG}`;
+    if (!config || !hasWeights([...files.keys()])) {
+      const missing = config ? `neither ${SINGLE_FILE} nor ${INDEX_FILE}` : `no ${CONFIG}`;
       throw new Error(`${name} has ${missing}: it is no model that this node can load`);
     }
     await this.#get(config, commit);
     await this.#options.onConfig?.(directory);
-    const wanted = await this.#choose(listing);
+    const wanted = await this.#choose(listing, config);
     await this.#refuseFullDisk(wanted);
     // Weights last: a snapshot with all of them counts as complete.
     const total = sumOf(wanted);
@@ -110,20 +109,31 @@ class Download {
     return directory;
   }
 
-  /** Small files, then the weights: the one file, else the shards that the index names. */
-  async #choose({ commit, files }: HubListing): Promise<HubFile[]> {
+  /** Small files, then the weights: the one file, else the shards that hold what is needed. */
+  async #choose({ commit, files }: HubListing, config: HubFile): Promise<HubFile[]> {
     const small = SMALL_FILES.flatMap((name) => files.get(name) ?? []);
-    const single = files.get(SINGLE);
-    if (single) return [...small, single];
-    const index = files.get(INDEX);
-    if (!index) return small;
-    await this.#get(index, commit);
-    const names = readShardNames(this.#cache.blob(index.hash));
-    const shards = names?.map((name) => files.get(name));
-    if (!shards?.every((shard) => shard !== undefined)) {
-      throw new Error(`${this.#model.name}: ${INDEX} does not name files of this model`);
+    const index = files.get(INDEX_FILE);
+    if (index && !files.has(SINGLE_FILE)) await this.#get(index, commit);
+    let weights: string[] = [];
+    try {
+      weights = weightFiles({
+        names: [...files.keys()],
+        config: this.#cache.blob(config.hash),
+        index: index ? this.#cache.blob(index.hash) : "",
+      });
+    } catch (cause) {
+      throw new Error(`${this.#model.name}: ${INDEX_FILE} does not name files of this model`, {
+        cause,
+      });
     }
-    return [...small, ...shards];
+    const missing = weights.find((name) => !files.has(name));
+    if (missing !== undefined) {
+      const fault = index
+        ? `${INDEX_FILE} does not name files of this model`
+        : "its numbered files are not complete";
+      throw new Error(`${this.#model.name}: ${fault}: there is no ${missing}`);
+    }
+    return [...small, ...weights.flatMap((name) => files.get(name) ?? [])];
   }
 
   async #get(file: HubFile, commit: string, onPosition = (_bytes: number) => {}): Promise<void> {

@@ -1,7 +1,7 @@
 /** What the environment says about the Hugging Face hub, read as the Python tools read it. */
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { readBounded } from "@proofmill/native/json-file";
 
 export interface HubSettings {
   /** Absolute path of the cache that all of a user's tools share. */
@@ -12,6 +12,8 @@ export interface HubSettings {
   offline: boolean;
 }
 
+/** A token has some forty characters. */
+const MAX_TOKEN_BYTES = 10_000;
 const DEFAULT_ENDPOINT = "https://huggingface.co";
 
 /**
@@ -50,11 +52,11 @@ function readToken(environment: NodeJS.ProcessEnv, file: string): string | null 
   if (named) return named;
   if (isTrue(environment.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
   try {
-    return cleanToken(readFileSync(file, "utf8"));
+    return cleanToken(readBounded(file, MAX_TOKEN_BYTES).toString("utf8"));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw new Error(`the token file ${file} cannot be read: ${code}; set HF_TOKEN instead`);
+    throw new Error(`the token file ${message}; set HF_TOKEN instead`);
   }
 }
 

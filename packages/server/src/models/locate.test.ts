@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,7 +72,24 @@ test("the token: from the environment, then from its file", () => {
   expect(settings({ ...environment, HUGGING_FACE_HUB_TOKEN: "older" }).token).toBe("older");
   expect(settings({ ...environment, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }).token).toBeNull();
   expect(settings({ HF_HOME: join(folder, "none") }).token).toBeNull();
-  expect(() => settings({ HF_TOKEN_PATH: folder })).toThrow("cannot be read: EISDIR; set HF_TOKEN");
+  expect(() => settings({ HF_TOKEN_PATH: folder })).toThrow(
+    `the token file ${folder}: is a directory, expected a regular file; set HF_TOKEN instead`,
+  );
+});
+
+test("a token file, a ref and a shard's index that are no files are not waited for", () => {
+  const pipe = join(folder, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  expect(() => settings({ HF_TOKEN_PATH: pipe })).toThrow(`the token file ${pipe}: is a pipe`);
+  const snapshot = cached(["config.json"]);
+  const index = join(snapshot, "model.safetensors.index.json");
+  symlinkSync(pipe, index);
+  expect(locate("Org/Model-1").directory).toBeNull();
+  rmSync(index);
+  const ref = join(folder, "models--Org--Model-1", "refs", "main");
+  rmSync(ref);
+  symlinkSync(pipe, ref);
+  expect(locate("Org/Model-1").directory).toBeNull();
 });
 
 test("names of models on the hub", () => {

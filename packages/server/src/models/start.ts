@@ -37,7 +37,7 @@ export async function startModel(
       ...(config.threads === undefined ? {} : { threads: config.threads }),
     },
     signal,
-    onNotice: (text) => log.info({}, text),
+    onNotice: (text, level) => log[level]({}, text),
   });
 }
 

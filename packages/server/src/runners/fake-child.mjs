@@ -23,7 +23,7 @@ hostRunner(async ({ directory }, onNotice) => {
   if (directory === "lost") {
     runner.fail(Object.assign(new Error("illegal address on GPU 0"), { code: "DEVICE_LOST" }));
   }
-  if (directory === "talkative") onNotice("no GPU is used: there is none");
+  if (directory === "talkative") onNotice("no GPU is used: there is none", "warn");
   if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
   return runner;
 });

@@ -1,6 +1,6 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
-import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
+import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
 /**
  * Serves this process' parent until that closes the runner or is gone. Call it once, before anything
@@ -9,7 +9,7 @@ import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
  * @param load loads the model; must not block the event loop, or the parent's end goes unseen
  */
 export function hostRunner(
-  load: (options: LoadOptions, onNotice: (text: string) => void) => Promise<ModelRunner>,
+  load: (options: LoadOptions, onNotice: OnNotice) => Promise<ModelRunner>,
 ): void {
   let runner: ModelRunner | null = null;
 
@@ -41,7 +41,7 @@ export function hostRunner(
 
   async function loadModel(options: LoadOptions): Promise<void> {
     try {
-      runner = await load(options, (text) => send({ type: "notice", text }));
+      runner = await load(options, (text, level) => send({ type: "notice", text, level }));
       send({ type: "loaded", info: runner.info });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });

@@ -12,6 +12,9 @@ export interface LoadOptions {
   threads?: number;
 }
 
+/** Is told, in a line each, what an operator may want to know. */
+export type OnNotice = (text: string, level: "info" | "warn") => void;
+
 export type ToRunner =
   | { type: "load"; options: LoadOptions }
   | { type: "run"; job: PrefillJob }
@@ -23,7 +26,7 @@ export type ToRunner =
 
 export type FromRunner =
   /** What an operator may want to know, in a line. */
-  | { type: "notice"; text: string }
+  | { type: "notice"; text: string; level: "info" | "warn" }
   | { type: "loaded"; info: ModelInfo }
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }

@@ -70,14 +70,14 @@ test("a device that is lost takes its process and all jobs with it", async () =>
 });
 
 test("a runner's notice reaches whoever started it", async () => {
-  const notices: string[] = [];
+  const notices: [string, string][] = [];
   const runner = await startRunner({
     model: { directory: "talkative", dtype: "auto", device: "auto" },
     entry,
-    onNotice: (text) => notices.push(text),
+    onNotice: (text, level) => notices.push([text, level]),
   });
   await runner.close();
-  expect(notices).toEqual(["no GPU is used: there is none"]);
+  expect(notices).toEqual([["no GPU is used: there is none", "warn"]]);
 });
 
 test("progress is told to those who ask", async () => {

@@ -8,7 +8,7 @@ import {
   RunnerLost,
 } from "@proofmill/core";
 import { stderr } from "../output.ts";
-import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
+import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
 /** A runner that is asked to close gets so long before it is killed. */
 const CLOSE_GRACE_MS = 1500;
@@ -19,8 +19,7 @@ export interface StartRunnerOptions {
   signal?: AbortSignal;
   /** The child's module; the one that loads the addon by default. */
   entry?: URL;
-  /** Is told, in a line each, what an operator may want to know. */
-  onNotice?: (text: string) => void;
+  onNotice?: OnNotice;
 }
 
 /** A runner that can be lost. */
@@ -84,7 +83,7 @@ function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   readonly #child: ChildProcess;
-  readonly #onNotice: ((text: string) => void) | undefined;
+  readonly #onNotice: OnNotice | undefined;
   readonly #jobs = new Map<number, Pending>();
   readonly #listeners = new Set<(layersDone: number) => void>();
   #info: ModelInfo | null = null;
@@ -92,7 +91,7 @@ class ChildRunner implements ProcessRunner {
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(child: ChildProcess, onNotice: ((text: string) => void) | undefined) {
+  constructor(child: ChildProcess, onNotice: OnNotice | undefined) {
     this.#child = child;
     this.#onNotice = onNotice;
     this.ended = new Promise((resolve) => {
@@ -170,7 +169,7 @@ class ChildRunner implements ProcessRunner {
   #receive(message: FromRunner): void {
     switch (message.type) {
       case "notice":
-        this.#onNotice?.(message.text);
+        this.#onNotice?.(message.text, message.level);
         break;
       case "lost":
         this.#lost ??= new RunnerLost(message.message);

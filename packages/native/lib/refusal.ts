@@ -1,0 +1,22 @@
+/** How a refusal names what a file holds. */
+import type { z } from "zod";
+
+/** A value in JSON, at most 100 characters of it. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? "missing";
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+/** `a.b is <value>, expected …`, of the first thing that is wrong. */
+export function firstIssue(error: z.ZodError, json: unknown, prefix?: string): string {
+  const issue = error.issues[0];
+  const path = issue?.path ?? [];
+  const value = path.reduce<unknown>(
+    (at, step) => (typeof at === "object" && at !== null ? at[step as never] : undefined),
+    json,
+  );
+  const key = [...(prefix ? [prefix] : []), ...path].join(".") || "the file";
+  // zod says "Invalid input: expected number, received string"
+  const expected = issue?.message.replace(/^.*?(?=expected )/, "").replace(/, received .*$/, "");
+  return `${key} is ${show(value)}, ${expected}`;
+}
