@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import websocket from "@fastify/websocket";
 import { TRPCError } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { WebSocket } from "ws";
 import { sharedEventEncoder } from "./encoder.ts";
@@ -71,6 +71,14 @@ export async function useWebSockets(
       }
     });
   });
+}
+
+/**
+ * Refuses a WebSocket where none is (RFC 6455 §4.2.2); the plugin would open it and close it again.
+ */
+export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
+  if (!request.ws || request.routeOptions.url === TRPC_PREFIX) return null;
+  return reply.code(404).send({ detail: "Not Found" });
 }
 
 /** The procedures under `TRPC_PREFIX`. */

@@ -15,7 +15,7 @@ import { hostGuard } from "./hosts.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
 import { keepPace } from "./http/pace.ts";
-import { useTrpc, useWebSockets } from "./live.ts";
+import { refuseWebSocket, useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
 import { UPSTREAM_PATHS, useUpstream } from "./openai/upstream.ts";
@@ -113,6 +113,7 @@ export async function createServer(
       foreign(request, reply) ??
       gate.refuse(request, reply) ??
       refuseStrayOptions(request, reply) ??
+      refuseWebSocket(request, reply) ??
       undefined
     );
   });

@@ -1,14 +1,43 @@
 /** Server-sent events on their way through: whole ones only, so that one can be put behind them. */
-import type { Readable } from "node:stream";
+import { pipeline, type Readable, type Transform } from "node:stream";
+import { constants, createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 
 /** Bytes of an event that has no end yet; a longer one is no event. */
 const MAX_HELD = 1024 * 1024;
+/** A blank line's two ends have at most four bytes. */
+const OVERLAP = 3;
+const [LF, CR] = [10, 13];
 
 export interface OpenAiError {
   message: string;
   type: string;
   param: null;
   code: string;
+}
+
+const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };
+const DECODERS: Record<string, () => Transform> = {
+  gzip: () => createGunzip(zlib),
+  "x-gzip": () => createGunzip(zlib),
+  deflate: () => createInflate(zlib),
+  br: () =>
+    createBrotliDecompress({
+      flush: constants.BROTLI_OPERATION_FLUSH,
+      finishFlush: constants.BROTLI_OPERATION_FLUSH,
+    }),
+};
+
+/**
+ * Undoes an answer's content coding, as its bytes come; an upstream may compress though it was asked
+ * not to.
+ *
+ * @returns null for a coding that is not known here
+ */
+export function decode(source: Readable, coding: string | undefined): Readable | null {
+  const name = coding?.trim().toLowerCase() || "identity";
+  if (name === "identity") return source;
+  const decoder = DECODERS[name]?.();
+  return decoder ? pipeline(source, decoder, () => {}) : null; // its reader is told of errors
 }
 
 /**
@@ -26,15 +55,26 @@ export async function* forwardEvents(
   const stop = () => source.destroy(signal.reason);
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
-  let held: Buffer = Buffer.alloc(0);
+  let held: Buffer[] = [];
+  let bytes = 0;
+  let tail: Buffer = Buffer.alloc(0); // the last of what is held
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
-      const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
-      const end = bytes.length > MAX_HELD ? bytes.length : endOfEvents(bytes);
-      held = bytes.subarray(end);
-      if (end > 0) yield bytes.subarray(0, end);
+      bytes += chunk.length;
+      const seen = Buffer.concat([tail, chunk]);
+      const end = bytes > MAX_HELD ? chunk.length : endOfEvents(seen) - tail.length;
+      if (end <= 0) {
+        held.push(chunk);
+        tail = seen.subarray(-OVERLAP);
+        continue;
+      }
+      yield Buffer.concat([...held, chunk.subarray(0, end)]);
+      tail = chunk.subarray(end);
+      held = [tail];
+      bytes = tail.length;
+      tail = tail.subarray(-OVERLAP);
     }
-    if (held.length > 0) yield held;
+    if (bytes > 0) yield Buffer.concat(held);
   } catch (error) {
     const reason = signal.aborted ? signal.reason : error;
     yield Buffer.from(`data: ${JSON.stringify({ error: describe(reason) })}\n\n`);
@@ -44,8 +84,22 @@ export async function* forwardEvents(
   }
 }
 
-/** Where the last complete event ends: behind a blank line. */
+/**
+ * Where the last complete event ends: behind a blank line. A line ends with CR LF, LF or CR, and
+ * each may differ from the one before.
+ *
+ * @returns 0 when there is no blank line
+ */
 function endOfEvents(bytes: Buffer): number {
-  const [lf, crlf] = [bytes.lastIndexOf("\n\n"), bytes.lastIndexOf("\r\n\r\n")];
-  return Math.max(lf < 0 ? 0 : lf + 2, crlf < 0 ? 0 : crlf + 4);
+  for (let i = bytes.length - 1; i > 0; i--) {
+    if (!isLineEnd(bytes[i])) continue;
+    const end = i + 1;
+    if (bytes[i] === LF && bytes[i - 1] === CR) i--; // one line end
+    if (i > 0 && isLineEnd(bytes[i - 1])) return end;
+  }
+  return 0;
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LF || byte === CR;
 }

@@ -1,67 +1,17 @@
 import { once } from "node:events";
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import OpenAI from "openai";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { INIT, INIT_GENERATE, testServer } from "../test-support.ts";
 import { GATE_ANSWER } from "./gate.ts";
-
-type Answer = (request: IncomingMessage, response: ServerResponse) => void;
-
-/** A server in another place, which answers as it is told; it counts its open sockets. */
-async function upstream(answer: Answer) {
-  const server = createServer(answer).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const sockets = new Set<object>();
-  server.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { server, sockets, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
-}
-
-async function listening(options: NonNullable<Parameters<typeof testServer>[0]>) {
-  const server = await testServer(options);
-  const url = await server.app.listen({ host: "127.0.0.1", port: 0 });
-  return { ...server, url };
-}
+import { chat, chunk, listening, upstream } from "./test-support.ts";
 
 const text = async (request: IncomingMessage) => {
   let body = "";
   for await (const chunk of request.setEncoding("utf8")) body += chunk;
   return body;
 };
-
-const chunk = (n: number) =>
-  `data: ${JSON.stringify({
-    ...{ id: "c1", object: "chat.completion.chunk", created: 1, model: "m" },
-    choices: [{ index: 0, delta: { content: `${n} ` }, finish_reason: null }],
-  })}\n\n`;
-
-/** A chat completion of `count` events, one every `ms`. */
-const chat =
-  (count: number, ms: number): Answer =>
-  (_, response) => {
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
-    let n = 0;
-    const timer = setInterval(() => {
-      if (n < count) response.write(chunk(n++));
-      else {
-        clearInterval(timer);
-        response.end("data: [DONE]\n\n");
-      }
-    }, ms);
-    response.on("close", () => clearInterval(timer));
-  };
 
 test("requests and answers go through as they are, under the upstream's key", async () => {
   const seen: {

@@ -3,9 +3,11 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Readable } from "node:stream";
 import replyFrom from "@fastify/reply-from";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { ulid } from "ulid";
 import { Agent, type Dispatcher } from "undici";
-import { forwardEvents, type OpenAiError } from "./events.ts";
+import { decode, forwardEvents, type OpenAiError } from "./events.ts";
 import { GATE_ANSWER, GateClosed, type InferenceGate, sendGateAnswer } from "./gate.ts";
+import { type Headers, headersDown, headersUp } from "./headers.ts";
 
 /** Besides all under /v1/. */
 export const UPSTREAM_PATHS = ["/tokenize", "/detokenize"];
@@ -17,11 +19,16 @@ const HEALTH_TIMEOUT = 2000;
 /** What was found out about the upstream's health holds so long, milliseconds. */
 const HEALTH_AGE = 5000;
 
-/** Of one connection only (RFC 9110 §7.6.1); the library takes `connection` and what it names. */
-const HOP_BY_HOP = ["keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
-
 /** A path's segment `..`, however it is written. */
 const DOTS = /(\/|\\|%2f|%5c)(\.|%2e){2}(\/|\\|%2f|%5c|$)/i;
+
+const AWAY: OpenAiError = {
+  message: "The inference server does not answer",
+  type: "server_error",
+  param: null,
+  code: "upstream_error",
+};
+const LOOP: OpenAiError = { ...AWAY, message: "The inference server leads back to this node" };
 
 export type UpstreamHealth = "ok" | "unreachable";
 
@@ -44,6 +51,11 @@ export async function useUpstream(
   options: UpstreamOptions,
 ): Promise<Upstream> {
   const { url, apiKey, gate } = options;
+  /** This node among those that a request went through (RFC 9110 §7.6.3). */
+  const via = `proofmill-${ulid()}`;
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.headers.via?.includes(via)) return sendError(reply, 508, LOOP);
+  });
   const agent = new Agent({
     connect: { timeout: CONNECT_TIMEOUT },
     headersTimeout: ANSWER_TIMEOUT,
@@ -72,8 +84,10 @@ export async function useUpstream(
   });
 
   function forward(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    // A target may name a host too (RFC 9112 §3.2.2).
+    const path = request.url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").split("?", 1)[0] ?? "";
     // Dots in a path may lead anywhere on the upstream.
-    if (DOTS.test(request.url.split("?", 1)[0] ?? "")) {
+    if (DOTS.test(path)) {
       return reply.code(404).send({ detail: "Not Found" });
     }
     const running = gate.enter();
@@ -85,19 +99,17 @@ export async function useUpstream(
       if (!reply.raw.writableFinished) end.abort(); // the caller is gone
     });
     ends.run(end.signal, () =>
-      reply.from(undefined, {
+      reply.from(path, {
         retryDelay: () => null, // a refusal is for the caller
-        rewriteRequestHeaders: (_, headers) => {
-          const kept = without(headers, ["expect", ...HOP_BY_HOP]);
-          // Compressed events could not be followed by one of ours.
-          const sent = { ...kept, "accept-encoding": "identity" };
-          return apiKey === undefined ? sent : { ...sent, authorization: `Bearer ${apiKey}` };
-        },
-        rewriteHeaders: (headers) => without(headers, ["connection", ...HOP_BY_HOP]),
+        rewriteRequestHeaders: (_, headers) =>
+          headersUp(headers, { method: request.method, via, apiKey }),
+        rewriteHeaders: (headers) => headersDown(headers, reply.getHeader("vary") as string),
         onError: (_, { error }) => void answerFailure(reply, (error as Error).cause ?? error),
         onResponse: (_, to, answer) => {
-          const { headers, stream } = answer as unknown as Answer;
-          if (!/^text\/event-stream\b/i.test(String(headers["content-type"]))) {
+          const { headers, stream } = answer as unknown as { headers: Headers; stream: Readable };
+          const isEvents = /^text\/event-stream\b/i.test(String(headers["content-type"]));
+          const events = isEvents && decode(stream, headers["content-encoding"]?.toString());
+          if (!events) {
             to.send(stream);
             return;
           }
@@ -105,8 +117,9 @@ export async function useUpstream(
           running.signal.removeEventListener("abort", cut);
           const { signal } = running;
           to.removeHeader("content-length");
+          to.removeHeader("content-encoding");
           to.send(
-            Readable.from(forwardEvents(stream, { signal, describe }), { objectMode: false }),
+            Readable.from(forwardEvents(events, { signal, describe }), { objectMode: false }),
           );
         },
       }),
@@ -120,25 +133,24 @@ export async function useUpstream(
     health: () => {
       if (performance.now() - asked > HEALTH_AGE) {
         asked = performance.now();
-        health = askHealth(agent, url);
+        health = askHealth(agent, { url, via });
       }
       return health;
     },
   };
 }
 
-interface Answer {
-  headers: Record<string, string | string[] | undefined>;
-  stream: Readable;
-}
-
 /** Any answer but a 5xx: not every server knows /health. */
-async function askHealth(agent: Agent, url: string): Promise<UpstreamHealth> {
+async function askHealth(
+  agent: Agent,
+  { url, via }: { url: string; via: string },
+): Promise<UpstreamHealth> {
   try {
     const { statusCode, body } = await agent.request({
       origin: url,
       path: "/health",
       method: "GET",
+      headers: { via: `1.1 ${via}` },
       signal: AbortSignal.timeout(HEALTH_TIMEOUT),
     });
     await body.dump();
@@ -152,22 +164,14 @@ function answerFailure(reply: FastifyReply, error: unknown): FastifyReply {
   if (error instanceof GateClosed) return sendGateAnswer(reply);
   const { code } = error as { code?: unknown };
   const isLate = code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_CONNECT_TIMEOUT";
-  const answer = describe(error);
-  return reply.code(isLate ? 504 : 502).send({ detail: answer.message, error: answer });
+  return sendError(reply, isLate ? 504 : 502, describe(error));
+}
+
+function sendError(reply: FastifyReply, status: number, error: OpenAiError): FastifyReply {
+  return reply.code(status).send({ detail: error.message, error });
 }
 
 /** A failure in OpenAI's words. */
 function describe(reason: unknown): OpenAiError {
-  return reason instanceof GateClosed
-    ? GATE_ANSWER.error
-    : {
-        message: "The inference server does not answer",
-        type: "server_error",
-        param: null,
-        code: "upstream_error",
-      };
-}
-
-function without<T>(headers: Record<string, T>, names: readonly string[]): Record<string, T> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
+  return reason instanceof GateClosed ? GATE_ANSWER.error : AWAY;
 }
