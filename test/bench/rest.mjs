@@ -1,7 +1,7 @@
 // What does the server cost the search? Pairs of stretches with the same model: a round over REST, and
 // the runner alone, given jobs as a round gives them; prints the median ratio of their rates.
 //
-//   node test/bench/rest.mjs [pairs] [seconds per stretch] [model directory]
+//   node test/bench/rest.mjs [pairs] [seconds per stretch] [model directory] [seq_len] [batch_size]
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,8 @@ import { demoModel } from "../../packages/server/dist/demo.js";
 
 const [pairs = 10, seconds = 3] = process.argv.slice(2, 4).map(Number);
 const directory = process.argv[4] ?? (await demoModel());
-const round = { seq_len: 64, batch_size: 32 };
+const [seq_len = 64, batch_size = 32] = process.argv.slice(5, 7).map(Number);
+const round = { seq_len, batch_size };
 
 const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
 const options = ["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder];
@@ -20,6 +21,8 @@ const node = await startNode(parseConfig([directory, ...options]));
 await node.loaded;
 const runner = await loadModel({ directory });
 
+/** Of a random direction's distances one in ten is smaller; the normal's tenth lies at -1.2816. */
+const r_target = Math.sqrt(2 - (2 * 1.2816) / Math.sqrt(runner.info.vocab_size));
 let block = 0;
 
 async function call(path, body) {
@@ -36,7 +39,7 @@ async function call(path, body) {
 /** Nonces per second of a round; one nonce in ten is valid. */
 async function overRest() {
   await call("init/generate", {
-    ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench", r_target: 1.385 },
+    ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench", r_target },
     ...{ node_id: 0, node_count: 1, ...round },
   });
   const checked = async () => (await call("status?limit=1")).total_checked;

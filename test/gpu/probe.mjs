@@ -5,7 +5,12 @@
 //   cut                      cancelled jobs leave the right prefix, and the next job is right
 //   bench SHAPE SEQ BATCH REPEATS   as `proofmill bench prefill`, of PROBE_LIBRARY
 //   lengths                  nonces/s of qwen3-0.6b by seq_len
+//   validity [seconds]       how many nonces' validity the CPU and the GPU see differently, 1 in 100
+//                            being valid; at most so many seconds of the CPU for each case
+//   write DIRECTORY          a model of qwen3-0.6b's shape on disk, random weights
+//   load DIRECTORY           how fast a model on disk is loaded; the last load counts
 
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -22,6 +27,13 @@ const started = performance.now();
 const say = (text) =>
   console.log(`${((performance.now() - started) / 1000).toFixed(1)} s  ${text}`);
 const BIG = process.env.PROBE_BIG ?? "qwen3-0.6b"; // a smaller one tries this script out
+const QWEN3_06B = {
+  ...{ architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", torch_dtype: "bfloat16" },
+  ...{ hidden_size: 1024, intermediate_size: 3072, num_hidden_layers: 28, head_dim: 128 },
+  ...{ num_attention_heads: 16, num_key_value_heads: 8, vocab_size: 151_936 },
+  ...{ max_position_embeddings: 40_960, rms_norm_eps: 1e-6, rope_theta: 1e6 },
+  ...{ tie_word_embeddings: true, attention_bias: false, hidden_act: "silu" },
+};
 let bad = 0;
 
 const seedsOf = (n, first = 1) =>
@@ -159,5 +171,55 @@ if (mode === "ops") {
   }
   await model.close();
 }
+if (mode === "validity") {
+  const limit = 1000 * Number(argument ?? 20);
+  for (const shape of ["qwen3-tiny-strong", BIG]) {
+    for (const dtype of ["bfloat16", "float32"]) {
+      await compareValidity({ shape, seq_len: 16, dtype, limit });
+    }
+  }
+} else if (mode === "write") {
+  const { writeRandomModel } = await import(at("random-model.js"));
+  await writeRandomModel({ directory: argument, config: QWEN3_06B, seed: 1 });
+  say(`written to ${argument}`);
+} else if (mode === "load") {
+  for (let i = 0; i < 3; i++) {
+    const model = await loadModel({ directory: argument, ...choice, onNotice: say });
+    await model.close();
+  }
+}
+
+/** The same nonces on both devices, as many as the CPU computes in `limit` milliseconds. */
+async function compareValidity({ shape, seq_len, dtype, limit }) {
+  const directory = `test/golden/models/${shape}`;
+  const load = async (more) =>
+    existsSync(directory)
+      ? loadModel({ directory, dtype, ...more })
+      : (await loadShape({ shape, dtype, ...more })).model;
+  const [cpu, gpu] = [await load({ device: "cpu" }), await load(choice)];
+  const ours = [];
+  const theirs = [];
+  const from = performance.now();
+  const each = Number(process.env.PROBE_BATCH ?? 500);
+  for (let first = 1; performance.now() - from < limit && first < 50_000; first += each) {
+    const seeds = seedsOf(each, first);
+    ours.push(...(await cpu.run(job(0, seq_len, seeds, "distance"))).values);
+    theirs.push(...(await gpu.run(job(0, seq_len, seeds, "distance"))).values);
+  }
+  const target = ours.toSorted((a, b) => a - b)[Math.floor(ours.length / 100)];
+  const differing = ours.filter((distance, i) => distance < target !== theirs[i] < target).length;
+  const errors = ours.map((distance, i) => Math.abs(distance - theirs[i]));
+  const rms = Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
+  const most = errors.reduce((a, b) => Math.max(a, b));
+  say(
+    `${shape} ${dtype}, seq_len ${seq_len}: validity differs for ${differing} of ${ours.length} nonces, ` +
+      `${Math.floor(ours.length / 100)} of them valid, below ${target}; distances differ by ` +
+      `${rms.toExponential(1)} rms, ${most.toExponential(1)} at most`,
+  );
+  if (!(most < 6e-3)) bad++;
+  await cpu.close();
+  await gpu.close();
+}
+
 console.log(bad === 0 ? `probe ${mode}: all right` : `probe ${mode}: ${bad} WRONG`);
 process.exitCode = bad === 0 ? 0 : 1;
