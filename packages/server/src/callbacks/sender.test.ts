@@ -364,6 +364,20 @@ test("a round that is always refused holds no other up", async () => {
   });
 });
 
+test("what was received is not sent again when only the store could not take that in", async () => {
+  const { url, received } = await aggregator();
+  const { store, sender } = await start();
+  const acknowledge = vi.spyOn(store, "acknowledge");
+  for (const _ of ["finds", "a verdict"]) {
+    acknowledge.mockRejectedValueOnce(new Error("the disk is full"));
+  }
+  await (await round(store, url)).find(3);
+  await store.enqueue({ callback_url: url, batch: verdict(1) });
+  await drained(store);
+  expect(received.map(({ path }) => path).sort()).toEqual(["/pow/generated", "/pow/validated"]);
+  expect(sender.counters).toMatchObject({ delivered_nonces: 3, delivered_verdicts: 1 });
+});
+
 test("a success wakes what waits for the same URL", async () => {
   const { url, received, state, until } = await aggregator();
   const { store, sender } = await start();

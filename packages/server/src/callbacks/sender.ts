@@ -155,6 +155,8 @@ class Lane {
   /** In a row. */
   #failures = 0;
   #isDue = false;
+  /** What the receiver has and the store does not know yet: it is not sent again. */
+  #received: Delivery | null = null;
   #run: Promise<void> | null = null;
   #pause: AbortController | null = null;
 
@@ -207,13 +209,17 @@ class Lane {
     const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log
     const maxNonces = portion.size;
-    let delivery: Delivery | null = null;
+    let delivery = this.#received;
     try {
-      delivery = await outbox.next({ kind, callback_url: url, after: this.#after, maxNonces });
-      if (!delivery) return "nothing";
-      this.#after = delivery.key;
-      await poster.post({ url, kind, body: delivery.body, signal });
+      if (!delivery) {
+        delivery = await outbox.next({ kind, callback_url: url, after: this.#after, maxNonces });
+        if (!delivery) return "nothing";
+        this.#after = delivery.key;
+        await poster.post({ url, kind, body: delivery.body, signal });
+        this.#received = delivery;
+      }
       await outbox.acknowledge(delivery);
+      this.#received = null;
       if (kind === "generated") {
         counters.delivered_nonces += delivery.count;
         portion.passed(delivery.count);
