@@ -5,23 +5,19 @@ import type { Socket } from "node:net";
 const CHECK_MS = 1000;
 
 export interface Pace {
-  /** Milliseconds without a byte. */
-  silenceMs: number;
-  /** Bytes a second, on the average. */
+  /** Bytes a second. */
   leastRate: number;
-  /** Milliseconds before the rate is looked at. */
-  rateAfterMs: number;
+  /** Milliseconds that a body may be behind that rate: so long may it be silent. */
+  slackMs: number;
 }
 
-export const PACE: Pace = { silenceMs: 10_000, leastRate: 1000, rateAfterMs: 10_000 };
+export const PACE: Pace = { leastRate: 1000, slackMs: 10_000 };
 
 interface Upload {
   readonly socket: Socket;
-  /** Monotonic milliseconds; time in which the node itself did not read is not counted. */
-  waited: number;
-  silent: number;
-  bytesAtBegin: number;
-  bytesLast: number;
+  bytes: number;
+  /** What is left of the slack, milliseconds. Bytes bring it back, up to all of it. */
+  slack: number;
 }
 
 /**
@@ -39,25 +35,23 @@ export function keepPace(
   server.prependListener("request", (request: IncomingMessage) => {
     if (!hasBody(request)) return;
     const { socket } = request;
-    const bytes = socket.bytesRead;
-    uploads.set(request, { socket, waited: 0, silent: 0, bytesAtBegin: bytes, bytesLast: bytes });
+    uploads.set(request, { socket, bytes: socket.bytesRead, slack: pace.slackMs });
     request.once("close", () => uploads.delete(request));
     request.once("end", () => uploads.delete(request));
   });
+  const checkMs = Math.min(CHECK_MS, pace.slackMs / 4);
   let last = performance.now();
-  const timer = setInterval(
-    () => {
-      const now = performance.now();
-      const passed = now - last;
-      last = now;
-      for (const [request, upload] of uploads) {
-        if (!isLate(request, upload, passed, pace)) continue;
-        uploads.delete(request);
-        onSlow(request);
-      }
-    },
-    Math.min(CHECK_MS, pace.silenceMs / 4),
-  ).unref();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    // While this process was held up it did not read.
+    const passed = Math.min(now - last, 2 * checkMs);
+    last = now;
+    for (const [request, upload] of uploads) {
+      if (!isLate(request, upload, passed, pace)) continue;
+      uploads.delete(request);
+      onSlow(request);
+    }
+  }, checkMs).unref();
   server.once("close", () => clearInterval(timer));
 }
 
@@ -68,16 +62,11 @@ function hasBody({ headers }: IncomingMessage): boolean {
 /** Takes the `passed` milliseconds into account. */
 function isLate(request: IncomingMessage, upload: Upload, passed: number, pace: Pace): boolean {
   const bytes = upload.socket.bytesRead;
-  const isSilent = bytes === upload.bytesLast;
-  upload.bytesLast = bytes;
-  // What came first has not been taken yet: the node itself is slow.
-  if (request.readableLength >= request.readableHighWaterMark) {
-    upload.silent = 0;
-    return false;
-  }
-  upload.waited += passed;
-  upload.silent = isSilent ? upload.silent + passed : 0;
-  if (upload.silent >= pace.silenceMs) return true;
-  const owed = (pace.leastRate * upload.waited) / 1000;
-  return upload.waited >= pace.rateAfterMs && bytes - upload.bytesAtBegin < owed;
+  const came = bytes - upload.bytes;
+  upload.bytes = bytes;
+  // All is here, or what came first has not been taken yet: the node itself is slow.
+  if (request.complete || request.readableLength >= request.readableHighWaterMark) return false;
+  const slack = upload.slack - passed + (came / pace.leastRate) * 1000;
+  upload.slack = Math.min(slack, pace.slackMs);
+  return slack <= 0;
 }
