@@ -1,6 +1,7 @@
 /** What only a real socket shows. */
 import { once } from "node:events";
-import { connect } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startServer, type TestNode } from "../helpers.ts";
@@ -80,6 +81,40 @@ test("connections that end by halves, or ask nothing, do not use up the descript
   const begin = performance.now();
   expect((await small.get("/health")).status).toBe(200);
   expect(performance.now() - begin).toBeLessThan(3000);
+});
+
+test("an upstream that is away fills no log, and callers who leave do not either", async () => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  onTestFinished(() => silent.closeAllConnections());
+  const forwarding = await startServer({
+    args: ["--upstream", `http://127.0.0.1:${port}`],
+    until: "listening",
+  });
+  onTestFinished(async () => void (await forwarding.stop()));
+  let logged = "";
+  forwarding.process.stdout?.on("data", (chunk) => {
+    logged += chunk;
+  });
+  for (let i = 0; i < 20; i++) {
+    const leaving = new AbortController();
+    const arrived = once(silent, "request");
+    const asked = fetch(`${forwarding.url}/v1/x`, { signal: leaving.signal });
+    await arrived;
+    leaving.abort();
+    await expect(asked).rejects.toThrow();
+  }
+  silent.closeAllConnections();
+  await new Promise((resolve) => silent.close(resolve));
+  for (let i = 0; i < 20; i++) expect((await forwarding.get("/v1/x")).status).toBe(502);
+  const words = logged.split("\n").filter((line) => line.includes("upstream"));
+  expect(words).toHaveLength(1);
+  expect(JSON.parse(words[0] ?? "")).toMatchObject({
+    msg: "the upstream does not answer",
+    reason: "ECONNREFUSED",
+  });
+  expect(logged).not.toContain("errored");
 });
 
 test("a WebSocket's bad frames fill no log", async () => {

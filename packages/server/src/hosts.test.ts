@@ -27,6 +27,7 @@ test.each([
   "10.1.2.3",
   "[::1]:8000",
   "[fd00::1]",
+  "[fe80::1%25eth0]:8000",
   "localhost:8000",
   "localhost.",
   "LOCALHOST",

@@ -33,8 +33,8 @@ function hostsOf({ raw }: FastifyRequest): string[] {
 
 function isOurs(host: string, allowed: readonly string[]): boolean {
   if (host === "") return true; // no browser leaves it out
-  // A name with a dot at its end is the same name.
-  const url = parse(host.replace(/\.(?=(:\d*)?$)/, ""));
+  // A name with a dot at its end is the same name, an address with a zone the same address.
+  const url = parse(host.replace(/\.(?=(:\d*)?$)|%[^\]]*(?=\])/, ""));
   if (!url) return false;
   const name = url.hostname;
   return (

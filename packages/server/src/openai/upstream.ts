@@ -38,6 +38,8 @@ export interface UpstreamOptions {
   /** Sent instead of whatever the caller sent. */
   apiKey?: string | undefined;
   gate: InferenceGate;
+  /** To the upstream; further requests wait for one. */
+  maxConnections: number;
 }
 
 export interface Upstream {
@@ -50,27 +52,35 @@ export async function useUpstream(
   app: FastifyInstance,
   options: UpstreamOptions,
 ): Promise<Upstream> {
-  const { url, apiKey, gate } = options;
+  const { url, apiKey, gate, maxConnections } = options;
   /** This node among those that a request went through (RFC 9110 §7.6.3). */
   const via = `proofmill-${ulid()}`;
   app.addHook("onRequest", async (request, reply) => {
     if (request.headers.via?.includes(via)) return sendError(reply, 508, LOOP);
   });
   const agent = new Agent({
+    connections: maxConnections,
     connect: { timeout: CONNECT_TIMEOUT },
     headersTimeout: ANSWER_TIMEOUT,
     bodyTimeout: ANSWER_TIMEOUT,
   });
   app.addHook("onClose", () => agent.destroy());
-  /** Ends the request that is being made: the library has no place for it. */
-  const ends = new AsyncLocalStorage<AbortSignal>();
-  const request = ((call: Dispatcher.RequestOptions, done: never) =>
-    agent.request({ ...call, signal: ends.getStore() ?? null }, done)) as Agent["request"];
+  /** Of the request that is being made: the library has no place for it. */
+  const making = new AsyncLocalStorage<Making>();
+  const request = (call: Dispatcher.RequestOptions, done: Done) => {
+    const { signal, fail } = making.getStore() as Making; // nobody else asks
+    agent.request({ ...call, signal }, (error, answer) => {
+      // The library would log each failure at length, and callers can make as many as they like.
+      if (error) return fail(error);
+      noteAway(null);
+      done(null, answer);
+    });
+  };
 
   await app.register(async (scope) => {
     await scope.register(replyFrom, {
       base: url,
-      undici: { request } as never,
+      undici: { request } as never, // all that it uses of one
       disableRequestLogging: true,
     });
     // Bodies go through as they come, whatever they are.
@@ -94,17 +104,25 @@ export async function useUpstream(
     const end = new AbortController();
     const cut = () => end.abort(running.signal.reason);
     running.signal.addEventListener("abort", cut);
+    let isGone = false;
     reply.raw.once("close", () => {
       running.leave();
-      if (!reply.raw.writableFinished) end.abort(); // the caller is gone
+      if (reply.raw.writableFinished) return;
+      isGone = true;
+      end.abort();
     });
-    ends.run(end.signal, () =>
+    const fail = (error: Error) => {
+      if (isGone) return;
+      if (!(error instanceof GateClosed)) noteAway(error);
+      answerFailure(reply, error);
+    };
+    making.run({ signal: end.signal, fail }, () =>
       reply.from(path, {
         retryDelay: () => null, // a refusal is for the caller
         rewriteRequestHeaders: (_, headers) =>
           headersUp(headers, { method: request.method, via, apiKey }),
         rewriteHeaders: (headers) => headersDown(headers, reply.getHeader("vary") as string),
-        onError: (_, { error }) => void answerFailure(reply, (error as Error).cause ?? error),
+        onError: (_, { error }) => fail(error), // a status that is none
         onResponse: (_, to, answer) => {
           const { headers, stream } = answer as unknown as { headers: Headers; stream: Readable };
           const isEvents = /^text\/event-stream\b/i.test(String(headers["content-type"]));
@@ -127,6 +145,16 @@ export async function useUpstream(
     return reply;
   }
 
+  let isAway = false;
+  /** Once as it goes, and once as it is there again. */
+  function noteAway(error: Error | null): void {
+    if (isAway === (error !== null)) return;
+    isAway = error !== null;
+    const { code, message } = (error ?? {}) as NodeJS.ErrnoException;
+    if (error) app.log.warn({ reason: code ?? message }, "the upstream does not answer");
+    else app.log.info("the upstream answers again");
+  }
+
   let asked = Number.NEGATIVE_INFINITY;
   let health: Promise<UpstreamHealth> = Promise.resolve("unreachable");
   return {
@@ -138,6 +166,15 @@ export async function useUpstream(
       return health;
     },
   };
+}
+
+type Done = (error: null, answer: Dispatcher.ResponseData) => void;
+
+interface Making {
+  /** Ends the request. */
+  signal: AbortSignal;
+  /** It came to nothing. */
+  fail(error: Error): void;
 }
 
 /** Any answer but a 5xx: not every server knows /health. */
