@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
-const PASSED_ON = ["SIGTERM", "SIGINT"];
+const PASSED_ON = ["SIGTERM", "SIGINT", "SIGHUP"];
 
 /**
- * Runs a program to its end and hands SIGTERM and SIGINT on to it meanwhile: whoever asks this
+ * Runs a program to its end and hands SIGTERM, SIGINT and SIGHUP on to it meanwhile: whoever asks this
  * process to stop means the program, and this process ends with it.
  *
  * @param {string} command

@@ -31,6 +31,8 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
   });
   const node = await startNode(config, { startRunner: async () => runner });
   await node.loaded;
-  onTestFinished(() => node.close());
+  onTestFinished(async () => {
+    await node.close();
+  });
   return { ...node, runner, config };
 }

@@ -48,6 +48,11 @@ export class Committer {
     return this.#waiting.size + (this.#pending ? 1 : 0);
   }
 
+  /** Whether something was given to the store that it has not taken. */
+  get hasUnstored(): boolean {
+    return this.#pending !== null;
+  }
+
   /** Whether something is on its way to the store. */
   get isStoring(): boolean {
     return this.#isStoring;

@@ -227,7 +227,11 @@ describe("the generator", () => {
     const shown = service.status().total_checked;
     run.store.failures = Number.POSITIVE_INFINITY;
     await passing(until(service, () => service.state === "STOPPED"));
-    expect(run.log.messages("error")).toEqual(["results could not be stored: round stopped"]);
+    expect(run.log.messages("error")).toEqual([
+      "the store does not work: no round begins until it does",
+      "results could not be stored: round stopped",
+    ]);
+    expect(service.storeFault).toBe("the disk is full");
     const stopped = service.status();
     expect(stopped.valid_nonces).toEqual(upTo(stopped.total_checked));
     expect((await run.store.recent()).at(-1)?.nonces).toEqual(stopped.valid_nonces);
@@ -235,7 +239,11 @@ describe("the generator", () => {
     const jobs = run.runner.jobs.length;
     await turns(20);
     expect(run.runner.jobs.length).toBe(jobs);
+    await expect(service.phaseGenerate()).rejects.toMatchObject({ code: "STORE_FAILED" });
     run.store.failures = 0;
+    await passing(until(service, () => service.status().total_checked > stopped.total_checked));
+    await turns(20);
+    expect(service.storeFault).toBe(null);
     await service.phaseGenerate();
     await until(service, () => service.status().total_checked > stopped.total_checked + 100);
     const { valid_nonces, total_checked } = service.status();

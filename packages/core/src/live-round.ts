@@ -16,6 +16,8 @@ export interface LiveRoundOptions {
   log: Logger;
   /** Counts or finds have changed. */
   onChange: () => void;
+  /** The store did not take results. */
+  onStoreFault: (error: Error) => void;
   /** The search cannot go on; it has stopped itself, or must be stopped. */
   onFailure: (round: LiveRound, reason: string, error: Error) => void;
 }
@@ -31,8 +33,19 @@ export class LiveRound {
     return !this.committer.isStoring;
   }
 
+  /**
+   * Gives the store what it did not take before.
+   *
+   * @throws Error when it does not take it now
+   */
+  async settle(): Promise<void> {
+    this.committer.resume();
+    await this.committer.idle();
+    if (this.committer.hasUnstored) throw new Error("results could not be stored");
+  }
+
   constructor(options: LiveRoundOptions) {
-    const { round, store, dispatcher, log, onChange, onFailure } = options;
+    const { round, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);
     this.sizer = new BatchSizer(config.batch_size);
@@ -55,7 +68,10 @@ export class LiveRound {
           { err: error, round_id: round.round_id, pause_ms },
           "storing failed, trying again",
         ),
-      onFailure: (error) => onFailure(this, "results could not be stored", error),
+      onFailure: (error) => {
+        onStoreFault(error);
+        onFailure(this, "results could not be stored", error);
+      },
     });
     this.generator = new Generator({
       config,

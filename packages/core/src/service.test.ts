@@ -93,7 +93,10 @@ describe("a verdict's way to the callback", () => {
       status: 503,
       code: "STORE_FAILED",
     });
-    expect(log.messages("error")).toEqual(["a verdict could not be stored"]);
+    expect(log.messages("error")).toEqual([
+      "a verdict could not be stored",
+      "the store does not work: no round begins until it does",
+    ]);
   });
 });
 

@@ -31,6 +31,11 @@ import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "
 
 /** From the arrival of a command the runner has so long to answer a cut; the command, a second. */
 const CUT_GRACE_MS = 800;
+/** The store is tried so often, milliseconds: while it works, and while it does not. */
+const STORE_WATCH_MS = 5000;
+const STORE_RETRY_MS = 1000;
+/** A store that takes longer does not work. */
+const STORE_ANSWER_MS = 10_000;
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
 /**
@@ -88,6 +93,9 @@ export class PocService {
   #info: ModelInfo | null = null;
   #runner: "loading" | "ready" | "lost" = "loading";
   #closing: Promise<void> | null = null;
+  /** Why nothing can be stored now; null while it can. */
+  #storeFault: string | null = null;
+  #storeWatch: NodeJS.Timeout | undefined;
   /** Subscribers so far. */
   #subscribers = 0;
 
@@ -117,6 +125,12 @@ export class PocService {
       this.#previous = previous ? this.#liveRound(previous) : null;
       this.#state = "STOPPED";
     }
+    if (options.enabled) this.#watchStoreIn(STORE_WATCH_MS);
+  }
+
+  /** Why nothing can be stored now, and no round can begin or go on; null while it can. */
+  get storeFault(): string | null {
+    return this.#storeFault;
   }
 
   get state(): RoundState {
@@ -299,7 +313,47 @@ export class PocService {
     return this.#closing;
   }
 
+  #watchStoreIn(milliseconds: number): void {
+    clearTimeout(this.#storeWatch);
+    this.#storeWatch = setTimeout(() => void this.#watchStore(), milliseconds).unref();
+  }
+
+  async #watchStore(): Promise<void> {
+    const late = setTimeout(
+      () => this.#onStoreFault(new Error("the disk does not answer")),
+      STORE_ANSWER_MS,
+    ).unref();
+    try {
+      await this.#options.store.probe();
+      if (this.#storeFault !== null) {
+        // A search shows by itself whether its results are taken.
+        const isSearching = this.#state === "GENERATING";
+        for (const round of [this.#previous, isSearching ? null : this.#round]) {
+          await round?.settle();
+        }
+        this.#storeFault = null;
+        this.#options.log.info({}, "the store works again");
+      }
+    } catch (error) {
+      this.#onStoreFault(error);
+    }
+    clearTimeout(late);
+    if (this.#closing) return;
+    this.#watchStoreIn(this.#storeFault === null ? STORE_WATCH_MS : STORE_RETRY_MS);
+  }
+
+  #onStoreFault(error: unknown): void {
+    if (this.#closing) return;
+    const isNew = this.#storeFault === null;
+    this.#storeFault = error instanceof Error ? error.message : String(error);
+    if (!isNew) return;
+    const fields = { reason: this.#storeFault };
+    this.#options.log.error(fields, "the store does not work: no round begins until it does");
+    this.#watchStoreIn(STORE_RETRY_MS);
+  }
+
   async #close(): Promise<void> {
+    clearTimeout(this.#storeWatch);
     const received = this.#options.now();
     const stopped = this.#commands.run(() => this.#perform({ kind: "stop" }, received));
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
@@ -311,6 +365,7 @@ export class PocService {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
     const info = this.#refuseUnlessReady();
+    this.#refuseUnlessStoring();
     const schema = initRequestSchema({
       defaults: this.#options.defaults,
       max_seq_len: info.max_position_embeddings,
@@ -323,7 +378,10 @@ export class PocService {
   async #phase(kind: PhaseKind): Promise<CommandAnswer> {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
-    if (kind !== "stop") this.#refuseUnlessReady();
+    if (kind !== "stop") {
+      this.#refuseUnlessReady();
+      this.#refuseUnlessStoring();
+    }
     return this.#carryOut({ kind }, received);
   }
 
@@ -359,6 +417,8 @@ export class PocService {
 
   async #create(config: InitRequest): Promise<RoundRecord> {
     return this.#stored("a new round", async (store) => {
+      // The store forgets the one before the present round: what that found has to be there first.
+      await this.#previous?.settle();
       const round_id = this.#options.newRoundId(await store.greatestId());
       await store.create({ round_id, config });
       return { round_id, config };
@@ -370,6 +430,7 @@ export class PocService {
       return await store(this.#options.store);
     } catch (cause) {
       this.#options.log.error({ err: cause }, `${what} could not be stored`);
+      this.#onStoreFault(cause);
       throw new PocError("STORE_FAILED", { cause });
     }
   }
@@ -382,6 +443,7 @@ export class PocService {
       now: this.#options.now,
       log: this.#options.log,
       onChange: () => this.#changed(),
+      onStoreFault: (error) => this.#onStoreFault(error),
       onFailure: (failed, reason, error) => {
         const { round_id } = failed.ledger;
         failed.generator.halt();
@@ -434,6 +496,10 @@ export class PocService {
   #refuseUnlessOpen(): void {
     this.#refuseUnlessEnabled();
     if (this.#closing) throw new PocError("SHUTTING_DOWN");
+  }
+
+  #refuseUnlessStoring(): void {
+    if (this.#storeFault !== null) throw new PocError("STORE_FAILED");
   }
 
   #refuseUnlessReady(): ModelInfo {

@@ -67,6 +67,8 @@ export interface RoundStore {
   greatestId(): Promise<string | null>;
   /** The last two rounds, or as many as there are, oldest first. */
   recent(): Promise<StoredRound[]>;
+  /** Whether the other calls would keep what they are given; rejects with the reason where not. */
+  probe(): Promise<void>;
 }
 
 /** What a store keeps at least. */
@@ -125,6 +127,8 @@ export class MemoryRoundStore implements RoundStore {
     await nextTurn();
     return [...this.#rounds.keys()].sort().at(-1) ?? null;
   }
+
+  async probe(): Promise<void> {}
 
   async recent(): Promise<StoredRound[]> {
     await nextTurn();

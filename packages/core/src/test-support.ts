@@ -109,6 +109,10 @@ export class FaultyStore extends MemoryRoundStore {
   /** Whether a failing append has been taken all the same, its answer lost. */
   takesAnyway = false;
 
+  override async probe(): Promise<void> {
+    if (this.failures > 0) throw new Error("the disk is full");
+  }
+
   override async append(roundId: string, progress: RoundProgress): Promise<void> {
     const fails = this.failures > 0;
     if (fails) this.failures--;

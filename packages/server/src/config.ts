@@ -1,4 +1,5 @@
 /** Flags and environment of `proofmill serve`, read once. */
+import { isIPv6 } from "node:net";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
@@ -42,8 +43,8 @@ export interface ServeConfig extends DeviceConfig {
   dtype: Dtype;
   /** Undefined: the runner's own choice, one per core. */
   threads: number | undefined;
-  /** Absolute path. */
-  dataDir: string;
+  /** Absolute path; null without a home folder, where PoC is off. */
+  dataDir: string | null;
   logLevel: LogLevel;
 }
 
@@ -181,7 +182,9 @@ function serveOptions(): Option[] {
     )
       .argParser(hosts)
       .default([], "none"),
-    new Option("--host <address>", "address to listen on").argParser(text).default("127.0.0.1"),
+    new Option("--host <address>", "address or name to listen on, without a port")
+      .argParser(listenHost)
+      .default("127.0.0.1"),
     new Option("--port <n>", "port to listen on, 0 (any free one) to 65535")
       .argParser(integer(0, 65_535))
       .default(8000),
@@ -202,16 +205,45 @@ function serveOptions(): Option[] {
       "--served-model-name <name>",
       "the model's name in /v1 (default: as on the hub, or its directory's name)",
     ).argParser(text),
-    new Option(
-      "--data-dir <folder>",
-      "folder for rounds, finds and undelivered callbacks; one for each node",
-    )
-      .argParser(text)
-      .default(dataFolder()),
+    dataDirOption(),
     new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
       .argParser(choice(LOG_LEVELS))
       .default("info"),
   ];
+}
+
+function dataDirOption(): Option {
+  const option = new Option(
+    "--data-dir <folder>",
+    "folder for rounds, finds and undelivered callbacks; one for each node",
+  ).argParser(text);
+  const folder = dataFolder();
+  return folder === null ? option : option.default(folder);
+}
+
+/** Gives a command the data folder of `serve`. */
+export function addDataDirOption(command: Command): Command {
+  const option = dataDirOption();
+  option.description += ` (env: ${variableOf(option)})`;
+  return command.addOption(option);
+}
+
+/**
+ * The data folder of a parsed command. Where none is named, and there is no home to have it in, the
+ * command ends with one line.
+ *
+ * @returns an absolute path
+ */
+export function readDataDir(command: Command, environment: NodeJS.ProcessEnv): string {
+  applyEnvironment(command, environment);
+  return dataDirOf(command);
+}
+
+function dataDirOf(command: Command): string {
+  const { dataDir } = command.opts<{ dataDir?: string }>();
+  return resolve(
+    dataDir ?? command.error("there is no home folder to keep rounds in; name one with --data-dir"),
+  );
 }
 
 /**
@@ -223,7 +255,7 @@ function serveOptions(): Option[] {
 export function readConfig(command: Command, environment: NodeJS.ProcessEnv): ServeConfig {
   applyEnvironment(command, environment);
   const { revision, ...options } = command.opts<
-    Omit<ServeConfig, "model"> & { revision?: string }
+    Omit<ServeConfig, "model" | "dataDir"> & { revision?: string; dataDir?: string }
   >();
   const named = command.args[0] || environment[MODEL_VARIABLE] || null;
   const model = orFail(command, () => {
@@ -241,7 +273,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     upstreamApiKey: options.upstreamApiKey,
     callbackAllow: options.callbackAllow,
     callbackSecret: options.callbackSecret,
-    dataDir: resolve(options.dataDir),
+    dataDir: options.enablePoc || options.dataDir !== undefined ? dataDirOf(command) : null,
   };
 }
 
@@ -269,6 +301,11 @@ function applyEnvironment(command: Command, environment: NodeJS.ProcessEnv): voi
     const value = environment[variable];
     const key = option.attributeName();
     if (!value || command.getOptionValueSource(key) === "cli") continue;
+    if (isServiceAddress(variable, value)) {
+      const text = `${variable} is '${value}', which Kubernetes sets for a Service of that name: it is ignored`;
+      command.configureOutput().writeErr?.(`proofmill: ${text}\n`);
+      continue;
+    }
     const parse: (value: string, previous: undefined) => unknown = option.parseArg ?? boolean;
     try {
       command.setOptionValueWithSource(key, parse(value, undefined), "env");
@@ -279,6 +316,11 @@ function applyEnvironment(command: Command, environment: NodeJS.ProcessEnv): voi
       );
     }
   }
+}
+
+/** Kubernetes gives every container `NAME_PORT` for each Service, as Docker's links once did. */
+function isServiceAddress(variable: string, value: string): boolean {
+  return variable.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//i.test(value);
 }
 
 /** `--poc-seq-len` → `PROOFMILL_POC_SEQ_LEN`. */
@@ -344,6 +386,17 @@ function list(value: string): string[] {
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "");
+}
+
+/** An IPv6 address may stand in brackets, as it does in a URL. */
+function listenHost(value: string): string {
+  const inside = /^\[(.*)\]$/.exec(value)?.[1];
+  if (inside !== undefined ? isIPv6(inside) : isIPv6(value) || /^[^\s:/[\]@]+$/.test(value)) {
+    return inside ?? value;
+  }
+  throw new InvalidArgumentError(
+    "Expected an address or a name without a port, e.g. 0.0.0.0 or ::1.",
+  );
 }
 
 function choice<T extends string>(choices: readonly T[]): (value: string) => T {

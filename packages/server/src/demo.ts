@@ -1,9 +1,9 @@
 /** The demo model: a small Qwen3 with random weights, made once, for trying the node out. */
-import { access, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { writeRandomModel } from "@proofmill/native/random-model";
 import { byteLevelTokenizer, TOKENIZER_CONFIG } from "./demo-tokenizer.ts";
-import { cacheFolder } from "./folders.ts";
+import { cacheFolder, makeFolder } from "./folders.ts";
 
 export const DEMO_NAME = "proofmill-demo";
 
@@ -60,10 +60,15 @@ const FILES: Record<string, unknown> = {
  *
  * @throws Error when the folder cannot be written
  */
-export async function demoModel(folder: string = cacheFolder()): Promise<string> {
+export async function demoModel(folder: string | null = cacheFolder()): Promise<string> {
+  if (folder === null) {
+    throw new Error(
+      "there is no home folder to keep the demo model in; set HOME or XDG_CACHE_HOME",
+    );
+  }
   const directory = join(folder, `demo-model-${REVISION}`);
   if (await isComplete(directory)) return directory;
-  await mkdir(dirname(directory), { recursive: true });
+  makeFolder(dirname(directory));
   const made = await mkdtemp(`${directory}.`);
   try {
     await writeRandomModel({ directory: made, config: CONFIG, seed: 1 });

@@ -1,6 +1,7 @@
 /** Where this platform keeps a user's files. */
+import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 interface Place {
   /** The variable that names it on Linux and the like, and its place where that is unset. */
@@ -23,24 +24,68 @@ const DATA: Place = {
   windows: ["Data"],
 };
 
-/** For what can be made again. */
-export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
+/** For what can be made again; null where the user has no home. */
+export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string | null {
   return folder(CACHE, environment);
 }
 
-/** For what must be kept. */
-export function dataFolder(environment: NodeJS.ProcessEnv = process.env): string {
+/** For what must be kept; null where the user has no home. */
+export function dataFolder(environment: NodeJS.ProcessEnv = process.env): string | null {
   return folder(DATA, environment);
 }
 
-function folder(place: Place, environment: NodeJS.ProcessEnv): string {
-  const home = environment.HOME || homedir();
-  if (process.platform === "win32") {
-    const local = environment.LOCALAPPDATA || join(home, "AppData", "Local");
-    return join(local, "proofmill", ...place.windows);
+/** The user's home; null where the environment names none and the system does not know the user. */
+export function homeFolder(environment: NodeJS.ProcessEnv): string | null {
+  try {
+    const home = environment.HOME || homedir();
+    return isAbsolute(home) ? home : null;
+  } catch {
+    return null;
   }
-  if (process.platform === "darwin") return join(home, ...place.mac, "proofmill");
+}
+
+/**
+ * Makes a folder and those above it, where they are missing.
+ *
+ * Node's own recursive `mkdir` never ends where the file system answers "no such file" for a folder
+ * whose parent is there, as /proc does.
+ *
+ * @param mode of every folder that is made
+ * @throws Error of the file system
+ */
+export function makeFolder(path: string, mode = 0o777): void {
+  try {
+    mkdirSync(path, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && dirname(path) !== path) {
+      makeFolder(dirname(path), mode);
+      mkdirOrKeep(path, mode);
+    } else if (!isFolder(path)) throw error;
+  }
+}
+
+function mkdirOrKeep(path: string, mode: number): void {
+  try {
+    mkdirSync(path, mode);
+  } catch (error) {
+    if (!isFolder(path)) throw error; // else another process was faster
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function folder(place: Place, environment: NodeJS.ProcessEnv): string | null {
+  const home = homeFolder(environment);
+  const below = (...parts: string[]) => home && join(home, ...parts);
+  if (process.platform === "win32") {
+    const local = environment.LOCALAPPDATA || below("AppData", "Local");
+    return local && join(local, "proofmill", ...place.windows);
+  }
+  if (process.platform === "darwin") return below(...place.mac, "proofmill");
   const named = environment[place.xdg];
   // A relative path is invalid there, says the XDG specification, and must be ignored.
-  return join(named?.startsWith("/") ? named : join(home, ...place.unix), "proofmill");
+  return named?.startsWith("/") ? join(named, "proofmill") : below(...place.unix, "proofmill");
 }

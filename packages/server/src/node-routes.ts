@@ -41,7 +41,9 @@ const Health = z.object({
     .describe("The server that inference is forwarded to, as it was within the last seconds."),
 });
 
-const unavailable = ErrorAnswer.describe("The model is loading, or its runner is gone.");
+const unavailable = ErrorAnswer.describe(
+  "The model is loading, its runner is gone, or nothing can be stored: the reason follows a colon.",
+);
 
 /** The inference gate adds what OpenAI's clients read. */
 const gated = ErrorAnswer.extend({
@@ -55,12 +57,17 @@ export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): vo
   app.get("/health", {
     schema: {
       tags: ["Node"],
-      summary: "Whether model and runner work",
+      summary: "Whether model, runner and store work",
       response: { 200: Health, 503: unavailable },
     },
     handler: async () => {
       readyModel(options);
-      const { upstream } = options;
+      const { upstream, service } = options;
+      if (service.storeFault !== null) {
+        throw new PocError("STORE_FAILED", {
+          detail: `Could not be stored: ${service.storeFault}`,
+        });
+      }
       return { status: "ok", ...(upstream ? { upstream: await upstream.health() } : {}) };
     },
   });

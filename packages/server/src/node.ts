@@ -16,7 +16,9 @@ import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
-/** An end takes 2.8 + 1.5 seconds at most, and the store's last commit: under the 5 that it may. */
+/** An end takes so long at most: under the 5 seconds that it may. Milliseconds. */
+const END_MS = 4400;
+/** Within it the round, and what is in flight, have so long. */
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
@@ -28,26 +30,45 @@ export interface NodeOptions {
   startRunner?: () => Promise<ProcessRunner>;
 }
 
+/** The address cannot be had. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+  /** E.g. `EADDRINUSE`. */
+  readonly code: string | undefined;
+
+  constructor(cause: NodeJS.ErrnoException) {
+    super(cause.message, { cause });
+    this.code = cause.code;
+  }
+}
+
 export interface RunningNode {
   /** Where it listens, e.g. `http://127.0.0.1:8000`. */
   readonly url: string;
   /** Resolves when the model is loaded, rejects when that fails for any reason but `close`. */
   readonly loaded: Promise<void>;
-  /** Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent. */
-  close(): Promise<void>;
+  /**
+   * Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent.
+   *
+   * @returns whether the data folder was let go of by then; what was promised is there all the same
+   */
+  close(): Promise<boolean>;
 }
 
 /**
  * Starts a node. It listens at once, and loads its model while it does: a port that is taken is
  * found out before gigabytes are read.
  *
- * @throws Error of `listen`, e.g. with the code EADDRINUSE; DataFolderError
+ * @throws ListenError, DataFolderError
  */
 export async function startNode(
   config: ServeConfig,
   options: NodeOptions = {},
 ): Promise<RunningNode> {
-  const store = config.enablePoc ? await SqliteStore.open({ folder: config.dataDir }) : null;
+  const store =
+    config.enablePoc && config.dataDir !== null
+      ? await SqliteStore.open({ folder: config.dataDir })
+      : null;
   try {
     return await startWith(store, config, options);
   } catch (error) {
@@ -88,6 +109,9 @@ async function startWith(
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
   });
+  for (const notice of store?.notices ?? []) {
+    app.log.error({ folder: config.dataDir }, notice);
+  }
   if (store && !store.isPrivate) {
     app.log.warn(
       { folder: config.dataDir },
@@ -112,13 +136,13 @@ async function startWith(
     })
     .catch(async (error) => {
       await sender?.close();
-      throw error;
+      throw new ListenError(error);
     });
 
   const closing = new AbortController();
   let runner: ProcessRunner | null = null;
   const loaded = load();
-  let closed: Promise<void> | null = null;
+  let closed: Promise<boolean> | null = null;
   return { url, loaded, close: () => (closed ??= close()) };
 
   async function delivery(): Promise<DeliveryInfo> {
@@ -146,17 +170,29 @@ async function startWith(
     if (!closing.signal.aborted) service.detach(error);
   }
 
-  async function close(): Promise<void> {
+  async function close(): Promise<boolean> {
     app.log.info("closing");
+    const end = performance.now() + END_MS;
+    const left = () => Math.max(0, end - performance.now());
     // While it loads there is nothing to wait for.
     if (!runner) closing.abort();
     await within(STOP_GRACE_MS, service.close());
     closing.abort();
-    await sender?.close();
     const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
-    await Promise.all([app.close(), loaded.catch(() => {}), runner?.close()]);
+    await Promise.all([
+      app.close(),
+      loaded.catch(() => {}),
+      runner?.close(),
+      within(left(), sender?.close() ?? Promise.resolve()),
+    ]);
     clearTimeout(cut);
-    await store?.close();
+    let isClosed = store === null;
+    const closes = store?.close().then(() => {
+      isClosed = true;
+    });
+    await within(left(), closes ?? Promise.resolve());
+    if (!isClosed) app.log.warn("the disk is too slow to close the data folder in time");
     await within(LOG_GRACE_MS, log.idle());
+    return isClosed;
   }
 }

@@ -1,5 +1,6 @@
-/** SIGTERM and SIGINT: the first asks for an orderly end, a later one insists. */
+/** SIGTERM, SIGINT and a terminal's end: the first asks for an orderly end, a later one insists. */
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 
 /**
  * A terminal signals the whole group, and npm and the start script hand on what they get: repeats
@@ -21,4 +22,8 @@ export function onStopSignal(stop: () => void): void {
   };
   process.on("SIGTERM", receive);
   process.on("SIGINT", receive);
+  // SIGHUP means that the terminal is gone, where there was one. Without one, under nohup or a
+  // supervisor, it asks to read files again that change.
+  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  process.on("SIGHUP", hasTerminal ? receive : () => {});
 }

@@ -86,6 +86,10 @@ export class CallbackSender {
   }
 
   #wake(url: string): void {
+    if (!URL.canParse(url)) {
+      this.#options.log.error({}, "a stored callback address is none: nothing is sent there");
+      return;
+    }
     let lanes = this.#lanes.get(url);
     if (!lanes) {
       const { signal } = this.#closing;

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { say, stderr, stdout } from "../output.ts";
 import { version } from "../version.ts";
+import { backupCommand } from "./backup.ts";
 import { benchCommand } from "./bench.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { Exit } from "./exit.ts";
@@ -67,6 +68,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     validateCommand(),
     statusCommand(),
     calibrateCommand(environment),
+    backupCommand(environment),
     benchCommand(),
     selftestCommand(),
   ];

@@ -1,10 +1,9 @@
 /** `proofmill serve`: runs a node until a signal ends it. */
 import { Command } from "commander";
 import { addServeOptions, readConfig, type ServeConfig } from "../config.ts";
-import { type RunningNode, startNode } from "../node.ts";
+import { ListenError, type RunningNode, startNode } from "../node.ts";
 import { exit, say } from "../output.ts";
 import { onStopSignal } from "../signals.ts";
-import { DataFolderError } from "../store/database.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -24,9 +23,9 @@ async function serve(config: ServeConfig): Promise<void> {
     node = await startNode(config);
   } catch (error) {
     say(
-      error instanceof DataFolderError
-        ? error.message
-        : `cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`,
+      error instanceof ListenError
+        ? `cannot listen on ${config.host} port ${config.port}: ${listenFault(error)}`
+        : messageOf(error),
     );
     return exit(1);
   }
@@ -34,18 +33,23 @@ async function serve(config: ServeConfig): Promise<void> {
   try {
     await node.loaded;
   } catch (error) {
-    say(`the model could not be loaded: ${error instanceof Error ? error.message : error}`);
+    say(`the model could not be loaded: ${messageOf(error)}`);
     await end(node, 1);
   }
 }
 
 async function end(node: RunningNode, code: number): Promise<void> {
-  await node.close();
-  await exit(code);
+  if (await node.close()) await exit(code);
+  // An ordinary exit would wait for the disk. What was promised is on it: nothing is lost.
+  process.removeAllListeners("SIGTERM");
+  process.kill(process.pid, "SIGTERM");
 }
 
-function listenFault(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function listenFault({ code, message }: ListenError): string {
   switch (code) {
     case "EADDRINUSE":
       return "the port is in use; choose another with --port";

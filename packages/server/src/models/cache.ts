@@ -8,10 +8,11 @@
  */
 import { randomUUID } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
-import { mkdir, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { rename, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { readBounded } from "@proofmill/native/json-file";
 import { INDEX_FILE, weightFiles } from "@proofmill/native/weight-files";
+import { makeFolder } from "../folders.ts";
 
 /** A ref holds 40 characters. */
 const MAX_REF_BYTES = 1000;
@@ -62,7 +63,7 @@ export class ModelCache {
   async writeRef(revision: string, commit: string): Promise<void> {
     if (revision === commit || this.#readRef(revision) === commit) return;
     const file = join(this.folder, "refs", revision);
-    await mkdir(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     const made = `${file}.${randomUUID()}.tmp`;
     await writeFile(made, commit);
     await rename(made, file);
@@ -71,7 +72,7 @@ export class ModelCache {
   /** Puts a blob into a snapshot under its file's name: a relative link, so that caches can move. */
   async link(file: { commit: string; name: string; hash: string }): Promise<void> {
     const link = join(this.snapshot(file.commit), file.name);
-    await mkdir(dirname(link), { recursive: true });
+    makeFolder(dirname(link));
     const made = `${link}.${randomUUID()}.tmp`;
     await symlink(relative(dirname(link), this.blob(file.hash)), made);
     await rename(made, link);

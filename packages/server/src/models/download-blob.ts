@@ -7,8 +7,9 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeFolder } from "../folders.ts";
 import { type HubFetch, type HubFile, PassingFault, reasonOf } from "./hub.ts";
 import { type RetryOptions, retrying } from "./retry.ts";
 
@@ -35,7 +36,7 @@ const READ_BYTES = 1 << 20;
 export async function downloadBlob(download: BlobDownload): Promise<void> {
   const { blob, file } = download;
   if (await isWhole(blob, file.size)) return download.onPosition(file.size);
-  await mkdir(dirname(blob), { recursive: true });
+  makeFolder(dirname(blob));
   const incomplete = `${blob}.incomplete`;
   const first = await fill(incomplete, download);
   if (!first.isRight) {

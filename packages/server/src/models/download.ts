@@ -1,6 +1,7 @@
 /** A whole model from the hub into the cache: config.json, tokenizer and safetensors. */
-import { mkdir, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { hasWeights, INDEX_FILE, SINGLE_FILE, weightFiles } from "@proofmill/native/weight-files";
+import { makeFolder } from "../folders.ts";
 import { ModelCache } from "./cache.ts";
 import { downloadBlob } from "./download-blob.ts";
 import {
@@ -154,7 +155,7 @@ class Download {
   /** Said before hours of download, not after them. */
   async #refuseFullDisk(files: readonly HubFile[]): Promise<void> {
     const { folder } = this.#cache;
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     const sizes = await Promise.all(files.map((file) => this.#cache.missingBytes(file)));
     const needed = sizes.reduce((sum, bytes) => sum + bytes, 0);
     const { bavail, bsize } = await statfs(folder);

@@ -1,7 +1,7 @@
 /** What the environment says about the Hugging Face hub, read as the Python tools read it. */
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/json-file";
+import { homeFolder } from "../folders.ts";
 
 export interface HubSettings {
   /** Absolute path of the cache that all of a user's tools share. */
@@ -25,17 +25,17 @@ const DEFAULT_ENDPOINT = "https://huggingface.co";
  */
 export function readHubSettings(environment: NodeJS.ProcessEnv): HubSettings {
   const expand = (path: string) => expandPath(path, environment);
-  const home = expand(
-    environment.HF_HOME ??
-      join(environment.XDG_CACHE_HOME ?? join(userHome(environment), ".cache"), "huggingface"),
-  );
-  const cache = expand(
-    environment.HF_HUB_CACHE ?? environment.HUGGINGFACE_HUB_CACHE ?? join(home, "hub"),
-  );
+  const user = homeFolder(environment);
+  const caches = environment.XDG_CACHE_HOME ?? (user && join(user, ".cache"));
+  const home = environment.HF_HOME ?? (caches && join(caches, "huggingface"));
+  const cache =
+    environment.HF_HUB_CACHE ?? environment.HUGGINGFACE_HUB_CACHE ?? (home && join(home, "hub"));
+  if (!cache) throw new Error("there is no home folder to keep models in; set HOME or HF_HOME");
+  const tokenFile = environment.HF_TOKEN_PATH ?? (home && join(home, "token"));
   return {
-    cacheFolder: resolve(cache),
+    cacheFolder: resolve(expand(cache)),
     endpoint: readEndpoint(environment.HF_ENDPOINT),
-    token: readToken(environment, expand(environment.HF_TOKEN_PATH ?? join(home, "token"))),
+    token: readToken(environment, tokenFile ? expand(tokenFile) : null),
     offline: isTrue(environment.HF_HUB_OFFLINE || environment.TRANSFORMERS_OFFLINE),
   };
 }
@@ -47,10 +47,10 @@ function readEndpoint(value: string | undefined): string {
   throw new Error(`HF_ENDPOINT is '${value}', expected an address such as ${DEFAULT_ENDPOINT}`);
 }
 
-function readToken(environment: NodeJS.ProcessEnv, file: string): string | null {
+function readToken(environment: NodeJS.ProcessEnv, file: string | null): string | null {
   const named = cleanToken(environment.HF_TOKEN || environment.HUGGING_FACE_HUB_TOKEN);
   if (named) return named;
-  if (isTrue(environment.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
+  if (file === null || isTrue(environment.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
   try {
     return cleanToken(readBounded(file, MAX_TOKEN_BYTES).toString("utf8"));
   } catch (error) {
@@ -68,14 +68,10 @@ function isTrue(value: string | undefined): boolean {
   return ["1", "ON", "YES", "TRUE"].includes(value?.toUpperCase() ?? "");
 }
 
-function userHome(environment: NodeJS.ProcessEnv): string {
-  return environment.HOME || homedir();
-}
-
 /** `~`, `$NAME` and `${NAME}` as Python's expanduser and expandvars; unknown names stay. */
 function expandPath(path: string, environment: NodeJS.ProcessEnv): string {
   return path
-    .replace(/^~(?=$|\/)/, () => userHome(environment))
+    .replace(/^~(?=$|\/)/, (tilde) => homeFolder(environment) ?? tilde)
     .replaceAll(
       /\$(?:(\w+)|\{([^}]*)\})/g,
       (text, plain?: string, braced?: string) => environment[plain ?? braced ?? ""] ?? text,

@@ -16,6 +16,7 @@ export function hostRunner(
   // A terminal sends these to the whole group; the round's last results still have to be computed.
   process.on("SIGTERM", () => {});
   process.on("SIGINT", () => {});
+  process.on("SIGHUP", () => {});
   process.on("disconnect", endNow);
   if (!process.connected) endNow();
 

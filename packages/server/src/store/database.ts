@@ -1,4 +1,6 @@
 /** The node's database: rounds, finds and what is due for delivery. Synchronous; one thread owns it. */
+import { statfsSync, statSync } from "node:fs";
+import { basename } from "node:path";
 import {
   type DueVerdict,
   type GeneratedBatch,
@@ -9,6 +11,7 @@ import {
   type StoredRound,
 } from "@proofmill/core";
 import Sqlite from "libsql";
+import { inspectJournal, journalOf, missingFile } from "./journal.ts";
 
 /**
  * What makes a database of version n + 1 from one of version n; a new one climbs all of them. What
@@ -105,7 +108,18 @@ interface FindRow {
 /** Why a data folder cannot be used. */
 export class DataFolderError extends Error {
   override readonly name = "DataFolderError";
+  /** What to do about it. */
+  readonly remedy: string;
+
+  constructor(message: string, remedy = "choose another with --data-dir") {
+    super(message);
+    this.remedy = remedy;
+  }
 }
+
+/** Room that a disk must have before a store that did not work is said to work again. */
+const LEAST_FREE_BYTES = 64 * 1024;
+const RESTORE = "put a backup in its place, or move it away to begin anew";
 
 export class NodeDatabase {
   readonly #db: Sqlite.Database;
@@ -113,28 +127,118 @@ export class NodeDatabase {
   /** What is added to `now` to get the milliseconds that nodes of this folder were up. */
   readonly #upBefore: number;
   readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
+  readonly #path: string;
+  /** Device and inode of the database and its journal. */
+  #files: string;
+  /** What the one who opened it should know: each says what has been lost. */
+  readonly notices: string[] = [];
 
   /**
    * Opens the file, or makes it, and locks it as long as it is open: the lock is the operating
    * system's and ends with the process, whatever ends that.
    *
    * @param now milliseconds of a clock that runs evenly and is never set
-   * @throws DataFolderError when another process has it, or a newer proofmill wrote it
+   * @throws DataFolderError when another process has it, a newer proofmill wrote it, the disk is
+   *   full, or one of its files is damaged
    */
   constructor(path: string, now: () => number = () => performance.now()) {
     this.#now = now;
+    this.#path = path;
+    const file = basename(path);
+    // Before SQLite opens the files: when it closes them it removes the journal, read or not.
+    this.#inspectJournal();
+    const missing = missingFile(path);
+    if (missing === "database") {
+      throw new DataFolderError(
+        `${file} is missing or empty, but its journal ${file}-wal is there`,
+        "put a backup in its place and remove the journal, or move both away to begin anew",
+      );
+    }
+    let opened: Sqlite.Database | null = null;
     try {
-      this.#db = new Sqlite(path);
+      opened = new Sqlite(path);
+      this.#db = opened;
       this.#db.pragma("locking_mode = EXCLUSIVE");
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma("synchronous = FULL");
       this.#db.exec("BEGIN EXCLUSIVE; COMMIT");
+      this.#check();
+      this.#migrate();
+      this.#upBefore = this.#storedUptime() - now();
+      this.#uptime(); // the first write makes the journal
+      this.#files = this.#identify();
     } catch (error) {
-      if ((error as { code?: string }).code !== "SQLITE_BUSY") throw error;
-      throw new DataFolderError("another node is using it");
+      this.#statements.clear();
+      opened?.close();
+      throw asDataFolderError(error, file);
     }
-    this.#migrate();
-    this.#upBefore = this.#storedUptime() - now();
+    if (missing === "journal") {
+      this.notices.push(`${file}-wal was missing: what it held is lost`);
+    }
+    this.#leaveOutUnreadable();
+  }
+
+  #inspectJournal(): void {
+    const journal = inspectJournal(this.#path);
+    if (journal.state === "whole") return;
+    const file = basename(journalOf(this.#path));
+    if (journal.state === "damaged") {
+      throw new DataFolderError(
+        `${file} is damaged (${journal.detail})`,
+        "put a backup in the database's place and remove this file, or only move this file away: " +
+          "what it held is lost then",
+      );
+    }
+    this.notices.push(`${file} is cut off (${journal.detail}): what was stored last may be lost`);
+  }
+
+  #check(): void {
+    const [first] = this.#db.pragma("quick_check(1)") as { quick_check: string }[];
+    if (first?.quick_check === "ok") return;
+    const detail = first?.quick_check.trim().replaceAll(/\s*\n\s*/g, "; ");
+    throw new DataFolderError(`${basename(this.#path)} is damaged (${detail})`, RESTORE);
+  }
+
+  /** Rounds whose configuration cannot be read: one of them must not keep the node from starting. */
+  #leaveOutUnreadable(): void {
+    for (const { round_id, config } of this.#all<RoundRow>("SELECT * FROM rounds")) {
+      if (readConfig(config)) continue;
+      this.notices.push(`round ${round_id} cannot be read and is left out: its finds are not sent`);
+    }
+  }
+
+  #identify(): string {
+    return [this.#path, journalOf(this.#path)]
+      .map((file) => statSync(file, { throwIfNoEntry: false }))
+      .map((stat) => `${stat?.dev}:${stat?.ino}`)
+      .join(" ");
+  }
+
+  /**
+   * Whether what is stored now could be found later.
+   *
+   * @throws Error when the files were removed or others are in their place
+   */
+  assertInPlace(): void {
+    if (this.#identify() === this.#files) return;
+    throw new Error(`${this.#path} was removed or replaced while the node ran; start it again`);
+  }
+
+  /**
+   * Writes, to see whether writing works.
+   *
+   * @throws Error when it does not
+   */
+  probe(): void {
+    const { bavail, bsize } = statfsSync(this.#path);
+    // A small write may find room in the journal where the next one does not.
+    if (bavail * bsize < LEAST_FREE_BYTES) throw new Error("the disk is full");
+    this.#uptime();
+  }
+
+  /** Copies all into a new file, which is whole when this returns. */
+  copyTo(file: string): void {
+    this.#run("VACUUM INTO ?", file);
   }
 
   #migrate(): void {
@@ -226,7 +330,9 @@ export class NodeDatabase {
       "SELECT * FROM rounds ORDER BY number DESC LIMIT ?",
       KEPT_ROUNDS,
     );
-    return rounds.reverse().map((round) => {
+    return rounds.reverse().flatMap((round) => {
+      const config = readConfig(round.config);
+      if (!config) return [];
       const finds = this.#all<FindRow>(
         "SELECT nonce, distance FROM finds WHERE round = ? ORDER BY place",
         round.number,
@@ -234,7 +340,7 @@ export class NodeDatabase {
       const { round_id, position, total_nonfinite, elapsed_seconds, generating_seconds } = round;
       return {
         round_id,
-        config: JSON.parse(round.config) as InitRequest,
+        config,
         counters: { position, total_nonfinite, elapsed_seconds, generating_seconds },
         nonces: finds.map(({ nonce }) => nonce),
         distances: finds.map(({ distance }) => distance),
@@ -309,13 +415,17 @@ export class NodeDatabase {
 
   /** Lets go of the file and of its lock. */
   close(): void {
-    this.#uptime();
-    this.#statements.clear();
-    // Leaving WAL folds the log into the file; only then can the lock be dropped at once, instead
-    // of whenever the last statement is collected.
-    this.#db.pragma("journal_mode = DELETE");
-    this.#db.pragma("locking_mode = NORMAL");
-    this.#db.exec("BEGIN; SELECT count(*) FROM rounds; COMMIT");
+    try {
+      this.#uptime();
+      this.#statements.clear();
+      // Leaving WAL folds the log into the file; only then can the lock be dropped at once, instead
+      // of whenever the last statement is collected.
+      this.#db.pragma("journal_mode = DELETE");
+      this.#db.pragma("locking_mode = NORMAL");
+      this.#db.exec("BEGIN; SELECT count(*) FROM rounds; COMMIT");
+    } catch {
+      // The disk is full, or the files are gone: what was promised is in the journal, or lost.
+    }
     this.#db.close();
   }
 
@@ -335,7 +445,8 @@ export class NodeDatabase {
     );
   }
 
-  #nextFinds({ callback_url, after, maxNonces }: NextDelivery): Delivery | null {
+  #nextFinds(wanted: NextDelivery): Delivery | null {
+    const { callback_url, after, maxNonces } = wanted;
     const round = this.#get<RoundRow>(
       `SELECT * FROM rounds WHERE callback_url = ? AND number > ? AND delivered < found
        ORDER BY number LIMIT 1`,
@@ -353,9 +464,9 @@ export class NodeDatabase {
     // One request speaks of one arithmetic.
     const other = rows.findIndex(({ arithmetic }) => arithmetic !== rows[0]?.arithmetic);
     const finds = other < 0 ? rows : rows.slice(0, other);
-    const { public_key, block_hash, block_height, node_id, r_target } = JSON.parse(
-      round.config,
-    ) as InitRequest;
+    const config = readConfig(round.config);
+    if (!config) return this.#nextFinds({ ...wanted, after: round.number });
+    const { public_key, block_hash, block_height, node_id, r_target } = config;
     const { tag } = this.#get<{ tag: string }>(
       "SELECT tag FROM arithmetics WHERE id = ?",
       finds[0]?.arithmetic,
@@ -428,4 +539,39 @@ export class NodeDatabase {
   #all<T>(sql: string, ...values: unknown[]): T[] {
     return this.#statement(sql).all(...values) as T[];
   }
+}
+
+/** Null where the text is no round's configuration. */
+function readConfig(text: string): InitRequest | null {
+  try {
+    const config = JSON.parse(text) as InitRequest;
+    const { block_hash, public_key, r_target, seq_len, batch_size } = config;
+    const areTexts = [block_hash, public_key].every((value) => typeof value === "string");
+    const areNumbers = [r_target, seq_len, batch_size].every(Number.isFinite);
+    return areTexts && areNumbers ? config : null;
+  } catch {
+    return null;
+  }
+}
+
+function asDataFolderError(error: unknown, file: string): DataFolderError {
+  if (error instanceof DataFolderError) return error;
+  const { code = "" } = error as { code?: string };
+  if (code === "SQLITE_BUSY") return new DataFolderError("another node is using it");
+  if (code === "SQLITE_FULL") {
+    return new DataFolderError("the disk is full", "free some, or choose another with --data-dir");
+  }
+  const reason = explain(error);
+  const isDamaged = code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB";
+  return new DataFolderError(`${file}: ${reason}`, isDamaged ? RESTORE : undefined);
+}
+
+/** What a fault of the database means to whoever runs the node. */
+export function explain(error: unknown): string {
+  const { code = "", message } = error as { code?: string; message: string };
+  if (code === "SQLITE_FULL") return "the disk is full";
+  if (code.startsWith("SQLITE_CORRUPT")) return `the database is damaged (${message})`;
+  if (code.startsWith("SQLITE_IOERR")) return `the disk fails (${message})`;
+  if (code.startsWith("SQLITE_READONLY")) return `the database cannot be written (${message})`;
+  return message;
 }

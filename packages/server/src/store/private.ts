@@ -1,6 +1,7 @@
 /** The data folder is its user's alone: rounds name callbacks, whose addresses may hold tokens. */
-import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../folders.ts";
 
 /** What SQLite puts beside a database gets the database's mode; older files are mended. */
 const BESIDE = ["-wal", "-shm", "-journal"];
@@ -13,7 +14,7 @@ const BESIDE = ["-wal", "-shm", "-journal"];
  * @throws Error of the file system, for a folder that cannot be made or looked into
  */
 export function makePrivate(folder: string, file: string): boolean {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const isFolderClosed = closeToOthers(folder);
   try {
     // Not opened where it exists: closing it again would end SQLite's locks on it.

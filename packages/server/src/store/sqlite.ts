@@ -18,7 +18,8 @@ import {
 import { makePrivate } from "./private.ts";
 import type { Answer, Call, Method, Opened } from "./worker.ts";
 
-const FILE = "proofmill.db";
+/** The database's name in the data folder. */
+export const DATABASE = "proofmill.db";
 
 export interface SqliteStoreOptions {
   /** Absolute path; made when it is not there. */
@@ -43,6 +44,8 @@ interface Pending {
 export class SqliteStore implements RoundStore, Outbox {
   /** Whether nobody but this process' user can read what is stored. */
   readonly isPrivate: boolean;
+  /** What was found lost when it was opened, in a line each. */
+  readonly notices: readonly string[];
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(callbackUrl: string) => void>();
@@ -53,32 +56,34 @@ export class SqliteStore implements RoundStore, Outbox {
   /** @throws DataFolderError with a message that names the folder and what is wrong with it */
   static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
     const { folder, entry = new URL("./worker.js", import.meta.url) } = options;
-    const refuse = (reason: string) =>
-      new DataFolderError(
-        `cannot use the data folder ${folder}: ${reason}; choose another with --data-dir`,
-      );
+    const refuse = (reason: string, remedy?: string) => {
+      const error = new DataFolderError(reason, remedy);
+      error.message = `cannot use the data folder ${folder}: ${reason}; ${error.remedy}`;
+      return error;
+    };
     let isPrivate: boolean;
     try {
-      isPrivate = makePrivate(folder, FILE);
+      isPrivate = makePrivate(folder, DATABASE);
     } catch (error) {
       throw refuse((error as Error).message);
     }
     const worker = new Worker(entry, {
-      workerData: { path: join(folder, FILE) },
+      workerData: { path: join(folder, DATABASE) },
       execArgv: [],
     });
     const opened = await new Promise<Opened>((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);
     });
-    if (opened.open) return new SqliteStore(worker, isPrivate);
+    if (opened.open) return new SqliteStore(worker, { isPrivate, notices: opened.notices });
     await worker.terminate();
-    throw refuse(opened.message);
+    throw refuse(opened.message, opened.remedy);
   }
 
-  private constructor(worker: Worker, isPrivate: boolean) {
+  private constructor(worker: Worker, found: { isPrivate: boolean; notices: readonly string[] }) {
     this.#worker = worker;
-    this.isPrivate = isPrivate;
+    this.isPrivate = found.isPrivate;
+    this.notices = found.notices;
     worker.on("message", (answer: Answer) => {
       const pending = this.#pending.get(answer.id);
       this.#pending.delete(answer.id);
@@ -110,6 +115,10 @@ export class SqliteStore implements RoundStore, Outbox {
 
   greatestId(): Promise<string | null> {
     return this.#call("greatestId");
+  }
+
+  async probe(): Promise<void> {
+    await this.#call("probe");
   }
 
   recent(): Promise<StoredRound[]> {

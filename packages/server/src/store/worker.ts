@@ -1,12 +1,18 @@
 /** The thread that owns the database: commits what comes together in one transaction. */
 import { parentPort, workerData } from "node:worker_threads";
-import { DataFolderError, NodeDatabase } from "./database.ts";
+import { DataFolderError, explain, NodeDatabase } from "./database.ts";
 
 /** Progress waits so long after the last commit: a fast search must not wear the disk out. */
 const GROUP_MS = 25;
 
 /** Calls that a method name and its arguments make; all of `NodeDatabase` that others may use. */
-export type Method = Exclude<keyof NodeDatabase, "transaction" | "close">;
+export type Method = Exclude<
+  keyof NodeDatabase,
+  "transaction" | "close" | "notices" | "assertInPlace" | "copyTo"
+>;
+
+/** Calls that promise to keep something. */
+const PROMISES: readonly string[] = ["create", "append", "enqueue", "probe"];
 
 export interface Call {
   readonly id: number;
@@ -20,8 +26,8 @@ export type Answer =
 
 /** The first message: whether it is open. */
 export type Opened =
-  | { readonly open: true }
-  | { readonly open: false; readonly message: string; readonly isOurs: boolean };
+  | { readonly open: true; readonly notices: readonly string[] }
+  | { readonly open: false; readonly message: string; readonly remedy?: string | undefined };
 
 const port = parentPort;
 if (!port) throw new Error("this module is a worker's");
@@ -35,10 +41,11 @@ let lastCommit = 0;
 try {
   database = new NodeDatabase((workerData as { path: string }).path);
   port.on("message", receive);
-  say({ open: true });
+  say({ open: true, notices: database.notices });
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
-  say({ open: false, message, isOurs: error instanceof DataFolderError });
+  const remedy = error instanceof DataFolderError ? error.remedy : undefined;
+  say({ open: false, message, remedy });
 }
 
 function say(message: Answer | Opened): void {
@@ -80,6 +87,7 @@ function commit(): void {
 function answer({ id, method, args }: Call): Answer {
   if (method === "close") return { id, value: undefined };
   try {
+    if (PROMISES.includes(method)) database.assertInPlace();
     const call = database[method] as (...args: readonly unknown[]) => unknown;
     return { id, value: call.apply(database, [...args]) };
   } catch (error) {
@@ -89,5 +97,5 @@ function answer({ id, method, args }: Call): Answer {
 }
 
 function asError(error: unknown): Error {
-  return error instanceof Error ? new Error(error.message) : new Error(String(error));
+  return new Error(error instanceof Error ? explain(error) : String(error));
 }

@@ -1,0 +1,45 @@
+/** `proofmill backup`: copies a stopped node's data folder into one file. */
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Command } from "commander";
+import { addDataDirOption, readDataDir } from "../config.ts";
+import { stdout } from "../output.ts";
+import { DataFolderError, explain, NodeDatabase } from "../store/database.ts";
+import { DATABASE } from "../store/sqlite.ts";
+import { Exit } from "./exit.ts";
+
+export function backupCommand(environment: NodeJS.ProcessEnv): Command {
+  const command = new Command("backup")
+    .description("copy a stopped node's rounds, finds and undelivered callbacks into one file")
+    .argument(
+      "<file>",
+      `the new file; to restore it, put it into an empty data folder as ${DATABASE}`,
+    );
+  return addDataDirOption(command).action((file: string) => {
+    backup(readDataDir(command, environment), resolve(file));
+  });
+}
+
+/** @throws Exit; a backup that does not come to its end leaves nothing behind */
+function backup(folder: string, file: string): void {
+  if (existsSync(file)) throw new Exit(1, `${file} is there already; choose another name`);
+  if (!existsSync(join(folder, DATABASE))) {
+    throw new Exit(1, `there is no ${DATABASE} in ${folder}; name the folder with --data-dir`);
+  }
+  const partial = `${file}.partial`;
+  rmSync(partial, { force: true });
+  try {
+    const database = new NodeDatabase(join(folder, DATABASE));
+    try {
+      database.copyTo(partial);
+    } finally {
+      database.close();
+    }
+    renameSync(partial, file);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    const remedy = error instanceof DataFolderError ? `; ${error.remedy}` : "";
+    throw new Exit(1, `${file} was not made: ${explain(error)}${remedy}`);
+  }
+  stdout.write(`${file}, ${statSync(file).size} bytes\n`);
+}

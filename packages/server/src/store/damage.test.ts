@@ -1,0 +1,187 @@
+/** What damage of the data folder's files comes to. */
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Sqlite from "libsql";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { NodeDatabase } from "./database.ts";
+
+const CONFIG = {
+  ...{ block_hash: "abc123", block_height: 100, public_key: "node1", r_target: 3 },
+  ...{ fraud_threshold: 0.01, node_id: 0, node_count: 1, batch_size: 32, seq_len: 256 },
+  callback_url: "http://aggregator:9000/pow",
+};
+const FRAME_BYTES = 24 + 4096;
+
+/** A folder as a node leaves it that was killed: rounds a and b in the database, c in the journal. */
+function killedFolder(): string {
+  const running = temporaryFolder();
+  const database = new NodeDatabase(join(running, "proofmill.db"));
+  const folder = temporaryFolder();
+  for (const round_id of ["a", "b"]) database.create({ round_id, config: CONFIG });
+  database.close();
+  const again = new NodeDatabase(join(running, "proofmill.db"));
+  onTestFinished(() => again.close());
+  again.create({ round_id: "c", config: CONFIG });
+  find(again, "c", 0);
+  for (const suffix of ["", "-wal"]) {
+    copyFileSync(join(running, `proofmill.db${suffix}`), join(folder, `proofmill.db${suffix}`));
+  }
+  return folder;
+}
+
+function find(database: NodeDatabase, round: string, nonce: number): void {
+  database.append(round, {
+    from: nonce,
+    nonces: [nonce],
+    distances: [1],
+    arithmetic: "cpu-1",
+    counters: {
+      position: nonce + 1,
+      total_nonfinite: 0,
+      elapsed_seconds: 0,
+      generating_seconds: 0,
+    },
+  });
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "proofmill-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Writes over some bytes of a file. */
+function damage(file: string, at: number, length = 16): void {
+  const bytes = readFileSync(file);
+  bytes.fill(0xa5, at, at + length);
+  writeFileSync(file, bytes);
+}
+
+function open(folder: string): { rounds: string[]; notices: string[] } {
+  const database = new NodeDatabase(join(folder, "proofmill.db"));
+  const rounds = database.recent().map(({ round_id }) => round_id);
+  database.close();
+  return { rounds, notices: database.notices };
+}
+
+function refusalOf(folder: string): string {
+  try {
+    open(folder);
+  } catch (error) {
+    const { message, remedy } = error as Error & { remedy: string };
+    return `${message}; ${remedy}`;
+  }
+  return "";
+}
+
+describe("the journal", () => {
+  test("that is whole is used without a word", () => {
+    expect(open(killedFolder())).toEqual({ rounds: ["b", "c"], notices: [] });
+  });
+
+  test.each([
+    ["its header", 0],
+    ["a frame's header", 32],
+    ["a frame's page", 32 + 24 + 100],
+    ["a frame in the middle", 32 + 3 * FRAME_BYTES + 24 + 4000],
+  ])(
+    "that is damaged in %s: the start is refused, with the file, the fault and the remedy",
+    (_, at) => {
+      const folder = killedFolder();
+      damage(join(folder, "proofmill.db-wal"), at);
+      expect(refusalOf(folder)).toMatch(
+        /^proofmill\.db-wal is damaged \(.+\); put a backup in the database's place .+ or only move this file away: what it held is lost then$/,
+      );
+      // Moving it away is a way on, and is said too.
+      rmSync(join(folder, "proofmill.db-wal"));
+      const lost = "proofmill.db-wal was missing: what it held is lost";
+      expect(open(folder)).toEqual({ rounds: ["a", "b"], notices: [lost] });
+      expect(open(folder).notices).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["cut off in its last frame", (file: string) => truncateSync(file, statSync(file).size - 100)],
+    ["damaged in its last frame", (file: string) => damage(file, statSync(file).size - 100)],
+    ["nothing but zeros", (file: string) => writeFileSync(file, Buffer.alloc(statSync(file).size))],
+  ])("that is %s, as after a power cut: it starts, and says so", (_, change) => {
+    const folder = killedFolder();
+    change(join(folder, "proofmill.db-wal"));
+    const { notices } = open(folder);
+    expect(notices).toEqual([expect.stringMatching(/^proofmill\.db-wal is cut off \(.+\): what/)]);
+  });
+
+  test("without its database is not thrown away", () => {
+    for (const empty of [false, true]) {
+      const folder = killedFolder();
+      if (empty) truncateSync(join(folder, "proofmill.db"), 0);
+      else rmSync(join(folder, "proofmill.db"));
+      expect(refusalOf(folder)).toContain("proofmill.db is missing or empty, but its journal");
+      expect(statSync(join(folder, "proofmill.db-wal")).size).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe("the database", () => {
+  test.each([100, 4096 + 2, 2 * 4096 + 5, 5 * 4096 + 3])(
+    "that is damaged at byte %i is refused in one line",
+    (at) => {
+      const folder = killedFolder();
+      open(folder); // takes the journal in
+      damage(join(folder, "proofmill.db"), at, 400);
+      expect(refusalOf(folder)).toMatch(
+        /^proofmill\.db(: the database| is) (is )?damaged \([^\n]+\); put a backup in its place, or move it away to begin anew$/,
+      );
+    },
+  );
+
+  test("whose file is cut, or is another's", () => {
+    const cut = killedFolder();
+    open(cut);
+    truncateSync(join(cut, "proofmill.db"), 3 * 4096);
+    expect(refusalOf(cut)).toMatch(/damaged .*put a backup in its place/);
+    const other = temporaryFolder();
+    writeFileSync(join(other, "proofmill.db"), "text ".repeat(2000));
+    expect(refusalOf(other)).toMatch(/not a database; put a backup in its place/);
+  });
+
+  test("with a round that cannot be read: the others are there, and nobody stumbles over it", () => {
+    const folder = killedFolder();
+    open(folder);
+    const file = new Sqlite(join(folder, "proofmill.db"));
+    file.exec("UPDATE rounds SET config = '{', delivered = 0, found = 1 WHERE round_id = 'b'");
+    file.close();
+    const database = new NodeDatabase(join(folder, "proofmill.db"));
+    onTestFinished(() => database.close());
+    expect(database.recent().map(({ round_id }) => round_id)).toEqual(["c"]);
+    expect(database.notices).toEqual([
+      "round b cannot be read and is left out: its finds are not sent",
+    ]);
+    const due = { kind: "generated", callback_url: CONFIG.callback_url, after: 0, maxNonces: 9 };
+    expect(database.next({ ...due, kind: "generated" })?.body).toContain('"round_id":"c"');
+  });
+});
+
+test("files that are removed or replaced while it is open: nothing more is promised", () => {
+  for (const file of ["proofmill.db", "proofmill.db-wal"]) {
+    const folder = temporaryFolder();
+    const database = new NodeDatabase(join(folder, "proofmill.db"));
+    onTestFinished(() => database.close());
+    database.assertInPlace();
+    rmSync(join(folder, file));
+    expect(() => database.assertInPlace()).toThrow("was removed or replaced while the node ran");
+    writeFileSync(join(folder, file), "");
+    expect(() => database.assertInPlace()).toThrow("was removed or replaced while the node ran");
+    expect(existsSync(folder)).toBe(true);
+  }
+});

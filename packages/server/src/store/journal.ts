@@ -1,0 +1,145 @@
+/**
+ * Whether the journal beside a database can be read. SQLite goes by the first frame that it cannot
+ * read and drops the rest without a word, and without any journal it takes the database as it is:
+ * right after a power cut, a loss of finds where a disk has damaged the file.
+ *
+ * https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+ */
+import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+
+export type Journal =
+  | { state: "whole" }
+  /** It ends in what may have been under way when the machine went down. */
+  | { state: "cut"; detail: string }
+  /** Something that had been stored cannot be read. */
+  | { state: "damaged"; detail: string };
+
+const HEADER_BYTES = 32;
+const FRAME_HEADER_BYTES = 24;
+const MAGIC = 0x377f0682;
+/** Byte of the database's header that says whether a journal belongs to it. */
+const VERSION_OFFSET = 18;
+const USES_JOURNAL = 2;
+
+export function journalOf(database: string): string {
+  return `${database}-wal`;
+}
+
+/** To be asked before SQLite opens the database: it removes what it cannot read when it closes it. */
+export function inspectJournal(database: string): Journal {
+  if (sizeOf(journalOf(database)) === 0) return { state: "whole" };
+  const bytes = readFileSync(journalOf(database));
+  if (bytes.every((byte) => byte === 0)) return { state: "cut", detail: "it holds nothing" };
+  const header = readHeader(bytes);
+  if (!header) return { state: "damaged", detail: "its header cannot be read" };
+  return inspectFrames(bytes, header);
+}
+
+/**
+ * What of the two files is missing, or empty, although the other says that it was there. To be asked
+ * before SQLite opens the database: it would remove a journal without one, and this opens and closes
+ * the file, which would end the locks of this process on it.
+ */
+export function missingFile(database: string): "database" | "journal" | null {
+  const hasJournal = sizeOf(journalOf(database)) > 0;
+  if (sizeOf(database) === 0) return hasJournal ? "database" : null;
+  return !hasJournal && usesJournal(database) ? "journal" : null;
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function usesJournal(database: string): boolean {
+  const version = Buffer.alloc(1);
+  const file = openSync(database, "r");
+  try {
+    return readSync(file, version, 0, 1, VERSION_OFFSET) === 1 && version[0] === USES_JOURNAL;
+  } finally {
+    closeSync(file);
+  }
+}
+
+interface Header {
+  readonly pageSize: number;
+  /** What frames of this journal bear; those of an earlier one that it overwrites bear another. */
+  readonly salt: Buffer;
+  readonly sum: Checksum;
+}
+
+function readHeader(bytes: Buffer): Header | null {
+  if (bytes.length < HEADER_BYTES) return null;
+  const magic = bytes.readUInt32BE(0);
+  if (magic !== MAGIC && magic !== MAGIC + 1) return null;
+  const pageSize = bytes.readUInt32BE(8);
+  if (pageSize < 512 || pageSize > 65_536) return null;
+  const sum = new Checksum(magic === MAGIC + 1);
+  sum.add(bytes.subarray(0, 24));
+  return sum.is(bytes.subarray(24, 32)) ? { pageSize, salt: bytes.subarray(16, 24), sum } : null;
+}
+
+function inspectFrames(bytes: Buffer, { pageSize, salt, sum }: Header): Journal {
+  const size = FRAME_HEADER_BYTES + pageSize;
+  const count = Math.floor((bytes.length - HEADER_BYTES) / size);
+  /** First frame that cannot be read, and whether a commit has been seen since. */
+  let bad: number | null = null;
+  let isCommitted = false;
+  for (let i = 0; i < count; i++) {
+    const frame = bytes.subarray(HEADER_BYTES + i * size, HEADER_BYTES + (i + 1) * size);
+    const isOurs = frame.subarray(8, 16).equals(salt);
+    // A commit is on the disk before the next frame is written: what is bad before both was stored.
+    if (bad !== null && isOurs && isCommitted) {
+      return { state: "damaged", detail: `frame ${bad + 1} of ${count} cannot be read` };
+    }
+    if (bad !== null) isCommitted ||= isOurs && frame.readUInt32BE(4) !== 0;
+    else if (!isOurs) {
+      if (!continues(bytes, { from: i, count, size, salt })) return { state: "whole" };
+      bad = i;
+    } else {
+      sum.add(frame.subarray(0, 8));
+      sum.add(frame.subarray(FRAME_HEADER_BYTES));
+      if (!sum.is(frame.subarray(16, 24))) {
+        bad = i;
+        isCommitted = frame.readUInt32BE(4) !== 0;
+      }
+    }
+  }
+  const isWhole = bad === null && HEADER_BYTES + count * size === bytes.length;
+  return isWhole ? { state: "whole" } : { state: "cut", detail: "its end cannot be read" };
+}
+
+/** Whether frames of this journal follow one that is not: its own header is damaged then. */
+function continues(
+  bytes: Buffer,
+  at: { from: number; count: number; size: number; salt: Buffer },
+): boolean {
+  for (let i = at.from + 1; i < at.count; i++) {
+    const begin = HEADER_BYTES + i * at.size;
+    if (bytes.subarray(begin + 8, begin + 16).equals(at.salt)) return true;
+  }
+  return false;
+}
+
+/** Of everything so far; frames are chained. */
+class Checksum {
+  readonly #isBigEndian: boolean;
+  #a = 0;
+  #b = 0;
+
+  constructor(isBigEndian: boolean) {
+    this.#isBigEndian = isBigEndian;
+  }
+
+  add(bytes: Buffer): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const isLittle = !this.#isBigEndian;
+    for (let i = 0; i < bytes.length; i += 8) {
+      this.#a = (this.#a + view.getUint32(i, isLittle) + this.#b) >>> 0;
+      this.#b = (this.#b + view.getUint32(i + 4, isLittle) + this.#a) >>> 0;
+    }
+  }
+
+  is(sum: Buffer): boolean {
+    return sum.readUInt32BE(0) === this.#a && sum.readUInt32BE(4) === this.#b;
+  }
+}
