@@ -176,7 +176,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("after the device has failed nothing is computed any more", () => {
-    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "100" });
+    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "200" });
     const lost = outcomes.findIndex((outcome) => "code" in outcome);
     expect(lost).toBeGreaterThan(0);
     const where = / at \w+\.cc:\d+ on GPU 0, Emulated GPU/;
@@ -199,19 +199,43 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     );
   });
 
-  test("a length that does not fit any more fails its job alone", async () => {
-    const runner = await loadModel({
-      directory: DIRECTORY,
-      ...emulated[0],
-      gpuMemoryUtilization: 0.0006,
-    });
-    const job = (seq_len: number) =>
-      runner.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+  test("the longest sequence is what fits; one that does not fit any more fails its job alone", async () => {
+    const options = { directory: DIRECTORY, ...emulated[0], gpuMemoryUtilization: 0.0006 };
+    const runner = await loadModel(options);
+    const job = (seq_len: number, by = runner) =>
+      by.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
     const before = await job(16);
-    await expect(job(4000)).rejects.toThrow(
+    const longest = runner.info.max_seq_len;
+    expect(longest).toBeGreaterThan(256);
+    expect(longest).toBeLessThan(runner.info.max_position_embeddings);
+    await expect(job(longest + 1)).rejects.toThrow(`expected 1 … ${longest}, the most that`);
+
+    const other = await loadModel(options);
+    await job(other.info.max_seq_len, other);
+    await expect(job(longest)).rejects.toThrow(
       /^out of GPU memory: .* are needed, .* are left on GPU 0/,
     );
     expect(await job(16)).toEqual(before);
+    await other.close();
+    expect((await job(longest)).completed).toBe(1);
+    expect(await job(16)).toEqual(before);
+    await runner.close();
+  });
+
+  test("a long sequence is cut between its layers, and leaves the next one's bits alone", async () => {
+    const runner = await loadModel({ directory: DIRECTORY, ...emulated[0] });
+    const job = (id: number) =>
+      runner.run({ id, seq_len: 300, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+    const whole = await job(1);
+    const layers: number[] = [];
+    runner.onProgress((layer) => {
+      layers.push(layer);
+      runner.cancel(2);
+    });
+    expect(await job(2)).toEqual({ completed: 0, values: new Float32Array() });
+    expect(layers.length).toBeGreaterThan(0);
+    expect(layers.length).toBeLessThan(runner.info.num_hidden_layers);
+    expect(await job(3)).toEqual(whole);
     await runner.close();
   });
 

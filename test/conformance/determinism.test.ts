@@ -119,7 +119,7 @@ describe("a job that is cut", () => {
         head_dim: 64,
         intermediate_size: 1536,
         vocab_size: 1000,
-        max_position_embeddings: 1024,
+        max_position_embeddings: 4096,
         rms_norm_eps: 1e-6,
         tie_word_embeddings: true,
       },
@@ -154,6 +154,25 @@ describe("a job that is cut", () => {
     const seeds = Uint32Array.from({ length: runner.info.preferred_batch }, (_, i) => i);
     const cut = await cutWhen(job(4, seeds), (layers) => layers < runner.info.num_hidden_layers);
     expect(cut).toEqual({ completed: 0, values: new Float32Array() });
+  });
+
+  test("in the middle of a long sequence's layer gives it up there", async () => {
+    const seeds = Uint32Array.of(1);
+    const long = { ...job(11, seeds), seq_len: 4096 };
+    const begun = performance.now();
+    const whole = bitsOf((await runner.run(long)).values);
+    const took = performance.now() - begun;
+
+    // The first report comes when the first layer begins.
+    let cut = 0;
+    runner.onProgress(() => {
+      if (cut === 0) cut = performance.now();
+      runner.cancel(12);
+    });
+    expect((await runner.run({ ...long, id: 12 })).completed).toBe(0);
+    // Of eight layers none was finished.
+    expect(performance.now() - cut).toBeLessThan(took / 24);
+    expect(bitsOf((await runner.run({ ...long, id: 13 })).values)).toEqual(whole);
   });
 
   test("while it waits comes back empty, and jobs around it are not touched", async () => {

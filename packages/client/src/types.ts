@@ -168,6 +168,8 @@ export interface NodeInfo {
   max_position_embeddings: number | null;
   /** Lines that the log's file, pipe or terminal did not take, since the node started. */
   lost_log_lines: number;
+  /** The longest round: the context, or what fits into memory or is allowed. */
+  max_seq_len: number | null;
   delivery: DeliveryInfo;
 }
 

@@ -1,6 +1,7 @@
 /** Keeps a runner fed: two jobs at a time, each asked for when there is room for it. */
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "./runner.ts";
 import { RunnerLost } from "./runner.ts";
+import { Turns } from "./turns.ts";
 
 /** One job and who wants to know of its end. */
 export interface Work {
@@ -26,8 +27,12 @@ interface Attached {
   readonly inFlight: Map<Work, number>;
 }
 
-export class Dispatcher {
-  readonly #next: (info: ModelInfo) => Work | null;
+/** Gives its most urgent work, or null when it has none. */
+export type Source = (info: ModelInfo) => Work | null;
+
+export class Dispatcher<Kind extends string = string> {
+  readonly #sources: Readonly<Record<Kind, Source>>;
+  readonly #turns: Turns<Kind>;
   readonly #onLost: (error: Error) => void;
   readonly #now: () => number;
   #attached: Attached | null = null;
@@ -35,16 +40,18 @@ export class Dispatcher {
   #lastSettled = 0;
 
   /**
-   * @param options.next the work that matters most now, or null; asked whenever there is room
+   * @param options.sources asked in turns whenever there is room: those that have work get equal
+   *   shares of the runner's time
    * @param options.onLost a job was answered with RunnerLost
    * @param options.now monotonic milliseconds
    */
   constructor(options: {
-    next: (info: ModelInfo) => Work | null;
+    sources: Readonly<Record<Kind, Source>>;
     onLost: (error: Error) => void;
     now: () => number;
   }) {
-    this.#next = options.next;
+    this.#sources = options.sources;
+    this.#turns = new Turns(Object.keys(options.sources) as Kind[]);
     this.#onLost = options.onLost;
     this.#now = options.now;
   }
@@ -65,12 +72,22 @@ export class Dispatcher {
   wake(): void {
     const attached = this.#attached;
     while (attached && attached === this.#attached && attached.inFlight.size < DEPTH) {
-      const work = this.#next(attached.runner.info);
-      if (!work) return;
+      const next = this.#next(attached.runner.info);
+      if (!next) return;
       const id = this.#nextId++;
-      attached.inFlight.set(work, id);
-      void this.#run(attached, work, id);
+      attached.inFlight.set(next.work, id);
+      void this.#run(attached, { ...next, id });
     }
+  }
+
+  #next(info: ModelInfo): { work: Work; spent: (milliseconds: number) => void } | null {
+    const unwanting: Kind[] = [];
+    for (const kind of this.#turns.order()) {
+      const work = this.#sources[kind](info);
+      if (work) return { work, spent: this.#turns.take(kind, unwanting) };
+      unwanting.push(kind);
+    }
+    return null;
   }
 
   /** Asks the runner to cut this work; it settles with what is finished. Idempotent. */
@@ -79,18 +96,22 @@ export class Dispatcher {
     if (id !== undefined) this.#attached?.runner.cancel(id);
   }
 
-  async #run(attached: Attached, work: Work, id: number): Promise<void> {
+  async #run(
+    attached: Attached,
+    { work, spent, id }: { work: Work; spent: (milliseconds: number) => void; id: number },
+  ): Promise<void> {
     const given = this.#now();
+    // The runner takes one job at a time: this one began when the one before it ended.
+    const milliseconds = () => this.#now() - Math.max(given, this.#lastSettled);
     let outcome: Outcome;
     try {
       const result = await attached.runner.run({ ...work.job, id });
-      // The runner takes one job at a time: this one began when the one before it ended.
-      const milliseconds = this.#now() - Math.max(given, this.#lastSettled);
-      outcome = checked(result, work.job.input_seeds.length, milliseconds);
+      outcome = checked(result, work.job.input_seeds.length, milliseconds());
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       outcome = { kind: error instanceof RunnerLost ? "lost" : "fault", error };
     }
+    spent(milliseconds());
     this.#lastSettled = this.#now();
     if (attached !== this.#attached) return; // settled by detach
     attached.inFlight.delete(work);

@@ -6,6 +6,11 @@ const TABLE = {
   RUNNER_LOST: { status: 503, text: "Runner is not available" },
   SHUTTING_DOWN: { status: 503, text: "Server is shutting down" },
   TOO_MANY_VALIDATIONS: { status: 503, text: "Too many validations are waiting", retryAfter: 2 },
+  TOO_MANY_QUEUED_NONCES: {
+    status: 503,
+    text: "Too many nonces are waiting to be validated",
+    retryAfter: 2,
+  },
   STORE_FAILED: { status: 503, text: "Could not be stored", retryAfter: 5 },
   INVALID_BODY: { status: 422, text: "Invalid request" },
   POC_NOT_INITIALIZED: { status: 400, text: "PoC not initialized" },
@@ -13,7 +18,9 @@ const TABLE = {
   ROUND_IN_PROGRESS: { status: 400, text: "Round already in progress" },
   NO_ROUND: { status: 400, text: "No round configured" },
   BLOCK_HASH_MISMATCH: { status: 400, text: "Block hash mismatch" },
+  ROUND_TOO_LONG: { status: 400, text: "The round's seq_len is more than this node computes" },
   TOO_MANY_NONCES: { status: 413, text: "Too many nonces" },
+  CALLER_GONE: { status: 499, text: "The caller is gone" },
   COMPUTE_FAILED: { status: 500, text: "Computation failed" },
 } as const satisfies Record<string, PocErrorEntry>;
 

@@ -18,8 +18,10 @@ export interface ModelInfo {
   readonly hidden_size: number;
   readonly vocab_size: number;
   readonly num_hidden_layers: number;
-  /** The model's context: the greatest `seq_len` a job may have. */
+  /** The model's context. */
   readonly max_position_embeddings: number;
+  /** The greatest `seq_len` that a job may have: the context, or what fits into memory or is allowed. */
+  readonly max_seq_len: number;
   /** Nonces that the runner computes together; a job's best size is a multiple of it. */
   readonly preferred_batch: number;
 }
@@ -42,7 +44,7 @@ export type PrefillOutput =
 export interface PrefillJob {
   /** Unique among the jobs that this runner has not answered yet; an integer ≥ 0. */
   readonly id: number;
-  /** 1 … `max_position_embeddings`. */
+  /** 1 … `max_seq_len`. */
   readonly seq_len: number;
   /** [batch], batch ≥ 1. */
   readonly input_seeds: Uint32Array;
@@ -65,7 +67,7 @@ export interface PrefillResult {
 export interface ModelRunner {
   readonly info: ModelInfo;
   run(job: PrefillJob): Promise<PrefillResult>;
-  /** Cuts the job between two layers; its promise resolves with what is finished. Unknown ids are ignored; never throws. */
+  /** Cuts the job, within a second at any length; its promise resolves with what is finished. Unknown ids are ignored; never throws. */
   cancel(id: number): void;
   /** `listener` hears the layers done of the micro-batch at work. */
   onProgress(listener: (layersDone: number) => void): void;

@@ -20,7 +20,7 @@ export interface InitDefaults {
  * Callers of the older service send `url` and `params.seq_len`: the new names win where both are
  * there, and all that are present are checked. The parsed object bears the new names only.
  *
- * @param limits.max_seq_len the model's context; without it any safe length passes
+ * @param limits.max_seq_len the longest that the node computes; without it any safe length passes
  * @param limits.callback_hosts hosts that may be called; without it all that the protocol allows
  */
 export function initRequestSchema(limits: {
@@ -67,7 +67,7 @@ export function initRequestSchema(limits: {
         .describe("Nonces that one job has at most."),
       seq_len: integer(1, max_seq_len)
         .optional()
-        .describe("Tokens per nonce, up to the model's context.")
+        .describe("Tokens per nonce, up to the model's context, or to what fits or is allowed here.")
         .meta({ default: defaults.seq_len }),
       callback_url: callbackUrl(callback_hosts)
         .nullable()
@@ -300,6 +300,10 @@ export const NodeInfo = z.object({
     .int()
     .min(0)
     .describe("Lines that the log's file, pipe or terminal did not take, since the node started."),
+  max_seq_len: z
+    .int()
+    .nullable()
+    .describe("The longest round: the context, or what fits into memory or is allowed."),
   delivery: DeliveryInfo,
 });
 export type NodeInfo = z.output<typeof NodeInfo>;

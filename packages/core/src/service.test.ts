@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { ModelRunner } from "./runner.ts";
+import type { ModelRunner, PrefillJob } from "./runner.ts";
 import { inputSeed, permutationSeed, targetSeed } from "./seed.ts";
 import type { PocService, PocServiceOptions } from "./service.ts";
 import { MemoryRoundStore } from "./store.ts";
@@ -161,10 +161,17 @@ describe("what is refused before anything else", () => {
     expect(service.state).toBe("GENERATING");
   });
 
-  it("includes a seq_len beyond the model's context", async () => {
-    const { service } = await start({ runner: { info: { max_position_embeddings: 64 } } });
-    const error = await refusal(service.init({ ...BODY, seq_len: 65 }));
-    expect(error.detail).toMatchObject([{ loc: ["body", "seq_len"], type: "less_than_equal" }]);
+  it("includes a seq_len beyond what the runner computes, saying both", async () => {
+    const { service } = await start({ runner: { info: { max_seq_len: 64 } } });
+    const issue = {
+      type: "less_than_equal",
+      msg: "Input should be less than or equal to 64",
+      input: 65,
+    };
+    const direct = await refusal(service.init({ ...BODY, seq_len: 65 }));
+    expect(direct.detail).toEqual([{ loc: ["body", "seq_len"], ...issue }]);
+    const older = await refusal(service.init({ ...BODY, params: { seq_len: 65 } }));
+    expect(older.detail).toEqual([{ loc: ["body", "params", "seq_len"], ...issue }]);
     await service.init({ ...BODY, seq_len: 64 });
   });
 });
@@ -486,35 +493,174 @@ describe("validate", () => {
     expect(log.messages("warn")).toHaveLength(1);
   });
 
-  it("goes before the next search job, proofs in the order in which they came", async () => {
-    const { service, runner } = await start({ hold: true });
-    await service.initGenerate(BODY);
-    await runner.started(1);
-    const proofs = [
-      [1000, 1001, 1002, 1003, 1004, 1005],
-      [2000, 2001],
-    ];
-    const ended: number[] = [];
-    const answers = proofs.map(async (nonces, i) => {
-      const answer = await service.validate(proofOf(nonces));
-      ended.push(i);
-      return answer;
-    });
-    await turns();
-    expect(runner.jobs).toHaveLength(2);
-    for (const id of [0, 1, 2, 3, 4, 5]) {
-      await runner.started(id);
-      runner.release(id);
+  describe("beside a search", () => {
+    /** Nonces that no search comes to. */
+    const nonces = (count: number, from = 1e6) => Array.from({ length: count }, (_, i) => from + i);
+
+    /** A node whose jobs take as long as `cost` says. */
+    async function paced(cost: (job: PrefillJob) => number) {
+      let clock = 0;
+      const { service, runner } = await start({ hold: true, now: () => clock });
+      let answered = 0;
+      return {
+        service,
+        runner,
+        /** Lets the runner answer so many more jobs. */
+        async play(jobs: number): Promise<void> {
+          for (const end = answered + jobs; answered < end; answered++) {
+            const job = await runner.started(answered);
+            clock += cost(job);
+            runner.release(job.id);
+            await turns(1);
+          }
+        },
+        /** Milliseconds that the answered jobs of proofs have had, and those of the search. */
+        shares(isProof: (job: PrefillJob) => boolean): { search: number; proofs: number } {
+          const shares = { search: 0, proofs: 0 };
+          for (const job of runner.jobs.slice(0, answered)) {
+            shares[isProof(job) ? "proofs" : "search"] += cost(job);
+          }
+          return shares;
+        },
+      };
     }
-    expect((await Promise.all(answers)).map((answer) => answer.distances)).toEqual(
-      proofs.map((nonces) => nonces.map((nonce) => distanceOf(nonce, "prover"))),
-    );
-    expect(ended).toEqual([0, 1]);
-    const kinds = kindOf(runner, "prover", proofs.flat());
-    expect(kinds.slice(0, 2)).toEqual(["search", "search"]);
-    const lastProof = kinds.lastIndexOf("proof");
-    expect(kinds.slice(2, lastProof + 1).every((kind) => kind === "proof")).toBe(true);
-    expect(lastProof).toBeGreaterThanOrEqual(3);
+
+    it("goes before the next search job, then both have half of the runner's time", async () => {
+      const { service, play, shares, runner } = await paced(() => 100);
+      await service.initGenerate(BODY);
+      await runner.started(1);
+      void service.validate(proofOf(nonces(4000))).catch(() => {});
+      await play(2);
+      expect(kindOf(runner, "prover", nonces(4000)).slice(0, 3)).toEqual([
+        "search",
+        "search",
+        "proof",
+      ]);
+      await play(60);
+      const source = { block_hash: BODY.block_hash, public_key: "prover" };
+      const seeds = new Set(nonces(4000).map((nonce) => inputSeed(source, nonce)));
+      const { search, proofs } = shares((job) => seeds.has(job.input_seeds[0] ?? -1));
+      expect(Math.abs(search - proofs)).toBeLessThanOrEqual(200);
+    });
+
+    it("by proofs of an earlier, longer round gives the search half of the time too", async () => {
+      const { service, play, shares } = await paced((job) => job.seq_len);
+      await service.initGenerate({ ...BODY, seq_len: 1000 });
+      const old = Array.from({ length: 8 }, (_, i) =>
+        service.validate(proofOf(nonces(400, 1e6 + i * 1000))).catch(() => {}),
+      );
+      await service.stop();
+      await service.initGenerate({ ...BODY, block_hash: "next", seq_len: 8 });
+      await play(1000);
+      const { search, proofs } = shares((job) => job.seq_len === 1000);
+      expect(proofs).toBeGreaterThan(5000);
+      expect(Math.abs(search - proofs)).toBeLessThanOrEqual(3000);
+      await service.close();
+      await Promise.all(old);
+    });
+
+    it("proofs take turns: a short one does not wait for a long one", async () => {
+      const { service, play, runner } = await paced(() => 100);
+      await service.init(BODY);
+      const ended: string[] = [];
+      const long = service.validate(proofOf(nonces(1000))).then(() => ended.push("long"));
+      const short = service.validate(proofOf([1, 2])).then(() => ended.push("short"));
+      await play(4);
+      await short;
+      expect(ended).toEqual(["short"]);
+      runner.release();
+      await long;
+    });
+  });
+
+  describe("whose caller is gone", () => {
+    const callback_url = "http://aggregator:9000";
+
+    it("is dropped, what is at work is cut, and others go on", async () => {
+      const { service, runner } = await start({ hold: true });
+      await service.init(BODY);
+      const caller = new AbortController();
+      const gone = service.validate(proofOf([1, 2, 3, 4, 5, 6, 7, 8, 9]), caller);
+      const other = service.validate(proofOf([10]));
+      await runner.started(1);
+      caller.abort();
+      expect(await refusal(gone)).toMatchObject({ code: "CALLER_GONE" });
+      expect(runner.cancelled).toEqual([0, 1]);
+      runner.release();
+      expect((await other).distances).toEqual([distanceOf(10, "prover")]);
+      expect(runner.jobs).toHaveLength(3);
+      // Before it was ever given to the runner, too.
+      expect(await refusal(service.validate(proofOf([11]), caller))).toMatchObject({
+        code: "CALLER_GONE",
+      });
+      expect(runner.jobs).toHaveLength(3);
+    });
+
+    it("is finished when its verdict is due for delivery", async () => {
+      const store = new MemoryRoundStore();
+      const { service, runner } = await start({ hold: true, store });
+      await service.initValidate({ ...BODY, callback_url });
+      const caller = new AbortController();
+      const answer = service.validate(proofOf([1, 2, 3, 4, 5, 6]), caller);
+      await runner.started(1);
+      caller.abort();
+      runner.release();
+      await answer;
+      expect(runner.cancelled).toEqual([]);
+      expect(store.verdicts).toHaveLength(1);
+      // Without a callback nobody waits for it.
+      await service.initValidate(BODY);
+      expect(await refusal(service.validate(proofOf([1]), caller))).toMatchObject({
+        code: "CALLER_GONE",
+      });
+    });
+
+    it("makes room for others", async () => {
+      const { service, runner } = await start({ hold: true, maxQueuedValidateNonces: 10 });
+      await service.init(BODY);
+      const caller = new AbortController();
+      const gone = refusal(service.validate(proofOf([1, 2, 3, 4, 5, 6, 7, 8]), caller));
+      const error = await refusal(service.validate(proofOf([11, 12, 13])));
+      expect(error).toMatchObject({
+        status: 503,
+        code: "TOO_MANY_QUEUED_NONCES",
+        detail: "Too many nonces are waiting to be validated: 8 and 3 more, at most 10",
+      });
+      expect(error.retryAfter).toBeGreaterThan(0);
+      const fits = service.validate(proofOf([11, 12]));
+      caller.abort();
+      await gone;
+      const more = service.validate(proofOf([21, 22, 23, 24, 25, 26, 27, 28]));
+      runner.release();
+      expect((await Promise.all([fits, more])).map(({ nonces }) => nonces.length)).toEqual([2, 8]);
+    });
+  });
+
+  it("counts only nonces that are not computed yet as waiting", async () => {
+    const { service, runner } = await start({ hold: true, maxQueuedValidateNonces: 8 });
+    await service.init(BODY);
+    const long = service.validate(proofOf([1, 2, 3, 4, 5, 6, 7, 8]));
+    const job = await runner.started(0);
+    expect(await refusal(service.validate(proofOf([9])))).toMatchObject({ status: 503 });
+    runner.release(job.id);
+    await turns(2);
+    const next = service.validate(proofOf([9]));
+    runner.release();
+    await Promise.all([long, next]);
+  });
+
+  it("refuses a kept round that is longer than the runner computes, as its search is", async () => {
+    const { service } = await start();
+    await service.initGenerate({ ...BODY, seq_len: 512 });
+    await service.stop();
+    service.attach(createFakeRunner({ info: { max_seq_len: 256 } }));
+    const detail = "The round's seq_len of 512 is more than this node computes, 256";
+    for (const call of [service.validate(proofOf([1])), service.phaseGenerate()]) {
+      expect(await refusal(call)).toMatchObject({ status: 400, code: "ROUND_TOO_LONG", detail });
+    }
+    expect(service.state).toBe("STOPPED");
+    await service.phaseValidate();
+    await service.initGenerate({ ...BODY, seq_len: 256 });
   });
 
   it("cuts a long proof into jobs no longer than batch_size", async () => {

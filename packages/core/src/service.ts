@@ -57,6 +57,8 @@ export interface PocServiceOptions {
   defaults: InitDefaults;
   /** Nonces that one `/validate` has at most; 4,096 by default. */
   maxValidateNonces?: number;
+  /** Nonces of all proofs that wait, 65,536 by default. */
+  maxQueuedValidateNonces?: number;
   /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
   callbackHosts?: readonly string[] | undefined;
   /** Monotonic milliseconds; `performance.now` by default. */
@@ -107,18 +109,25 @@ export class PocService {
   private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
     this.#options = {
       maxValidateNonces: 4096,
+      maxQueuedValidateNonces: 65_536,
       callbackHosts: undefined,
       now: () => performance.now(),
       log: silentLog,
       ...options,
     };
     this.#dispatcher = new Dispatcher({
-      // A validator is waiting for its answer: a proof goes before the search.
-      next: (info) => this.#validations.next(info) ?? this.#round?.generator.next(info) ?? null,
+      sources: {
+        // A validator is waiting for its answer: with equal rights a proof goes before the search.
+        proofs: (info) => this.#validations.next(info),
+        search: (info) => this.#round?.generator.next(info) ?? null,
+      },
       onLost: (error) => this.detach(error),
       now: this.#options.now,
     });
-    this.#validations = new ValidationQueue(this.#dispatcher);
+    this.#validations = new ValidationQueue({
+      dispatcher: this.#dispatcher,
+      maxNonces: this.#options.maxQueuedValidateNonces,
+    });
     const [last, previous] = [...recent].reverse();
     if (last) {
       this.#round = this.#liveRound(last);
@@ -208,8 +217,14 @@ export class PocService {
    * round with a callback is stored for delivery before it is answered.
    *
    * @param body a ProofBatch
+   * @param options.signal aborts when the caller is gone: then the proof is dropped, unless its
+   *   verdict is due for delivery
+   * @throws PocError
    */
-  async validate(body: unknown): Promise<ValidateAnswer> {
+  async validate(
+    body: unknown,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<ValidateAnswer> {
     this.#refuseUnlessOpen();
     this.#refuseUnlessReady();
     const proof = parseWith(ProofBatch, body, "body");
@@ -221,8 +236,10 @@ export class PocService {
     const round = this.#round;
     if (!round) throw new PocError("NO_ROUND");
     const { config, round_id } = round.ledger;
-    const isPushed = this.#state === "VALIDATING";
+    const { callback_url } = config;
+    const isPushed = this.#state === "VALIDATING" && callback_url !== null;
     if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
+    this.#refuseTooLong(config);
     const arithmetic = this.#info?.arithmetic ?? "";
     const distances =
       proof.nonces.length === 0
@@ -231,6 +248,7 @@ export class PocService {
             proof,
             seq_len: config.seq_len,
             sizer: round.sizer,
+            signal: isPushed ? undefined : options.signal,
           });
     const nonfinite = proof.nonces.filter((_, i) => !Number.isFinite(distances[i]));
     if (nonfinite.length > 0) {
@@ -240,8 +258,7 @@ export class PocService {
       );
     }
     const batch = judge({ proof, distances, round: { ...config, round_id }, arithmetic });
-    const { callback_url } = config;
-    if (isPushed && callback_url !== null) {
+    if (isPushed) {
       await this.#stored("a verdict", (store) => store.enqueue({ callback_url, batch }));
     }
     return toValidateAnswer(batch);
@@ -368,7 +385,7 @@ export class PocService {
     this.#refuseUnlessStoring();
     const schema = initRequestSchema({
       defaults: this.#options.defaults,
-      max_seq_len: info.max_position_embeddings,
+      max_seq_len: info.max_seq_len,
       callback_hosts: this.#options.callbackHosts,
     });
     const config = parseWith(schema, body, "body");
@@ -400,6 +417,7 @@ export class PocService {
     const view = { state: this.#state, config: old?.ledger.config ?? null };
     const step = nextStep(view, command);
     if ("refusal" in step) throw new PocError(step.refusal);
+    if (step.state === "GENERATING" && !step.begins && old) this.#refuseTooLong(old.ledger.config);
     // The new round is stored before the old one is touched: if that fails, nothing has happened.
     const begun = step.begins ? await this.#create(step.begins) : null;
     if (step.cutsSearch) {
@@ -500,6 +518,14 @@ export class PocService {
 
   #refuseUnlessStoring(): void {
     if (this.#storeFault !== null) throw new PocError("STORE_FAILED");
+  }
+
+  /** A round that is kept may be of another model, or of a time with more memory. */
+  #refuseTooLong({ seq_len }: InitRequest): void {
+    const longest = this.#info?.max_seq_len ?? 0;
+    if (seq_len <= longest) return;
+    const detail = `The round's seq_len of ${seq_len} is more than this node computes, ${longest}`;
+    throw new PocError("ROUND_TOO_LONG", { detail });
   }
 
   #refuseUnlessReady(): ModelInfo {

@@ -10,51 +10,74 @@ import { inputSeed, permutationSeed, targetSeed } from "./seed.ts";
 /** Proofs that may wait at once. */
 const MAX_WAITING = 64;
 
-/** What to recompute; nothing of it changes when another round begins meanwhile. */
+/** What to recompute, and for whom; nothing of it changes when another round begins meanwhile. */
 export interface Recomputation {
   /** At least one nonce. */
   proof: ProofBatch;
   seq_len: number;
   sizer: BatchSizer;
+  /** Aborts when nobody waits for the answer any more: the proof is dropped, in the middle of a job. */
+  signal?: AbortSignal | undefined;
 }
 
-interface Request extends Recomputation {
+interface Request extends Omit<Recomputation, "signal"> {
   /** [nonces] */
   readonly distances: Float32Array;
+  /** Nonces that are not computed yet. */
+  left: number;
   /** Places in the proof that no job has, in order. */
   todo: IndexRange[];
   readonly inFlight: Set<Work>;
   resolve(distances: Float32Array): void;
   reject(error: PocError): void;
+  /** Called when it is answered or refused. */
+  leave(): void;
 }
 
-/** Serves proofs in the order in which they came, in jobs of the same size as the search's. */
+/** Serves proofs in turns, in jobs of the same size as the search's: a long one holds no other up. */
 export class ValidationQueue {
   readonly #dispatcher: Dispatcher;
+  readonly #maxNonces: number;
+  /** The one whose turn is next first. */
   readonly #requests = new Set<Request>();
   #whenEmpty: (() => void)[] = [];
 
-  constructor(dispatcher: Dispatcher) {
-    this.#dispatcher = dispatcher;
+  /** @param options.maxNonces of all proofs together that are not computed yet */
+  constructor(options: { dispatcher: Dispatcher; maxNonces: number }) {
+    this.#dispatcher = options.dispatcher;
+    this.#maxNonces = options.maxNonces;
   }
 
   /**
    * Recomputes a proof's distances: [nonces], NaN or infinite where the arithmetic failed.
    *
-   * @throws PocError TOO_MANY_VALIDATIONS, COMPUTE_FAILED, RUNNER_LOST, SHUTTING_DOWN
+   * @throws PocError TOO_MANY_VALIDATIONS, TOO_MANY_QUEUED_NONCES, CALLER_GONE, COMPUTE_FAILED,
+   *   RUNNER_LOST, SHUTTING_DOWN
    */
-  recompute(what: Recomputation): Promise<Float32Array> {
-    if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
+  async recompute({ signal, ...what }: Recomputation): Promise<Float32Array> {
     const count = what.proof.nonces.length;
+    if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
+    let waiting = 0;
+    for (const { left } of this.#requests) waiting += left;
+    if (waiting + count > this.#maxNonces) {
+      const detail = `Too many nonces are waiting to be validated: ${waiting} and ${count} more, at most ${this.#maxNonces}`;
+      throw new PocError("TOO_MANY_QUEUED_NONCES", { detail });
+    }
+    if (signal?.aborted) throw new PocError("CALLER_GONE");
     return new Promise((resolve, reject) => {
-      this.#requests.add({
+      const drop = () => this.#reject(request, new PocError("CALLER_GONE"));
+      const request: Request = {
         ...what,
         distances: new Float32Array(count),
+        left: count,
         todo: [{ start: 0, count }],
         inFlight: new Set(),
         resolve,
         reject,
-      });
+        leave: () => signal?.removeEventListener("abort", drop),
+      };
+      signal?.addEventListener("abort", drop);
+      this.#requests.add(request);
       this.#dispatcher.wake();
     });
   }
@@ -64,6 +87,8 @@ export class ValidationQueue {
     for (const request of this.#requests) {
       const range = request.todo.shift();
       if (!range) continue;
+      this.#requests.delete(request);
+      this.#requests.add(request); // behind the others
       const count = Math.min(range.count, request.sizer.next(info.preferred_batch));
       if (count < range.count) {
         request.todo.unshift({ start: range.start + count, count: range.count - count });
@@ -118,6 +143,7 @@ export class ValidationQueue {
       return;
     }
     request.distances.set(outcome.values, range.start);
+    request.left -= finished;
     if (finished < range.count) {
       request.todo.unshift({ start: range.start + finished, count: range.count - finished });
     } else {
@@ -136,6 +162,7 @@ export class ValidationQueue {
 
   #remove(request: Request): void {
     this.#requests.delete(request);
+    request.leave();
     if (this.#requests.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 }

@@ -3,6 +3,7 @@ import { availableParallelism, cpus } from "node:os";
 import { addon, type NativeModel, type Precision, type Stages } from "./binding.ts";
 import type { ModelConfig } from "./config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
+import { longestSequence } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { flopsPerNonce, shapeConfig } from "./shapes.ts";
 import { requiredTensors } from "./weights.ts";
@@ -95,6 +96,10 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
   const { model, config } = await loadShape(options);
   const load_seconds = (performance.now() - started) / 1000;
   try {
+    const longest = longestSequence(model);
+    if (seqLen > longest) {
+      throw new Error(`seq_len ${seqLen} does not fit into memory, ${longest} would`);
+    }
     // Pages and tables come, shapes are chosen and recorded.
     const warm = Math.min(batch, model.preferredBatch);
     for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });

@@ -91,6 +91,8 @@ export interface NativeModel {
   readonly arithmetic: string;
   readonly device: string;
   readonly preferredBatch: number;
+  /** The greatest seq_len: the context, as far as inputs can be numbered. */
+  readonly longest: number;
   /** Rejects with code DEVICE_LOST when the device has failed for good. */
   run(job: PrefillJob): Promise<PrefillResult>;
   cancel(id: number): void;
@@ -108,6 +110,10 @@ export interface NativeModel {
   peakFlops(): number;
   /** Bytes of a GPU's memory in use, by anyone; 0 on the CPU. Throws while a job runs. */
   memoryInUse(): number;
+  /** Bytes of a GPU's memory that may still be taken; infinite on the CPU. Throws while a job runs. */
+  memoryLeft(): number;
+  /** Bytes that passes at this length take beside the weights. */
+  passBytes(seqLen: number): number;
   close(): Promise<void>;
 }
 

@@ -39,6 +39,7 @@ describe("loads", () => {
       vocab_size: 512,
       num_hidden_layers: 3,
       max_position_embeddings: 40960,
+      max_seq_len: 40960,
       preferred_batch: expect.any(Number),
     });
     expect(structuredClone(info)).toEqual(info);
@@ -152,6 +153,8 @@ describe("refuses", () => {
     [{ threads: 0 }, "threads is 0, expected 1 … 1024"],
     [{ threads: 1.5 }, "threads is 1.5, expected 1 … 1024"],
     [{ threads: 1025 }, "threads is 1025, expected 1 … 1024"],
+    [{ maxModelLen: 0 }, "maxModelLen is 0, expected 1 … 40960, the model's context"],
+    [{ maxModelLen: 40961 }, "maxModelLen is 40961, expected 1 … 40960, the model's context"],
   ])("%j", async (options, message) => {
     const loading = loadModel({ directory, ...options } as LoadModelOptions);
     await expect(loading).rejects.toThrow(message);

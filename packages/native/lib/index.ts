@@ -5,7 +5,8 @@ import { addon, type NativeModel, type Precision } from "./binding.ts";
 import { type ModelConfig, type OnNotice, readConfig } from "./config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
-import { memoryNeeds, refuseTooLarge } from "./memory.ts";
+import { availableMemory } from "./available-memory.ts";
+import { gib, longestSequence, memoryNeeds, refuseTooLarge } from "./memory.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
 import { locateWeights, needs } from "./weights.ts";
@@ -18,6 +19,8 @@ export interface LoadModelOptions extends DeviceChoice {
   directory: string;
   /** Precision of matrix inputs; `auto`: bfloat16 for bf16 models, else float32. */
   dtype?: "auto" | Precision;
+  /** Jobs are no longer than so many tokens; as long as the model and the memory allow by default. */
+  maxModelLen?: number;
   /** Threads of a search on the CPU, 1 … 1024; as many as there are cores by default. */
   threads?: number;
   /**
@@ -57,6 +60,13 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const { cuda, notice } = resolveDevice(options);
   if (notice) options.onNotice?.(notice, "info");
   const config = await readConfig(directory, options.onNotice);
+  const context = config.max_position_embeddings;
+  const { maxModelLen = context } = options;
+  if (!Number.isInteger(maxModelLen) || maxModelLen < 1 || maxModelLen > context) {
+    throw new RangeError(
+      `maxModelLen is ${maxModelLen}, expected 1 … ${context}, the model's context`,
+    );
+  }
   const tensors = locateWeights(config, await readTensors(directory, needs(config)));
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
@@ -90,16 +100,40 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
       `${(gigabytes / seconds).toFixed(2)} GB/s`,
     "info",
   );
-  return new NativeRunner(model, config, dtype);
+  const longest = longestSequence(model);
+  if (longest < maxModelLen) {
+    options.onNotice?.(
+      `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,
+      "info",
+    );
+  }
+  return new NativeRunner(model, {
+    config,
+    dtype,
+    maxSeqLen: Math.min(longest, maxModelLen),
+    sharesMemory: cuda === null,
+  });
 }
+
+/** More memory than this is looked for before a job is given it. */
+const LARGE_GROWTH = 64 * 2 ** 20;
 
 class NativeRunner implements ModelRunner {
   readonly info: ModelInfo;
   readonly #model: NativeModel;
+  /** Whether passes take the machine's memory, for which others compete. */
+  readonly #sharesMemory: boolean;
+  /** Bytes that the last job's passes take. */
+  #held = 0;
   #closed: Promise<void> | null = null;
 
-  constructor(model: NativeModel, config: ModelConfig, dtype: Precision) {
+  constructor(
+    model: NativeModel,
+    options: { config: ModelConfig; dtype: Precision; maxSeqLen: number; sharesMemory: boolean },
+  ) {
+    const { config, dtype, maxSeqLen, sharesMemory } = options;
     this.#model = model;
+    this.#sharesMemory = sharesMemory;
     this.info = {
       arithmetic: model.arithmetic,
       architecture: config.architecture,
@@ -109,13 +143,31 @@ class NativeRunner implements ModelRunner {
       vocab_size: config.vocab_size,
       num_hidden_layers: config.num_hidden_layers,
       max_position_embeddings: config.max_position_embeddings,
+      max_seq_len: maxSeqLen,
       preferred_batch: model.preferredBatch,
     };
   }
 
   async run(job: PrefillJob): Promise<PrefillResult> {
     checkJob(job, this.info);
+    this.#refuseWithoutMemory(job.seq_len);
     return this.#model.run(job);
+  }
+
+  /** What fitted when the model was loaded may be others' now; to be killed is worse than to refuse. */
+  #refuseWithoutMemory(seqLen: number): void {
+    if (!this.#sharesMemory || this.#closed) return;
+    const needed = this.#model.passBytes(seqLen);
+    const growth = needed - this.#held;
+    if (growth > LARGE_GROWTH) {
+      const available = availableMemory();
+      if (growth > available) {
+        throw new Error(
+          `out of memory: a seq_len of ${seqLen} takes ${gib(growth)} more, ${gib(available)} are available`,
+        );
+      }
+    }
+    this.#held = needed;
   }
 
   cancel(id: number): void {

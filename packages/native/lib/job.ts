@@ -12,9 +12,10 @@ export function checkJob(job: PrefillJob, info: ModelInfo): void {
   if (!Number.isSafeInteger(id) || id < 0) {
     throw new RangeError(`job id is ${id}, expected an integer ≥ 0`);
   }
-  const context = info.max_position_embeddings;
-  if (!Number.isInteger(seq_len) || seq_len < 1 || seq_len > context) {
-    throw new RangeError(`seq_len is ${seq_len}, expected 1 … ${context}, the model's context`);
+  const { max_seq_len, max_position_embeddings: context } = info;
+  if (!Number.isInteger(seq_len) || seq_len < 1 || seq_len > max_seq_len) {
+    const bound = max_seq_len === context ? "the model's context" : "the most that is allowed here";
+    throw new RangeError(`seq_len is ${seq_len}, expected 1 … ${max_seq_len}, ${bound}`);
   }
   checkSeeds("input_seeds", input_seeds);
   const batch = input_seeds.length;

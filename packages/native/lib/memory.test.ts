@@ -1,11 +1,11 @@
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
-import { freemem, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { benchPrefill } from "./bench.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { benchPrefill, loadShape } from "./bench.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import { loadModel } from "./index.ts";
-import { availableMemory, checkConfig, memoryNeeds, refuseTooLarge } from "./memory.ts";
+import { checkConfig, longestSequence, memoryNeeds, refuseTooLarge } from "./memory.ts";
 import { shapeConfig } from "./shapes.ts";
 import { requiredTensors } from "./weights.ts";
 
@@ -73,11 +73,11 @@ test("both numbers, and the precision that would fit", () => {
     refuseTooLarge({ directory: "/m", config, dtype, available });
   expect(refusal(24 * GIB, "bfloat16")).not.toThrow();
   expect(refusal(24 * GIB, "float32")).toThrow(
-    "/m: needs 28.4 GiB of memory (28.2 GiB of weights in float32), 24.0 GiB are available; " +
-      "--dtype bfloat16 needs 14.3 GiB",
+    "/m: needs 28.5 GiB of memory (28.2 GiB of weights in float32), 24.0 GiB are available; " +
+      "--dtype bfloat16 needs 14.4 GiB",
   );
   expect(refusal(8 * GIB, "bfloat16")).toThrow(
-    "/m: needs 14.3 GiB of memory (14.1 GiB of weights in bfloat16), 8.0 GiB are available; " +
+    "/m: needs 14.4 GiB of memory (14.1 GiB of weights in bfloat16), 8.0 GiB are available; " +
       "choose a smaller model or a machine with more",
   );
   const { total } = memoryNeeds(config, "bfloat16");
@@ -85,11 +85,41 @@ test("both numbers, and the precision that would fit", () => {
   expect(refusal(total - 1, "bfloat16")).toThrow("choose a smaller model");
 });
 
-test("what is available is no more than the machine and its container have", () => {
-  const available = availableMemory();
-  expect(available).toBeGreaterThan(0);
-  expect(available).toBeLessThanOrEqual(totalmem());
-  if (process.platform === "linux") expect(available / freemem()).toBeLessThan(1.1);
+describe("the longest sequence", () => {
+  /** A model of which a token takes a KiB. */
+  const model = (left = Number.POSITIVE_INFINITY) => ({
+    longest: 40_960,
+    passBytes: (tokens: number) => tokens * 1024,
+    memoryLeft: () => left,
+  });
+  const MIB = 2 ** 20;
+
+  test("is the context where there is plenty, and what fits where there is not", () => {
+    expect(longestSequence(model(), GIB)).toBe(40_960);
+    // An eighth stays free.
+    expect(longestSequence(model(), 8 * MIB)).toBe(7 * 1024);
+    expect(longestSequence(model(), 8 * MIB + 1023)).toBe(7 * 1024);
+    // A GPU's memory is what counts where there is one.
+    expect(longestSequence(model(16 * MIB), GIB)).toBe(14 * 1024);
+    // Such lengths were promised when the model was loaded.
+    expect(longestSequence(model(), 0)).toBe(256);
+    expect(longestSequence({ ...model(), longest: 100 }, 0)).toBe(100);
+  });
+
+  test("takes no more memory than it says", async () => {
+    const { model } = await loadShape({ shape: "qwen3-tiny", dtype: "bfloat16", threads: 2 });
+    onTestFinished(() => model.close());
+    const job = (seq_len: number) =>
+      model.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+    await job(16);
+    const before = process.memoryUsage.rss();
+    await job(4096);
+    const taken = process.memoryUsage.rss() - before;
+    expect(taken).toBeLessThan(model.passBytes(4096));
+    // Nor much less: else lengths would be refused that fit.
+    expect(taken).toBeGreaterThan(model.passBytes(4096) / 3);
+    expect(model.passBytes(2048)).toBeLessThan(model.passBytes(4096));
+  });
 });
 
 /** A model directory of that size, whose weights are one hole. */

@@ -1,18 +1,22 @@
-/** Whether a model fits into this machine's memory; asked before a weight is read. */
+/** Whether a model fits into this machine's memory, asked before a weight is read, and how long a sequence. */
 import { existsSync } from "node:fs";
-import { freemem, totalmem } from "node:os";
-import type { Precision } from "./binding.ts";
+import { availableMemory } from "./available-memory.ts";
+import type { NativeModel, Precision } from "./binding.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
 import { requiredTensors } from "./weights.ts";
 
 /** The backend packs matrices in panels of so many rows. */
 const PANEL_ROWS = 16;
-/** Tokens that share a matrix product, in sequences of the default length. */
+/** Tokens that share a matrix product, and the most sequences that they are of. */
 const MICRO_BATCH_TOKENS = 1024;
-const MICRO_BATCH_SEQUENCES = 4;
+const MICRO_BATCH_SEQUENCES = 128;
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
+/** Sequences of this length fit wherever a model loads. */
+const USUAL_LENGTH = 256;
+/** Share of the free memory that the longest sequence leaves to the rest of the node and the machine. */
+const KEPT_FREE = 1 / 8;
 
 /** There where a driver for NVIDIA's GPUs is, the second on Windows' Linux. */
 const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
@@ -20,7 +24,7 @@ const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
 export interface MemoryNeeds {
   /** Bytes of the packed weights. */
   weights: number;
-  /** Bytes of all: weights, the activations of a search at the default length, the process. */
+  /** Bytes of all: weights, the activations of a search at usual lengths, the process. */
   total: number;
 }
 
@@ -43,16 +47,25 @@ export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds 
   return { weights, total: weights + activations * FLOAT_BYTES + PROCESS_BYTES };
 }
 
+/** What a loaded model says of its memory. */
+export type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
+
 /**
- * Bytes that this process may still take: the container's limit, or what the machine can free,
- * whichever is less. What a container uses already is not taken off its limit: most of that is
- * files in the page cache, the model's own among them, and gives way.
+ * Tokens of the longest sequence whose pass fits into the memory that is left now: the GPU's, or
+ * this process'.
+ *
+ * @param available bytes that this process may still take; what there is by default
  */
-export function availableMemory(): number {
-  // On Linux "free" is MemAvailable; elsewhere it leaves out what would give way.
-  const machine = process.platform === "linux" ? freemem() : totalmem();
-  const limit = process.constrainedMemory(); // 0, or far too much, where there is none
-  return limit > 0 ? Math.min(limit, machine) : machine;
+export function longestSequence(model: Sized, available = availableMemory()): number {
+  const left = Math.min(model.memoryLeft(), available) * (1 - KEPT_FREE);
+  let fits = Math.min(USUAL_LENGTH, model.longest);
+  let tooLong = model.longest + 1;
+  while (tooLong - fits > 1) {
+    const middle = Math.floor((fits + tooLong) / 2);
+    if (model.passBytes(middle) <= left) fits = middle;
+    else tooLong = middle;
+  }
+  return fits;
 }
 
 /** @throws Error with both numbers, when a model does not fit */
@@ -93,6 +106,6 @@ export async function checkConfig(
   refuseTooLarge({ directory, config, dtype: dtype === "auto" ? "bfloat16" : dtype });
 }
 
-function gib(bytes: number): string {
+export function gib(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

@@ -244,12 +244,15 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
          InstanceAccessor<&NativeModel::device>("device"),
          InstanceAccessor<&NativeModel::preferred_batch>("preferredBatch"),
+         InstanceAccessor<&NativeModel::longest>("longest"),
          InstanceMethod<&NativeModel::run>("run"), InstanceMethod<&NativeModel::cancel>("cancel"),
          InstanceMethod<&NativeModel::on_progress>("onProgress"),
          InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
          InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
          InstanceMethod<&NativeModel::time_stages>("timeStages"),
          InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
+         InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
+         InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
          InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
          InstanceMethod<&NativeModel::close>("close")});
   }
@@ -302,6 +305,10 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   }
   Napi::Value preferred_batch(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(preferred_batch_));
+  }
+
+  Napi::Value longest(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(config_.longest()));
   }
 
   // A fault of the job itself is thrown at once; later ones reject the promise.
@@ -377,6 +384,24 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     });
   }
 
+  Napi::Value memory_left(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      require_idle("the device's memory can be asked for");
+      return Napi::Number::New(info.Env(), runner_->model().backend().memory_left());
+    });
+  }
+
+  // What it looks at never changes, so a job may run.
+  Napi::Value pass_bytes(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      if (!runner_) throw Error("the model is closed");
+      const size_t seq_len = static_cast<size_t>(integer(info[0], "seq_len", config_.longest()));
+      if (seq_len < 1) fail("seq_len must be at least 1");
+      const double bytes = static_cast<double>(runner_->model().pass_bytes(seq_len));
+      return Napi::Number::New(info.Env(), bytes);
+    });
+  }
+
   Napi::Value time_stages(const Napi::CallbackInfo& info) {
     return guarded(info, [&]() -> Napi::Value {
       require_idle("stage times can be switched");
@@ -392,7 +417,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     if (!pending_.empty()) fail("%s only while no job runs", what);
   }
 
-  // Ends the runner at the next layer, off JavaScript's thread; jobs that it cuts settle too.
+  // Ends the runner soon, off JavaScript's thread; jobs that it cuts settle too.
   Napi::Value close(const Napi::CallbackInfo& info) {
     return guarded(info, [&]() -> Napi::Value {
       auto* worker = new CloseWorker(info.Env(), *this, std::move(runner_));

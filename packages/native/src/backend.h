@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cut.h"
 #include "tensor.h"
 
 namespace proofmill {
@@ -62,11 +63,20 @@ struct Batching {
   // Products have these very shapes in every pass, whatever is missing; else passes of fewer nonces
   // have fewer rows.
   bool fixed;
+  // A chunk is short enough to be recorded and replayed as a whole: it is cut between chunks only.
+  bool replayed;
 };
 
 // Memory that something takes: numbers in the precision of matrix inputs, and float32 ones.
 struct Footprint {
   size_t elements, floats;
+};
+
+// The sizes of a pass that operations take memory of their own for.
+struct PassSizes {
+  size_t tokens, seq_len;  // of a chunk, of a sequence
+  size_t head_dim;
+  size_t widest;  // the most columns that a product's input and output have together
 };
 
 // Of one pass; `permutation` is null where no distances are wanted.
@@ -89,6 +99,11 @@ class Backend {
   virtual double peak_flops() = 0;
   // Bytes of the device's memory that are in use by this backend.
   virtual size_t memory_in_use() const = 0;
+  // Bytes of the device's memory that may still be taken; infinite where the process knows better.
+  virtual double memory_left() const = 0;
+  // Bytes that these numbers take, and what operations take beside them while a pass is at work.
+  virtual size_t bytes(const Footprint& of) const = 0;
+  virtual size_t scratch_bytes(const PassSizes& sizes) const = 0;
 
   // --- Memory and weights ---
   // Throws, with both numbers, when so much will not fit; asked before a model is loaded.
@@ -105,6 +120,12 @@ class Backend {
   virtual Linear pack_gate_up(const Tensor& gate, const Tensor& up) = 0;
 
   // --- A pass ---
+  // Set, by another thread, when the pass that is being begun is not wanted any more: operations
+  // then do less or nothing, and what they leave is of no use.
+  Cut cut;
+  // Called between pieces of a pass. A device that is given work ahead waits here until little
+  // enough is ahead, so that a cut frees it soon. Returns false once the pass is cut.
+  virtual bool step() { return !cut.made(); }
   // Passes that may be under way at once: so many may be begun before the first is collected.
   virtual size_t depth() const { return 1; }
   // Begins a pass: these are the seeds that `inputs` and `distances` use. They are copied.
@@ -116,6 +137,8 @@ class Backend {
     operations();
   }
   virtual void forget() {}
+  // Gives back what `scratch_bytes` speaks of.
+  virtual void trim() {}
   // Ends a pass: out [rows, width] = values, whose rows are `stride` floats apart, by the time
   // `collect` returns.
   virtual void finish(const float* values, size_t stride, size_t rows, size_t width,

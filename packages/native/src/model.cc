@@ -74,6 +74,10 @@ Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend
 
 }  // namespace
 
+size_t Config::longest() const {
+  return std::min<size_t>(max_position_embeddings, UINT32_MAX / hidden_size);
+}
+
 void Config::check() const {
   const auto within = [](const char* name, size_t value, size_t greatest) {
     if (value < 1 || value > greatest) {
@@ -159,33 +163,51 @@ size_t Model::sequences_of_pass(size_t seq_len, size_t left) const {
   return (left + passes - 1) / passes;
 }
 
-bool Model::begin(const Pass& pass, const std::function<bool(size_t)>& go_on) {
+size_t Model::pass_bytes(size_t seq_len) const {
+  const Batching batching = backend_->batching(seq_len);
+  const AttentionShape shape = config_.attention();
+  Footprint footprint = activation_footprint(config_, batching, seq_len);
+  footprint.floats += seq_len * config_.head_dim;  // cosines and sines
+  const size_t projection = config_.hidden_size + shape.q_width() + 2 * shape.kv_width();
+  return backend_->bytes(footprint) +
+         backend_->scratch_bytes(
+             {batching.chunk * seq_len, seq_len, config_.head_dim,
+              std::max(projection, config_.hidden_size + 2 * config_.intermediate_size)});
+}
+
+bool Model::begin(const Pass& pass, const std::function<void(size_t)>& heard) {
   const Batching batching = backend_->batching(pass.seq_len);
   const size_t chunk = batching.fixed ? batching.chunk : pass.sequences;
   const size_t chunks = (pass.sequences + chunk - 1) / chunk;
-  reserve(chunk, batching.fixed ? batching.sequences : pass.sequences, pass.seq_len);
+  reserve(batching, pass.seq_len);
   extend_rope(pass.seq_len);
-  if (batching.fixed && !go_on(0)) return false;
+  if (!backend_->step()) return false;
 
   const size_t vocab = config_.vocab_size;
   const bool distance = pass.kind == OutputKind::distance;
   backend_->begin({pass.input_seeds, distance ? pass.permutation_seeds : nullptr, pass.target_seed,
                    pass.sequences},
                   vocab);
-  bool whole = true;
-  const auto operations = [&] {
-    const std::function<bool(size_t)> always = [](size_t) { return true; };
-    for (size_t i = 0; i < chunks && whole; i++) {
-      whole = layers(i * chunk, chunk, pass.seq_len, batching.fixed ? always : go_on);
-    }
-    if (whole) head(pass, chunks * chunk);
-  };
   // Stages can be told apart only where nothing is replayed.
   if (timing_) backend_->forget();
-  const uint64_t kind = static_cast<uint64_t>(pass.kind);
-  backend_->replay((static_cast<uint64_t>(pass.seq_len) * 4 + kind) << 24 | chunks, operations);
+  const uint64_t length = static_cast<uint64_t>(pass.seq_len) << 24;
+  for (size_t i = 0; i < chunks && backend_->step(); i++) {
+    const auto operations = [&] { layers(i * chunk, chunk, pass.seq_len, heard); };
+    if (batching.replayed) {
+      backend_->replay(length | i << 2, operations);
+    } else {
+      operations();
+    }
+  }
+  if (backend_->step()) {
+    const uint64_t kind = static_cast<uint64_t>(pass.kind) + 1;
+    backend_->replay(length | chunks << 2 | kind, [&] { head(pass, chunks * chunk); });
+  }
   clock_.leave();
-  if (!whole) return false;
+  if (backend_->cut.made()) {
+    backend_->synchronize();  // the little that was ahead
+    return false;
+  }
   const size_t width = output_width(pass.kind);
   const float* values = distance ? act_.distances.as<float>() : act_.logits.as<float>();
   const size_t stride = pass.kind == OutputKind::logits ? logits_stride(vocab) : width;
@@ -195,16 +217,19 @@ bool Model::begin(const Pass& pass, const std::function<bool(size_t)>& go_on) {
 
 void Model::collect() { backend_->collect(); }
 
-void Model::enter(Stage stage) {
+// Whether the pass is still wanted; asked before each stage.
+bool Model::enter(Stage stage) {
   if (timing_) backend_->synchronize();
   clock_.enter(stage);
+  return backend_->step();
 }
 
 // A chunk of sequences, `first` being its first one's place in the pass, through every layer.
-// Leaves the residual stream's last positions in act_.ends. Every chunk's operations have the same
-// addresses: how a device multiplies, and so bits, may depend on their alignment.
-bool Model::layers(size_t first, size_t sequences, size_t seq_len,
-                   const std::function<bool(size_t)>& go_on) {
+// Leaves the residual stream's last positions in act_.ends, unless the pass is cut. Every chunk's
+// operations have the same addresses: how a device multiplies, and so bits, may depend on their
+// alignment.
+void Model::layers(size_t first, size_t sequences, size_t seq_len,
+                   const std::function<void(size_t)>& heard) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
   const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
@@ -212,17 +237,17 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
   float* x = act_.x.as<float>();
   float* last = act_.last.as<float>();
 
-  enter(Stage::inputs);
+  if (!enter(Stage::inputs)) return;
   be.inputs(first, sequences, seq_len * hidden, x);
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
-    if (!go_on(i)) return false;
+    heard(i);
     const Layer& layer = weights_.layers[i];
     const bool pruned = i + 1 == config_.num_hidden_layers;
     // From here on only the last positions matter: in the last layer one row each goes on.
     const size_t rows = pruned ? sequences : tokens;
     float* stream = pruned ? last : x;
 
-    enter(Stage::qkv);
+    if (!enter(Stage::qkv)) return;
     be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
     if (pruned) {
       be.project(act_.normed, layer.kv, tokens, act_.qkv, shape.q_width());
@@ -233,22 +258,22 @@ bool Model::layers(size_t first, size_t sequences, size_t seq_len,
     } else {
       be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0);
     }
-    enter(Stage::attention);
+    if (!enter(Stage::attention)) return;
     be.attention({shape, sequences, seq_len, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv,
                   act_.qkv, layer.q_norm.bytes ? layer.q_norm.as<float>() : nullptr,
                   layer.k_norm.bytes ? layer.k_norm.as<float>() : nullptr, eps,
                   rope_cos_.as<float>(), rope_sin_.as<float>()},
                  act_.mixed);
-    enter(Stage::o);
+    if (!enter(Stage::o)) return;
     be.linear_add(act_.mixed, layer.o, rows, stream);
 
-    enter(Stage::mlp);
+    if (!enter(Stage::mlp)) return;
     be.rms_norm(stream, rows, hidden, layer.post_attention_norm.as<float>(), eps, act_.normed);
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
+    if (!be.step()) return;
     be.linear_add(act_.gated, layer.down, rows, stream);
   }
   be.gather_rows(last, hidden, sequences, hidden, act_.ends.as<float>() + first * hidden);
-  return true;
 }
 
 // The last positions of all sequences of a pass, through the final norm and what its kind asks for.
@@ -270,11 +295,18 @@ void Model::head(const Pass& pass, size_t used) {
   if (timing_) be.synchronize();
 }
 
-void Model::reserve(size_t chunk, size_t sequences, size_t seq_len) {
-  const size_t tokens = chunk * seq_len;
-  if (tokens <= act_.tokens && sequences <= act_.sequences) return;
+// Memory for whole passes of a length: it does not grow with the number of nonces.
+void Model::reserve(const Batching& batching, size_t seq_len) {
+  size_t t = batching.chunk * seq_len, b = std::max(batching.sequences, act_.sequences);
+  // What a far longer length has taken is given back, so that one round does not keep it for good.
+  const bool wasteful = act_.tokens > std::max<size_t>(4 * t, 8192);
+  if (t <= act_.tokens && b <= act_.sequences && !wasteful) return;
+  if (wasteful) {
+    backend_->trim();
+  } else {
+    t = std::max(t, act_.tokens);
+  }
   const AttentionShape shape = config_.attention();
-  const size_t t = std::max(tokens, act_.tokens), b = std::max(sequences, act_.sequences);
   const size_t hidden = config_.hidden_size;
   backend_->forget();
   act_ = {};  // the old buffers go before the new ones come
@@ -298,6 +330,7 @@ void Model::extend_rope(size_t seq_len) {
   const size_t half = config_.head_dim / 2;
   std::vector<float> cos(seq_len * half), sin(seq_len * half);
   for (size_t position = 0; position < seq_len; position++) {
+    if (backend_->cut.made()) return;
     for (size_t j = 0; j < half; j++) {
       const double angle = static_cast<double>(position) * config_.rope_inv_freq[j];
       cos[position * half + j] = static_cast<float>(std::cos(angle));
@@ -320,7 +353,7 @@ void run_all(Model& model, const std::vector<uint32_t>& seeds, size_t seq_len, c
     const size_t sequences = model.sequences_of_pass(seq_len, seeds.size() - done);
     model.begin({seeds.data() + done, permutation ? permutation + done : nullptr,
                  output.target_seed, sequences, seq_len, output.kind, out + done * width},
-                [](size_t) { return true; });
+                [](size_t) {});
     model.collect();
     done += sequences;
   }

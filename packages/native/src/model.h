@@ -31,6 +31,8 @@ struct Config {
   bool tie_word_embeddings = false;
 
   AttentionShape attention() const { return {num_attention_heads, num_key_value_heads, head_dim}; }
+  // The longest sequence: the context, as far as inputs can be numbered in 32 bits.
+  size_t longest() const;
   void check() const;  // throws where sizes cannot be a model's
 };
 
@@ -140,20 +142,23 @@ class Model {
   size_t sequences_of_pass(size_t seq_len, size_t left) const;
   // Passes that may be begun before the first is collected.
   size_t depth() const { return backend_->depth(); }
+  // Bytes that passes at this length take beside the weights.
+  size_t pass_bytes(size_t seq_len) const;
 
-  // Begins a pass. `go_on` is asked before every layer, or before all of them; after it has said no
-  // the pass is cut, there is nothing to collect, and this returns false.
-  bool begin(const Pass& pass, const std::function<bool(size_t layer)>& go_on);
+  // Begins a pass. `heard` hears of every layer that begins; of recorded ones, when they are
+  // recorded. Returns false when the backend's `cut` was made meanwhile: then there is nothing to
+  // collect.
+  bool begin(const Pass& pass, const std::function<void(size_t layer)>& heard);
   // Waits for the pass that was begun first; its values are there then.
   void collect();
 
  private:
-  bool layers(size_t first, size_t sequences, size_t seq_len,
-              const std::function<bool(size_t)>& go_on);
+  void layers(size_t first, size_t sequences, size_t seq_len,
+              const std::function<void(size_t)>& heard);
   void head(const Pass& pass, size_t used);
-  void reserve(size_t chunk, size_t sequences, size_t seq_len);
+  void reserve(const Batching& batching, size_t seq_len);
   void extend_rope(size_t seq_len);
-  void enter(Stage stage);
+  bool enter(Stage stage);
 
   Config config_;
   Weights weights_;

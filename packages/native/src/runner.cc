@@ -25,16 +25,11 @@ Runner::Runner(Model model, std::function<void(uint64_t, Result)> done,
 Runner::~Runner() { close(); }
 
 void Runner::submit(uint64_t ticket, Job job) {
-  const size_t context = model_.config().max_position_embeddings;
+  const size_t longest = model_.config().longest();
   const size_t batch = job.input_seeds.size();
   if (batch < 1) fail("input_seeds must hold at least one seed");
-  if (job.seq_len < 1 || job.seq_len > context) {
-    fail("seq_len must be between 1 and the model's context %zu, not %zu", context, job.seq_len);
-  }
-  // Inputs are numbered in 32 bits.
-  if (job.seq_len > UINT32_MAX / model_.config().hidden_size) {
-    fail("seq_len %zu times hidden_size %zu does not fit 32 bits", job.seq_len,
-         model_.config().hidden_size);
+  if (job.seq_len < 1 || job.seq_len > longest) {
+    fail("seq_len must be between 1 and %zu, not %zu", longest, job.seq_len);
   }
   if (job.output.kind == OutputKind::distance && job.output.permutation_seeds.size() != batch) {
     fail("permutation_seeds must hold one seed for each of the %zu input_seeds, not %zu", batch,
@@ -51,7 +46,9 @@ void Runner::submit(uint64_t ticket, Job job) {
 void Runner::cancel(uint64_t id) {
   const std::lock_guard lock(mutex_);
   for (Entry& entry : queue_) {
-    if (entry.job.id == id) entry.cancelled = true;
+    if (entry.job.id != id) continue;
+    entry.cancelled = true;
+    if (&entry == begun_) model_.backend().cut.set(true);
   }
 }
 
@@ -59,6 +56,7 @@ void Runner::close() {
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
+    if (begun_) model_.backend().cut.set(true);
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
@@ -104,22 +102,25 @@ Runner::Entry* Runner::next_entry() {
   return nullptr;
 }
 
-bool Runner::ask(const Entry& entry, size_t layer) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (closing_ || entry.cancelled) return false;
-  }
+// From now on the backend's cut is for `begun`, or for nothing.
+void Runner::look_at_cut(const Entry* begun) {
+  const std::lock_guard lock(mutex_);
+  begun_ = begun;
+  model_.backend().cut.set(begun && (closing_ || begun->cancelled));
+}
+
+void Runner::tell_progress(size_t layer) {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_progress_ >= kProgressInterval) {
     last_progress_ = now;
     progress_(layer);
   }
-  return true;
 }
 
 void Runner::begin_pass(Entry& entry) {
   const Job& job = entry.job;
   const size_t batch = job.input_seeds.size();
+  look_at_cut(&entry);
   try {
     const size_t width = model_.output_width(job.output.kind);
     entry.result.values.resize(batch * width);
@@ -130,7 +131,7 @@ void Runner::begin_pass(Entry& entry) {
                       distance ? job.output.permutation_seeds.data() + entry.begun : nullptr,
                       job.output.target_seed, sequences, job.seq_len, job.output.kind,
                       entry.result.values.data() + entry.begun * width},
-                     [&](size_t layer) { return ask(entry, layer); });
+                     [this](size_t layer) { tell_progress(layer); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;
@@ -140,6 +141,7 @@ void Runner::begin_pass(Entry& entry) {
   } catch (const std::exception& error) {
     fail_entry(entry, error);
   }
+  look_at_cut(nullptr);
   settle_values(entry);
 }
 

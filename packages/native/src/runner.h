@@ -41,10 +41,10 @@ class Runner {
   // Queues a job; `done` is called exactly once with the ticket. Throws Error when the job cannot
   // be.
   void submit(uint64_t ticket, Job job);
-  // Cuts every job of this id, queued ones too.
+  // Cuts every job of this id, queued ones too, in the middle of a layer.
   void cancel(uint64_t id);
-  // Cuts everything and ends the thread; later jobs are refused. Idempotent; waits for a layer, or
-  // for what a device has been given.
+  // Cuts everything and ends the thread; later jobs are refused. Idempotent; waits for what a
+  // device has been given.
   void close();
 
  private:
@@ -62,7 +62,8 @@ class Runner {
   };
   void work();
   Entry* next_entry();
-  bool ask(const Entry& entry, size_t layer);
+  void look_at_cut(const Entry* begun);
+  void tell_progress(size_t layer);
   void begin_pass(Entry& entry);
   void collect_pass();
   void fail_entry(Entry& entry, const std::exception& error);
@@ -73,8 +74,9 @@ class Runner {
   std::function<void(size_t)> progress_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Entry> queue_;  // in the order they came, and are done
-  std::deque<Pass> passes_;  // under way, of the runner's thread alone
+  std::deque<Entry> queue_;       // in the order they came, and are done
+  std::deque<Pass> passes_;       // under way, of the runner's thread alone
+  const Entry* begun_ = nullptr;  // whose pass is being begun: the backend's cut is for it
   bool closing_ = false;
   std::chrono::steady_clock::time_point last_progress_{};
   std::thread thread_;

@@ -6,7 +6,7 @@ import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { milliseconds } from "./duration.ts";
 import { dataFolder } from "./folders.ts";
-import { checkSeqLen } from "./model-directory.ts";
+import { checkLengths } from "./model-directory.ts";
 import { type HubModel, locateModel } from "./models/locate.ts";
 
 /** What a running node is configured with. */
@@ -19,7 +19,11 @@ export interface ServeConfig extends DeviceConfig {
   enablePoc: boolean;
   pocBatchSize: number;
   pocSeqLen: number;
+  /** Undefined: as long as the model and the memory allow. */
+  maxModelLen: number | undefined;
   maxValidateNonces: number;
+  /** Nonces of all proofs that wait. */
+  maxQueuedValidateNonces: number;
   allowInferenceWhileValidating: boolean;
   /** Seconds that running inference has to end when a round begins. */
   pocDrainSeconds: number;
@@ -82,6 +86,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** A list of numbers longer than this is not searched for repeats, so no proof may be. */
 const MAX_VALIDATE_NONCES = 65_536;
+const MAX_QUEUED_VALIDATE_NONCES = 1_048_576;
 const MAX_THREADS = 1024;
 const HOUR_MS = 3_600_000;
 const MAX_SEQ_LEN = 2 ** 31 - 1;
@@ -125,11 +130,23 @@ function serveOptions(): Option[] {
       .argParser(integer(1, MAX_SEQ_LEN))
       .default(256),
     new Option(
+      "--max-model-len <n>",
+      "most tokens that a sequence may have, 1 to the model's context (default: as many as the " +
+        "model and the memory allow)",
+    ).argParser(integer(1, MAX_SEQ_LEN)),
+    new Option(
       "--max-validate-nonces <n>",
       `nonces that one /validate may have, 1 to ${MAX_VALIDATE_NONCES}`,
     )
       .argParser(integer(1, MAX_VALIDATE_NONCES))
       .default(4096),
+    new Option(
+      "--max-queued-validate-nonces <n>",
+      "nonces of all proofs that may wait, beyond which /validate is 503; --max-validate-nonces " +
+        `to ${MAX_QUEUED_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_QUEUED_VALIDATE_NONCES))
+      .default(65_536),
     new Option(
       "--allow-inference-while-validating",
       "answer /v1 requests during VALIDATING too",
@@ -257,10 +274,17 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
   const { revision, ...options } = command.opts<
     Omit<ServeConfig, "model" | "dataDir"> & { revision?: string; dataDir?: string }
   >();
+  const { maxValidateNonces, maxQueuedValidateNonces } = options;
+  if (maxQueuedValidateNonces < maxValidateNonces) {
+    command.error(
+      `--max-queued-validate-nonces ${maxQueuedValidateNonces} is less than ` +
+        `--max-validate-nonces ${maxValidateNonces}: no such proof could ever wait`,
+    );
+  }
   const named = command.args[0] || environment[MODEL_VARIABLE] || null;
   const model = orFail(command, () => {
     const located = locateModel({ model: named, revision, environment });
-    checkSeqLen(options.pocSeqLen, located.context);
+    checkLengths(options, located.context);
     return located;
   });
   return {
@@ -269,6 +293,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     download: model.download,
     servedModelName: options.servedModelName ?? model.name,
     threads: options.threads,
+    maxModelLen: options.maxModelLen,
     upstream: options.upstream,
     upstreamApiKey: options.upstreamApiKey,
     callbackAllow: options.callbackAllow,

@@ -8,6 +8,7 @@ import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/a
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { WebSocket } from "ws";
+import { callerGone } from "./caller.ts";
 import { sharedEventEncoder } from "./encoder.ts";
 import type { Connections } from "./http/connections.ts";
 import { webSocketUpgrades } from "./http/upgrades.ts";
@@ -120,6 +121,7 @@ function contextOf(request: FastifyRequest | IncomingMessage, reply: object): Co
   let subscriptions = 0;
   return {
     requestId: "raw" in request ? request.id : ulid(),
+    gone: callerGone(request.socket),
     subscribe: () => {
       if (subscriptions >= MAX_SUBSCRIPTIONS) {
         const message = `At most ${MAX_SUBSCRIPTIONS} subscriptions on one connection`;

@@ -4,10 +4,27 @@ import { join } from "node:path";
 import { contextOf } from "@proofmill/native/context";
 import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/json-file";
 
-/** @throws Error when rounds that name no sequence length would get one beyond the context */
-export function checkSeqLen(pocSeqLen: number, context: number | null): void {
-  if (context === null || pocSeqLen <= context) return;
-  throw new Error(`--poc-seq-len ${pocSeqLen} is more than the model's context of ${context}`);
+/** Lengths of sequences as they are configured. */
+export interface Lengths {
+  /** Of rounds that name none. */
+  pocSeqLen: number;
+  /** The most that is allowed; undefined: as much as the model and the memory allow. */
+  maxModelLen?: number | undefined;
+}
+
+/**
+ * @param context the model's, in tokens; null: not known
+ * @throws Error when rounds that name no length would get one beyond what is allowed, or more is
+ *   allowed than the model can
+ */
+export function checkLengths({ pocSeqLen, maxModelLen }: Lengths, context: number | null): void {
+  const most = context ?? Number.POSITIVE_INFINITY;
+  const [allowed, name] =
+    maxModelLen === undefined
+      ? [most, `the model's context of ${context}`]
+      : [maxModelLen, `--max-model-len ${maxModelLen}`];
+  if (allowed > most) throw new Error(`${name} is more than the model's context of ${context}`);
+  if (pocSeqLen > allowed) throw new Error(`--poc-seq-len ${pocSeqLen} is more than ${name}`);
 }
 
 /**

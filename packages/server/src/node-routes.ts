@@ -97,7 +97,7 @@ export function nodeRoutes(app: FastifyInstance, options: NodeRoutesOptions): vo
           object: "model",
           created,
           owned_by: "proofmill",
-          max_model_len: readyModel(options).max_position_embeddings,
+          max_model_len: readyModel(options).max_seq_len,
         },
       ],
     }),

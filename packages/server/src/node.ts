@@ -96,6 +96,7 @@ async function startWith(
         newRoundId: roundIdAfter,
         defaults,
         maxValidateNonces: config.maxValidateNonces,
+        maxQueuedValidateNonces: config.maxQueuedValidateNonces,
         callbackHosts: config.callbackAllow,
         log,
       }),

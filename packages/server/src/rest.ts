@@ -12,6 +12,7 @@ import {
 } from "@proofmill/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
+import { callerGone } from "./caller.ts";
 import { allowedMethods, answerNotFound } from "./errors.ts";
 import { readBody } from "./json-body.ts";
 import { StatusText } from "./status-text.ts";
@@ -24,7 +25,8 @@ export interface RestOptions {
   defaults: InitDefaults;
 }
 
-type Call = (body: unknown) => Promise<unknown>;
+/** What is done with a body; the signal aborts when the caller is gone. */
+type Call = (body: unknown, signal: AbortSignal) => Promise<unknown>;
 
 const TAGS = ["Proof of Compute"];
 const REFUSED = {
@@ -83,7 +85,7 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
   route("/validate", ProofBatch, {
     summary: "Recompute the distances of a proof and judge it",
     answer: ValidateAnswer,
-    call: (body) => service.validate(body),
+    call: (body, signal) => service.validate(body, { signal }),
   });
 
   function route(
@@ -105,7 +107,10 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
         },
       },
       handler: (request: FastifyRequest<{ Body?: Uint8Array }>) =>
-        call(readBody(request.body, request.raw.headers["content-type"])),
+        call(
+          readBody(request.body, request.raw.headers["content-type"]),
+          callerGone(request.raw.socket),
+        ),
     });
   }
 }

@@ -44,7 +44,9 @@ export function createRouter({ service, gate, log, model, delivery }: RouterOpti
     phaseGenerate: procedure.mutation(() => service.phaseGenerate()),
     phaseValidate: procedure.mutation(() => service.phaseValidate()),
     stop: procedure.mutation(() => service.stop()),
-    validate: procedure.input(as<ProofBatch>()).mutation(({ input }) => service.validate(input)),
+    validate: procedure
+      .input(as<ProofBatch>())
+      .mutation(({ input, ctx }) => service.validate(input, { signal: ctx.gone })),
     status: procedure
       .input(as<StatusPage | undefined>())
       .query(({ input }) => service.status(input ?? {})),
@@ -87,6 +89,7 @@ export function createRouter({ service, gate, log, model, delivery }: RouterOpti
         num_hidden_layers: info?.num_hidden_layers ?? null,
         max_position_embeddings: info?.max_position_embeddings ?? null,
         lost_log_lines: log.lost,
+        max_seq_len: info?.max_seq_len ?? null,
         delivery: await delivery(),
       };
     }),

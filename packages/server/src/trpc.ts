@@ -5,6 +5,8 @@ import { initTRPC, TRPCError } from "@trpc/server";
 /** What a call knows of the connection that it came over. */
 export interface Context {
   readonly requestId: string;
+  /** Aborts when the connection has ended. */
+  readonly gone: AbortSignal;
   /** Counts a subscription in, and throws when the connection has too many; gives what counts it out. */
   subscribe(): () => void;
   /** Resolves when the connection can take more. */
@@ -16,6 +18,7 @@ const CODES = {
   400: "BAD_REQUEST",
   413: "PAYLOAD_TOO_LARGE",
   422: "UNPROCESSABLE_CONTENT",
+  499: "CLIENT_CLOSED_REQUEST",
   500: "INTERNAL_SERVER_ERROR",
   503: "SERVICE_UNAVAILABLE",
 } as const;

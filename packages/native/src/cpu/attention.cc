@@ -29,6 +29,7 @@ class Attention {
     pack_values();
     for (size_t g = 0; g < head_.group; g++) {
       for (size_t row = 0; row < head_.queries; row += kTileRows) {
+        if (head_.cut.made()) return;
         attend(g, row, head_.queries - row < kTileRows ? head_.queries - row : kTileRows);
       }
     }
@@ -62,6 +63,7 @@ class Attention {
   void pack_keys() {
     B* rows = reinterpret_cast<B*>(rows_);
     for (size_t first = 0; first < keys_; first += kPanel) {
+      if (head_.cut.made()) return;
       for (size_t j = 0; j < kPanel; j++) {
         B* row = rows + j * key_steps_;
         prefetch(head_.k, head_.kv_stride, first + j, kAhead, head_.seq_len);

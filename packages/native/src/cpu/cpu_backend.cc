@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 
 #include "../error.h"
@@ -22,6 +23,8 @@ namespace proofmill {
 namespace {
 
 constexpr size_t kPassTokens = 1024;
+// Logits of so many sequences are held at once: short ones must not take memory without bound.
+constexpr size_t kPassSequences = 128;
 constexpr size_t kHugePage = 2 << 20;
 
 size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -31,7 +34,7 @@ class CpuBackend final : public Backend {
   CpuBackend(Precision precision, size_t threads, const Kernels& kernels)
       : bf16_(precision == Precision::bfloat16),
         kernels_(kernels),
-        pool_(threads),
+        pool_(threads, cut),
         storage_(!bf16_        ? Storage::exact
                  : kernels.dot ? Storage::bf16
                                : Storage::rounded),
@@ -52,8 +55,8 @@ class CpuBackend final : public Backend {
   // Tokens that keep a matrix product's rows busy; past it more sequences at once gain nothing and
   // cost memory.
   Batching batching(size_t seq_len) const override {
-    const size_t sequences = std::max<size_t>(1, kPassTokens / seq_len);
-    return {sequences, sequences, false};
+    const size_t sequences = std::clamp<size_t>(kPassTokens / seq_len, 1, kPassSequences);
+    return {sequences, sequences, false, false};
   }
 
   // Over about a second, as a search is measured over seconds: what a shared machine grants changes
@@ -74,6 +77,13 @@ class CpuBackend final : public Backend {
 
   // The process's own memory tells more.
   size_t memory_in_use() const override { return 0; }
+  double memory_left() const override { return std::numeric_limits<double>::infinity(); }
+  size_t bytes(const Footprint& of) const override {
+    return (of.elements + of.floats) * sizeof(float);
+  }
+  size_t scratch_bytes(const PassSizes& sizes) const override {
+    return pool_.size() * attention_scratch_bytes(sizes.seq_len, sizes.head_dim);
+  }
   // What fits is decided before the files are mapped, from the machine's free memory.
   void expect(const Footprint&, const Footprint&) override {}
 
@@ -94,7 +104,8 @@ class CpuBackend final : public Backend {
   Act allocate_act(size_t rows, size_t width) override {
     const size_t stride = divide_up(width, 2) * 2;  // for pairs of bf16
     Act act{allocate(rows * stride * sizeof(float)), width, stride};
-    std::memset(act.data.as<char>(), 0, act.data.bytes);
+    // Clearing gigabytes takes seconds, in which nothing could be cut.
+    if (stride != width) std::memset(act.data.as<char>(), 0, act.data.bytes);
     return act;
   }
 
@@ -145,6 +156,10 @@ class CpuBackend final : public Backend {
     gate.release();
     up.release();
     return packed;
+  }
+
+  void trim() override {
+    for (Buffer& scratch : attention_scratch_) scratch = {};
   }
 
   void begin(const Seeds& seeds, size_t vocab) override {
@@ -211,8 +226,7 @@ class CpuBackend final : public Backend {
     const float* keys = args.qkv.data.as<float>() + shape.q_width();
     const float* values = keys + shape.kv_width();
     const size_t group = shape.num_heads / shape.num_kv_heads;
-    const size_t bytes =
-        kernels_.attention_scratch_floats(args.seq_len, shape.head_dim) * sizeof(float);
+    const size_t bytes = attention_scratch_bytes(args.seq_len, shape.head_dim);
     for (Buffer& scratch : attention_scratch_) {
       if (scratch.bytes < bytes) scratch = allocate(bytes);
     }
@@ -227,7 +241,7 @@ class CpuBackend final : public Backend {
                           args.qkv.stride, args.seq_len, args.queries, group, shape.head_dim,
                           args.q_norm, args.k_norm, args.eps, args.cos, args.sin,
                           attention_scratch_[worker].as<float>(),
-                          element(out, q_row * out.stride + column), out.stride, storage_});
+                          element(out, q_row * out.stride + column), out.stride, storage_, cut});
     });
     out.wide = storage_ != Storage::bf16;
   }
@@ -255,6 +269,10 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  size_t attention_scratch_bytes(size_t seq_len, size_t head_dim) const {
+    return kernels_.attention_scratch_floats(seq_len, head_dim) * sizeof(float);
+  }
+
   // Where an element of an activation goes that is stored as matrix products read it.
   void* element(const Act& act, size_t at) const {
     return act.data.as<char>() + at * size_of(storage_);

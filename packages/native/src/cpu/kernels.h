@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../cut.h"
+
 namespace proofmill {
 
 // Columns of a packed panel of weights or keys.
@@ -51,6 +53,7 @@ struct AttentionHead {
   void* out;
   size_t out_stride;
   Storage storage;
+  const Cut& cut;  // looked at between tiles, since a long sequence takes seconds
 };
 
 // Multiply-adds in registers alone, `rounds` times `flops_each` of them: the ceiling of gemm.

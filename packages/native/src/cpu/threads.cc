@@ -30,7 +30,7 @@ void lower_this_threads_priority() {
 #endif
 }
 
-ThreadPool::ThreadPool(size_t threads) : ranges_(threads) {
+ThreadPool::ThreadPool(size_t threads, const Cut& cut) : cut_(cut), ranges_(threads) {
   for (size_t worker = 1; worker < threads; worker++) {
     workers_.emplace_back([this, worker] { work(worker); });
   }
@@ -49,7 +49,7 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run_erased(size_t parts, Call call, void* context) {
   if (parts == 0) return;
   if (workers_.empty() || parts == 1) {
-    for (size_t part = 0; part < parts; part++) call(context, part, 0);
+    for (size_t part = 0; part < parts && !cut_.made(); part++) call(context, part, 0);
     return;
   }
   {
@@ -97,6 +97,7 @@ void ThreadPool::take_parts(size_t worker) {
     for (size_t i = 0; i < size(); i++) {
       Range& range = ranges_[(worker + i) % size()];
       for (size_t part; (part = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end;) {
+        if (cut_.made()) return;
         call_(context_, part, worker);
       }
     }

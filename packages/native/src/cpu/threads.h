@@ -11,12 +11,14 @@
 #include <utility>
 #include <vector>
 
+#include "../cut.h"
+
 namespace proofmill {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller's own: 1 starts none.
-  explicit ThreadPool(size_t threads);
+  // `threads` counts the caller's own: 1 starts none. While `cut` is made, parts are left out.
+  ThreadPool(size_t threads, const Cut& cut);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -46,6 +48,7 @@ class ThreadPool {
     std::atomic<size_t> next{0};
     size_t end = 0;
   };
+  const Cut& cut_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;

@@ -29,8 +29,11 @@ constexpr size_t kChunks = 4;
 constexpr size_t kMaxSequences = kMaxChunk * kChunks;
 // Passes under way: one at work, one that waits.
 constexpr size_t kDepth = 2;
-// Recordings that are kept; a node has one or two.
-constexpr size_t kMaxRecordings = 16;
+// Recordings that are kept: of a length, one for each chunk of a pass and one for its end.
+constexpr size_t kMaxRecordings = 64;
+// Pieces of passes that are given ahead: at most so many, and no more than take so long.
+constexpr size_t kMarks = 16;
+constexpr float kAheadMs = 250;
 // Of each of two buffers through which weights go up.
 constexpr size_t kStagingBytes = size_t{32} << 20;
 constexpr size_t kStagingThreads = 4;
@@ -65,6 +68,7 @@ class CudaBackend final : public Backend {
     input_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     permutation_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     target_norm_ = allocate(sizeof(double));
+    for (auto& mark : marks_) mark = std::make_unique<Event>(device_, cudaEventBlockingSync);
     for (Slot& slot : slots_) {
       slot.done = std::make_unique<Event>(device_, cudaEventDisableTiming | cudaEventBlockingSync);
       slot.seeds.reserve(device_, 2 * kMaxSequences * sizeof(uint32_t));
@@ -97,7 +101,7 @@ class CudaBackend final : public Backend {
     size_t tokens = kTokensEach;
     while (tokens * 2 <= kTokensEach * static_cast<size_t>(device_.multiprocessors)) tokens *= 2;
     const size_t chunk = std::clamp<size_t>(tokens / seq_len, 1, kMaxChunk);
-    return {chunk * kChunks, chunk, true};
+    return {chunk * kChunks, chunk, true, seq_len <= tokens};
   }
 
   size_t memory_in_use() const override {
@@ -105,6 +109,15 @@ class CudaBackend final : public Backend {
     PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
     PROOFMILL_CUDA(device_, cudaMemGetInfo(&free, &total));
     return total - free;
+  }
+
+  double memory_left() const override { return std::max(budget().left, 0.0); }
+  size_t bytes(const Footprint& of) const override {
+    return of.elements * sizeof(T) + of.floats * sizeof(float);
+  }
+  // Choosing a product's algorithm takes its operands twice.
+  size_t scratch_bytes(const PassSizes& sizes) const override {
+    return 2 * sizes.tokens * sizes.widest * sizeof(T);
   }
 
   // Large square products, as many as take a while.
@@ -140,18 +153,16 @@ class CudaBackend final : public Backend {
   // --- Memory and weights ---
 
   void expect(const Footprint& weights, const Footprint& activations) override {
-    const auto bytes = [](const Footprint& of) {
-      return static_cast<double>(of.elements * sizeof(T) + of.floats * sizeof(float));
-    };
-    const double needed = bytes(weights) + bytes(activations);
+    const double needed = static_cast<double>(bytes(weights) + bytes(activations));
     const Budget budget = this->budget();
     if (needed <= budget.left) return;
     fail(
         "the model needs %.1f GiB of GPU memory (%.1f GiB of weights), %.1f GiB are left on GPU "
         "%d, "
         "%s: %.1f GiB of its %.1f are in use, and %.0f %% may be (--gpu-memory-utilization)",
-        gib(needed), gib(bytes(weights)), gib(std::max(budget.left, 0.0)), device_.index,
-        device_.name.c_str(), gib(budget.used), gib(budget.total), 100 * utilization_);
+        gib(needed), gib(static_cast<double>(bytes(weights))), gib(std::max(budget.left, 0.0)),
+        device_.index, device_.name.c_str(), gib(budget.used), gib(budget.total),
+        100 * utilization_);
   }
 
   Buffer allocate(size_t bytes) override {
@@ -237,6 +248,26 @@ class CudaBackend final : public Backend {
 
   size_t depth() const override { return kDepth; }
 
+  // Leaves a mark behind what was given so far, and waits while too many are ahead.
+  bool step() override {
+    if (recording_) return true;
+    return guarded([&] {
+      PROOFMILL_CUDA(device_, cudaEventRecord(mark(marked_++), device_.stream));
+      while (marked_ - passed_ > allowed_) {
+        PROOFMILL_CUDA(device_, cudaEventSynchronize(mark(passed_)));
+        if (passed_ > 0) {
+          float milliseconds = 0;
+          PROOFMILL_CUDA(device_,
+                         cudaEventElapsedTime(&milliseconds, mark(passed_ - 1), mark(passed_)));
+          const float pieces = kAheadMs / std::max(milliseconds, 1e-3f);
+          allowed_ = static_cast<size_t>(std::clamp(pieces, 1.0f, kMarks - 2.0f));
+        }
+        passed_++;
+      }
+      return !cut.made();
+    });
+  }
+
   void begin(const Seeds& seeds, size_t vocab) override {
     guarded([&] {
       PROOFMILL_CUDA(device_, cudaSetDevice(device_.index));
@@ -274,6 +305,7 @@ class CudaBackend final : public Backend {
       const auto found = recordings_.find(key);
       if (found == recordings_.end()) {
         operations();
+        if (cut.made()) return;  // some may have been left out: they have not all run
         if (recordings_.size() >= kMaxRecordings) forget();
         recordings_.emplace(key, nullptr);
         return;
@@ -291,6 +323,12 @@ class CudaBackend final : public Backend {
       PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));
       drop_recordings();
     });
+  }
+
+  void trim() override {
+    forget();
+    gate_up_ = {};
+    partial_ = {};
   }
 
   void finish(const float* values, size_t stride, size_t rows, size_t width, float* out) override {
@@ -512,6 +550,8 @@ class CudaBackend final : public Backend {
                d_is_float || !kBf16, add});
   }
 
+  cudaEvent_t mark(size_t number) const { return marks_[number % kMarks]->event; }
+
   // Memory between two operations, as much as the largest shape so far has needed.
   template <class N>
   N* scratch(Buffer& buffer, size_t count) {
@@ -527,13 +567,16 @@ class CudaBackend final : public Backend {
     PROOFMILL_CUDA(device_,
                    cudaStreamBeginCapture(device_.stream, cudaStreamCaptureModeThreadLocal));
     cudaGraph_t graph = nullptr;
+    recording_ = true;
     try {
       operations();
     } catch (...) {
+      recording_ = false;
       cudaStreamEndCapture(device_.stream, &graph);
       if (graph) cudaGraphDestroy(graph);
       throw;
     }
+    recording_ = false;
     PROOFMILL_CUDA(device_, cudaStreamEndCapture(device_.stream, &graph));
     cudaGraphExec_t exec = nullptr;
     const cudaError_t error = cudaGraphInstantiate(&exec, graph, 0);
@@ -552,6 +595,9 @@ class CudaBackend final : public Backend {
   uint32_t target_seed_ = 0;
   size_t target_vocab_ = 0;
   Buffer gate_up_, partial_;
+  bool recording_ = false;
+  std::unique_ptr<Event> marks_[kMarks];  // by number; those before `passed_` have been reached
+  size_t marked_ = 0, passed_ = 0, allowed_ = kMarks - 2;
   Slot slots_[kDepth];
   size_t next_slot_ = 0;
   std::deque<size_t> under_way_;  // slots, oldest first

@@ -3,7 +3,7 @@ import type { Logger } from "@proofmill/core";
 import { checkConfig } from "@proofmill/native/memory";
 import type { ServeConfig } from "../config.ts";
 import { demoModel } from "../demo.ts";
-import { checkSeqLen, readContext } from "../model-directory.ts";
+import { checkLengths, readContext } from "../model-directory.ts";
 import { stderr } from "../output.ts";
 import { type ProcessRunner, startRunner } from "../runners/process.ts";
 import { downloadModel } from "./download.ts";
@@ -12,7 +12,7 @@ import type { HubModel } from "./locate.ts";
 export type ModelConfig = Pick<
   ServeConfig,
   "model" | "download" | "dtype" | "device" | "gpuMemoryUtilization" | "threads" | "pocSeqLen"
->;
+> & { maxModelLen?: number | undefined };
 
 /**
  * Makes or downloads the model where it is not there yet, and loads it in a process of its own.
@@ -28,17 +28,24 @@ export async function startModel(
     config.model ??
     (config.download ? await download(config.download, config, options) : await demo(log));
   log.info({ directory }, "loading the model");
-  return startRunner({
+  const runner = await startRunner({
     model: {
       directory,
       dtype: config.dtype,
       device: config.device,
       gpuMemoryUtilization: config.gpuMemoryUtilization,
       ...(config.threads === undefined ? {} : { threads: config.threads }),
+      ...(config.maxModelLen === undefined ? {} : { maxModelLen: config.maxModelLen }),
     },
     signal,
     onNotice: (text, level) => log[level]({}, text),
   });
+  const { max_seq_len } = runner.info;
+  if (config.pocSeqLen <= max_seq_len) return runner;
+  await runner.close();
+  throw new Error(
+    `--poc-seq-len ${config.pocSeqLen} is more than the ${max_seq_len} tokens that fit into memory`,
+  );
 }
 
 function download(
@@ -53,7 +60,7 @@ function download(
     terminal: stderr,
     // What can be refused now is not downloaded first.
     onConfig: async (directory) => {
-      checkSeqLen(config.pocSeqLen, readContext(directory));
+      checkLengths(config, readContext(directory));
       await checkConfig(directory, config);
     },
   });

@@ -10,6 +10,8 @@ export interface LoadOptions {
   gpuMemoryUtilization?: number;
   /** Absent: one per core. */
   threads?: number;
+  /** Absent: as long as the model and the memory allow. */
+  maxModelLen?: number;
 }
 
 /** Is told, in a line each, what an operator may want to know. */
