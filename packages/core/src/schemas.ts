@@ -67,7 +67,9 @@ export function initRequestSchema(limits: {
         .describe("Nonces that one job has at most."),
       seq_len: integer(1, max_seq_len)
         .optional()
-        .describe("Tokens per nonce, up to the model's context, or to what fits or is allowed here.")
+        .describe(
+          "Tokens per nonce, up to the model's context, or to what fits or is allowed here.",
+        )
         .meta({ default: defaults.seq_len }),
       callback_url: callbackUrl(callback_hosts)
         .nullable()

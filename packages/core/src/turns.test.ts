@@ -45,14 +45,17 @@ describe("turns", () => {
     expect(play(turns(), 50, (kind) => (kind === "proofs" ? 10 : null)).proofs).toBe(500);
   });
 
-  it.each(["search", "proofs"] as const)("save nothing up for the %s that wanted nothing", (idle) => {
-    const { proofs, search } = play(turns(), 1100, (kind, job) =>
-      kind === idle && job < 1000 ? null : 10,
-    );
-    const had = { proofs, search };
-    expect(had[idle]).toBeGreaterThanOrEqual(490);
-    expect(had[idle]).toBeLessThanOrEqual(510);
-  });
+  it.each(["search", "proofs"] as const)(
+    "save nothing up for the %s that wanted nothing",
+    (idle) => {
+      const { proofs, search } = play(turns(), 1100, (kind, job) =>
+        kind === idle && job < 1000 ? null : 10,
+      );
+      const had = { proofs, search };
+      expect(had[idle]).toBeGreaterThanOrEqual(490);
+      expect(had[idle]).toBeLessThanOrEqual(510);
+    },
+  );
 
   it("count what is under way by guess", () => {
     const both = turns();

@@ -55,8 +55,7 @@ describe.runIf(process.platform === "linux")("what is left of a control group's 
       "proc/self/cgroup": "9:cpu,cpuacct:/docker/f00\n4:memory:/docker/f00\n0::/\n",
       "sys/fs/cgroup/memory/memory.limit_in_bytes": `${100 * MIB}\n`,
       "sys/fs/cgroup/memory/memory.usage_in_bytes": `${90 * MIB}\n`,
-      "sys/fs/cgroup/memory/memory.stat":
-        `inactive_file 1\ntotal_inactive_file ${40 * MIB}\ntotal_active_file ${2 * MIB}\n`,
+      "sys/fs/cgroup/memory/memory.stat": `inactive_file 1\ntotal_inactive_file ${40 * MIB}\ntotal_active_file ${2 * MIB}\n`,
     });
     expect(availableMemory(root)).toBe(52 * MIB);
   });
@@ -71,7 +70,10 @@ describe.runIf(process.platform === "linux")("what is left of a control group's 
   });
 
   test.each([
-    ["unlimited, version 2", { "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n" }],
+    [
+      "unlimited, version 2",
+      { "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n" },
+    ],
     [
       "unlimited, version 1",
       {
