@@ -83,7 +83,7 @@ test("a round that another one replaces ends with a word about it", async () => 
 test.each([
   [["status", "--url", "http://127.0.0.1:39999"], 1, "ECONNREFUSED"],
   [["status", "--url", "here"], 2, "Expected an address like http://127.0.0.1:8000;"],
-  [["status", "--url", "http://:pw@127.0.0.1"], 2, "credentials go into --api-key."],
+  [["status", "--url", "http://:s3cret@127.0.0.1"], 2, "credentials go into --api-key."],
   [["round", "--block-hash", "a"], 2, "required option '--public-key <text>' not specified"],
   [["round", ...ROUND, "--r-target", "x"], 2, "Expected a number."],
   [["round", ...ROUND, "--r-target", "1", "--for", "1"], 2, "Expected a time, e.g. 90s"],
@@ -93,6 +93,7 @@ test.each([
   expect(result).toMatchObject({ code, stdout: "" });
   expect(result.stderr).toMatch(/^proofmill: .+\n$/);
   expect(result.stderr).toContain(reason);
+  expect(result.stderr).not.toContain("s3cret");
 });
 
 test("what the node refuses is said in its words", async () => {

@@ -11,16 +11,16 @@ import Fastify, {
 import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
 import { refuseStrayOptions, useErrorAnswers } from "./errors.ts";
-import { hostGuard } from "./hosts.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
+import { hostGuard } from "./http/hosts.ts";
+import { originGuard } from "./http/origins.ts";
 import { keepPace } from "./http/pace.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
 import { UPSTREAM_PATHS, useUpstream } from "./openai/upstream.ts";
 import { useOpenApi } from "./openapi.ts";
-import { originGuard } from "./origins.ts";
 import { Output, say } from "./output.ts";
 import { POW_PREFIX, restRoutes } from "./rest.ts";
 import { createRouter } from "./router.ts";

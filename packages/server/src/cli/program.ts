@@ -57,7 +57,6 @@ function program(environment: NodeJS.ProcessEnv): Command {
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      // One line, whatever the value that it quotes.
       outputError: (text, write) =>
         write(`proofmill: ${inOneLine(text.replace(/^error: /, ""))}\n`),
     });
@@ -79,6 +78,10 @@ function program(environment: NodeJS.ProcessEnv): Command {
   return program;
 }
 
+/** Without the credentials of an address that it quotes: what is said here may be kept in a log. */
 function inOneLine(text: string): string {
-  return text.trim().replaceAll(/\s*\n\s*/g, " ");
+  return text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, " ")
+    .replaceAll(/:\/\/[^\s/]*@/g, "://…@");
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
-import { testServer } from "./test-support.ts";
+import { testServer } from "../test-support.ts";
 
 /** Sends lines as they are and gives the whole answer. */
 async function ask(port: number, ...lines: string[]): Promise<string> {
