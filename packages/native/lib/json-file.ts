@@ -3,13 +3,13 @@
  * read, depth and number of values before JSON is parsed. Never loads the addon.
  */
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fstatSync,
   openSync,
   readlinkSync,
   readSync,
-  type Stats,
   statSync,
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -23,6 +23,11 @@ const MAX_DEPTH = 32;
 /** Enough for 250,000 tensors in one header; parsed they take some hundred MiB. */
 const MAX_VALUES = 2_000_000;
 
+/**
+ * Node 20's module loader takes the last answer in plain numbers for its own, and resolves no
+ * symbolic link after one about a pipe or socket.
+ */
+const AS_BIGINT = { bigint: true } as const;
 /** Opening a pipe must not wait for whoever writes to it. */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const LFS_POINTER = /^version https:\/\/(git-lfs|hawser)\.github\.com\/spec\//;
@@ -45,18 +50,18 @@ export function readJsonFile(path: string, maxBytes: number): unknown {
  */
 export function readBounded(path: string, maxBytes: number): Buffer {
   try {
-    refuseUnlessFile(path, statSync(path));
+    fileSize(path, statSync(path, AS_BIGINT));
     const descriptor = openSync(path, OPEN_FLAGS);
     try {
       // Asked again: another file may have taken its place.
-      const info = refuseUnlessFile(path, fstatSync(descriptor));
-      if (info.size > maxBytes) {
-        throw new Error(`${path}: has ${info.size} bytes, expected at most ${maxBytes}`);
+      const size = fileSize(path, fstatSync(descriptor, AS_BIGINT));
+      if (size > maxBytes) {
+        throw new Error(`${path}: has ${size} bytes, expected at most ${maxBytes}`);
       }
-      const bytes = Buffer.alloc(info.size);
+      const bytes = Buffer.alloc(size);
       let read = 0;
-      for (let part = 1; read < info.size && part > 0; read += part) {
-        part = readSync(descriptor, bytes, read, info.size - read, read);
+      for (let part = 1; read < size && part > 0; read += part) {
+        part = readSync(descriptor, bytes, read, size - read, read);
       }
       return bytes.subarray(0, read);
     } finally {
@@ -74,10 +79,10 @@ export function readBounded(path: string, maxBytes: number): Buffer {
  */
 export async function openFile(path: string): Promise<{ handle: FileHandle; size: number }> {
   try {
-    refuseUnlessFile(path, statSync(path));
+    fileSize(path, statSync(path, AS_BIGINT));
     const handle = await open(path, OPEN_FLAGS);
     try {
-      return { handle, size: refuseUnlessFile(path, await handle.stat()).size };
+      return { handle, size: fileSize(path, await handle.stat(AS_BIGINT)) };
     } catch (error) {
       await handle.close();
       throw error;
@@ -131,8 +136,9 @@ function refuseUnbounded(bytes: Uint8Array, what: string): void {
   }
 }
 
-function refuseUnlessFile(path: string, info: Stats): Stats {
-  if (info.isFile()) return info;
+/** Bytes of a regular file. */
+function fileSize(path: string, info: BigIntStats): number {
+  if (info.isFile()) return Number(info.size);
   const kind = info.isDirectory()
     ? "a directory"
     : info.isFIFO()

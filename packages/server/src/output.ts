@@ -161,7 +161,9 @@ function openSink(fd: 1 | 2): Sink {
   let own: number = fd;
   try {
     const isTerminal = isatty(fd);
-    const stat = fstatSync(fd);
+    // Not as plain numbers: Node 20's module loader takes the last such answer for its own, and
+    // resolves no symbolic link after one about a pipe or socket.
+    const stat = fstatSync(fd, { bigint: true });
     if (stat.isSocket()) return streamSink(fd);
     if (isTerminal || stat.isFIFO()) {
       const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
