@@ -3,6 +3,7 @@ export { isRefusedAddress } from "./address.ts";
 export { type Calibration, calibrate, randomDistanceCdf } from "./calibration.ts";
 export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
+export { FoundList, type Section, sectionOf } from "./found-list.ts";
 export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
 export { invalidJson, parseWith } from "./issues.ts";
 export { type Logger, silentLog } from "./log.ts";

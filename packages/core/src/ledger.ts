@@ -1,4 +1,5 @@
 /** One round's book: its configuration, counts, finds and clocks. */
+import { FoundList } from "./found-list.ts";
 import type { InitRequest, RoundState } from "./schemas.ts";
 import type { RoundCounters, RoundProgress, RoundRecord, StoredRound } from "./store.ts";
 
@@ -29,8 +30,8 @@ class Stopwatch {
 export class Ledger {
   readonly round_id: string;
   readonly config: InitRequest;
-  readonly #nonces: number[];
-  readonly #distances: number[];
+  readonly #nonces: FoundList;
+  readonly #distances: FoundList;
   readonly #elapsed: Stopwatch;
   readonly #generating: Stopwatch;
   #position: number;
@@ -41,8 +42,8 @@ export class Ledger {
     const stored = "counters" in round ? round : null;
     this.round_id = round.round_id;
     this.config = round.config;
-    this.#nonces = stored?.nonces ?? [];
-    this.#distances = stored?.distances ?? [];
+    this.#nonces = new FoundList(stored?.nonces ?? []);
+    this.#distances = new FoundList(stored?.distances ?? []);
     this.#position = stored?.counters.position ?? 0;
     this.#nonfinite = stored?.counters.total_nonfinite ?? 0;
     this.#elapsed = new Stopwatch(now, stored?.counters.elapsed_seconds ?? 0);
@@ -59,12 +60,11 @@ export class Ledger {
     return this.#nonces.length;
   }
 
-  /** The found list from the `since`-th on, at most `limit`. */
+  /** The found list from the `since`-th on, at most `limit`; the arrays are not to be changed. */
   finds(page: { since: number; limit: number }): { nonces: number[]; distances: number[] } {
-    const end = page.since + page.limit;
     return {
-      nonces: this.#nonces.slice(page.since, end),
-      distances: this.#distances.slice(page.since, end),
+      nonces: this.#nonces.slice(page.since, page.limit),
+      distances: this.#distances.slice(page.since, page.limit),
     };
   }
 
@@ -86,8 +86,8 @@ export class Ledger {
 
   /** Takes over what the store has. */
   apply(progress: RoundProgress): void {
-    for (const nonce of progress.nonces) this.#nonces.push(nonce);
-    for (const distance of progress.distances) this.#distances.push(distance);
+    this.#nonces.append(progress.nonces);
+    this.#distances.append(progress.distances);
     this.#position = progress.counters.position;
     this.#nonfinite = progress.counters.total_nonfinite;
   }

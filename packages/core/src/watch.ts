@@ -25,6 +25,8 @@ export interface WatchOptions {
   signal: AbortSignal;
   /** Resolves when the one who reads can take more; the finds wait where they are. */
   writable?: () => Promise<void>;
+  /** Resolves when it may go on with a long past, which would hold up what others ask. */
+  nextTurn?: () => Promise<void>;
 }
 
 /** Everything up to here has been seen. */
@@ -45,7 +47,7 @@ export async function* watchValidNonces(
   source: { rounds: () => readonly ReadableRound[]; pulse: Pulse },
   options: WatchOptions & { lastEventId?: string | undefined },
 ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
-  const { signal, writable, lastEventId } = options;
+  const { signal, writable, nextTurn, lastEventId } = options;
   const { pulse } = source;
   let cursor = lastEventId === undefined ? null : parseEventId(lastEventId);
   while (!signal.aborted) {
@@ -60,6 +62,7 @@ export async function* watchValidNonces(
     cursor = step.cursor;
     yield { id: `${cursor.round_id}:${cursor.index}`, event: step.event };
     if (step.isAll) await pulse.after(seen, signal);
+    else await nextTurn?.();
   }
 }
 

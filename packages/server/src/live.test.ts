@@ -219,27 +219,6 @@ test("too many subscriptions on one socket are refused, the others go on", async
   await vi.waitUntil(() => messages.slice(before).some(({ id, result }) => id === 100 && result));
 });
 
-test("a client that asks on and on without reading is dropped", async () => {
-  const server = await listening({ distance: () => 0.25 });
-  await server.post("/init/generate", { ...INIT_GENERATE, batch_size: 1024 });
-  await vi.waitUntil(() => server.service.status().total_valid > 20_000, { timeout: 20_000 });
-  await server.post("/stop");
-  const { client, closed } = await socket(server);
-  client.pause();
-  let answers = 0;
-  const timer = setInterval(() => {
-    if (client.readyState === WebSocket.OPEN && answers < 2000) {
-      client.send(
-        JSON.stringify({ id: answers++, method: "query", params: { path: "pow.status" } }),
-      );
-    }
-  }, 1);
-  await vi.waitUntil(() => server.app.websocketServer.clients.size === 0, { timeout: 30_000 });
-  clearInterval(timer);
-  client.resume();
-  await closed;
-});
-
 test("foreign pages are refused, allowed ones and programs are not", async () => {
   const server = await listening({
     allowOrigin: ["https://dashboard.example"],

@@ -1,7 +1,6 @@
 /** tRPC over HTTP, server-sent events and WebSocket, on the same server as REST. */
 
 import type { IncomingMessage } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import websocket from "@fastify/websocket";
 import { TRPCError } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
@@ -11,22 +10,19 @@ import { WebSocket } from "ws";
 import { callerGone } from "./caller.ts";
 import { sharedEventEncoder } from "./encoder.ts";
 import type { Connections } from "./http/connections.ts";
+import type { Owed } from "./http/owed.ts";
+import { Turns } from "./http/turns.ts";
 import { webSocketUpgrades } from "./http/upgrades.ts";
+import { FlowingWebSocket } from "./http/web-socket.ts";
 import type { AppRouter } from "./router.ts";
 import type { Context } from "./trpc.ts";
+import { writtenStream } from "./written.ts";
 
 export const TRPC_PREFIX = "/trpc";
 
 /** Calls in one message or request. */
 const MAX_BATCH = 32;
 const MAX_SUBSCRIPTIONS = 64;
-/** Bytes that wait in a socket before its subscriptions pause. */
-const HIGH_WATER = 1024 * 1024;
-/** Bytes at which a client that goes on asking without reading is dropped. */
-const MAX_BUFFERED = 16 * 1024 * 1024;
-/** Milliseconds that a paused socket has to take what waits. */
-const STALL_MS = 30_000;
-const POLL_MS = 50;
 /** After a close that the client does not answer, milliseconds. */
 const CLOSE_GRACE_MS = 2000;
 const PING_MS = 30_000;
@@ -34,21 +30,28 @@ const PONG_WAIT_MS = 10_000;
 
 /** WebSocket close codes, RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001;
-const POLICY_VIOLATION = 1008;
 
 /**
  * Called before any hook that answers by itself: an upgrade that is refused must be known as one, or
  * its socket stays.
- *
- * @param options.maxPayload bytes of one message
  */
 export async function useWebSockets(
   app: FastifyInstance,
-  options: { maxPayload: number; connections: Connections },
+  options: {
+    /** Bytes of one message. */
+    maxPayload: number;
+    connections: Connections;
+    owed: Owed;
+    turns: Turns;
+  },
 ): Promise<void> {
-  const { maxPayload, connections } = options;
+  const { maxPayload, connections, owed, turns } = options;
   await app.register(websocket, {
-    options: { maxPayload, server: webSocketUpgrades(app.server, connections) },
+    options: {
+      maxPayload,
+      server: webSocketUpgrades(app.server, connections),
+      WebSocket: FlowingWebSocket as never, // the types want the whole module of ws
+    },
     // Whoever sends bad frames is told by the close; a log of it would be his to fill.
     errorHandler: (error, socket, request) => {
       request.log.debug(`a WebSocket is closed: ${error.message}`);
@@ -65,12 +68,8 @@ export async function useWebSockets(
       app.websocketServer.close();
     },
   });
-  app.websocketServer.on("connection", (socket: WebSocket) => {
-    socket.on("message", () => {
-      if (socket.bufferedAmount > MAX_BUFFERED) {
-        drop(socket, POLICY_VIOLATION, "answers are not read");
-      }
-    });
+  app.websocketServer.on("connection", (webSocket, request) => {
+    (webSocket as FlowingWebSocket).begin({ socket: request.socket, owed, turns });
   });
 }
 
@@ -84,10 +83,12 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
 
 /** The procedures under `TRPC_PREFIX`. */
 export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<void> {
+  // Those who have to catch up do so beside what others ask, not before it.
+  const replays = new Turns();
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_BATCH,
-    createContext: ({ req, res }) => contextOf(req, res),
+    createContext: ({ req, res }) => contextOf(req, res, replays),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
@@ -107,6 +108,11 @@ export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<
       route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
       if (Array.isArray(route.method)) route.method = ["GET", "HEAD", "POST"]; // what tRPC takes
     });
+    scope.addHook("onSend", async (_request, reply, payload) => {
+      if (!(payload instanceof Response) || !payload.body) return payload;
+      reply.code(payload.status).headers(Object.fromEntries(payload.headers));
+      return writtenStream(payload.body);
+    });
     await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
   });
 }
@@ -117,8 +123,13 @@ function isBadFrame(error: unknown): boolean {
 }
 
 /** One for each request, and for each WebSocket. */
-function contextOf(request: FastifyRequest | IncomingMessage, reply: object): Context {
+function contextOf(
+  request: FastifyRequest | IncomingMessage,
+  reply: object,
+  replays: Turns,
+): Context {
   let subscriptions = 0;
+  const webSocket = reply instanceof FlowingWebSocket ? reply : null;
   return {
     requestId: "raw" in request ? request.id : ulid(),
     gone: callerGone(request.socket),
@@ -132,20 +143,12 @@ function contextOf(request: FastifyRequest | IncomingMessage, reply: object): Co
         subscriptions--;
       };
     },
+    call: () => webSocket?.call() ?? (() => {}),
+    ended: webSocket?.ended ?? null,
     // Over HTTP the stream itself asks for more when it can take it.
-    writable: () => (reply instanceof WebSocket ? roomIn(reply) : Promise.resolve()),
+    writable: async () => webSocket?.writable(),
+    nextTurn: () => replays.next(),
   };
-}
-
-/** Resolves when a socket has room, or is closed; one that never reads is dropped. */
-async function roomIn(socket: WebSocket): Promise<void> {
-  const begin = performance.now();
-  while (socket.readyState === WebSocket.OPEN && socket.bufferedAmount > HIGH_WATER) {
-    if (performance.now() - begin > STALL_MS) {
-      return drop(socket, POLICY_VIOLATION, "events are not read");
-    }
-    await sleep(POLL_MS);
-  }
 }
 
 /** Says goodbye, and does not wait long for an answer. */

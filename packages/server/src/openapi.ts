@@ -23,11 +23,21 @@ export function useOpenApi(app: FastifyInstance): void {
         "openapiObject" in document ? document.openapiObject : document.swaggerObject,
       ),
   });
-  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+  // Routes do not change once there are requests: both are written for the first one that asks.
+  const json = once(() => Buffer.from(JSON.stringify(app.swagger())));
+  const page = once(() => Buffer.from(renderPage(app.swagger() as OpenApi)));
+  app.get("/openapi.json", { schema: { hide: true } }, async (_request, reply) =>
+    reply.type("application/json; charset=utf-8").send(json()),
+  );
   app.get("/docs", { schema: { hide: true } }, async (_request, reply) =>
     reply
       .type("text/html; charset=utf-8")
       .header("content-security-policy", PAGE_POLICY)
-      .send(renderPage(app.swagger() as OpenApi)),
+      .send(page()),
   );
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }

@@ -15,7 +15,7 @@ import type { z } from "zod";
 import { callerGone } from "./caller.ts";
 import { allowedMethods, answerNotFound } from "./errors.ts";
 import { readBody } from "./json-body.ts";
-import { StatusText } from "./status-text.ts";
+import { sendWritten } from "./written.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
 
@@ -106,17 +106,15 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
           ...FAILED[path],
         },
       },
-      handler: (request: FastifyRequest<{ Body?: Uint8Array }>) =>
-        call(
-          readBody(request.body, request.raw.headers["content-type"]),
-          callerGone(request.raw.socket),
-        ),
+      handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
+        const body = readBody(request.body, request.raw.headers["content-type"]);
+        return sendWritten(reply, await call(body, callerGone(request.raw.socket)));
+      },
     });
   }
 }
 
 function bodylessRoutes(app: FastifyInstance, service: PocService): void {
-  const status = new StatusText(service);
   // A body stays unread; Node drops it once the answer is out.
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   route("/phase/generate", "Search in the present round", () => service.phaseGenerate());
@@ -131,8 +129,7 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
       querystring: StatusPage,
       response: { 200: Status, 503: REFUSED[503], ...INVALID },
     },
-    handler: (request, reply) =>
-      reply.type("application/json; charset=utf-8").send(status.read(request.query as object)),
+    handler: (request, reply) => sendWritten(reply, service.status(request.query)),
   });
 
   function route(
@@ -143,7 +140,7 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
   ): void {
     app.post(path, {
       schema: { tags: TAGS, summary, response: { 200: CommandAnswer, ...refused } },
-      handler: call,
+      handler: async (_request, reply) => sendWritten(reply, await call()),
     });
   }
 }

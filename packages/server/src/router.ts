@@ -8,6 +8,7 @@ import {
   parseWith,
   type StatusPage,
   type Tracked,
+  type WatchOptions,
 } from "@proofmill/core";
 import { tracked } from "@trpc/server";
 import { z } from "zod";
@@ -100,27 +101,29 @@ export function createRouter({ service, gate, log, model, delivery }: RouterOpti
 
 export type AppRouter = ReturnType<typeof createRouter>;
 
-type Watch<T> = (options: {
-  signal: AbortSignal;
-  writable: () => Promise<void>;
-}) => AsyncGenerator<Tracked<T>, void>;
+type Watch<T> = (options: WatchOptions) => AsyncGenerator<Tracked<T>, void>;
 
 /** A stream of core's as tRPC gives it out, counted as long as it runs. */
 async function* stream<T>(ctx: Context, signal: AbortSignal | undefined, watch: Watch<T>) {
   // What ends the consumer ends the generator too, also where the transport gives no signal.
   const ended = new AbortController();
   const end = () => ended.abort();
-  signal?.addEventListener("abort", end);
-  if (signal?.aborted) end();
+  const signals = [signal, ctx.ended].filter((each) => each != null);
+  for (const each of signals) each.addEventListener("abort", end);
+  if (signals.some((each) => each.aborted)) end();
   const unsubscribe = ctx.subscribe();
   try {
-    const options = { signal: ended.signal, writable: () => ctx.writable() };
+    const options = {
+      signal: ended.signal,
+      writable: () => ctx.writable(),
+      nextTurn: () => ctx.nextTurn(),
+    };
     for await (const { id, event } of watch(options)) yield tracked(id, event);
   } catch (error) {
     throw asTrpcError(error);
   } finally {
     unsubscribe();
     end();
-    signal?.removeEventListener("abort", end);
+    for (const each of signals) each.removeEventListener("abort", end);
   }
 }

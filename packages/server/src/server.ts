@@ -15,7 +15,10 @@ import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
 import { originGuard } from "./http/origins.ts";
+import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
+import { createRequestServer } from "./http/requests.ts";
+import { Turns } from "./http/turns.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
@@ -69,6 +72,8 @@ export async function createServer(
       say(`the log cannot be written (${message}); the node goes on, and counts lost lines`),
     onRecovery: (lost) => app.log.warn({ lost }, "log lines were lost"),
   });
+  const turns = new Turns();
+  const owed = new Owed();
   const app = Fastify({
     genReqId: () => ulid(),
     // A batch's procedures stand in its path.
@@ -76,9 +81,17 @@ export async function createServer(
     logger: { level: deps.logLevel, base: null, stream: log },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    requestTimeout: 0, // keepPace looks at bodies
-    keepAliveTimeout: limits.idleMs,
-    http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: HEADERS_CHECK },
+    serverFactory: (listener) => {
+      const options = {
+        headersTimeout: limits.headersMs,
+        connectionsCheckingInterval: HEADERS_CHECK,
+        requestTimeout: 0, // keepPace looks at bodies
+        keepAliveTimeout: limits.idleMs,
+      };
+      const server = createRequestServer(options, listener, turns);
+      owed.watch(server);
+      return server;
+    },
     forceCloseConnections: "idle",
     // What comes while the server closes is answered by the routes: the service refuses by itself.
     return503OnClosing: false,
@@ -94,7 +107,7 @@ export async function createServer(
   keepPace(app.server, limits.pace, (request) =>
     answerSlowBody(request, connections.unanswered(request.socket)),
   );
-  await useWebSockets(app, { maxPayload: bodyLimit, connections });
+  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns });
   const service = await deps.openService(app.log);
   const gate = new InferenceGate({
     service,

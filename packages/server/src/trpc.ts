@@ -1,6 +1,7 @@
 /** tRPC as this node speaks it: its context, and core's errors as tRPC's, in one place. */
 import { PocError, type ValidationIssue } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
+import { marked } from "./written.ts";
 
 /** What a call knows of the connection that it came over. */
 export interface Context {
@@ -9,8 +10,14 @@ export interface Context {
   readonly gone: AbortSignal;
   /** Counts a subscription in, and throws when the connection has too many; gives what counts it out. */
   subscribe(): () => void;
+  /** Counts a call in; gives what counts it out. */
+  call(): () => void;
+  /** Aborts as soon as the connection takes nothing any more, if it can tell. */
+  readonly ended: AbortSignal | null;
   /** Resolves when the connection can take more. */
   writable(): Promise<void>;
+  /** Resolves when it is this connection's turn to be told of the past. */
+  nextTurn(): Promise<void>;
 }
 
 /** HTTP status → tRPC's word for it. */
@@ -32,7 +39,16 @@ export interface Refusal {
   retry_after: number | null;
 }
 
+/** Lists of finds leave as marks, for which each transport puts in what is written already. */
+const serialize = {
+  transformer: {
+    input: { serialize: (value: unknown) => value, deserialize: (value: unknown) => value },
+    output: { serialize: marked, deserialize: (value: unknown) => value },
+  },
+};
+
 const t = initTRPC.context<Context>().create({
+  ...(serialize as object), // on the wire it is plain JSON: a client needs no transformer
   isDev: false, // no stack leaves the node
   sse: { ping: { enabled: true, intervalMs: 15_000 } },
   errorFormatter: ({ shape, error, ctx }) => {
@@ -54,10 +70,15 @@ const t = initTRPC.context<Context>().create({
 export const { router, createCallerFactory } = t;
 
 /** A procedure whose refusals are tRPC's. */
-export const procedure = t.procedure.use(async ({ next }) => {
-  const result = await next();
-  if (!result.ok) throw asTrpcError(result.error);
-  return result;
+export const procedure = t.procedure.use(async ({ ctx, next }) => {
+  const done = ctx.call();
+  try {
+    const result = await next();
+    if (!result.ok) throw asTrpcError(result.error);
+    return result;
+  } finally {
+    done();
+  }
 });
 
 /** A core error under tRPC's code; any other as it is. */

@@ -1,0 +1,38 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { FoundList, sectionOf } from "./found-list.ts";
+
+test("every part is the JSON that JSON.stringify would write, while the list grows", () => {
+  const number = fc.oneof(
+    fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+    fc.float({ noNaN: true, noDefaultInfinity: true }),
+  );
+  const step = fc.record({ added: fc.array(number), since: fc.nat(40), limit: fc.nat(40) });
+  fc.assert(
+    fc.property(fc.array(number), fc.array(step), (first, steps) => {
+      const list = new FoundList([...first]);
+      const expected = [...first];
+      const given: [Uint8Array, string][] = [];
+      for (const { added, since, limit } of steps) {
+        list.append(added);
+        expected.push(...added);
+        const items = list.slice(since, limit);
+        expect(items).toEqual(expected.slice(since, since + limit));
+        const section = sectionOf(items);
+        const bytes = list.json(section?.since ?? 0, section?.end ?? 0);
+        given.push([bytes, JSON.stringify(items).slice(1, -1)]);
+      }
+      // Also those that were given out before the list grew.
+      for (const [bytes, text] of given) expect(Buffer.from(bytes).toString()).toBe(text);
+    }),
+  );
+});
+
+test("all who ask for the same part get the same array and the same bytes", () => {
+  const list = new FoundList(Array.from({ length: 1000 }, (_, i) => i / 3));
+  expect(list.slice(0, 1000)).toBe(list.slice(0, Number.MAX_SAFE_INTEGER));
+  const [whole, part] = [list.json(0, 1000), list.json(500, 1000)];
+  expect(part.buffer).toBe(whole.buffer);
+  expect(part.byteOffset + part.length).toBe(whole.byteOffset + whole.length);
+  expect(sectionOf([1, 2, 3])).toBeUndefined();
+});

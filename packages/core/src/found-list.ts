@@ -1,0 +1,81 @@
+/** A round's growing list, as numbers and as the JSON that all answers are made of. */
+
+/** Part of a list: the items from the `since`-th on, up to `end`. */
+export interface Section {
+  readonly list: FoundList;
+  readonly since: number;
+  readonly end: number;
+}
+
+const sections = new WeakMap<readonly number[], Section>();
+
+/** Where the numbers of a Status or an event come from; undefined for an array of one's own. */
+export function sectionOf(items: readonly number[]): Section | undefined {
+  return sections.get(items);
+}
+
+/**
+ * Finite numbers in the order in which they were found. Each is written as JSON once, when it is
+ * first asked for, however many answers it stands in.
+ */
+export class FoundList {
+  readonly #items: number[];
+  #bytes = Buffer.alloc(0);
+  /** For each item that is written, the byte after it. */
+  readonly #ends: number[] = [];
+  #lastGiven: { section: Section; items: number[] } | null = null;
+
+  /** Takes the array over. */
+  constructor(items: number[]) {
+    this.#items = items;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  append(items: readonly number[]): void {
+    for (const item of items) this.#items.push(item);
+  }
+
+  /** Items as an array, which is not to be changed: whoever asks for the same ones gets the same. */
+  slice(since: number, limit: number): number[] {
+    const end = Math.min(since + limit, this.length);
+    const last = this.#lastGiven;
+    if (last && last.section.since === since && last.section.end === end) return last.items;
+    const items = this.#items.slice(since, end);
+    const section = { list: this, since, end };
+    sections.set(items, section);
+    this.#lastGiven = { section, items };
+    return items;
+  }
+
+  /**
+   * The same items as JSON without brackets, in UTF-8. These bytes never change, and no copy is made
+   * of them.
+   */
+  json(since: number, end: number): Uint8Array {
+    if (since >= end) return this.#bytes.subarray(0, 0);
+    if (this.#ends.length < end) this.#write(end);
+    const begin = since === 0 ? 0 : (this.#ends[since - 1] ?? 0) + 1; // after the comma
+    return this.#bytes.subarray(begin, this.#ends[end - 1]);
+  }
+
+  #write(end: number): void {
+    const written = this.#ends.at(-1) ?? 0;
+    const texts: string[] = [];
+    let length = written;
+    for (let i = this.#ends.length; i < end; i++) {
+      const text = i === 0 ? `${this.#items[i]}` : `,${this.#items[i]}`;
+      length += text.length; // digits: a byte for each character
+      texts.push(text);
+      this.#ends.push(length);
+    }
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * length);
+      this.#bytes.copy(larger, 0, 0, written);
+      this.#bytes = larger;
+    }
+    this.#bytes.write(texts.join(""), written, "latin1");
+  }
+}

@@ -1,0 +1,130 @@
+/** The HTTP server: each connection's requests one after the other, all connections' in turn. */
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import type { Socket } from "node:net";
+import { Intake } from "./intake.ts";
+import type { Turns } from "./turns.ts";
+
+/** A piece of a connection ends with the first request that ends after so many bytes … */
+const LEAST_PIECE = 256;
+/** … or here, in the middle of a body. */
+const MOST_PIECE = 16 * 1024;
+
+/**
+ * A server that begins a request when the answer to the connection's last one has been handed to the
+ * kernel: who does not read answers cannot ask for more of them.
+ */
+export function createRequestServer(
+  options: ServerOptions,
+  listener: RequestListener,
+  turns: Turns,
+): Server {
+  const connections = new WeakMap<Socket, Connection>();
+  const server = createServer(options, (request, response) => {
+    connections.get(request.socket)?.add(request, response);
+  });
+  server.on("connection", (socket: Socket) => {
+    connections.set(socket, new Connection(socket, listener, turns));
+  });
+  // Before anybody else hears of it, so that the bytes after the request are in their place.
+  server.on("upgrade", (_request: IncomingMessage, socket: Socket) => {
+    connections.get(socket)?.handOver();
+  });
+  return server;
+}
+
+type Response = ServerResponse & { req: IncomingMessage };
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: Response;
+}
+
+class Connection {
+  readonly #socket: Socket;
+  readonly #listener: RequestListener;
+  readonly #turns: Turns;
+  readonly #intake: Intake;
+  /** What is being answered. */
+  #current: (Exchange & { hasBegun: boolean }) | null = null;
+  /** What came in the same piece. */
+  #waiting: Exchange[] = [];
+  /** Whether the client will send nothing more. */
+  #hasEnded = false;
+
+  constructor(socket: Socket, listener: RequestListener, turns: Turns) {
+    this.#socket = socket;
+    this.#listener = listener;
+    this.#turns = turns;
+    this.#intake = new Intake(socket, {
+      // What belongs to the current request is read as long as it comes.
+      isFull: () => this.#current?.request.complete === true || this.#waiting.length > 0,
+      piece: (chunk) => {
+        const end = chunk.indexOf("\r\n\r\n", LEAST_PIECE);
+        return end === -1 ? MOST_PIECE : Math.min(end + 4, MOST_PIECE);
+      },
+      onEnd: () => {
+        this.#hasEnded = true;
+        this.#passEnd();
+      },
+    });
+  }
+
+  add(request: IncomingMessage, response: Response): void {
+    this.#waiting.push({ request, response });
+    this.#next();
+  }
+
+  handOver(): void {
+    this.#intake.handOver();
+  }
+
+  #next(): void {
+    if (this.#current) return;
+    const next = this.#waiting.shift();
+    if (next) this.#begin(next);
+    else this.#intake.goOn();
+  }
+
+  #begin({ request, response }: Exchange): void {
+    const current = { request, response, hasBegun: false };
+    this.#current = current;
+    // After the last byte has been handed over, or when the connection is gone.
+    response.once("close", () => {
+      this.#current = null;
+      if (this.#socket.destroyed) this.#waiting = [];
+      else this.#next();
+      this.#passEnd();
+    });
+    this.#turns.take(() => {
+      if (this.#socket.destroyed) return;
+      this.#listener(request, response);
+      setImmediate(() => {
+        current.hasBegun = true;
+        this.#passEnd();
+      });
+    });
+  }
+
+  /**
+   * Tells Node of the end, which makes it end the connection, when what came before is answered; or
+   * when something is computed for long, since then the client has most likely hung up.
+   */
+  #passEnd(): void {
+    if (!this.#hasEnded) return;
+    const { response, hasBegun } = this.#current ?? {};
+    const isComputed = hasBegun && response?.headersSent === false;
+    const isDue = response
+      ? hasBegun && (response.writableEnded || !response.hasHeader("content-length"))
+      : this.#intake.isEmpty && this.#waiting.length === 0;
+    if (!isComputed && !(isDue && this.#waiting.length === 0)) return;
+    this.#hasEnded = false;
+    this.#intake.passEnd();
+  }
+}

@@ -1,0 +1,151 @@
+/** A WebSocket that is read no faster than it is answered and reads. */
+import { setMaxListeners } from "node:events";
+import type { Socket } from "node:net";
+import { WebSocket } from "ws";
+import { pieces } from "../written.ts";
+import { Intake } from "./intake.ts";
+import { type Owed, STALL_MS } from "./owed.ts";
+import type { Turns } from "./turns.ts";
+
+/** Calls under way on one socket before it is not read. */
+const MAX_CALLS = 128;
+/** Bytes that are parsed at a time: a message may have six. */
+const PIECE = 1024;
+
+interface Flow {
+  socket: Socket;
+  owed: Owed;
+  turns: Turns;
+}
+
+/** For the server of `ws`, which makes one for each connection. */
+export class FlowingWebSocket extends WebSocket {
+  readonly #ended = new AbortController();
+  readonly #messages: unknown[][] = [];
+  #flow: (Flow & { intake: Intake }) | null = null;
+  #calls = 0;
+  /** Whether a message waits for its turn. */
+  #isTaken = false;
+  /** Resolves when everything has been taken, or the socket is closed. */
+  #drained: { promise: Promise<void>; resolve(): void } | null = null;
+
+  /** Called before its first message. */
+  begin(flow: Flow): void {
+    const { socket } = flow;
+    setMaxListeners(0, this.#ended.signal); // every subscription listens
+    const intake = new Intake(socket, {
+      isFull: () => this.#messages.length > 0 || this.#isFull,
+      piece: () => PIECE,
+      onEnd: () => {
+        this.#end();
+        intake.passEnd();
+      },
+    });
+    this.#flow = { ...flow, intake };
+    socket.on("drain", () => this.#goOn());
+    socket.setTimeout(STALL_MS, () => {
+      if (socket.writableLength > 0) this.terminate();
+    });
+    this.once("close", () => this.#end());
+  }
+
+  /** Aborts as soon as nobody will get anything any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Counts a call in; gives what counts it out. */
+  call(): () => void {
+    this.#calls++;
+    return () => {
+      this.#calls--;
+      this.#goOn();
+    };
+  }
+
+  /** Resolves when the client can take more, or is gone. */
+  async writable(): Promise<void> {
+    while (this.#owesTooMuch && !this.ended.aborted) {
+      this.#drained ??= withResolver();
+      await this.#drained.promise;
+      await this.#flow?.turns.next(); // not all of its subscriptions at once
+    }
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event !== "message") return super.emit(event, ...args);
+    this.#messages.push(args);
+    this.#next();
+    return true;
+  }
+
+  override send(data: unknown, ...rest: unknown[]): void {
+    const parts = typeof data === "string" ? pieces(data) : [];
+    if (parts.length < 2) {
+      super.send(...([data, ...rest] as Parameters<WebSocket["send"]>));
+      return;
+    }
+    // One message in fragments, so that long lists need not be copied into it.
+    const last = parts.length - 1;
+    this.#flow?.socket.cork();
+    parts.forEach((part, i) => {
+      super.send(part, { binary: false, fin: i === last });
+    });
+    this.#flow?.socket.uncork();
+  }
+
+  override close(code?: number, reason?: string | Buffer): void {
+    this.#end();
+    super.close(code, reason);
+  }
+
+  override terminate(): void {
+    this.#end();
+    super.terminate();
+  }
+
+  get #owesTooMuch(): boolean {
+    return this.#flow?.owed.isTooMuch(this.#flow.socket) === true;
+  }
+
+  get #isFull(): boolean {
+    return this.#isTaken || this.#calls >= MAX_CALLS || this.#owesTooMuch;
+  }
+
+  #next(): void {
+    if (this.#messages.length === 0 || this.#isFull) return;
+    this.#isTaken = true;
+    this.#flow?.turns.take(() => {
+      this.#isTaken = false;
+      const message = this.#messages.shift();
+      if (message && !this.ended.aborted) super.emit("message", ...message);
+      this.#goOn();
+    });
+  }
+
+  /** Something may have made room. */
+  #goOn(): void {
+    if (!this.#owesTooMuch) this.#wake();
+    this.#next();
+    this.#flow?.intake.goOn();
+  }
+
+  #wake(): void {
+    this.#drained?.resolve();
+    this.#drained = null;
+  }
+
+  #end(): void {
+    this.#ended.abort();
+    this.#messages.length = 0;
+    this.#wake();
+  }
+}
+
+function withResolver(): { promise: Promise<void>; resolve(): void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
