@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeRandomModel } from "@proofmill/native/random-model";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
@@ -109,4 +110,38 @@ test("what cannot be had is one line, and says what to do", async () => {
   const long = await runCli(["serve", NAME, "--port", "0", "--poc-seq-len", "513"], env);
   expect(long.stderr).toContain("--poc-seq-len 513 is more than the model's context of 512");
   expect(hub.requests.some(({ path }) => path.startsWith("/cdn/"))).toBe(false);
+});
+
+test("a directory whose layers slide and whose config.json holds an unknown key", async () => {
+  const directory = temporaryFolder();
+  for (const [name, content] of Object.entries(files))
+    writeFileSync(join(directory, name), content);
+  const keys = { sliding_window: 64, use_sliding_window: true, max_window_layers: 1, wobble: 1 };
+  const path = join(directory, "config.json");
+  writeFileSync(path, JSON.stringify({ ...CONFIG, ...keys }));
+  const args = [directory, "--enable-poc", "--poc-seq-len", "64"];
+  const node = await startServer({ args });
+  onTestFinished(() => void node.process.kill("SIGKILL"));
+  const info = await node.log(
+    `${path}: sliding_window is 64: the context is 64 tokens instead of 512, so that every layer sees every position`,
+  );
+  const warning = await node.log(
+    `${path}: nothing is known of "wobble", and nothing is made of it: if one of these changes the model's numbers, its distances are wrong`,
+  );
+  expect([info.level, warning.level]).toEqual([30, 40]);
+  const models = (await (await node.get("/v1/models")).json()) as { data: object[] };
+  expect(models.data[0]).toMatchObject({ max_model_len: 64 });
+  const round = { block_hash: "a", block_height: 1, public_key: "k", r_target: 1 };
+  expect((await node.post("/api/v1/pow/init", { ...round, seq_len: 65 })).status).toBe(422);
+  expect((await node.post("/api/v1/pow/init", { ...round, seq_len: 64 })).status).toBe(200);
+  expect(await node.stop()).toBe(0);
+});
+
+test("a config.json that is a pipe ends the start at once", async () => {
+  const directory = temporaryFolder();
+  execFileSync("mkfifo", [join(directory, "config.json")]);
+  expect(await runCli(["serve", directory])).toMatchObject({
+    code: 2,
+    stderr: `proofmill: ${join(directory, "config.json")}: is a pipe, expected a regular file\n`,
+  });
 });

@@ -321,6 +321,11 @@ describe("what is refused, naming the file, the key, what it is and what was exp
       "rope_parameters.full_attention is",
     ],
     [
+      "a key without end",
+      config({ rope_scaling: { ["x".repeat(1_000_000)]: {} } }),
+      `rope_scaling.${"x".repeat(87)}… is {}, expected one set of parameters for all layers`,
+    ],
+    [
       "a missing llama3 factor",
       config({ rope_scaling: { ...LLAMA3, factor: undefined } }),
       "rope_scaling.factor is missing, expected number",

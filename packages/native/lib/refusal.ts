@@ -15,7 +15,8 @@ export function firstIssue(error: z.ZodError, json: unknown, prefix?: string): s
     (at, step) => (typeof at === "object" && at !== null ? at[step as never] : undefined),
     json,
   );
-  const key = [...(prefix ? [prefix] : []), ...path].join(".") || "the file";
+  const whole = [...(prefix ? [prefix] : []), ...path].join(".") || "the file";
+  const key = whole.length > 100 ? `${whole.slice(0, 100)}…` : whole;
   // zod says "Invalid input: expected number, received string"
   const expected = issue?.message.replace(/^.*?(?=expected )/, "").replace(/, received .*$/, "");
   return `${key} is ${show(value)}, ${expected}`;

@@ -133,6 +133,13 @@ describe("refuses one file", () => {
       "is a git-lfs pointer",
     ],
     [
+      "with a name without end",
+      safetensors({ ["w".repeat(1_000_000)]: { ...W, shape: [1] } }, 12),
+      "a tensor's name has 1000000 characters, expected at most 1000",
+    ],
+    ["with a dtype without end", entry({ dtype: "x".repeat(1_000_000) }), MALFORMED],
+    ["with a shape without end", entry({ shape: Array(100_000).fill(1) }), MALFORMED],
+    [
       "whose header nests without end",
       safetensors(Buffer.alloc(1_000_000, "["), 0),
       "its header nests deeper than 32 levels",

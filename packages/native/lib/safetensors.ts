@@ -59,9 +59,11 @@ const ITEM_BYTES = new Map([
 export type Select = (has: (name: string) => boolean) => Iterable<string>;
 
 const extent = z.int().min(0);
+/** Longer ones, and longer shapes, would only fill an error's text. */
+const MAX_NAME = 1000;
 const headerEntrySchema = z.object({
-  dtype: z.string(),
-  shape: z.array(extent),
+  dtype: z.string().max(32),
+  shape: z.array(extent).max(64),
   data_offsets: z.tuple([extent, extent]),
 });
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
@@ -179,7 +181,13 @@ export async function readHeader(file: string): Promise<Map<string, TensorEntry>
     const start = 8 + header.length;
     const tensors = new Map<string, TensorEntry>();
     for (const [name, value] of Object.entries(json)) {
-      if (name !== "__metadata__") tensors.set(name, locate(value, { name, path, start, size }));
+      if (name === "__metadata__") continue;
+      if (name.length > MAX_NAME) {
+        throw new Error(
+          `${path}: a tensor's name has ${name.length} characters, expected at most ${MAX_NAME}`,
+        );
+      }
+      tensors.set(name, locate(value, { name, path, start, size }));
     }
     refuseOverlaps(tensors, path);
     return tensors;

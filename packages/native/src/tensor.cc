@@ -24,12 +24,13 @@ DType parse_dtype(const std::string& name) {
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Kind and size were looked at before; whatever has taken the file's place since is not waited for.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) fail("%s: %s", path.c_str(), std::strerror(errno));
   struct stat info {};
-  if (fstat(fd, &info) != 0 || info.st_size <= 0) {
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0) {
     close(fd);
-    fail("%s: cannot be mapped: it is empty or unreadable", path.c_str());
+    fail("%s: cannot be mapped: it is empty, unreadable or no regular file", path.c_str());
   }
   size_ = static_cast<size_t>(info.st_size);
   void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);

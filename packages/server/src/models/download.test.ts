@@ -148,6 +148,15 @@ test("numbered shards without an index, all or none", async () => {
   expect(cache().find("main")).toBeNull();
 });
 
+test("no config.json that nobody would read", async () => {
+  const files = { ...FILES, "config.json": Buffer.alloc(10_000_001, " ") };
+  const hub = await startHub({ files });
+  await expect(download(modelAt(hub.url))).rejects.toThrow(
+    "config.json has 10000001 bytes on the hub, expected at most 10000000",
+  );
+  expect(hub.requests.some(({ path }) => path.includes("/resolve/"))).toBe(false);
+});
+
 test("no shard that holds only what the model does not need", async () => {
   const config = JSON.stringify(TINY);
   const made = join(folder, "made");

@@ -1,5 +1,6 @@
 /** A whole model from the hub into the cache: config.json, tokenizer and safetensors. */
 import { statfs } from "node:fs/promises";
+import { MAX_CONFIG_BYTES, MAX_INDEX_BYTES } from "@proofmill/native/json-file";
 import { hasWeights, INDEX_FILE, SINGLE_FILE, weightFiles } from "@proofmill/native/weight-files";
 import { makeFolder } from "../folders.ts";
 import { ModelCache } from "./cache.ts";
@@ -84,6 +85,7 @@ class Download {
       const missing = config ? `neither ${SINGLE_FILE} nor ${INDEX_FILE}` : `no ${CONFIG}`;
       throw new Error(`${name} has ${missing}: it is no model that this node can load`);
     }
+    refuseLarge(config, MAX_CONFIG_BYTES);
     await this.#get(config, commit);
     await this.#options.onConfig?.(directory);
     const wanted = await this.#choose(listing, config);
@@ -114,7 +116,10 @@ class Download {
   async #choose({ commit, files }: HubListing, config: HubFile): Promise<HubFile[]> {
     const small = SMALL_FILES.flatMap((name) => files.get(name) ?? []);
     const index = files.get(INDEX_FILE);
-    if (index && !files.has(SINGLE_FILE)) await this.#get(index, commit);
+    if (index && !files.has(SINGLE_FILE)) {
+      refuseLarge(index, MAX_INDEX_BYTES);
+      await this.#get(index, commit);
+    }
     let weights: string[] = [];
     try {
       weights = weightFiles({
@@ -166,6 +171,12 @@ class Download {
         "free some or set HF_HUB_CACHE to a folder on another disk",
     );
   }
+}
+
+/** What nobody would read is not downloaded. */
+function refuseLarge({ name, size }: HubFile, most: number): void {
+  if (size <= most) return;
+  throw new Error(`${name} has ${size} bytes on the hub, expected at most ${most}`);
 }
 
 function sumOf(files: readonly HubFile[]): number {
