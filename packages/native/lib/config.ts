@@ -192,8 +192,9 @@ function context(
     );
   }
   if (window === null || window >= max_position_embeddings) return max_position_embeddings;
-  if (!Number.isInteger(window) || window < 1)
+  if (!Number.isInteger(window) || window < 1) {
     refuse("sliding_window", "a whole number of at least 1");
+  }
   onNotice(
     `sliding_window is ${window}: the context is ${window} tokens instead of ` +
       `${max_position_embeddings}, so that every layer sees every position`,
@@ -205,29 +206,29 @@ function context(
 /** How many unknown keys a warning names. */
 const MAX_NAMED = 20;
 
+/** What is known of the keys of an object. */
+interface KnownKeys {
+  taken: ReadonlySet<string>;
+  refused: ReadonlyMap<string, Refused>;
+}
+
+const knownKeys = (taken: readonly string[], refused: readonly Refused[]): KnownKeys => ({
+  taken: new Set(taken),
+  refused: new Map(refused.flatMap((rule) => rule.keys.map((key) => [key, rule] as const))),
+});
+const FILE_KEYS = knownKeys([...HONOURED, ...HARMLESS], REFUSED);
+const ROPE_KEYS = knownKeys([...ROPE_HONOURED, ...ROPE_HARMLESS], ROPE_REFUSED);
+
 /** Refuses what would change numbers if it were heeded, and names what nobody knows. */
 function checkOtherKeys(file: ConfigFile, config: ModelConfig, onNotice: OnNotice): void {
   const unknown = [
-    ...unknownKeys(
-      { object: file, prefix: "", honoured: HONOURED, harmless: HARMLESS },
-      REFUSED,
-      config,
-    ),
-    ...(["rope_scaling", "rope_parameters"] as const).flatMap((key) =>
-      unknownKeys(
-        {
-          object: file[key] ?? {},
-          prefix: `${key}.`,
-          honoured: ROPE_HONOURED,
-          harmless: ROPE_HARMLESS,
-        },
-        ROPE_REFUSED,
-        config,
-      ),
+    ...unknownKeys(file, FILE_KEYS, config),
+    ...(["rope_scaling", "rope_parameters"] as const).flatMap((place) =>
+      unknownKeys(file[place] ?? {}, ROPE_KEYS, config, `${place}.`),
     ),
   ];
   if (unknown.length === 0) return;
-  const named = unknown.slice(0, MAX_NAMED).map((key) => show(key));
+  const named = unknown.slice(0, MAX_NAMED).map(show);
   const more = unknown.length > MAX_NAMED ? ` and ${unknown.length - MAX_NAMED} more` : "";
   onNotice(
     `nothing is known of ${named.join(", ")}${more}, and nothing is made of it: if one of these ` +
@@ -236,23 +237,20 @@ function checkOtherKeys(file: ConfigFile, config: ModelConfig, onNotice: OnNotic
   );
 }
 
-interface KnownKeys {
-  object: Record<string, unknown>;
-  prefix: string;
-  honoured: readonly string[];
-  harmless: readonly string[];
-}
-
-/** @throws Error for the first key that does not pass */
-function unknownKeys(known: KnownKeys, refused: readonly Refused[], config: ModelConfig): string[] {
-  const { object, prefix, honoured, harmless } = known;
-  return Object.keys(object)
-    .filter((key) => {
-      if (honoured.includes(key) || harmless.includes(key)) return false;
-      const rule = refused.find(({ keys }) => keys.includes(key));
-      if (!rule) return true;
-      if (rule.passes(object[key], config)) return false;
-      throw new Error(`${prefix}${key} is ${show(object[key])}, expected ${rule.expected}`);
-    })
-    .map((key) => `${prefix}${key}`);
+/** @throws Error for the first key whose value does not pass */
+function unknownKeys(
+  object: Record<string, unknown>,
+  { taken, refused }: KnownKeys,
+  config: ModelConfig,
+  prefix = "",
+): string[] {
+  const unknown: string[] = [];
+  for (const [key, value] of Object.entries(object)) {
+    const rule = refused.get(key);
+    if (rule && !rule.passes(value, config)) {
+      throw new Error(`${prefix}${key} is ${show(value)}, expected ${rule.expected}`);
+    }
+    if (!rule && !taken.has(key)) unknown.push(`${prefix}${key}`);
+  }
+  return unknown;
 }

@@ -24,7 +24,7 @@ DType parse_dtype(const std::string& name) {
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  // Kind and size were looked at before; whatever has taken the file's place since is not waited for.
+  // Looked at before; whatever has taken the file's place since then is not waited for.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) fail("%s: %s", path.c_str(), std::strerror(errno));
   struct stat info {};
