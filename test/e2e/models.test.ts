@@ -145,3 +145,35 @@ test("a config.json that is a pipe ends the start at once", async () => {
     stderr: `proofmill: ${join(directory, "config.json")}: is a pipe, expected a regular file\n`,
   });
 });
+
+test("cached files that are cut, or have another content, are downloaded again", async () => {
+  const { hub, env, folder } = await startHub();
+  const args = [NAME, "--data-dir", temporaryFolder()];
+  const first = await startServer({ args, env });
+  await first.stop();
+  const blobs = join(folder, "blobs");
+  const names = readdirSync(blobs).filter((name) => name.length === 64);
+  const [cut, changed] = names.map((name) => join(blobs, name)) as [string, string];
+  const [right, other] = [readFileSync(cut), readFileSync(changed)];
+  writeFileSync(cut, right.subarray(0, 1000));
+  writeFileSync(
+    changed,
+    other.map((byte) => ~byte),
+  );
+
+  const offline = await runCli(["serve", ...args, "--port", "0"], { ...env, HF_HUB_OFFLINE: "1" });
+  expect([offline.code, offline.stderr]).toEqual([
+    1,
+    expect.stringMatching(
+      /^proofmill: .* is damaged in the cache \(.+\); unset HF_HUB_OFFLINE .*\n$/,
+    ),
+  ]);
+  const before = hub.requests.length;
+  const second = await startServer({ args, env });
+  expect(hub.requests.slice(before).map(({ range }) => range)).toContain("bytes=1000-");
+  expect([readFileSync(cut).equals(right), readFileSync(changed).equals(other)]).toEqual([
+    true,
+    true,
+  ]);
+  await second.stop();
+});

@@ -11,6 +11,7 @@ import {
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../config.ts";
+import { dataFolder } from "../folders.ts";
 import { locateModel } from "../models/locate.ts";
 import { startModel } from "../models/start.ts";
 import { stderr, stdout } from "../output.ts";
@@ -158,7 +159,16 @@ async function local(
   try {
     const { directory, download } = locateModel({ model, revision, environment });
     runner = await startModel(
-      { model: directory, download, dtype, device, gpuMemoryUtilization, threads, pocSeqLen },
+      {
+        model: directory,
+        download,
+        dtype,
+        device,
+        gpuMemoryUtilization,
+        threads,
+        pocSeqLen,
+        dataDir: dataFolder(),
+      },
       { log: silentLog, signal },
     );
   } catch (error) {

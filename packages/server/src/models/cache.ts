@@ -7,15 +7,16 @@
  *       snapshots/<commit>/<file>     links to blobs
  */
 import { randomUUID } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { rename, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/json-file";
 import { INDEX_FILE, weightFiles } from "@proofmill/native/weight-files";
 import { makeFolder } from "../folders.ts";
 
 /** A ref holds 40 characters. */
 const MAX_REF_BYTES = 1000;
+const READ_FILES = /\.(json|jinja|model|safetensors|txt)$/;
 const COMMIT = /^[0-9a-f]{40}$/;
 
 /** Whether this is a whole commit id, and so the name of a snapshot. */
@@ -57,6 +58,25 @@ export class ModelCache {
     if (commit === null) return null;
     const directory = this.snapshot(commit);
     return isComplete(directory) ? directory : null;
+  }
+
+  /**
+   * The blobs behind a snapshot's files that a node may read: what is no link to one cannot be checked.
+   *
+   * @returns names in the snapshot, and absolute paths of the blobs
+   */
+  blobsOf(commit: string): { name: string; blob: string }[] {
+    const directory = this.snapshot(commit);
+    return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+      if (!entry.isSymbolicLink() || !READ_FILES.test(entry.name)) return [];
+      const blob = resolve(directory, readlinkSync(join(directory, entry.name)));
+      return dirname(blob) === join(this.folder, "blobs") ? [{ name: entry.name, blob }] : [];
+    });
+  }
+
+  /** A blob that is not what its name says: a download goes on with what of it is right. */
+  async setAside(blob: string): Promise<void> {
+    await rename(blob, `${blob}.incomplete`);
   }
 
   /** Writes down which commit a branch or tag stands for, in one step for whoever reads it. */

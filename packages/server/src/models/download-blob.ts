@@ -5,11 +5,12 @@
  * Several nodes may fetch the same file at once, without a lock: each writes the same bytes at the
  * same places, starting no later than where the file then ends, so that it never has holes.
  */
-import { createHash, type Hash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolder } from "../folders.ts";
+import { type BlobChecks, newHash } from "./checks.ts";
 import { type HubFetch, type HubFile, PassingFault, reasonOf } from "./hub.ts";
 import { type RetryOptions, retrying } from "./retry.ts";
 
@@ -22,6 +23,7 @@ export interface BlobDownload {
   /** Called with the number of bytes that are there; it can fall when an attempt begins anew. */
   onPosition: (bytes: number) => void;
   retry: RetryOptions;
+  checks: BlobChecks;
 }
 
 /** A connection that brings nothing for so many milliseconds is given up. */
@@ -29,15 +31,20 @@ const STALL_MS = 30_000;
 const READ_BYTES = 1 << 20;
 
 /**
- * Downloads a blob unless it is there.
+ * Downloads a blob unless it is there and right.
  *
  * @throws Error in one line; an attempt that ends so, or with its process, is resumed by the next
  */
 export async function downloadBlob(download: BlobDownload): Promise<void> {
   const { blob, file } = download;
-  if (await isWhole(blob, file.size)) return download.onPosition(file.size);
-  makeFolder(dirname(blob));
   const incomplete = `${blob}.incomplete`;
+  if (await isWhole(blob, file.size)) {
+    if (await download.checks.isRight(blob, download.retry.signal)) {
+      return download.onPosition(file.size);
+    }
+    await rename(blob, incomplete);
+  }
+  makeFolder(dirname(blob));
   const first = await fill(incomplete, download);
   if (!first.isRight) {
     await rm(incomplete, { force: true });
@@ -56,6 +63,7 @@ export async function downloadBlob(download: BlobDownload): Promise<void> {
   } catch (error) {
     if (!(await isWhole(blob, file.size))) throw error; // else another node was faster
   }
+  download.checks.add(blob);
 }
 
 /** Brings the file to its full size. */
@@ -178,11 +186,6 @@ class Writer {
   digest(): string {
     return this.#hash.digest("hex");
   }
-}
-
-/** git hashes a file behind a header with its length. */
-function newHash({ size, isLarge }: HubFile): Hash {
-  return isLarge ? createHash("sha256") : createHash("sha1").update(`blob ${size}\0`);
 }
 
 async function isWhole(path: string, size: number): Promise<boolean> {

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { writeRandomModel } from "@proofmill/native/random-model";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { ModelCache } from "./cache.ts";
+import { BlobChecks } from "./checks.ts";
 import { type DownloadOptions, downloadModel } from "./download.ts";
 import type { HubModel } from "./locate.ts";
 import {
@@ -74,7 +75,7 @@ function modelAt(
   return {
     name: NAME,
     revision,
-    hub: { endpoint, cacheFolder: folder, token: null, offline: false, ...hub },
+    hub: { endpoint, cacheFolder: folder, token: null, offline: false, proxy: null, ...hub },
   };
 }
 
@@ -389,4 +390,72 @@ test("two at once", async () => {
   expect(one).toBe(other);
   expect(readFileSync(join(one, "model.safetensors")).equals(weights)).toBe(true);
   expect(readdirSync(join(cache().folder, "blobs"))).toHaveLength(4);
+});
+
+/** Forwards what it is asked, and notes it. */
+async function startProxy(user = "") {
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    asked.push(request.url ?? "");
+    if (request.headers["proxy-authorization"] !== (user && `Basic ${btoa(user)}`) && user) {
+      return response.writeHead(407).end();
+    }
+    const { range = "" } = request.headers;
+    const answer = await fetch(request.url ?? "", { headers: { range }, redirect: "manual" });
+    const passed = ["location", "content-range"].flatMap((name) => {
+      const value = answer.headers.get(name);
+      return value === null ? [] : [[name, value]];
+    });
+    response.writeHead(answer.status, Object.fromEntries(passed));
+    response.end(Buffer.from(await answer.arrayBuffer()));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { asked, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+test("through a proxy, with the user that its address names", async () => {
+  const hub = await startHub();
+  const { asked, address } = await startProxy("me:secret");
+  const through = (httpProxy: string, noProxy = "") => ({
+    proxy: { httpProxy, httpsProxy: "", noProxy },
+  });
+  await download(modelAt(hub.url, through(`http://me:secret@${address}`)));
+  expect(asked).toHaveLength(hub.requests.length);
+  expect(asked).toContainEqual(expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/cdn\//));
+  expect(readFileSync(cache().blob(sha256(weights))).equals(weights)).toBe(true);
+
+  rmSync(folder, { recursive: true });
+  mkdirSync(folder);
+  const before = asked.length;
+  await download(modelAt(hub.url, through("http://nobody.invalid:1", "127.0.0.1")));
+  expect(asked).toHaveLength(before);
+  await expect(download(modelAt(hub.url, through(`http://${address}`)))).rejects.toThrow(
+    "the proxy wants a user and a password",
+  );
+  await expect(download(modelAt(hub.url, through("http://127.0.0.1:1")))).rejects.toThrow(
+    /cannot be reached through the proxy \(ECONNREFUSED\)/,
+  );
+});
+
+test("what is there with a wrong content is not believed, once looked at it is", async () => {
+  const hub = await startHub();
+  const blob = cache().blob(sha256(weights));
+  await download(modelAt(hub.url));
+  const wrong = Buffer.from(weights);
+  wrong[500_000] = ~(wrong[500_000] ?? 0);
+  writeFileSync(blob, wrong);
+  await download(modelAt(hub.url));
+  expect(readFileSync(blob).equals(weights)).toBe(true);
+
+  const checks = new BlobChecks(folder);
+  const { signal } = new AbortController();
+  expect([checks.isKnown(blob), await checks.isRight(blob, signal)]).toEqual([false, true]);
+  expect(new BlobChecks(folder).isKnown(blob)).toBe(true);
+  writeFileSync(blob, wrong);
+  expect(new BlobChecks(folder).isKnown(blob)).toBe(false);
+  expect(await checks.isRight(blob, signal)).toBe(false);
 });

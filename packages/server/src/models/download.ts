@@ -4,6 +4,7 @@ import { MAX_CONFIG_BYTES, MAX_INDEX_BYTES } from "@proofmill/native/json-file";
 import { hasWeights, INDEX_FILE, SINGLE_FILE, weightFiles } from "@proofmill/native/weight-files";
 import { makeFolder } from "../folders.ts";
 import { ModelCache } from "./cache.ts";
+import { BlobChecks } from "./checks.ts";
 import { downloadBlob } from "./download-blob.ts";
 import {
   fileUrl,
@@ -24,6 +25,8 @@ export interface DownloadOptions {
   terminal: ProgressOptions["terminal"];
   /** Asked with the snapshot's directory when config.json is in it; what it throws ends the download. */
   onConfig?: (directory: string) => void | Promise<void>;
+  /** What is known of blobs that are there. */
+  checks?: BlobChecks;
   /** Milliseconds before the first new attempt. */
   pauseMs?: number;
 }
@@ -64,10 +67,12 @@ class Download {
   readonly #cache: ModelCache;
   readonly #fetch: HubFetch;
   readonly #retry: RetryOptions;
+  readonly #checks: BlobChecks;
 
   constructor(model: HubModel, options: DownloadOptions) {
     const { signal, log, pauseMs = 1000 } = options;
     this.#model = model;
+    this.#checks = options.checks ?? new BlobChecks(null);
     this.#options = options;
     this.#cache = new ModelCache(model.hub.cacheFolder, model.name);
     this.#fetch = hubFetch(model, signal);
@@ -153,6 +158,7 @@ class Download {
       fetch: this.#fetch,
       onPosition,
       retry: this.#retry,
+      checks: this.#checks,
     });
     await this.#cache.link({ commit, name, hash });
   }

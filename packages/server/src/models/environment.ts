@@ -1,4 +1,5 @@
 /** What the environment says about the Hugging Face hub, read as the Python tools read it. */
+import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/json-file";
 import { homeFolder } from "../folders.ts";
@@ -10,6 +11,15 @@ export interface HubSettings {
   endpoint: string;
   token: string | null;
   offline: boolean;
+  /** What stands between this machine and the hub; null: nothing. */
+  proxy: ProxySettings | null;
+}
+
+/** Addresses, "" for none; what `noProxy` lists is asked directly. */
+export interface ProxySettings {
+  httpProxy: string;
+  httpsProxy: string;
+  noProxy: string;
 }
 
 /** A token has some forty characters. */
@@ -37,7 +47,27 @@ export function readHubSettings(environment: NodeJS.ProcessEnv): HubSettings {
     endpoint: readEndpoint(environment.HF_ENDPOINT),
     token: readToken(environment, tokenFile ? expand(tokenFile) : null),
     offline: isTrue(environment.HF_HUB_OFFLINE || environment.TRANSFORMERS_OFFLINE),
+    proxy: readProxy(environment),
   };
+}
+
+/** As Python's tools and curl read them: small letters win, and a bare host is an http address. */
+function readProxy(environment: NodeJS.ProcessEnv): ProxySettings | null {
+  const read = (name: string) =>
+    environment[name.toLowerCase()]?.trim() || environment[name]?.trim() || "";
+  const address = (name: string) => {
+    const value = read(name) || read("ALL_PROXY");
+    if (value === "") return "";
+    const url = /^[a-z][a-z\d+.-]*:\/\//i.test(value) ? value : `http://${value}`;
+    if (/^https?:/i.test(url) && URL.canParse(url)) return url;
+    throw new Error(`${name} names no http proxy; expected an address such as http://proxy:3128`);
+  };
+  const [httpProxy, httpsProxy] = [address("HTTP_PROXY"), address("HTTPS_PROXY")];
+  if (httpProxy === "" && httpsProxy === "") return null;
+  // undici compares hosts as they stand in addresses, where IPv6 has brackets.
+  const hosts = read("NO_PROXY").split(/[\s,]+/);
+  const noProxy = hosts.map((host) => (isIPv6(host) ? `[${host}]` : host)).join(",");
+  return { httpProxy, httpsProxy, noProxy };
 }
 
 function readEndpoint(value: string | undefined): string {

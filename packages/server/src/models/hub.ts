@@ -1,4 +1,5 @@
 /** What the hub says of a model: its commit, its files, and why it refuses. */
+import { Agent, EnvHttpProxyAgent, fetch, type RequestInit as UndiciRequest } from "undici";
 import { version } from "../version.ts";
 import { isCommit } from "./cache.ts";
 import type { HubModel } from "./locate.ts";
@@ -33,6 +34,9 @@ export class PassingFault extends Error {
 
 export type HubFetch = (url: string | URL | Request, init?: RequestInit) => Promise<Response>;
 
+const PROXY_USER =
+  "the proxy wants a user and a password; put them into its address in HTTPS_PROXY or HTTP_PROXY";
+
 /** Headers must come within so many milliseconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
@@ -43,8 +47,10 @@ const ANSWER_TIMEOUT_MS = 30_000;
  * It throws PassingFault for what may pass (no connection, 408, 429, 5xx), Error for the rest.
  */
 export function hubFetch(model: HubModel, signal: AbortSignal): HubFetch {
-  const { endpoint, token } = model.hub;
+  const { endpoint, token, proxy } = model.hub;
   const { origin } = new URL(endpoint);
+  // Forwarded as they are where the address is http; https is always tunnelled.
+  const dispatcher = proxy ? new EnvHttpProxyAgent({ ...proxy, proxyTunnel: false }) : new Agent();
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const headers = new Headers(init.headers);
@@ -56,10 +62,14 @@ export function hubFetch(model: HubModel, signal: AbortSignal): HubFetch {
     const signals = [signal, limit.signal, ...(init.signal ? [init.signal] : [])];
     let response: Response;
     try {
-      response = await fetch(url, { ...init, headers, signal: AbortSignal.any(signals) });
+      const request = { ...init, headers, signal: AbortSignal.any(signals), dispatcher };
+      response = (await fetch(url, request as UndiciRequest)) as unknown as Response;
     } catch (error) {
       signal.throwIfAborted();
-      throw new PassingFault(`${url.origin} cannot be reached (${reasonOf(error)})`);
+      // The library throws what other clients answer.
+      if (/\b407\b/.test(String((error as Error).cause))) throw new Error(PROXY_USER);
+      const way = proxy ? " through the proxy" : "";
+      throw new PassingFault(`${url.origin} cannot be reached${way} (${reasonOf(error)})`);
     } finally {
       clearTimeout(timer);
     }

@@ -54,6 +54,25 @@ test.each(["mirror", "ftp://mirror", "http://", "http://user:pw@mirror"])(
 );
 
 test.each([
+  [{}, null],
+  [{ NO_PROXY: "a" }, null],
+  [{ HTTP_PROXY: "http://p:1" }, { httpProxy: "http://p:1", httpsProxy: "", noProxy: "" }],
+  [
+    { HTTPS_PROXY: "p:1", https_proxy: "http://q:2", no_proxy: "a, ::1 .b" },
+    { httpProxy: "", httpsProxy: "http://q:2", noProxy: "a,[::1],.b" },
+  ],
+  [{ ALL_PROXY: "p:1" }, { httpProxy: "http://p:1", httpsProxy: "http://p:1", noProxy: "" }],
+])("the proxy of %j", (environment, proxy) => {
+  expect(settings(environment as Record<string, string>).proxy).toEqual(proxy);
+});
+
+test("a proxy of another kind is refused", () => {
+  expect(() => settings({ HTTPS_PROXY: "socks5://p:1" })).toThrow(
+    "HTTPS_PROXY names no http proxy; expected an address such as http://proxy:3128",
+  );
+});
+
+test.each([
   [{}, false],
   [{ HF_HUB_OFFLINE: "0" }, false],
   [{ HF_HUB_OFFLINE: "1" }, true],
@@ -146,10 +165,12 @@ const COMPLETE = ["config.json", "model.safetensors"];
 
 test("a cached model is served from there, by branch, tag and commit", () => {
   const directory = cached(COMPLETE);
-  const found = { name: "Org/Model-1", directory, download: null, context: 512 };
-  expect(locate("Org/Model-1")).toEqual(found);
-  expect(locate("Org/Model-1", COMMIT)).toEqual(found);
-  expect(locate("Org/Model-1", "main", { HF_HUB_OFFLINE: "1" })).toEqual(found);
+  // Where it came from is known: files that are damaged are downloaded again.
+  const download = { name: "Org/Model-1", revision: COMMIT };
+  const found = { name: "Org/Model-1", directory, download, context: 512 };
+  expect(locate("Org/Model-1")).toMatchObject(found);
+  expect(locate("Org/Model-1", COMMIT)).toMatchObject(found);
+  expect(locate("Org/Model-1", "main", { HF_HUB_OFFLINE: "1" })).toMatchObject(found);
   const pull = cached(COMPLETE, { commit: OTHER, ref: "refs/pr/1" });
   expect(locate("Org/Model-1", "refs/pr/1").directory).toBe(pull);
   expect(locate("Org/Model-1").directory).toBe(directory);

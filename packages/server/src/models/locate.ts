@@ -20,7 +20,7 @@ export interface LocatedModel {
   name: string;
   /** Absolute path; null when it must be made or downloaded first. */
   directory: string | null;
-  /** What to download; null when the directory is there, and for the demo model. */
+  /** Where the hub has it; null for a directory that is no cache's, and for the demo model. */
   download: HubModel | null;
   /** In tokens; null when it is not known yet. */
   context: number | null;
@@ -64,7 +64,8 @@ export function locateModel({ model, revision, environment }: LocateOptions): Lo
   const hub = readHubSettings(environment);
   const directory = new ModelCache(hub.cacheFolder, model).find(chosen);
   if (directory !== null) {
-    return { name: model, directory, download: null, context: readContext(directory) };
+    const download = { name: model, revision: basename(directory), hub };
+    return { name: model, directory, download, context: readContext(directory) };
   }
   if (hub.offline) {
     throw new Error(

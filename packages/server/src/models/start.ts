@@ -6,13 +6,27 @@ import { demoModel } from "../demo.ts";
 import { checkLengths, readContext } from "../model-directory.ts";
 import { stderr } from "../output.ts";
 import { type ProcessRunner, startRunner } from "../runners/process.ts";
+import { ModelCache } from "./cache.ts";
+import { BlobChecks } from "./checks.ts";
 import { downloadModel } from "./download.ts";
 import type { HubModel } from "./locate.ts";
 
 export type ModelConfig = Pick<
   ServeConfig,
-  "model" | "download" | "dtype" | "device" | "gpuMemoryUtilization" | "threads" | "pocSeqLen"
+  | "model"
+  | "download"
+  | "dtype"
+  | "device"
+  | "gpuMemoryUtilization"
+  | "threads"
+  | "pocSeqLen"
+  | "dataDir"
 > & { maxModelLen?: number | undefined };
+
+interface StartOptions {
+  log: Logger;
+  signal: AbortSignal;
+}
 
 /**
  * Makes or downloads the model where it is not there yet, and loads it in a process of its own.
@@ -21,12 +35,10 @@ export type ModelConfig = Pick<
  */
 export async function startModel(
   config: ModelConfig,
-  options: { log: Logger; signal: AbortSignal },
+  options: StartOptions,
 ): Promise<ProcessRunner> {
   const { log, signal } = options;
-  const directory =
-    config.model ??
-    (config.download ? await download(config.download, config, options) : await demo(log));
+  const directory = await provide(config, options);
   log.info({ directory }, "loading the model");
   const runner = await startRunner({
     model: {
@@ -48,14 +60,54 @@ export async function startModel(
   );
 }
 
+/** Makes, checks or downloads the model. */
+async function provide(config: ModelConfig, options: StartOptions): Promise<string> {
+  const { model, download: named } = config;
+  if (!named) return model ?? demo(options.log);
+  const checks = new BlobChecks(config.dataDir);
+  if (model !== null && (await isRight(named, checks, options))) return model;
+  return download(named, { config, checks, ...options });
+}
+
+/**
+ * Whether a cached model is what the hub had. What is not is set aside, to be downloaded again.
+ *
+ * @throws Error in one line, where it may not be downloaded
+ */
+async function isRight(
+  { name, revision: commit, hub }: HubModel,
+  checks: BlobChecks,
+  { log, signal }: StartOptions,
+): Promise<boolean> {
+  const cache = new ModelCache(hub.cacheFolder, name);
+  const files = cache.blobsOf(commit);
+  if (files.some(({ blob }) => !checks.isKnown(blob))) {
+    log.info({}, `checking the cached files of ${name} against their hashes, once`);
+  }
+  let areRight = true;
+  for (const { name: file, blob } of files) {
+    if (await checks.isRight(blob, signal)) continue;
+    areRight = false;
+    if (hub.offline) {
+      throw new Error(
+        `${file} of ${name} is damaged in the cache (${blob}); unset HF_HUB_OFFLINE to download it again`,
+      );
+    }
+    log.warn({ blob }, `${file} of ${name} is damaged in the cache and is downloaded again`);
+    await cache.setAside(blob).catch((error: NodeJS.ErrnoException) => {
+      throw new Error(`${blob} is damaged and cannot be replaced (${error.code}); remove it`);
+    });
+  }
+  return areRight;
+}
+
 function download(
   named: HubModel,
-  config: ModelConfig,
-  options: { log: Logger; signal: AbortSignal },
+  { config, checks, log, signal }: StartOptions & { config: ModelConfig; checks: BlobChecks },
 ): Promise<string> {
-  const { log, signal } = options;
   return downloadModel(named, {
     signal,
+    checks,
     log: { info: (text) => log.info({}, text), warn: (text) => log.warn({}, text) },
     terminal: stderr,
     // What can be refused now is not downloaded first.
