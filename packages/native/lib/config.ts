@@ -5,7 +5,7 @@ import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { HARMLESS, REFUSED, type Refused, ROPE_HARMLESS, ROPE_REFUSED } from "./config-keys.ts";
 import { contextSchema, SLIDING, size, slidingWindow } from "./context.ts";
 import { MAX_CONFIG_BYTES, readJsonFile } from "./json-file.ts";
-import { firstIssue, show } from "./refusal.ts";
+import { firstIssue, show, showAll } from "./refusal.ts";
 import type { Llama3Scaling } from "./rope.ts";
 import { ROPE_HONOURED, ropeConfig, ropeSchema } from "./rope-config.ts";
 
@@ -203,9 +203,6 @@ function context(
   return window;
 }
 
-/** How many unknown keys a warning names. */
-const MAX_NAMED = 20;
-
 /** What is known of the keys of an object. */
 interface KnownKeys {
   taken: ReadonlySet<string>;
@@ -222,16 +219,14 @@ const ROPE_KEYS = knownKeys([...ROPE_HONOURED, ...ROPE_HARMLESS], ROPE_REFUSED);
 /** Refuses what would change numbers if it were heeded, and names what nobody knows. */
 function checkOtherKeys(file: ConfigFile, config: ModelConfig, onNotice: OnNotice): void {
   const unknown = [
-    ...unknownKeys(file, FILE_KEYS, config),
+    ...unknownKeys({ object: file, prefix: "" }, FILE_KEYS, config),
     ...(["rope_scaling", "rope_parameters"] as const).flatMap((place) =>
-      unknownKeys(file[place] ?? {}, ROPE_KEYS, config, `${place}.`),
+      unknownKeys({ object: file[place] ?? {}, prefix: `${place}.` }, ROPE_KEYS, config),
     ),
   ];
   if (unknown.length === 0) return;
-  const named = unknown.slice(0, MAX_NAMED).map(show);
-  const more = unknown.length > MAX_NAMED ? ` and ${unknown.length - MAX_NAMED} more` : "";
   onNotice(
-    `nothing is known of ${named.join(", ")}${more}, and nothing is made of it: if one of these ` +
+    `nothing is known of ${showAll(unknown)}, and nothing is made of it: if one of these ` +
       "changes the model's numbers, its distances are wrong",
     "warn",
   );
@@ -239,10 +234,9 @@ function checkOtherKeys(file: ConfigFile, config: ModelConfig, onNotice: OnNotic
 
 /** @throws Error for the first key whose value does not pass */
 function unknownKeys(
-  object: Record<string, unknown>,
+  { object, prefix }: { object: Record<string, unknown>; prefix: string },
   { taken, refused }: KnownKeys,
   config: ModelConfig,
-  prefix = "",
 ): string[] {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(object)) {

@@ -126,6 +126,22 @@ describe("loads", () => {
     expect(warnings).toEqual([expect.stringContaining('"frobnicate", "rope_parameters.wobble"')]);
   });
 
+  test("and names tensors that the architecture does not read", async () => {
+    const directory = await copyOf("qwen2-tiny");
+    const path = join(directory, "config.json");
+    const config = JSON.parse(await readFile(path, "utf8"));
+    const llama = { architectures: ["LlamaForCausalLM"], model_type: "llama" };
+    await writeFile(path, JSON.stringify({ ...config, ...llama }));
+    const warnings: string[] = [];
+    const onNotice = (text: string, level: string) => {
+      if (level === "warn") warnings.push(text);
+    };
+    await load({ directory, onNotice });
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/^the model holds tensors that LlamaForCausalLM does not read: "/);
+    expect(warnings[0]).toContain('"model.layers.1.self_attn.q_proj.bias"');
+  });
+
   test("tensors that lie at odd places", async () => {
     const directory = await copyOf("qwen2-tiny");
     const aligned = await load({ directory: goldenModel("qwen2-tiny") });

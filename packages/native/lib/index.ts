@@ -7,9 +7,10 @@ import { type ModelConfig, type OnNotice, readConfig } from "./config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
 import { gib, longestSequence, memoryNeeds, refuseTooLarge } from "./memory.ts";
+import { showAll } from "./refusal.ts";
 import { ropeInvFreq } from "./rope.ts";
 import { readTensors } from "./safetensors.ts";
-import { locateWeights, needs } from "./weights.ts";
+import { locateWeights, needs, unreadTensors } from "./weights.ts";
 
 export type { ModelRunner } from "@proofmill/core";
 export type { ModelConfig, OnNotice } from "./config.ts";
@@ -67,7 +68,13 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
       `maxModelLen is ${maxModelLen}, expected 1 … ${context}, the model's context`,
     );
   }
-  const tensors = locateWeights(config, await readTensors(directory, needs(config)));
+  const stored = await readTensors(directory, needs(config));
+  const tensors = locateWeights(config, stored);
+  const unread = unreadTensors(config, stored.names);
+  if (unread.length > 0) {
+    const text = `the model holds tensors that ${config.architecture} does not read: ${showAll(unread)}`;
+    options.onNotice?.(text, "warn");
+  }
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   if (!cuda) refuseTooLarge({ directory, config, dtype });

@@ -7,6 +7,14 @@ export function show(value: unknown): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
+const MAX_NAMED = 20;
+
+/** Names in quotes, so many of them. */
+export function showAll(names: readonly string[]): string {
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : "";
+  return `${names.slice(0, MAX_NAMED).map(show).join(", ")}${more}`;
+}
+
 /** `a.b is <value>, expected …`, of the first thing that is wrong. */
 export function firstIssue(error: z.ZodError, json: unknown, prefix?: string): string {
   const issue = error.issues[0];

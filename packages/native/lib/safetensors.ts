@@ -27,7 +27,10 @@ export interface TensorEntry {
 export interface ModelTensors {
   /** What says which tensors there are: the only file, the index, or the directory. */
   source: string;
+  /** Those that were selected. */
   tensors: Map<string, TensorEntry>;
+  /** The names of all. */
+  names: string[];
 }
 
 export const INDEX_FILE = "model.safetensors.index.json";
@@ -79,14 +82,17 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string())
 export async function readTensors(directory: string, select?: Select): Promise<ModelTensors> {
   const source = resolve(directory);
   const single = join(source, SINGLE_FILE);
-  if (await isThere(single)) return { source: single, tensors: await readHeader(single) };
+  if (await isThere(single)) return whole(single, [single]);
   const index = join(source, INDEX_FILE);
-  if (await isThere(index)) return { source: index, tensors: await readShards(index, select) };
+  if (await isThere(index)) return readShards(index, select);
   const numbered = numberedShards(await readdir(source).catch(() => []));
   if (numbered.length === 0) {
     throw new Error(`${source}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
   }
-  return { source, tensors: await readAll(numbered.map((shard) => join(source, shard))) };
+  return whole(
+    source,
+    numbered.map((shard) => join(source, shard)),
+  );
 }
 
 /**
@@ -103,7 +109,7 @@ export function numberedShards(names: readonly string[]): string[] {
   );
 }
 
-async function readAll(files: readonly string[]): Promise<Map<string, TensorEntry>> {
+async function whole(source: string, files: readonly string[]): Promise<ModelTensors> {
   const tensors = new Map<string, TensorEntry>();
   for (const file of files) {
     for (const [name, entry] of await readHeader(file)) {
@@ -114,34 +120,40 @@ async function readAll(files: readonly string[]): Promise<Map<string, TensorEntr
       tensors.set(name, entry);
     }
   }
-  return tensors;
+  return { source, tensors, names: [...tensors.keys()] };
 }
 
-async function readShards(
-  index: string,
-  select: Select | undefined,
-): Promise<Map<string, TensorEntry>> {
+async function readShards(source: string, select: Select | undefined): Promise<ModelTensors> {
+  const { shards, names } = readIndex(source, select);
   const tensors = new Map<string, TensorEntry>();
-  for (const [shard, names] of readIndex(index, select)) {
-    const file = resolve(index, "..", shard);
+  for (const [shard, held] of shards) {
+    const file = resolve(source, "..", shard);
     const header = await readHeader(file);
-    for (const name of names) {
+    for (const name of held) {
       const entry = header.get(name);
-      if (!entry)
+      if (!entry) {
         throw new Error(`${file}: has no tensor ${name}, expected it here by ${INDEX_FILE}`);
+      }
       tensors.set(name, entry);
     }
   }
-  return tensors;
+  return { source, tensors, names };
+}
+
+export interface WeightIndex {
+  /** The selected tensors of each shard that holds some. */
+  shards: Map<string, string[]>;
+  /** All tensors that it names. */
+  names: string[];
 }
 
 /**
- * The shards that an index names, and which tensors it says are in each.
+ * What an index says.
  *
  * @param select as for `readTensors`
  * @throws Error naming the file, the tensor and what was expected
  */
-export function readIndex(path: string, select?: Select): Map<string, string[]> {
+export function readIndex(path: string, select?: Select): WeightIndex {
   const json = readJsonFile(path, MAX_INDEX_BYTES);
   const parsed = indexSchema.safeParse(json);
   if (!parsed.success) {
@@ -158,7 +170,7 @@ export function readIndex(path: string, select?: Select): Map<string, string[]> 
     }
     shards.set(shard, [...(shards.get(shard) ?? []), name]);
   }
-  return shards;
+  return { shards, names: [...weightMap.keys()] };
 }
 
 /**

@@ -29,7 +29,7 @@ export function hasWeights(names: readonly string[]): boolean {
  */
 export function weightFiles({ names, config, index }: ModelFiles): string[] {
   if (names.includes(SINGLE_FILE)) return [SINGLE_FILE];
-  if (names.includes(INDEX_FILE)) return [...readIndex(index, selectOf(config)).keys()];
+  if (names.includes(INDEX_FILE)) return [...readIndex(index, selectOf(config)).shards.keys()];
   return numberedShards(names);
 }
 

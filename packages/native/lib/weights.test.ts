@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Architecture, parseConfig } from "./config.ts";
 import type { ModelTensors, TensorEntry } from "./safetensors.ts";
-import { locateWeights, needs, requiredTensors } from "./weights.ts";
+import { locateWeights, needs, requiredTensors, unreadTensors } from "./weights.ts";
 
 function config(architecture: Architecture, tie_word_embeddings = false) {
   return parseConfig(
@@ -26,8 +26,8 @@ function config(architecture: Architecture, tie_word_embeddings = false) {
 function tensors(
   required: Map<string, number[]>,
   changes: Record<string, { dtype?: string; shape?: number[] } | null> = {},
-): ModelTensors {
-  const found: ModelTensors = { source: "/m/model.safetensors", tensors: new Map() };
+): Omit<ModelTensors, "names"> {
+  const found: Omit<ModelTensors, "names"> = { source: "/m/model.safetensors", tensors: new Map() };
   for (const [name, shape] of [
     ...required,
     ...Object.keys(changes).map((n) => [n, [1]] as const),
@@ -131,6 +131,25 @@ describe("located", () => {
     expect(locateWeights(tied, found)[table]).toEqual(found.tensors.get("lm_head.weight"));
     expect([...needs(tied)((name) => found.tensors.has(name))]).toContain("lm_head.weight");
     expect([...needs(tied)(() => true)]).not.toContain("lm_head.weight");
+  });
+
+  test("leaving unread what the architecture has no use for", () => {
+    const held = [
+      ...required.keys(),
+      "model.layers.1.self_attn.q_proj.bias",
+      "model.layers.0.mlp.up_proj.weight_scale_inv",
+      "layers.0.input_layernorm.bias",
+      "lm_head.bias",
+    ];
+    const elsewhere = [
+      "model.layers.0.self_attn.rotary_emb.inv_freq",
+      "model.layers.2.self_attn.q_proj.bias", // a draft of later tokens
+      "model.embed_tokens.weight",
+      "visual.layers.0.weight",
+    ];
+    expect(unreadTensors(qwen3, [...held, ...elsewhere])).toEqual(held.slice(-4));
+    const bare = [...required.keys()].map((name) => name.replace("model.", ""));
+    expect(unreadTensors(qwen3, bare)).toEqual([]);
   });
 
   test.each<[string, Record<string, { dtype?: string; shape?: number[] } | null>, string]>([

@@ -74,7 +74,7 @@ export function needs(config: ModelConfig): Select {
  */
 export function locateWeights(
   config: ModelConfig,
-  { source, tensors }: ModelTensors,
+  { source, tensors }: Omit<ModelTensors, "names">,
 ): Record<string, TensorLocation> {
   const located: Record<string, TensorLocation> = {};
   const names = storedNames(config, (name) => tensors.has(name));
@@ -100,4 +100,23 @@ export function locateWeights(
     located[name] = { ...tensor, dtype };
   }
   return located;
+}
+
+/** Frequencies of RoPE, which older files hold though everybody computes them. */
+const FREQUENCIES = /\.rotary_emb\.inv_freq$/;
+
+/**
+ * Tensors of the decoder that the forward pass does not read, such as biases that the config does not
+ * announce; what belongs to other parts, vision or drafts of later tokens, is left out.
+ */
+export function unreadTensors(config: ModelConfig, names: readonly string[]): string[] {
+  const known = new Set(names);
+  const read = new Set(storedNames(config, (name) => known.has(name)).values());
+  return names.filter((name) => {
+    const layer = /^(?:model\.)?layers\.(\d+)\./.exec(name)?.[1];
+    const isOfDecoder = layer
+      ? Number(layer) < config.num_hidden_layers
+      : /^((model\.)?norm|lm_head)\.(?!weight$)/.test(name);
+    return isOfDecoder && !read.has(name) && !FREQUENCIES.test(name);
+  });
 }
