@@ -27,8 +27,13 @@ interface Attached {
   readonly inFlight: Map<Work, number>;
 }
 
-/** Gives its most urgent work, or null when it has none. */
-export type Source = (info: ModelInfo) => Work | null;
+/** One kind of work. */
+export interface Source {
+  /** Of the runner's time, beside the other sources' shares; > 0. */
+  readonly share: number;
+  /** Gives its most urgent work, or null when it has none. */
+  next(info: ModelInfo): Work | null;
+}
 
 export class Dispatcher<Kind extends string = string> {
   readonly #sources: Readonly<Record<Kind, Source>>;
@@ -40,8 +45,8 @@ export class Dispatcher<Kind extends string = string> {
   #lastSettled = 0;
 
   /**
-   * @param options.sources asked in turns whenever there is room: those that have work get equal
-   *   shares of the runner's time
+   * @param options.sources asked in turns whenever there is room, so that those that have work get
+   *   their shares of the runner's time
    * @param options.onLost a job was answered with RunnerLost
    * @param options.now monotonic milliseconds
    */
@@ -51,7 +56,8 @@ export class Dispatcher<Kind extends string = string> {
     now: () => number;
   }) {
     this.#sources = options.sources;
-    this.#turns = new Turns(Object.keys(options.sources) as Kind[]);
+    const shares = Object.entries<Source>(options.sources).map(([kind, { share }]) => [kind, share]);
+    this.#turns = new Turns(Object.fromEntries(shares) as Record<Kind, number>);
     this.#onLost = options.onLost;
     this.#now = options.now;
   }
@@ -83,7 +89,7 @@ export class Dispatcher<Kind extends string = string> {
   #next(info: ModelInfo): { work: Work; spent: (milliseconds: number) => void } | null {
     const unwanting: Kind[] = [];
     for (const kind of this.#turns.order()) {
-      const work = this.#sources[kind](info);
+      const work = this.#sources[kind].next(info);
       if (work) return { work, spent: this.#turns.take(kind, unwanting) };
       unwanting.push(kind);
     }

@@ -117,9 +117,9 @@ export class PocService {
     };
     this.#dispatcher = new Dispatcher({
       sources: {
-        // A validator is waiting for its answer: with equal rights a proof goes before the search.
-        proofs: (info) => this.#validations.next(info),
-        search: (info) => this.#round?.generator.next(info) ?? null,
+        // A validator is waiting for its answer: where none has had more a proof goes first.
+        proofs: { share: 1, next: (info) => this.#validations.next(info) },
+        search: { share: 7, next: (info) => this.#round?.generator.next(info) ?? null },
       },
       onLost: (error) => this.detach(error),
       now: this.#options.now,

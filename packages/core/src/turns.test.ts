@@ -27,11 +27,19 @@ function play(
   return had;
 }
 
-const turns = () => new Turns<Kind>(["proofs", "search"]);
+const turns = (shares = { proofs: 1, search: 1 }) => new Turns<Kind>(shares);
 
 describe("turns", () => {
   it("go to and fro, the first kind first", () => {
     expect(play(turns(), 6, () => 100).order).toBe("pspsps");
+  });
+
+  it("give each its share", () => {
+    expect(play(turns({ proofs: 1, search: 3 }), 9, () => 100).order).toBe("pssspsssp");
+    const { proofs, search } = play(turns({ proofs: 1, search: 7 }), 4000, (kind) =>
+      kind === "proofs" ? 900 : 20,
+    );
+    expect(Math.abs(7 * proofs - search)).toBeLessThanOrEqual(7 * 900);
   });
 
   it("share time, not jobs", () => {
@@ -45,17 +53,15 @@ describe("turns", () => {
     expect(play(turns(), 50, (kind) => (kind === "proofs" ? 10 : null)).proofs).toBe(500);
   });
 
-  it.each(["search", "proofs"] as const)(
-    "save nothing up for the %s that wanted nothing",
-    (idle) => {
-      const { proofs, search } = play(turns(), 1100, (kind, job) =>
-        kind === idle && job < 1000 ? null : 10,
-      );
-      const had = { proofs, search };
-      expect(had[idle]).toBeGreaterThanOrEqual(490);
-      expect(had[idle]).toBeLessThanOrEqual(510);
-    },
-  );
+  it.each([
+    ["search", 750],
+    ["proofs", 250],
+  ] as const)("save nothing up for the %s that wanted nothing", (idle, expected) => {
+    const had = play(turns({ proofs: 1, search: 3 }), 2000, (kind, job) =>
+      kind === idle && job < 1000 ? null : 10,
+    );
+    expect(Math.abs(had[idle] - 10 * expected)).toBeLessThanOrEqual(30);
+  });
 
   it("count what is under way by guess", () => {
     const both = turns();

@@ -5,6 +5,8 @@ const FIRST_GUESS_MS = 500;
 
 /** Milliseconds of the runner's time. */
 interface Account {
+  /** Of the time, beside the others' shares. */
+  readonly share: number;
   /** Of jobs that have ended. */
   spent: number;
   /** Of those that are under way, by guess. */
@@ -14,23 +16,25 @@ interface Account {
 }
 
 /**
- * Shares the runner's time evenly between kinds of work that want it; what one leaves is the
- * others'. Time is what counts, not jobs: those of another length take many times as long. Who
- * wants nothing saves nothing up.
+ * Shares the runner's time between kinds of work that want it; what one leaves is the others'.
+ * Time is what counts, not jobs: those of another length take many times as long. Who wants nothing
+ * saves nothing up.
  */
 export class Turns<Kind extends string> {
   readonly #accounts: ReadonlyMap<Kind, Account>;
 
-  /** @param kinds the first comes first when accounts are equal */
-  constructor(kinds: readonly Kind[]) {
-    this.#accounts = new Map(
-      kinds.map((kind) => [kind, { spent: 0, pending: 0, guess: FIRST_GUESS_MS }]),
+  /** @param shares kind → its share, > 0; the first kind comes first when none has had more */
+  constructor(shares: Readonly<Record<Kind, number>>) {
+    const accounts = Object.entries<number>(shares).map(
+      ([kind, share]) =>
+        [kind as Kind, { share, spent: 0, pending: 0, guess: FIRST_GUESS_MS }] as const,
     );
+    this.#accounts = new Map(accounts);
   }
 
-  /** All kinds, the one that has had the least first. */
+  /** All kinds, the one that has had the least of its share first. */
   order(): Kind[] {
-    const had = ({ spent, pending }: Account) => spent + pending;
+    const had = ({ share, spent, pending }: Account) => (spent + pending) / share;
     return [...this.#accounts].sort(([, a], [, b]) => had(a) - had(b)).map(([kind]) => kind);
   }
 
@@ -43,7 +47,8 @@ export class Turns<Kind extends string> {
   take(kind: Kind, unwanting: readonly Kind[]): (milliseconds: number) => void {
     const account = this.#of(kind);
     for (const other of unwanting) {
-      this.#of(other).spent = Math.max(this.#of(other).spent, account.spent);
+      const idle = this.#of(other);
+      idle.spent = Math.max(idle.spent, (account.spent / account.share) * idle.share);
     }
     const { guess } = account;
     account.pending += guess;

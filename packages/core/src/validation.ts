@@ -23,7 +23,8 @@ export interface Recomputation {
 interface Request extends Omit<Recomputation, "signal"> {
   /** [nonces] */
   readonly distances: Float32Array;
-  /** Nonces that are not computed yet. */
+  /** Nonces that jobs have been made of, and those that are not computed yet. */
+  given: number;
   left: number;
   /** Places in the proof that no job has, in order. */
   todo: IndexRange[];
@@ -34,11 +35,14 @@ interface Request extends Omit<Recomputation, "signal"> {
   leave(): void;
 }
 
-/** Serves proofs in turns, in jobs of the same size as the search's: a long one holds no other up. */
+/**
+ * Serves the proof first that has been given the least, so that a short one waits for no long one.
+ * Jobs are as large as the search's, but for the smallest there are while several proofs wait.
+ */
 export class ValidationQueue {
   readonly #dispatcher: Dispatcher;
   readonly #maxNonces: number;
-  /** The one whose turn is next first. */
+  /** In the order in which they came. */
   readonly #requests = new Set<Request>();
   #whenEmpty: (() => void)[] = [];
 
@@ -69,6 +73,7 @@ export class ValidationQueue {
       const request: Request = {
         ...what,
         distances: new Float32Array(count),
+        given: 0,
         left: count,
         todo: [{ start: 0, count }],
         inFlight: new Set(),
@@ -84,18 +89,19 @@ export class ValidationQueue {
 
   /** The next job, or null when there is none. */
   next(info: ModelInfo): Work | null {
+    let next: Request | null = null;
     for (const request of this.#requests) {
-      const range = request.todo.shift();
-      if (!range) continue;
-      this.#requests.delete(request);
-      this.#requests.add(request); // behind the others
-      const count = Math.min(range.count, request.sizer.next(info.preferred_batch));
-      if (count < range.count) {
-        request.todo.unshift({ start: range.start + count, count: range.count - count });
-      }
-      return this.#work(request, { start: range.start, count });
+      if (request.todo.length > 0 && (!next || request.given < next.given)) next = request;
     }
-    return null;
+    const range = next?.todo.shift();
+    if (!next || !range) return null;
+    const most = this.#requests.size > 1 ? info.preferred_batch : Number.POSITIVE_INFINITY;
+    const count = Math.min(range.count, next.sizer.next(info.preferred_batch), most);
+    if (count < range.count) {
+      next.todo.unshift({ start: range.start + count, count: range.count - count });
+    }
+    next.given += count;
+    return this.#work(next, { start: range.start, count });
   }
 
   /** Refuses everything that waits or is at work. */
