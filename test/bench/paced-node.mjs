@@ -26,6 +26,7 @@ const runner = {
     vocab_size: 64,
     num_hidden_layers: 2,
     max_position_embeddings: 1024,
+    max_seq_len: 1024,
     preferred_batch: 4,
   },
   async run({ input_seeds }) {

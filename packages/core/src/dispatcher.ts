@@ -56,7 +56,10 @@ export class Dispatcher<Kind extends string = string> {
     now: () => number;
   }) {
     this.#sources = options.sources;
-    const shares = Object.entries<Source>(options.sources).map(([kind, { share }]) => [kind, share]);
+    const shares = Object.entries<Source>(options.sources).map(([kind, { share }]) => [
+      kind,
+      share,
+    ]);
     this.#turns = new Turns(Object.fromEntries(shares) as Record<Kind, number>);
     this.#onLost = options.onLost;
     this.#now = options.now;

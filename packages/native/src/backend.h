@@ -76,7 +76,8 @@ struct Footprint {
 struct PassSizes {
   size_t tokens, seq_len;  // of a chunk, of a sequence
   size_t head_dim;
-  size_t widest;  // the most columns that a product's input and output have together
+  size_t gate_up;  // columns of gate and up together
+  size_t widest;   // the most columns that a product's input and output have together
 };
 
 // Of one pass; `permutation` is null where no distances are wanted.
@@ -106,8 +107,9 @@ class Backend {
   virtual size_t scratch_bytes(const PassSizes& sizes) const = 0;
 
   // --- Memory and weights ---
-  // Throws, with both numbers, when so much will not fit; asked before a model is loaded.
-  virtual void expect(const Footprint& weights, const Footprint& activations) = 0;
+  // Throws, with both numbers, when weights and so many bytes for a pass will not fit; asked before
+  // a model is loaded.
+  virtual void expect(const Footprint& weights, size_t pass_bytes) = 0;
   virtual Buffer allocate(size_t bytes) = 0;
   virtual Act allocate_act(size_t rows, size_t width) = 0;
   // A vector of weights as float32, e.g. a norm's.

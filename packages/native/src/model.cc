@@ -128,7 +128,7 @@ Footprint weight_footprint(const Config& c) {
 Footprint activation_footprint(const Config& c, const Batching& batching, size_t seq_len) {
   const AttentionShape shape = c.attention();
   const size_t q = shape.q_width(), b = batching.sequences;
-  const size_t width = c.hidden_size + 2 * q + 2 * shape.kv_width() + 3 * c.intermediate_size;
+  const size_t width = c.hidden_size + 2 * q + 2 * shape.kv_width() + c.intermediate_size;
   return {batching.chunk * seq_len * width + b * q,
           batching.chunk * seq_len * c.hidden_size +
               b * (2 * c.hidden_size + logits_stride(c.vocab_size) + 1)};
@@ -138,8 +138,7 @@ Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Bac
              const std::function<void(size_t)>& loaded)
     : config_(config), backend_(std::move(backend)) {
   config_.check();
-  backend_->expect(weight_footprint(config_),
-                   activation_footprint(config_, backend_->batching(kUsualLength), kUsualLength));
+  backend_->expect(weight_footprint(config_), pass_bytes(kUsualLength));
   weights_ = load_weights(config_, tensors, *backend_, loaded);
 }
 
@@ -168,11 +167,11 @@ size_t Model::pass_bytes(size_t seq_len) const {
   const AttentionShape shape = config_.attention();
   Footprint footprint = activation_footprint(config_, batching, seq_len);
   footprint.floats += seq_len * config_.head_dim;  // cosines and sines
-  const size_t projection = config_.hidden_size + shape.q_width() + 2 * shape.kv_width();
-  return backend_->bytes(footprint) +
-         backend_->scratch_bytes(
-             {batching.chunk * seq_len, seq_len, config_.head_dim,
-              std::max(projection, config_.hidden_size + 2 * config_.intermediate_size)});
+  const size_t gate_up = 2 * config_.intermediate_size;
+  const size_t widest =
+      config_.hidden_size + std::max(shape.q_width() + 2 * shape.kv_width(), gate_up);
+  return backend_->bytes(footprint) + backend_->scratch_bytes({batching.chunk * seq_len, seq_len,
+                                                               config_.head_dim, gate_up, widest});
 }
 
 bool Model::begin(const Pass& pass, const std::function<void(size_t)>& heard) {

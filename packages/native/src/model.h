@@ -171,8 +171,7 @@ class Model {
   std::unique_ptr<Backend> backend_;
 };
 
-// What a model's matrices and norms take, and a pass at a length: a little more where a backend
-// keeps gate and up apart from their product, as most do.
+// What a model's matrices and norms take, and what a model allocates for passes at a length.
 Footprint weight_footprint(const Config& config);
 Footprint activation_footprint(const Config& config, const Batching& batching, size_t seq_len);
 

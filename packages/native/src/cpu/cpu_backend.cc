@@ -85,7 +85,7 @@ class CpuBackend final : public Backend {
     return pool_.size() * attention_scratch_bytes(sizes.seq_len, sizes.head_dim);
   }
   // What fits is decided before the files are mapped, from the machine's free memory.
-  void expect(const Footprint&, const Footprint&) override {}
+  void expect(const Footprint&, size_t) override {}
 
   Buffer allocate(size_t bytes) override {
     // Products walk through weights and activations by thousands of pages.

@@ -115,9 +115,10 @@ class CudaBackend final : public Backend {
   size_t bytes(const Footprint& of) const override {
     return of.elements * sizeof(T) + of.floats * sizeof(float);
   }
-  // Choosing a product's algorithm takes its operands twice.
+  // gate and up apart from their product; and choosing an algorithm takes a product's operands
+  // twice.
   size_t scratch_bytes(const PassSizes& sizes) const override {
-    return 2 * sizes.tokens * sizes.widest * sizeof(T);
+    return sizes.tokens * (padded(sizes.gate_up) + 2 * sizes.widest) * sizeof(T);
   }
 
   // Large square products, as many as take a while.
@@ -152,8 +153,8 @@ class CudaBackend final : public Backend {
 
   // --- Memory and weights ---
 
-  void expect(const Footprint& weights, const Footprint& activations) override {
-    const double needed = static_cast<double>(bytes(weights) + bytes(activations));
+  void expect(const Footprint& weights, size_t pass_bytes) override {
+    const double needed = static_cast<double>(bytes(weights) + pass_bytes);
     const Budget budget = this->budget();
     if (needed <= budget.left) return;
     fail(

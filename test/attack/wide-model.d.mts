@@ -1,0 +1,2 @@
+export const CONTEXT: number;
+export function writeWideModel(directory: string): Promise<void>;
