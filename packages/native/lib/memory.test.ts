@@ -6,6 +6,7 @@ import { benchPrefill, loadShape } from "./bench.ts";
 import { type ModelConfig, parseConfig } from "./config.ts";
 import { loadModel } from "./index.ts";
 import { checkConfig, longestSequence, memoryNeeds, refuseTooLarge } from "./memory.ts";
+import { writeRandomModel } from "./random-model.ts";
 import { shapeConfig } from "./shapes.ts";
 import { requiredTensors } from "./weights.ts";
 
@@ -119,6 +120,29 @@ describe("the longest sequence", () => {
     // Nor much less: else lengths would be refused that fit.
     expect(taken).toBeGreaterThan(model.passBytes(4096) / 2);
     expect(model.passBytes(2048)).toBeLessThan(model.passBytes(4096));
+  });
+
+  test("gives its memory back when a short one follows", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const config = {
+      architectures: ["Qwen3ForCausalLM"],
+      ...{ hidden_size: 16, intermediate_size: 8192, num_hidden_layers: 2, vocab_size: 64 },
+      ...{ num_attention_heads: 1, num_key_value_heads: 1, head_dim: 8 },
+      ...{ max_position_embeddings: 8192, rms_norm_eps: 1e-6, tie_word_embeddings: true },
+    };
+    await writeRandomModel({ directory, config, seed: 1 });
+    const runner = await loadModel({ directory, threads: 1 });
+    onTestFinished(() => runner.close());
+    const job = (seq_len: number) =>
+      runner.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+    const short = await job(16);
+    const before = process.memoryUsage.rss();
+    await job(8192);
+    const taken = process.memoryUsage.rss() - before;
+    expect(taken).toBeGreaterThan(100 * MIB);
+    expect(await job(16)).toEqual(short);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(taken / 4);
   });
 });
 

@@ -298,7 +298,7 @@ void Model::head(const Pass& pass, size_t used) {
 void Model::reserve(const Batching& batching, size_t seq_len) {
   size_t t = batching.chunk * seq_len, b = std::max(batching.sequences, act_.sequences);
   // What a far longer length has taken is given back, so that one round does not keep it for good.
-  const bool wasteful = act_.tokens > std::max<size_t>(4 * t, 8192);
+  const bool wasteful = act_.tokens > 4 * std::max<size_t>(t, 1024);
   if (t <= act_.tokens && b <= act_.sequences && !wasteful) return;
   if (wasteful) {
     backend_->trim();
