@@ -119,7 +119,7 @@ export class PocService {
       sources: {
         // A validator is waiting for its answer: where none has had more a proof goes first.
         proofs: { share: 1, next: (info) => this.#validations.next(info) },
-        search: { share: 7, next: (info) => this.#round?.generator.next(info) ?? null },
+        search: { share: 15, next: (info) => this.#round?.generator.next(info) ?? null },
       },
       onLost: (error) => this.detach(error),
       now: this.#options.now,
