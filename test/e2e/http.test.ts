@@ -8,7 +8,7 @@ import { startServer, type TestNode } from "../helpers.ts";
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await startServer({ args: ["--enable-poc"] });
+  node = await startServer({ args: ["--enable-poc", "--allow-host", "node.example"] });
 });
 afterAll(() => node.stop());
 
@@ -55,6 +55,15 @@ test("a body beyond the limit is refused and the node lives on", async () => {
   expect(answer).toMatch(/^HTTP\/1.1 413 /);
   expect(answer).toMatch(/\r\n\r\n\{"detail":"Request body is too large"\}$/);
   expect((await node.get("/health")).status).toBe(200);
+});
+
+test("a node answers to its own names, and says how to add one", async () => {
+  const ask = (host: string) =>
+    raw(`GET /version HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  expect(await ask("node.example:8000")).toMatch(/^HTTP\/1.1 200 /);
+  const refusal = await ask("other.example");
+  expect(refusal).toMatch(/^HTTP\/1.1 403 /);
+  expect(refusal).toContain("--allow-host");
 });
 
 test("no header of the request comes back", async () => {

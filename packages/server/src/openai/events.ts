@@ -61,20 +61,20 @@ export async function* forwardEvents(
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      const seen = Buffer.concat([tail, chunk]);
+      const seen = join([tail, chunk]);
       const end = bytes > MAX_HELD ? chunk.length : endOfEvents(seen) - tail.length;
       if (end <= 0) {
         held.push(chunk);
         tail = seen.subarray(-OVERLAP);
         continue;
       }
-      yield Buffer.concat([...held, chunk.subarray(0, end)]);
+      yield join([...held, chunk.subarray(0, end)]);
       tail = chunk.subarray(end);
       held = [tail];
       bytes = tail.length;
       tail = tail.subarray(-OVERLAP);
     }
-    if (bytes > 0) yield Buffer.concat(held);
+    if (bytes > 0) yield join(held);
   } catch (error) {
     const reason = signal.aborted ? signal.reason : error;
     yield Buffer.from(`data: ${JSON.stringify({ error: describe(reason) })}\n\n`);
@@ -82,6 +82,12 @@ export async function* forwardEvents(
     signal.removeEventListener("abort", stop);
     source.destroy();
   }
+}
+
+/** Copies nothing where there is one part alone, as there is for most events. */
+function join(parts: readonly Buffer[]): Buffer {
+  const [first, ...others] = parts.filter(({ length }) => length > 0);
+  return first && others.length === 0 ? first : Buffer.concat(parts);
 }
 
 /**

@@ -21,7 +21,7 @@ const HOP_BY_HOP = [
 const SAID_BY_PROXIES = /^(forwarded|x-forwarded(-.+)?|x-real-ip|x-original-.+|x-rewrite-url)$/;
 
 /** Who may read an answer in a browser, and a request's id, are this node's to say. */
-const SAID_BY_US = /^(access-control-.+|x-request-id)$/;
+const SAID_BY_US = /^(access-control-.+|timing-allow-origin|x-request-id)$/;
 
 /**
  * A caller's headers as the upstream gets them; those that `Connection` names are gone already.

@@ -107,6 +107,7 @@ test("what is of the upstream's connection, or this node's to say, does not come
         ["access-control-allow-origin", "*"],
         ["access-control-allow-credentials", "true"],
         ["access-control-expose-headers", "x-kept"],
+        ["timing-allow-origin", "*"],
         ["x-request-id", "theirs"],
         ["vary", "Accept"],
         ["set-cookie", "a=1"],
@@ -122,7 +123,7 @@ test("what is of the upstream's connection, or this node's to say, does not come
   expect(headers).toMatchObject({ "x-kept": "yes", "set-cookie": ["a=1", "b=2"], vary: "Accept" });
   expect(headers["x-request-id"]).toMatch(/^[0-9A-Z]{26}$/);
   const names = Object.keys(headers).join();
-  expect(names).not.toMatch(/x-named|keep-alive|proxy-|trailer|upgrade|access-control/);
+  expect(names).not.toMatch(/x-named|keep-alive|proxy-|trailer|upgrade|access-control|timing/);
   // Which pages may read it is said by --allow-origin alone.
   const allowing = await listening({
     upstream: { url: to },
