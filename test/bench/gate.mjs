@@ -25,7 +25,7 @@ async function server(withGate) {
   if (withGate)
     app.addHook("onRequest", async (request, reply) => gate.refuse(request, reply) ?? undefined);
   else app.addHook("onRequest", async () => undefined);
-  await useUpstream(app, { url, gate: withGate ? gate : open, maxConnections: 1024 });
+  await useUpstream(app, { url, gate: withGate ? gate : open });
   await app.listen({ port: 0, host: "127.0.0.1" });
   return app;
 }

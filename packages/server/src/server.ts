@@ -147,9 +147,7 @@ export async function createServer(
     app,
     createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
   );
-  const upstream =
-    deps.upstream &&
-    (await useUpstream(app, { ...deps.upstream, gate, maxConnections: limits.inAll }));
+  const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {
     nodeRoutes(scope, { service, model: deps.model, upstream });
     await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });

@@ -61,11 +61,12 @@ export async function* forwardEvents(
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      const seen = join([tail, chunk]);
-      const end = bytes > MAX_HELD ? chunk.length : endOfEvents(seen) - tail.length;
+      const border = join([tail, chunk.subarray(0, OVERLAP)]);
+      const end =
+        bytes > MAX_HELD ? chunk.length : endOfEvents(chunk) || endOfEvents(border) - tail.length;
       if (end <= 0) {
         held.push(chunk);
-        tail = seen.subarray(-OVERLAP);
+        tail = join([tail, chunk.subarray(-OVERLAP)]).subarray(-OVERLAP);
         continue;
       }
       yield join([...held, chunk.subarray(0, end)]);

@@ -197,28 +197,6 @@ test("a WebSocket where there is none is 404, and not opened", async () => {
   expect(seen).toEqual([]);
 });
 
-test("however many requests come, so many connections go up, and each is answered", async () => {
-  let most = 0;
-  const other = await upstream((request, response) => {
-    most = Math.max(most, other.sockets.size);
-    setTimeout(() => response.end(request.url), 5);
-  });
-  const { url } = await listening({
-    upstream: { url: other.url },
-    connectionLimits: { inAll: 4 },
-  });
-  const lines = Array.from({ length: 40 }, (_, n) => [`GET /v1/${n} HTTP/1.1`, "Host: x", ""]);
-  const answers = await raw(
-    url,
-    ...lines.flat(),
-    "GET /v1/40 HTTP/1.1",
-    "Host: x",
-    "Connection: close",
-  );
-  expect(answers.match(/^\/v1\/\d+/gm)).toEqual(lines.concat([[]]).map((_, n) => `/v1/${n}`));
-  expect(most).toBeLessThanOrEqual(4);
-});
-
 test("an upstream that leads back to the node is noticed at once", async () => {
   const port = await freePort();
   const one = await testServer({ upstream: { url: `http://127.0.0.1:${port}` } });

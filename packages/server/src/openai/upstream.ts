@@ -38,8 +38,6 @@ export interface UpstreamOptions {
   /** Sent instead of whatever the caller sent. */
   apiKey?: string | undefined;
   gate: InferenceGate;
-  /** To the upstream; further requests wait for one. */
-  maxConnections: number;
 }
 
 export interface Upstream {
@@ -52,14 +50,13 @@ export async function useUpstream(
   app: FastifyInstance,
   options: UpstreamOptions,
 ): Promise<Upstream> {
-  const { url, apiKey, gate, maxConnections } = options;
+  const { url, apiKey, gate } = options;
   /** This node among those that a request went through (RFC 9110 §7.6.3). */
   const via = `proofmill-${ulid()}`;
   app.addHook("onRequest", async (request, reply) => {
     if (request.headers.via?.includes(via)) return sendError(reply, 508, LOOP);
   });
   const agent = new Agent({
-    connections: maxConnections,
     connect: { timeout: CONNECT_TIMEOUT },
     headersTimeout: ANSWER_TIMEOUT,
     bodyTimeout: ANSWER_TIMEOUT,
