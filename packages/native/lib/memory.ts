@@ -54,10 +54,12 @@ export type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
  * Tokens of the longest sequence whose pass fits into the memory that is left now: the GPU's, or
  * this process'.
  *
- * @param available bytes that this process may still take; what there is by default
+ * @param available bytes that this process may still take, where that is what counts; what there
+ *   is by default
  */
 export function longestSequence(model: Sized, available = availableMemory()): number {
-  const left = Math.min(model.memoryLeft(), available) * (1 - KEPT_FREE);
+  const ofDevice = model.memoryLeft();
+  const left = (Number.isFinite(ofDevice) ? ofDevice : available) * (1 - KEPT_FREE);
   let fits = Math.min(USUAL_LENGTH, model.longest);
   let tooLong = model.longest + 1;
   while (tooLong - fits > 1) {
