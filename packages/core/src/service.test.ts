@@ -573,6 +573,28 @@ describe("validate", () => {
     });
   });
 
+  it("that is long gets on although short ones keep coming", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init(BODY);
+    let isAnswered = false;
+    const long = service.validate(proofOf(Array.from({ length: 100 }, (_, i) => 1000 + i)));
+    void long.then(() => {
+      isAnswered = true;
+    });
+    const short = (nonce: number) => service.validate(proofOf([nonce]));
+    const shorts = [short(0), short(1), short(2)];
+    for (let answered = 0; !isAnswered; answered++) {
+      expect(answered).toBeLessThan(100);
+      const job = await runner.started(answered);
+      runner.release(job.id);
+      if (job.input_seeds.length === 1) shorts.push(short(shorts.length));
+      await turns(1);
+    }
+    runner.release();
+    await Promise.all([long, ...shorts]);
+    expect(shorts.length).toBeGreaterThan(20);
+  });
+
   describe("whose caller is gone", () => {
     const callback_url = "http://aggregator:9000";
 

@@ -36,14 +36,16 @@ interface Request extends Omit<Recomputation, "signal"> {
 }
 
 /**
- * Serves the proof first that has been given the least, so that a short one waits for no long one.
- * Jobs are as large as the search's, but for the smallest there are while several proofs wait.
+ * Serves by turns the proof that has been given the least, so that a short one waits for no long
+ * one, and the oldest, so that none waits for ever. Jobs are as large as the search's, but for the
+ * smallest there are while several proofs wait.
  */
 export class ValidationQueue {
   readonly #dispatcher: Dispatcher;
   readonly #maxNonces: number;
   /** In the order in which they came. */
   readonly #requests = new Set<Request>();
+  #isOldestsTurn = false;
   #whenEmpty: (() => void)[] = [];
 
   /** @param options.maxNonces of all proofs together that are not computed yet */
@@ -91,10 +93,13 @@ export class ValidationQueue {
   next(info: ModelInfo): Work | null {
     let next: Request | null = null;
     for (const request of this.#requests) {
-      if (request.todo.length > 0 && (!next || request.given < next.given)) next = request;
+      if (request.todo.length === 0) continue;
+      if (!next || request.given < next.given) next = request;
+      if (this.#isOldestsTurn) break;
     }
     const range = next?.todo.shift();
     if (!next || !range) return null;
+    this.#isOldestsTurn = !this.#isOldestsTurn;
     const most = this.#requests.size > 1 ? info.preferred_batch : Number.POSITIVE_INFINITY;
     const count = Math.min(range.count, next.sizer.next(info.preferred_batch), most);
     if (count < range.count) {
