@@ -1,6 +1,7 @@
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { startFakeNode } from "../fake-node.ts";
 import { runCli, temporaryFolder } from "../helpers.ts";
 
 const folder = temporaryFolder();
@@ -95,4 +96,13 @@ test.each([
   expect([code, stdout]).toEqual([1, ""]);
   expect(stderr).toMatch(/^proofmill: .+\n$/);
   expect(stderr).toContain(`proofmill: ${reason}`);
+});
+
+test("a backup is its user's alone, as what it holds was", async () => {
+  const dataDir = temporaryFolder();
+  await (await startFakeNode({ dataDir })).close();
+  const file = join(temporaryFolder(), "backup.db");
+  const args = ["backup", file, "--data-dir", dataDir];
+  expect((await runCli(args)).stdout).toMatch(/backup\.db, \d+ bytes\n$/);
+  expect((statSync(file).mode & 0o777).toString(8)).toBe("600");
 });

@@ -1,5 +1,5 @@
 /** `proofmill backup`: copies a stopped node's data folder into one file. */
-import { existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { addDataDirOption, readDataDir } from "../config.ts";
@@ -29,6 +29,8 @@ function backup(folder: string, file: string): void {
   const partial = `${file}.partial`;
   rmSync(partial, { force: true });
   try {
+    // SQLite takes an empty file as it is: this one is its user's alone, as the data folder is.
+    closeSync(openSync(partial, "wx", 0o600));
     const database = new NodeDatabase(join(folder, DATABASE));
     try {
       database.copyTo(partial);
