@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -400,6 +400,9 @@ describe("what is refused, naming the file, the key, what it is and what was exp
     onTestFinished(() => rm(directory, { recursive: true }));
     const path = join(directory, "config.json");
     await expect(readConfig(directory)).rejects.toThrow(`${path}: cannot be read`);
+    await symlink("config.json", path);
+    await expect(readConfig(directory)).rejects.toThrow(`${path}: cannot be read: ELOOP`);
+    await rm(path);
     await writeFile(path, '{"hidden_size": ');
     await expect(readConfig(directory)).rejects.toThrow(`${path}: is not JSON`);
   });

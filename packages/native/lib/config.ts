@@ -79,7 +79,8 @@ export async function readConfig(directory: string, onNotice?: OnNotice): Promis
   try {
     json = readJsonFile(path, MAX_CONFIG_BYTES);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === undefined) throw cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw cause;
     throw new Error(`${path}: cannot be read; a model directory holds config.json`, { cause });
   }
   return parseConfig(json, path, onNotice);
