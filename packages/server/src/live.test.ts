@@ -232,6 +232,8 @@ test("foreign pages are refused, allowed ones and programs are not", async () =>
     server.app.inject({ method: "POST", url: path, headers: { origin, host: "node.example" } });
   for (const path of ["/api/v1/pow/stop", "/trpc/pow.stop"]) {
     expect((await stop("https://evil.example", path)).statusCode).toBe(403);
+    // A name that its owner has made to lead here.
+    expect((await stop("http://node.example", path)).statusCode).toBe(403);
   }
   const allowed = await stop("https://dashboard.example", "/api/v1/pow/stop");
   expect(allowed.statusCode).toBe(200);

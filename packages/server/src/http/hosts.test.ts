@@ -145,20 +145,23 @@ test("the host of a target and every Host count", async () => {
   }
 });
 
-test("a page of an allowed host may command the node that it came from", async () => {
-  const { app } = await testServer({ allowHost: ["node.example"] });
+test("a host that is answered is not yet an origin that may command", async () => {
+  const { app } = await testServer({
+    allowHost: ["node.example"],
+    allowOrigin: ["https://node.example"],
+  });
   const stop = (origin: string, host: string) =>
     app.inject({ method: "POST", url: "/api/v1/pow/stop", headers: { origin, host } });
   for (const [origin, host] of [
-    ["http://node.example:8000", "node.example:8000"],
     ["https://node.example", "node.example"],
-    ["http://node.local:8000", "node.local:8000"],
     ["http://127.0.0.1:8000", "127.0.0.1:8000"],
+    ["http://localhost:8000", "localhost:8000"],
   ] as const) {
     expect([origin, (await stop(origin, host)).statusCode]).toEqual([origin, 200]);
   }
   for (const [origin, host] of [
-    ["http://node.example:8000", "node.example"],
+    ["http://node.example:8000", "node.example:8000"],
+    ["http://node.local:8000", "node.local:8000"],
     ["http://node.example", "127.0.0.1"],
     ["http://evil.example", "127.0.0.1"],
     ["null", "127.0.0.1"],

@@ -1,4 +1,5 @@
 /** Pages in a browser use the node only where they may: nobody else's page may command it. */
+import { isIP } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 /**
@@ -6,8 +7,8 @@ import type { FastifyReply, FastifyRequest } from "fastify";
  * whose answers a browser does not show it anyway. Browsers name the page's `Origin`, programs send
  * none.
  *
- * The node's own pages may use it, whatever host they were asked from: that one has passed the
- * guard of hosts.
+ * The node's own pages may come by an address or as localhost, but not by another name: such a
+ * name can be made to lead here by anybody who owns it.
  */
 export function originGuard(allowed: readonly string[]) {
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply | null => {
@@ -20,5 +21,8 @@ export function originGuard(allowed: readonly string[]) {
 }
 
 function isOwn(origin: string, host: string | undefined): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host?.toLowerCase();
+  if (!URL.canParse(origin)) return false;
+  const url = new URL(origin);
+  const name = url.hostname.replace(/^\[|\]$/g, "");
+  return url.host === host && (name === "localhost" || isIP(name) !== 0);
 }
