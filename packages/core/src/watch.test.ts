@@ -187,7 +187,7 @@ it("catches a late one up in steps, and reads nothing while it cannot write", as
     const { value } = await next;
     if (value?.event.type === "nonces") {
       expect(value.event.from).toBe(seen.length);
-      expect(value.event.nonces.length).toBeLessThanOrEqual(4096);
+      expect(value.event.nonces.length).toBeLessThanOrEqual(1024);
       seen.push(...value.event.nonces);
     }
   }

@@ -5,7 +5,7 @@ import type { Pulse } from "./pulse.ts";
 import type { InferenceCounters, Status, StatusEvent, ValidNoncesEvent } from "./schemas.ts";
 
 /** Finds that one event has at most: a subscriber who comes late is caught up in such steps. */
-const MAX_EVENT_NONCES = 4096;
+const MAX_EVENT_NONCES = 1024;
 
 /** A round as subscribers read it. */
 export interface ReadableRound {
@@ -106,7 +106,9 @@ const lastRead = new WeakMap<Ledger, Step>();
 
 function read(ledger: Ledger, from: number): Step {
   const last = lastRead.get(ledger);
-  const index = Math.min(ledger.found, from + MAX_EVENT_NONCES);
+  // Steps end at the same places for all who are behind, so that they can share them.
+  const end = (Math.floor(from / MAX_EVENT_NONCES) + 1) * MAX_EVENT_NONCES;
+  const index = ledger.found - from <= MAX_EVENT_NONCES ? ledger.found : end;
   if (last?.event.type === "nonces" && last.event.from === from && last.cursor.index === index) {
     return last;
   }
@@ -118,7 +120,7 @@ function read(ledger: Ledger, from: number): Step {
       round_id,
       block_hash: config.block_hash,
       from,
-      ...ledger.finds({ since: from, limit: MAX_EVENT_NONCES }),
+      ...ledger.finds({ since: from, limit: index - from }),
     },
     isAll: index === ledger.found,
   };

@@ -1,18 +1,21 @@
 /** Lets work begin a little at a time, so that the event loop never stands still for a crowd. */
 
-/** What begins in one turn of the event loop at most. */
-const PER_TURN = 8;
+/** Milliseconds after which the rest waits for the next turn of the event loop. */
+const BUDGET_MS = 5;
 
 /** First come, first served. */
 export class Turns {
   readonly #waiting: (() => void)[] = [];
-  /** Beginnings that the event loop will call, in this turn or the next. */
-  #called = 0;
+  #isServing = false;
+  /** When this turn's first work began. */
+  #begun = 0;
 
   /** Calls `begin` when its turn has come, never at once. */
   take(begin: () => void): void {
     this.#waiting.push(begin);
-    this.#callNext();
+    if (this.#isServing) return;
+    this.#isServing = true;
+    setImmediate(this.#serve);
   }
 
   /** Resolves when its turn has come. */
@@ -20,18 +23,24 @@ export class Turns {
     return new Promise((resolve) => this.take(resolve));
   }
 
-  #callNext(): void {
-    // One that is called while others are will run in the turn after theirs.
-    if (this.#called >= PER_TURN || this.#called >= this.#waiting.length) return;
-    this.#called++;
-    setImmediate(() => {
-      const begin = this.#waiting.shift();
-      try {
-        begin?.();
-      } finally {
-        this.#called--;
-        this.#callNext();
-      }
-    });
-  }
+  #serve = (): void => {
+    this.#begun = performance.now();
+    this.#serveOne();
+  };
+
+  #serveOne = (): void => {
+    const begin = this.#waiting.shift();
+    try {
+      begin?.();
+    } finally {
+      // Ticks come when every promise that can go on has done so: what they take counts too.
+      queueMicrotask(() => process.nextTick(this.#goOn));
+    }
+  };
+
+  #goOn = (): void => {
+    if (this.#waiting.length === 0) this.#isServing = false;
+    else if (performance.now() - this.#begun < BUDGET_MS) this.#serveOne();
+    else setImmediate(this.#serve);
+  };
 }
