@@ -11,6 +11,7 @@ const TABLE = {
     text: "Too many nonces are waiting to be validated",
     retryAfter: 2,
   },
+  TOO_MANY_BODIES: { status: 503, text: "Too many large bodies are waiting", retryAfter: 2 },
   STORE_FAILED: { status: 503, text: "Could not be stored", retryAfter: 5 },
   INVALID_BODY: { status: 422, text: "Invalid request" },
   POC_NOT_INITIALIZED: { status: 400, text: "PoC not initialized" },

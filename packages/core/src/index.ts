@@ -1,5 +1,13 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 export { isRefusedAddress } from "./address.ts";
+export {
+  type BodyKind,
+  CheckedBody,
+  type CheckOutcome,
+  checkBody,
+  type InitLimits,
+  outcomeOf,
+} from "./body.ts";
 export { type Calibration, calibrate, randomDistanceCdf } from "./calibration.ts";
 export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";

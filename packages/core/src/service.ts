@@ -1,25 +1,23 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
+import { type Bodies, type BodyKind, CheckedBody, checkBody, type InitLimits } from "./body.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { PocError } from "./errors.ts";
-import { parseWith } from "./issues.ts";
 import { LiveRound } from "./live-round.ts";
 import { type Logger, silentLog } from "./log.ts";
 import { Pulse } from "./pulse.ts";
 import { type InitKind, nextStep, type PhaseKind, type RoundCommand } from "./round.ts";
 import type { ModelInfo, ModelRunner } from "./runner.ts";
 import { RunnerLost } from "./runner.ts";
-import {
-  type CommandAnswer,
-  type InferenceCounters,
-  type InitDefaults,
-  type InitRequest,
-  initRequestSchema,
-  ProofBatch,
-  type RoundState,
-  type Status,
-  type StatusEvent,
-  type ValidateAnswer,
-  type ValidNoncesEvent,
+import type {
+  CommandAnswer,
+  InferenceCounters,
+  InitDefaults,
+  InitRequest,
+  RoundState,
+  Status,
+  StatusEvent,
+  ValidateAnswer,
+  ValidNoncesEvent,
 } from "./schemas.ts";
 import { Serial } from "./serial.ts";
 import { parsePage, statusWithoutRound } from "./status.ts";
@@ -91,6 +89,7 @@ export class PocService {
   /** The one before `#round`: subscribers may still be reading it. */
   #previous: LiveRound | null = null;
   #round: LiveRound | null = null;
+  #initLimits: InitLimits;
   /** Of the runner that is or was attached. */
   #info: ModelInfo | null = null;
   #runner: "loading" | "ready" | "lost" = "loading";
@@ -115,6 +114,8 @@ export class PocService {
       log: silentLog,
       ...options,
     };
+    const { defaults, callbackHosts } = this.#options;
+    this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#dispatcher = new Dispatcher({
       sources: {
         // A validator is waiting for its answer: where none has had more a proof goes first.
@@ -156,10 +157,16 @@ export class PocService {
     return this.#runner === "ready";
   }
 
+  /** What an init body has to fit now; another object whenever anything of it changes. */
+  get initLimits(): InitLimits {
+    return this.#initLimits;
+  }
+
   /** The model is loaded. The service uses the runner from now on; closing it is the caller's. */
   attach(runner: ModelRunner): void {
     if (this.ready) this.#dispatcher.detach(new RunnerLost("another runner took its place"));
     this.#info = runner.info;
+    this.#initLimits = { ...this.#initLimits, max_seq_len: runner.info.max_seq_len };
     this.#runner = "ready";
     this.#dispatcher.attach(runner);
     this.#changed();
@@ -227,7 +234,7 @@ export class PocService {
   ): Promise<ValidateAnswer> {
     this.#refuseUnlessOpen();
     this.#refuseUnlessReady();
-    const proof = parseWith(ProofBatch, body, "body");
+    const proof = this.#read("proof", body);
     const { maxValidateNonces, log } = this.#options;
     if (proof.nonces.length > maxValidateNonces) {
       const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
@@ -381,15 +388,16 @@ export class PocService {
   async #init(kind: InitKind, body: unknown): Promise<CommandAnswer> {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
-    const info = this.#refuseUnlessReady();
+    this.#refuseUnlessReady();
     this.#refuseUnlessStoring();
-    const schema = initRequestSchema({
-      defaults: this.#options.defaults,
-      max_seq_len: info.max_seq_len,
-      callback_hosts: this.#options.callbackHosts,
-    });
-    const config = parseWith(schema, body, "body");
+    const config = this.#read("init", body);
     return this.#carryOut({ kind, config }, received);
+  }
+
+  #read<K extends BodyKind>(kind: K, body: unknown): Bodies[K] {
+    return body instanceof CheckedBody
+      ? body.take(kind, this.#initLimits)
+      : checkBody(kind, body, this.#initLimits);
   }
 
   async #phase(kind: PhaseKind): Promise<CommandAnswer> {

@@ -9,6 +9,7 @@ import { ulid } from "ulid";
 import { WebSocket } from "ws";
 import { callerGone } from "./caller.ts";
 import { sharedEventEncoder } from "./encoder.ts";
+import type { Bodies } from "./http/bodies.ts";
 import type { Connections } from "./http/connections.ts";
 import type { Owed } from "./http/owed.ts";
 import { Turns } from "./http/turns.ts";
@@ -82,7 +83,11 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
 }
 
 /** The procedures under `TRPC_PREFIX`. */
-export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<void> {
+export async function useTrpc(
+  app: FastifyInstance,
+  router: AppRouter,
+  bodies: Bodies,
+): Promise<void> {
   // Those who have to catch up do so beside what others ask, not before it.
   const replays = new Turns();
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
@@ -112,6 +117,19 @@ export async function useTrpc(app: FastifyInstance, router: AppRouter): Promise<
       if (!(payload instanceof Response) || !payload.body) return payload;
       reply.code(payload.status).headers(Object.fromEntries(payload.headers));
       return writtenStream(payload.body);
+    });
+    scope.addHook("preHandler", async (request, reply) => {
+      if (typeof request.body !== "string") return;
+      const { path } = request.params as { path: string };
+      const isBatch = (request.query as { batch?: unknown }).batch === "1";
+      const paths = isBatch ? path.split(",") : [path];
+      if (paths.length > MAX_BATCH) {
+        request.body = "{}"; // is refused for that, whatever is in it
+        return;
+      }
+      const { text, forget } = await bodies.readCalls(request.body, { paths, isBatch });
+      request.body = text;
+      reply.raw.once("close", forget);
     });
     await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
   });

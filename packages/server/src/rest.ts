@@ -14,13 +14,14 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { callerGone } from "./caller.ts";
 import { allowedMethods, answerNotFound } from "./errors.ts";
-import { readBody } from "./json-body.ts";
+import type { Bodies } from "./http/bodies.ts";
 import { sendWritten } from "./written.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
 
 export interface RestOptions {
   service: PocService;
+  bodies: Bodies;
   /** For the documentation only: the service fills them in. */
   defaults: InitDefaults;
 }
@@ -60,7 +61,7 @@ export async function restRoutes(app: FastifyInstance, options: RestOptions): Pr
   await app.register(async (scope) => bodylessRoutes(scope, service));
 }
 
-function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): void {
+function bodyRoutes(app: FastifyInstance, { service, bodies, defaults }: RestOptions): void {
   // What is refused before any body (503) is refused before the body is read.
   app.addHook("onRequest", async () => service.assertReady());
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
@@ -93,6 +94,7 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
     body: z.ZodType,
     { summary, answer, call }: { summary: string; answer: z.ZodType; call: Call },
   ): void {
+    const kind = body === init ? "init" : "proof";
     app.post(path, {
       schema: {
         tags: TAGS,
@@ -107,7 +109,8 @@ function bodyRoutes(app: FastifyInstance, { service, defaults }: RestOptions): v
         },
       },
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
-        const body = readBody(request.body, request.raw.headers["content-type"]);
+        const { "content-type": type } = request.raw.headers;
+        const body = await bodies.read(kind, request.body, type);
         return sendWritten(reply, await call(body, callerGone(request.raw.socket)));
       },
     });

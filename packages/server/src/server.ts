@@ -12,6 +12,7 @@ import { ulid } from "ulid";
 import type { LogLevel } from "./config.ts";
 import { refuseStrayOptions, useErrorAnswers } from "./errors.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
+import { Bodies } from "./http/bodies.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
 import { originGuard } from "./http/origins.ts";
@@ -56,6 +57,8 @@ export interface ServerDeps {
   allowOrigin: readonly string[];
   /** Hosts that the node answers to, besides those that nobody can make lead here. */
   allowHost: readonly string[];
+  /** The thread's module that parses large bodies; the built one by default. */
+  jsonWorker?: URL;
   /** What the descriptors allow, by default. */
   connectionLimits?: ConnectionLimits;
 }
@@ -109,6 +112,12 @@ export async function createServer(
   );
   await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns });
   const service = await deps.openService(app.log);
+  const bodies = new Bodies({
+    bodyLimit,
+    limits: () => service.initLimits,
+    entry: deps.jsonWorker,
+  });
+  app.addHook("onClose", async () => bodies.close());
   const gate = new InferenceGate({
     service,
     allowWhileValidating: deps.allowInferenceWhileValidating,
@@ -146,11 +155,17 @@ export async function createServer(
   await useTrpc(
     app,
     createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
+    bodies,
   );
   const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {
     nodeRoutes(scope, { service, model: deps.model, upstream });
-    await scope.register(restRoutes, { prefix: POW_PREFIX, service, defaults: deps.defaults });
+    await scope.register(restRoutes, {
+      prefix: POW_PREFIX,
+      service,
+      bodies,
+      defaults: deps.defaults,
+    });
   });
   return { app, service, log };
 }

@@ -1,6 +1,7 @@
 /** tRPC as this node speaks it: its context, and core's errors as tRPC's, in one place. */
 import { PocError, type ValidationIssue } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
+import { unmarked } from "./http/bodies.ts";
 import { marked } from "./written.ts";
 
 /** What a call knows of the connection that it came over. */
@@ -39,16 +40,19 @@ export interface Refusal {
   retry_after: number | null;
 }
 
-/** Lists of finds leave as marks, for which each transport puts in what is written already. */
-const serialize = {
+/**
+ * Large bodies come as marks, for which what they were found to say is put in; lists of finds leave
+ * as marks, for which each transport puts in what is written already.
+ */
+const marks = {
   transformer: {
-    input: { serialize: (value: unknown) => value, deserialize: (value: unknown) => value },
+    input: { serialize: (value: unknown) => value, deserialize: unmarked },
     output: { serialize: marked, deserialize: (value: unknown) => value },
   },
 };
 
 const t = initTRPC.context<Context>().create({
-  ...(serialize as object), // on the wire it is plain JSON: a client needs no transformer
+  ...(marks as object), // on the wire it is plain JSON: a client needs no transformer
   isDev: false, // no stack leaves the node
   sse: { ping: { enabled: true, intervalMs: 15_000 } },
   errorFormatter: ({ shape, error, ctx }) => {

@@ -1,0 +1,130 @@
+/** Bodies on their way to the service: large ones are parsed and checked on a thread. */
+import { randomBytes } from "node:crypto";
+import {
+  type BodyKind,
+  CheckedBody,
+  type CheckOutcome,
+  type InitLimits,
+  PocError,
+} from "@proofmill/core";
+import { readBody } from "../json-body.ts";
+import type { JsonResult } from "./json-tasks.ts";
+import { JsonThread } from "./json-thread.ts";
+
+/** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
+const LARGE = 64 * 1024;
+/** Bytes that may wait for the thread, or four texts if those are more. */
+const MAX_WAITING = 32 * 1024 * 1024;
+
+/** No caller knows it, so that none can say it. */
+const SECRET = randomBytes(16).toString("hex");
+/** What marks stand for, while somebody may read them. */
+const marks = new Map<string, CheckedBody>();
+let tasks = 0;
+
+export interface BodiesOptions {
+  /** Bytes of the longest body. */
+  bodyLimit: number;
+  /** What init bodies have to fit now. */
+  limits: () => InitLimits;
+  /** The thread's module; the built one by default. */
+  entry?: URL | undefined;
+}
+
+export class Bodies {
+  readonly #thread: JsonThread;
+  readonly #limits: () => InitLimits;
+
+  constructor({ bodyLimit, limits, entry }: BodiesOptions) {
+    const maxWaiting = Math.max(MAX_WAITING, 4 * bodyLimit);
+    this.#thread = new JsonThread({ maxWaiting, maxText: bodyLimit, entry });
+    this.#limits = limits;
+  }
+
+  /**
+   * A body of REST's, for the service.
+   *
+   * @param bytes are given away
+   * @throws PocError INVALID_BODY, TOO_MANY_BODIES
+   */
+  async read(
+    kind: BodyKind,
+    bytes: Uint8Array | undefined,
+    contentType: string | undefined,
+  ): Promise<unknown> {
+    if (!bytes || bytes.length <= LARGE) return readBody(bytes, contentType);
+    const limits = this.#limits();
+    const task = { door: "rest", kind, contentType, limits, mark: "" } as const;
+    const { checked } = await this.#thread.perform(task, bytes);
+    return checked.map((each) => new CheckedBody(each.kind, limits, each.outcome))[0];
+  }
+
+  /**
+   * The body of a request to procedures, short enough to parse: marks stand for what is checked.
+   *
+   * @returns the text, and what to call when nobody reads its marks any more
+   */
+  async readCalls(
+    text: string,
+    { paths, isBatch }: { paths: readonly string[]; isBatch: boolean },
+  ): Promise<MarkedText> {
+    if (text.length <= LARGE) return { text, forget: () => {} };
+    const limits = this.#limits();
+    const mark = newMark();
+    const task = { door: "calls", paths, isBatch, limits, mark } as const;
+    try {
+      const result = await this.#thread.perform(task, new TextEncoder().encode(text));
+      return remember(result, mark, limits);
+    } catch (error) {
+      if (!(error instanceof PocError)) throw error;
+      const outcome: CheckOutcome = { refusal: error.code };
+      const inputs = Object.fromEntries(paths.map((_, i) => [i, `${mark}${i}`]));
+      const rest = JSON.stringify(isBatch ? inputs : inputs[0]);
+      const checked = paths.map(() => ({ kind: "proof" as const, outcome }));
+      return remember({ rest, checked }, mark, limits);
+    }
+  }
+
+  /** A WebSocket's message with calls, likewise. */
+  async readMessage(bytes: Uint8Array, maxCalls: number): Promise<MarkedText> {
+    const limits = this.#limits();
+    const mark = newMark();
+    const task = { door: "message", maxCalls, limits, mark } as const;
+    return remember(await this.#thread.perform(task, bytes), mark, limits);
+  }
+
+  /** Whether a message is for `readMessage`. */
+  isLarge(bytes: Uint8Array): boolean {
+    return bytes.length > LARGE;
+  }
+
+  close(): void {
+    this.#thread.close();
+  }
+}
+
+export interface MarkedText {
+  text: string;
+  forget(): void;
+}
+
+/** What a mark stands for; any other value as it is. */
+export function unmarked(value: unknown): unknown {
+  return typeof value === "string" && value.startsWith(SECRET) ? marks.get(value) : value;
+}
+
+function newMark(): string {
+  return `${SECRET}:${tasks++}:`;
+}
+
+function remember({ rest, checked }: JsonResult, mark: string, limits: InitLimits): MarkedText {
+  for (const [i, { kind, outcome }] of checked.entries()) {
+    marks.set(`${mark}${i}`, new CheckedBody(kind, limits, outcome));
+  }
+  return {
+    text: rest ?? "not JSON",
+    forget: () => {
+      for (const i of checked.keys()) marks.delete(`${mark}${i}`);
+    },
+  };
+}

@@ -1,0 +1,133 @@
+/** What the thread for large JSON does; it knows no sockets and no round. */
+import {
+  type BodyKind,
+  type CheckOutcome,
+  checkBody,
+  type InitLimits,
+  outcomeOf,
+} from "@proofmill/core";
+import { readBody } from "../json-body.ts";
+
+/** A body of REST's. */
+interface RestTask {
+  readonly door: "rest";
+  readonly kind: BodyKind;
+  readonly contentType: string | undefined;
+}
+
+/** The inputs of procedures that are called over HTTP. */
+interface CallsTask {
+  readonly door: "calls";
+  readonly paths: readonly string[];
+  readonly isBatch: boolean;
+}
+
+/** A WebSocket's message: one call or several. */
+interface MessageTask {
+  readonly door: "message";
+  /** Calls that a message may hold. */
+  readonly maxCalls: number;
+}
+
+export type JsonTask = (RestTask | CallsTask | MessageTask) & {
+  readonly limits: InitLimits;
+  /** What stands in the place of the body with number n is the string `${mark}${n}`. */
+  readonly mark: string;
+};
+
+/** A body that was checked. */
+export interface Checked {
+  readonly kind: BodyKind;
+  readonly outcome: CheckOutcome;
+}
+
+export interface JsonResult {
+  readonly checked: readonly Checked[];
+  /** JSON that is left to read, short and with marks; null when what came was no JSON. */
+  readonly rest: string | null;
+}
+
+/** Procedures with a body; the inputs of others are a few short fields. */
+const KINDS: Readonly<Record<string, BodyKind>> = {
+  "pow.init": "init",
+  "pow.initGenerate": "init",
+  "pow.initValidate": "init",
+  "pow.validate": "proof",
+};
+const SHORT_FIELDS = ["since", "limit", "lastEventId"];
+const CALL_FIELDS = ["id", "jsonrpc", "method"];
+/** Calls that are refused one by one when a message holds too many. */
+const MAX_REFUSED = 1024;
+
+/** Parses and checks; never throws for what a caller sent. */
+export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
+  const checked: Checked[] = [];
+  const check = (kind: BodyKind, read: () => unknown): string => {
+    const outcome = outcomeOf(() => checkBody(kind, read(), task.limits));
+    return `${task.mark}${checked.push({ kind, outcome }) - 1}`;
+  };
+  if (task.door === "rest") {
+    const { kind, contentType } = task;
+    return { rest: JSON.stringify(check(kind, () => readBody(bytes, contentType))), checked };
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return { rest: null, checked };
+  }
+  const input = (path: unknown, sent: unknown): unknown => {
+    const kind = typeof path === "string" && Object.hasOwn(KINDS, path) ? KINDS[path] : undefined;
+    return kind === undefined ? short(sent) : check(kind, () => sent);
+  };
+  const rest = task.door === "calls" ? calls(task) : message(task);
+  return { rest: JSON.stringify(rest), checked };
+
+  function calls({ paths, isBatch }: CallsTask): unknown {
+    if (!isBatch) return input(paths[0], value);
+    if (!isObject(value)) return short(value);
+    const inputs: Record<string, unknown> = {};
+    for (const [i, path] of paths.entries()) {
+      if (Object.hasOwn(value, i)) inputs[i] = input(path, value[i]);
+    }
+    return inputs;
+  }
+
+  function message({ maxCalls }: MessageTask): unknown {
+    if (!Array.isArray(value)) return call(value);
+    if (value.length <= maxCalls) return value.map(call);
+    return value
+      .slice(0, MAX_REFUSED)
+      .map((each) => (isObject(each) ? pick(each, CALL_FIELDS) : short(each)));
+  }
+
+  function call(sent: unknown): unknown {
+    if (!isObject(sent)) return short(sent);
+    const { params } = sent;
+    if (!isObject(params)) return { ...pick(sent, CALL_FIELDS), params: short(params) };
+    const { path } = params;
+    return {
+      ...pick(sent, CALL_FIELDS),
+      params: {
+        ...pick(params, ["path", "lastEventId"]),
+        ...(Object.hasOwn(params, "input") ? { input: input(path, params.input) } : {}),
+      },
+    };
+  }
+}
+
+/** Enough of a value for what reads it: fields that may matter, and what kind it is. */
+function short(value: unknown): unknown {
+  if (Array.isArray(value)) return [];
+  return isObject(value) ? pick(value, SHORT_FIELDS) : value;
+}
+
+function pick(value: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    names.filter((name) => Object.hasOwn(value, name)).map((name) => [name, short(value[name])]),
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

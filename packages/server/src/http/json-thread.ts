@@ -1,0 +1,112 @@
+/** Large JSON is parsed and checked on a thread: the event loop would stand still for it. */
+import { Worker } from "node:worker_threads";
+import { PocError } from "@proofmill/core";
+import type { JsonResult, JsonTask } from "./json-tasks.ts";
+
+/** Milliseconds without work after which the thread ends, and gives its memory back. */
+const IDLE_MS = 3000;
+/** What a hostile text takes when it is parsed, in bytes for each of its own … */
+const HEAP_PER_BYTE = 64;
+/** … and what a thread needs besides. */
+const HEAP_BESIDES = 64 * 1024 * 1024;
+
+export interface JsonThreadOptions {
+  /** Bytes that may wait; past that a text that needs not wait is refused. */
+  maxWaiting: number;
+  /** Bytes of the longest text. */
+  maxText: number;
+  /** The thread's module; the built one by default. */
+  entry?: URL | undefined;
+}
+
+interface Job {
+  readonly task: JsonTask;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  resolve(result: JsonResult): void;
+  reject(error: Error): void;
+}
+
+/**
+ * One text at a time, the shortest first: a few long ones would keep everybody waiting. The thread
+ * begins with the first text, and ends when none has come for a while.
+ */
+export class JsonThread {
+  readonly #options: JsonThreadOptions;
+  /** Shortest first. */
+  readonly #waiting: Job[] = [];
+  #waitingBytes = 0;
+  #worker: Worker | null = null;
+  #current: Job | null = null;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(options: JsonThreadOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param bytes are given away
+   * @throws PocError TOO_MANY_BODIES; Error when the thread breaks
+   */
+  async perform(task: JsonTask, bytes: Uint8Array): Promise<JsonResult> {
+    if (this.#waitingBytes + bytes.length > this.#options.maxWaiting && task.door !== "message") {
+      throw new PocError("TOO_MANY_BODIES");
+    }
+    // A part of a larger buffer cannot be given away alone.
+    const whole = bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+    return new Promise((resolve, reject) => {
+      const job = { task, bytes: whole as Uint8Array<ArrayBuffer>, resolve, reject };
+      const longer = this.#waiting.findIndex((each) => each.bytes.length > whole.length);
+      this.#waiting.splice(longer === -1 ? this.#waiting.length : longer, 0, job);
+      this.#waitingBytes += whole.length;
+      this.#next();
+    });
+  }
+
+  close(): void {
+    clearTimeout(this.#idle);
+    void this.#worker?.terminate();
+  }
+
+  #next(): void {
+    if (this.#current) return;
+    const job = this.#waiting.shift();
+    clearTimeout(this.#idle);
+    if (!job) {
+      this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
+      return;
+    }
+    this.#current = job;
+    this.#waitingBytes -= job.bytes.length;
+    this.#worker ??= this.#start();
+    this.#worker.postMessage({ task: job.task, bytes: job.bytes }, [job.bytes.buffer]);
+  }
+
+  #start(): Worker {
+    const { maxText, entry = new URL("./json-worker.js", import.meta.url) } = this.#options;
+    const worker = new Worker(entry, {
+      execArgv: [],
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil((maxText * HEAP_PER_BYTE + HEAP_BESIDES) / 2 ** 20),
+      },
+    });
+    worker.unref();
+    worker.on("message", (result: JsonResult) => {
+      this.#current?.resolve(result);
+      this.#current = null;
+      this.#next();
+    });
+    // It has run out of memory, say; the next text gets a new one.
+    worker.on("error", (error) => {
+      this.#current?.reject(error);
+      this.#current = null;
+      this.#worker = null;
+      this.#next();
+    });
+    return worker;
+  }
+
+  #end(): void {
+    void this.#worker?.terminate();
+    this.#worker = null;
+  }
+}
