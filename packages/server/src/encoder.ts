@@ -1,5 +1,6 @@
 /** WebSocket messages as text; an event that goes to many is written once. */
 import type { Encoder } from "@trpc/server/adapters/ws";
+import { MAX_REFUSED } from "./http/bodies.ts";
 
 /** Subscribers who keep up get the very same event, so its text is kept as long as it is. */
 const texts = new WeakMap<object, string>();
@@ -32,7 +33,11 @@ export const sharedEventEncoder: Encoder = {
       `"result":{"type":"data","id":${eventId},"data":{"id":${eventId},"data":${text}}}}`
     );
   },
-  decode: (data) => JSON.parse(String(data)),
+  decode: (data) => {
+    const message: unknown = JSON.parse(String(data));
+    // Each call of a message with too many is refused with an answer of its own.
+    return Array.isArray(message) ? message.slice(0, MAX_REFUSED) : message;
+  },
 };
 
 function isTracked(message: unknown): message is TrackedMessage {

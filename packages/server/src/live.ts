@@ -9,7 +9,7 @@ import { ulid } from "ulid";
 import { WebSocket } from "ws";
 import { callerGone } from "./caller.ts";
 import { sharedEventEncoder } from "./encoder.ts";
-import type { Bodies } from "./http/bodies.ts";
+import { type Bodies, MAX_CALLS } from "./http/bodies.ts";
 import type { Connections } from "./http/connections.ts";
 import type { Owed } from "./http/owed.ts";
 import { Turns } from "./http/turns.ts";
@@ -21,8 +21,6 @@ import { writtenStream } from "./written.ts";
 
 export const TRPC_PREFIX = "/trpc";
 
-/** Calls in one message or request. */
-const MAX_BATCH = 32;
 const MAX_SUBSCRIPTIONS = 64;
 /** After a close that the client does not answer, milliseconds. */
 const CLOSE_GRACE_MS = 2000;
@@ -44,9 +42,10 @@ export async function useWebSockets(
     connections: Connections;
     owed: Owed;
     turns: Turns;
+    bodies: Bodies;
   },
 ): Promise<void> {
-  const { maxPayload, connections, owed, turns } = options;
+  const { maxPayload, connections, owed, turns, bodies } = options;
   await app.register(websocket, {
     options: {
       maxPayload,
@@ -70,7 +69,7 @@ export async function useWebSockets(
     },
   });
   app.websocketServer.on("connection", (webSocket, request) => {
-    (webSocket as FlowingWebSocket).begin({ socket: request.socket, owed, turns });
+    (webSocket as FlowingWebSocket).begin({ socket: request.socket, owed, turns, bodies });
   });
 }
 
@@ -92,7 +91,7 @@ export async function useTrpc(
   const replays = new Turns();
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
     router,
-    maxBatchSize: MAX_BATCH,
+    maxBatchSize: MAX_CALLS,
     createContext: ({ req, res }) => contextOf(req, res, replays),
     responseMeta: ({ errors }) => {
       const seconds =
@@ -123,7 +122,7 @@ export async function useTrpc(
       const { path } = request.params as { path: string };
       const isBatch = (request.query as { batch?: unknown }).batch === "1";
       const paths = isBatch ? path.split(",") : [path];
-      if (paths.length > MAX_BATCH) {
+      if (paths.length > MAX_CALLS) {
         request.body = "{}"; // is refused for that, whatever is in it
         return;
       }

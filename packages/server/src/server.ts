@@ -30,8 +30,8 @@ import { POW_PREFIX, restRoutes } from "./rest.ts";
 import { createRouter } from "./router.ts";
 
 /**
- * Bytes that a body may have. Parsing holds the whole node up, most of all a hostile body of a
- * million little arrays: a second for 4 MiB of those. So the limit is what a proof needs, no more.
+ * Bytes that a body may have: what a proof needs, no more. A hostile body of a million little arrays
+ * takes a tenth of a second of the thread that parses it, for each MiB, and thirty times its bytes.
  */
 const LEAST_BODY_LIMIT = 1024 * 1024;
 /** A nonce of 16 digits and a distance of 22 characters, generously indented. */
@@ -110,14 +110,14 @@ export async function createServer(
   keepPace(app.server, limits.pace, (request) =>
     answerSlowBody(request, connections.unanswered(request.socket)),
   );
-  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns });
-  const service = await deps.openService(app.log);
   const bodies = new Bodies({
     bodyLimit,
     limits: () => service.initLimits,
     entry: deps.jsonWorker,
   });
   app.addHook("onClose", async () => bodies.close());
+  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns, bodies });
+  const service = await deps.openService(app.log);
   const gate = new InferenceGate({
     service,
     allowWhileValidating: deps.allowInferenceWhileValidating,

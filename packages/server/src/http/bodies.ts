@@ -16,6 +16,11 @@ const LARGE = 64 * 1024;
 /** Bytes that may wait for the thread, or four texts if those are more. */
 const MAX_WAITING = 32 * 1024 * 1024;
 
+/** Calls in one message or request. */
+export const MAX_CALLS = 32;
+/** Of a message with too many calls so many are refused one by one. */
+export const MAX_REFUSED = 1024;
+
 /** No caller knows it, so that none can say it. */
 const SECRET = randomBytes(16).toString("hex");
 /** What marks stand for, while somebody may read them. */
@@ -86,10 +91,11 @@ export class Bodies {
   }
 
   /** A WebSocket's message with calls, likewise. */
-  async readMessage(bytes: Uint8Array, maxCalls: number): Promise<MarkedText> {
+  async readMessage(bytes: Uint8Array): Promise<MarkedText> {
     const limits = this.#limits();
     const mark = newMark();
-    const task = { door: "message", maxCalls, limits, mark } as const;
+    const calls = { maxCalls: MAX_CALLS, maxRefused: MAX_REFUSED };
+    const task = { door: "message", ...calls, limits, mark } as const;
     return remember(await this.#thread.perform(task, bytes), mark, limits);
   }
 

@@ -27,6 +27,8 @@ interface MessageTask {
   readonly door: "message";
   /** Calls that a message may hold. */
   readonly maxCalls: number;
+  /** Of one with more, so many are left to be refused. */
+  readonly maxRefused: number;
 }
 
 export type JsonTask = (RestTask | CallsTask | MessageTask) & {
@@ -56,8 +58,6 @@ const KINDS: Readonly<Record<string, BodyKind>> = {
 };
 const SHORT_FIELDS = ["since", "limit", "lastEventId"];
 const CALL_FIELDS = ["id", "jsonrpc", "method"];
-/** Calls that are refused one by one when a message holds too many. */
-const MAX_REFUSED = 1024;
 
 /** Parses and checks; never throws for what a caller sent. */
 export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
@@ -93,11 +93,11 @@ export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
     return inputs;
   }
 
-  function message({ maxCalls }: MessageTask): unknown {
+  function message({ maxCalls, maxRefused }: MessageTask): unknown {
     if (!Array.isArray(value)) return call(value);
     if (value.length <= maxCalls) return value.map(call);
     return value
-      .slice(0, MAX_REFUSED)
+      .slice(0, maxRefused)
       .map((each) => (isObject(each) ? pick(each, CALL_FIELDS) : short(each)));
   }
 

@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 import { pieces } from "../written.ts";
+import type { Bodies } from "./bodies.ts";
 import { Intake } from "./intake.ts";
 import { type Owed, STALL_MS } from "./owed.ts";
 import type { Turns } from "./turns.ts";
@@ -16,6 +17,7 @@ interface Flow {
   socket: Socket;
   owed: Owed;
   turns: Turns;
+  bodies: Bodies;
 }
 
 /** For the server of `ws`, which makes one for each connection. */
@@ -115,12 +117,29 @@ export class FlowingWebSocket extends WebSocket {
   #next(): void {
     if (this.#messages.length === 0 || this.#isFull) return;
     this.#isTaken = true;
-    this.#flow?.turns.take(() => {
-      this.#isTaken = false;
+    this.#flow?.turns.take(async () => {
       const message = this.#messages.shift();
-      if (message && !this.ended.aborted) super.emit("message", ...message);
+      if (message && !this.ended.aborted) await this.#give(message);
+      this.#isTaken = false;
       this.#goOn();
     });
+  }
+
+  /** Hands a message on, a large one once it has been read on the thread. */
+  async #give(message: unknown[]): Promise<void> {
+    const [data] = message as [Buffer];
+    const bodies = this.#flow?.bodies;
+    if (!bodies?.isLarge(data)) {
+      super.emit("message", ...message);
+      return;
+    }
+    try {
+      const { text, forget } = await bodies.readMessage(data);
+      if (!this.ended.aborted) super.emit("message", Buffer.from(text), false);
+      forget(); // marks are read at once
+    } catch {
+      this.terminate(); // the thread broke
+    }
   }
 
   /** Something may have made room. */
