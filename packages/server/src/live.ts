@@ -13,6 +13,7 @@ import { type Bodies, MAX_CALLS } from "./http/bodies.ts";
 import type { Connections } from "./http/connections.ts";
 import type { Owed } from "./http/owed.ts";
 import { Turns } from "./http/turns.ts";
+import { countBodies, type Unfinished } from "./http/unfinished.ts";
 import { webSocketUpgrades } from "./http/upgrades.ts";
 import { FlowingWebSocket } from "./http/web-socket.ts";
 import type { AppRouter } from "./router.ts";
@@ -43,9 +44,10 @@ export async function useWebSockets(
     owed: Owed;
     turns: Turns;
     bodies: Bodies;
+    unfinished: Unfinished;
   },
 ): Promise<void> {
-  const { maxPayload, connections, owed, turns, bodies } = options;
+  const { maxPayload, connections, ...flow } = options;
   await app.register(websocket, {
     options: {
       maxPayload,
@@ -69,7 +71,7 @@ export async function useWebSockets(
     },
   });
   app.websocketServer.on("connection", (webSocket, request) => {
-    (webSocket as FlowingWebSocket).begin({ socket: request.socket, owed, turns, bodies });
+    (webSocket as FlowingWebSocket).begin({ socket: request.socket, ...flow });
   });
 }
 
@@ -85,7 +87,7 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
 export async function useTrpc(
   app: FastifyInstance,
   router: AppRouter,
-  bodies: Bodies,
+  { bodies, unfinished }: { bodies: Bodies; unfinished: Unfinished },
 ): Promise<void> {
   // Those who have to catch up do so beside what others ask, not before it.
   const replays = new Turns();
@@ -117,6 +119,7 @@ export async function useTrpc(
       reply.code(payload.status).headers(Object.fromEntries(payload.headers));
       return writtenStream(payload.body);
     });
+    countBodies(scope, unfinished);
     scope.addHook("preHandler", async (request, reply) => {
       if (typeof request.body !== "string") return;
       const { path } = request.params as { path: string };

@@ -15,6 +15,7 @@ import type { z } from "zod";
 import { callerGone } from "./caller.ts";
 import { allowedMethods, answerNotFound } from "./errors.ts";
 import type { Bodies } from "./http/bodies.ts";
+import { countBodies, type Unfinished } from "./http/unfinished.ts";
 import { sendWritten } from "./written.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
@@ -22,6 +23,7 @@ export const POW_PREFIX = "/api/v1/pow";
 export interface RestOptions {
   service: PocService;
   bodies: Bodies;
+  unfinished: Unfinished;
   /** For the documentation only: the service fills them in. */
   defaults: InitDefaults;
 }
@@ -61,9 +63,13 @@ export async function restRoutes(app: FastifyInstance, options: RestOptions): Pr
   await app.register(async (scope) => bodylessRoutes(scope, service));
 }
 
-function bodyRoutes(app: FastifyInstance, { service, bodies, defaults }: RestOptions): void {
+function bodyRoutes(
+  app: FastifyInstance,
+  { service, bodies, unfinished, defaults }: RestOptions,
+): void {
   // What is refused before any body (503) is refused before the body is read.
   app.addHook("onRequest", async () => service.assertReady());
+  countBodies(app, unfinished);
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
     done(null, bytes),
   );

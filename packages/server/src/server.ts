@@ -20,6 +20,7 @@ import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
 import { createRequestServer } from "./http/requests.ts";
 import { Turns } from "./http/turns.ts";
+import { Unfinished } from "./http/unfinished.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./live.ts";
 import { type NodeModel, nodeRoutes } from "./node-routes.ts";
 import { InferenceGate } from "./openai/gate.ts";
@@ -116,7 +117,8 @@ export async function createServer(
     entry: deps.jsonWorker,
   });
   app.addHook("onClose", async () => bodies.close());
-  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns, bodies });
+  const unfinished = new Unfinished(bodyLimit);
+  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns, bodies, unfinished });
   const service = await deps.openService(app.log);
   const gate = new InferenceGate({
     service,
@@ -155,7 +157,7 @@ export async function createServer(
   await useTrpc(
     app,
     createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
-    bodies,
+    { bodies, unfinished },
   );
   const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {
@@ -164,6 +166,7 @@ export async function createServer(
       prefix: POW_PREFIX,
       service,
       bodies,
+      unfinished,
       defaults: deps.defaults,
     });
   });

@@ -7,6 +7,7 @@ import type { Bodies } from "./bodies.ts";
 import { Intake } from "./intake.ts";
 import { type Owed, STALL_MS } from "./owed.ts";
 import type { Turns } from "./turns.ts";
+import type { Part, Unfinished } from "./unfinished.ts";
 
 /** Calls under way on one socket before it is not read. */
 const MAX_CALLS = 128;
@@ -18,6 +19,7 @@ interface Flow {
   owed: Owed;
   turns: Turns;
   bodies: Bodies;
+  unfinished: Unfinished;
 }
 
 /** For the server of `ws`, which makes one for each connection. */
@@ -25,6 +27,8 @@ export class FlowingWebSocket extends WebSocket {
   readonly #ended = new AbortController();
   readonly #messages: unknown[][] = [];
   #flow: (Flow & { intake: Intake }) | null = null;
+  /** The message that is coming, or waits to be read. */
+  #part: Part | null = null;
   #calls = 0;
   /** Whether a message waits for its turn. */
   #isTaken = false;
@@ -37,7 +41,12 @@ export class FlowingWebSocket extends WebSocket {
     setMaxListeners(0, this.#ended.signal); // every subscription listens
     const intake = new Intake(socket, {
       isFull: () => this.#messages.length > 0 || this.#isFull,
-      piece: () => PIECE,
+      piece: (chunk) => {
+        const size = Math.min(chunk.length, PIECE);
+        this.#part ??= flow.unfinished.begin(() => this.terminate());
+        this.#part.add(size);
+        return size;
+      },
       onEnd: () => {
         this.#end();
         intake.passEnd();
@@ -120,6 +129,7 @@ export class FlowingWebSocket extends WebSocket {
     this.#flow?.turns.take(async () => {
       const message = this.#messages.shift();
       if (message && !this.ended.aborted) await this.#give(message);
+      this.#dropPart();
       this.#isTaken = false;
       this.#goOn();
     });
@@ -154,7 +164,13 @@ export class FlowingWebSocket extends WebSocket {
     this.#drained = null;
   }
 
+  #dropPart(): void {
+    this.#part?.done();
+    this.#part = null;
+  }
+
   #end(): void {
+    this.#dropPart();
     this.#ended.abort();
     this.#messages.length = 0;
     this.#wake();

@@ -1,0 +1,79 @@
+/** Bodies and messages that are not whole yet lie in memory: so many bytes in all, and no more. */
+import type { FastifyInstance } from "fastify";
+import { cutOff } from "./bad-http.ts";
+
+/** Bytes in all, or four bodies if those are more. */
+const LIMIT = 64 * 1024 * 1024;
+
+/** Something that comes, from its first byte until nothing of it has to be kept. */
+export interface Part {
+  add(bytes: number): void;
+  /** Idempotent. */
+  done(): void;
+}
+
+interface Held {
+  bytes: number;
+  readonly since: number;
+  readonly end: () => void;
+}
+
+/** Where all together are too many, that one ends which has held the most for the longest. */
+export class Unfinished {
+  readonly #limit: number;
+  readonly #held = new Set<Held>();
+  #bytes = 0;
+
+  constructor(bodyLimit: number, limit = LIMIT) {
+    this.#limit = Math.max(limit, 4 * bodyLimit);
+  }
+
+  /** @param end throws away what has come, and whoever sends it */
+  begin(end: () => void): Part {
+    const held: Held = { bytes: 0, since: performance.now(), end };
+    this.#held.add(held);
+    return {
+      add: (bytes) => {
+        if (!this.#held.has(held)) return;
+        held.bytes += bytes;
+        this.#bytes += bytes;
+        if (this.#bytes > this.#limit) this.#endWorst();
+      },
+      done: () => this.#remove(held),
+    };
+  }
+
+  #endWorst(): void {
+    const now = performance.now();
+    let worst: Held | undefined;
+    let most = -1;
+    for (const held of this.#held) {
+      const weight = held.bytes * (now - held.since);
+      if (weight <= most) continue;
+      most = weight;
+      worst = held;
+    }
+    if (!worst) return;
+    this.#remove(worst);
+    worst.end();
+  }
+
+  #remove(held: Held): void {
+    if (this.#held.delete(held)) this.#bytes -= held.bytes;
+  }
+}
+
+/** Counts the bodies that a scope's routes collect. */
+export function countBodies(scope: FastifyInstance, unfinished: Unfinished): void {
+  scope.addHook("preParsing", (request, _reply, payload, done) => {
+    const { raw } = request;
+    const part = unfinished.begin(() => {
+      cutOff(raw.socket, 503, "Too many large bodies are coming");
+      raw.destroy();
+    });
+    payload.on("data", (chunk: Buffer) => part.add(chunk.length));
+    payload.once("end", part.done);
+    raw.once("close", part.done);
+    done(null, payload); // at once, or what comes meanwhile would be lost
+  });
+}
