@@ -322,6 +322,22 @@ describe("commands", () => {
     expect(service.status()).toMatchObject({ block_hash: "next", total_checked: 0 });
   });
 
+  it("that follow each other faster than the disk writes are stored without a word", async () => {
+    class SlowStore extends MemoryRoundStore {
+      override async append(...progress: Parameters<MemoryRoundStore["append"]>) {
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        await super.append(...progress);
+      }
+    }
+    const log = new MemoryLog();
+    const { service } = await start({ store: new SlowStore(), log });
+    for (let height = 0; height < 12; height++) {
+      await service.initGenerate({ ...BODY, block_hash: `block${height}` });
+    }
+    await service.close();
+    expect([...log.messages("warn"), ...log.messages("error")]).toEqual([]);
+  });
+
   it("leave the round running when the new one cannot be stored", async () => {
     class FullStore extends MemoryRoundStore {
       isFull = false;

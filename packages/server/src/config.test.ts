@@ -2,9 +2,9 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { CommanderError } from "commander";
+import { Command, type CommanderError } from "commander";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { parseConfig as read } from "./config.ts";
+import { addServeOptions, readConfig, parseConfig as read } from "./config.ts";
 
 type Environment = Record<string, string>;
 
@@ -176,6 +176,24 @@ test.each([
   [{ PROOFMILL_MODEL: "/no/such/model" }, "model directory /no/such/model does not exist"],
 ])("%j is refused", (environment, message) => {
   expect(refusal([], environment as Environment)).toContain(message);
+});
+
+test("an IPv6 address may stand in brackets", () => {
+  expect(read(["--host", "[::1]"]).host).toBe("::1");
+  expect(read([], { PROOFMILL_HOST: "[fe80::1%eth0]" }).host).toBe("fe80::1%eth0");
+});
+
+test("what Kubernetes sets for a Service of that name is ignored, with one line", () => {
+  for (const PROOFMILL_PORT of ["tcp://10.0.0.7:8000", "udp://[fd00::7]:8000"]) {
+    const command = addServeOptions(new Command("serve"));
+    const said: string[] = [];
+    command.configureOutput({ writeErr: (text) => said.push(text) });
+    command.parse([], { from: "user" });
+    expect(readConfig(command, { PROOFMILL_PORT }).port).toBe(8000);
+    const fault = `PROOFMILL_PORT is '${PROOFMILL_PORT}', which Kubernetes sets for a Service of that name`;
+    expect(said).toEqual([`proofmill: ${fault}: it is ignored\n`]);
+  }
+  expect(refusal([], { PROOFMILL_THREADS: "tcp://10.0.0.7:8000" })).toContain("is invalid");
 });
 
 test("lists are split at commas", () => {
