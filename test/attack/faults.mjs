@@ -145,7 +145,13 @@ async function befall({ url, logDisk, dataDisk, receiver, setClock, seconds }) {
   logDisk.fill();
   await sleep(seconds * 1000);
   await finds(50);
-  steps.log_disk_full = { left: logDisk.left(), lost: (await delivery()).lost_log_lines };
+  // The file's last page takes some more; each question is a line.
+  const { lost_log_lines: lost } = await until(
+    "a lost line",
+    delivery,
+    ({ lost_log_lines }) => lost_log_lines > 0,
+  );
+  steps.log_disk_full = { left: logDisk.left(), lost };
 
   dataDisk.fill();
   const ill = await until("a store that does not work", health, (answer) => !isFine(answer));
@@ -216,7 +222,6 @@ function brokenPromises(seen) {
   const { log_disk_full, data_disk_full, clock, health, rounds } = seen;
   return Object.entries({
     "the log's disk was not full": log_disk_full.left > 0,
-    "lost log lines are not counted": !(log_disk_full.lost > 0),
     "a round began that cannot be stored": data_disk_full.init !== 503,
     "finds are not delivered": seen.missing > 0,
     "finds are delivered twice": seen.repeated > 0,
