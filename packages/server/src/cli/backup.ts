@@ -1,5 +1,5 @@
 /** `proofmill backup`: copies a stopped node's data folder into one file. */
-import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { addDataDirOption, readDataDir } from "../config.ts";
@@ -37,6 +37,7 @@ function backup(folder: string, file: string): void {
     } finally {
       database.close();
     }
+    toDisk(partial);
     renameSync(partial, file);
   } catch (error) {
     rmSync(partial, { force: true });
@@ -44,4 +45,13 @@ function backup(folder: string, file: string): void {
     throw new Exit(1, `${file} was not made: ${explain(error)}${remedy}`);
   }
   stdout.write(`${file}, ${statSync(file).size} bytes\n`);
+}
+
+function toDisk(path: string): void {
+  const file = openSync(path, "r+");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }

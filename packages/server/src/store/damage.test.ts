@@ -172,6 +172,17 @@ describe("the database", () => {
   });
 });
 
+test("a copy is a whole database, and leaves the folder as it was", () => {
+  const folder = killedFolder();
+  const copied = temporaryFolder();
+  writeFileSync(join(copied, "proofmill.db"), "");
+  const database = new NodeDatabase(join(folder, "proofmill.db"));
+  database.copyTo(join(copied, "proofmill.db"));
+  database.close();
+  expect(open(copied)).toEqual({ rounds: ["b", "c"], notices: [] });
+  expect(open(folder)).toEqual({ rounds: ["b", "c"], notices: [] });
+});
+
 test("files that are removed or replaced while it is open: nothing more is promised", () => {
   for (const file of ["proofmill.db", "proofmill.db-wal"]) {
     const folder = temporaryFolder();

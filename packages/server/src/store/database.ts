@@ -230,13 +230,15 @@ export class NodeDatabase {
    * @throws Error when it does not
    */
   probe(): void {
-    const { bavail, bsize } = statfsSync(this.#path);
-    // A small write may find room in the journal where the next one does not.
-    if (bavail * bsize < LEAST_FREE_BYTES) throw new Error("the disk is full");
+    const { blocks, bavail, bfree, bsize } = statfsSync(this.#path);
+    const free = (process.getuid?.() === 0 ? bfree : bavail) * bsize;
+    // A small write may find room in the journal where the next one does not. Some file systems do
+    // not say how large they are.
+    if (blocks > 0 && free < LEAST_FREE_BYTES) throw new Error("the disk is full");
     this.#uptime();
   }
 
-  /** Copies all into a new file, which is whole when this returns. */
+  /** Copies all into an empty file. */
   copyTo(file: string): void {
     this.#run("VACUUM INTO ?", file);
   }

@@ -71,15 +71,23 @@ function commit(): void {
   let answers: Answer[];
   try {
     answers = database.transaction(() => group.map(answer));
-  } catch (error) {
-    // The disk refused: nothing of the group has happened.
-    answers = group.map(({ id }) => ({ id, error: asError(error) }));
+  } catch {
+    // The disk refused: nothing of the group has happened, and each shows by itself what can.
+    answers = group.map(alone);
   }
   lastCommit = performance.now();
   for (const each of answers) say(each);
   if (group.some(({ method }) => method === "close")) {
     database.close();
     port?.close();
+  }
+}
+
+function alone(call: Call): Answer {
+  try {
+    return database.transaction(() => answer(call));
+  } catch (error) {
+    return { id: call.id, error: asError(error) };
   }
 }
 
