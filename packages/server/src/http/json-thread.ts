@@ -5,10 +5,12 @@ import type { JsonResult, JsonTask } from "./json-tasks.ts";
 
 /** Milliseconds without work after which the thread ends, and gives its memory back. */
 const IDLE_MS = 3000;
-/** What a hostile text takes when it is parsed, in bytes for each of its own … */
-const HEAP_PER_BYTE = 64;
+/** What a hostile text takes when it is parsed, at most 30 bytes for each of its own … */
+const HEAP_PER_BYTE = 40;
 /** … and what a thread needs besides. */
-const HEAP_BESIDES = 64 * 1024 * 1024;
+const HEAP_BESIDES = 24 * 1024 * 1024;
+/** Megabytes; more would be filled before anything is thrown away. */
+const YOUNG_MB = 8;
 
 export interface JsonThreadOptions {
   /** Bytes that may wait; past that a text that needs not wait is refused. */
@@ -86,6 +88,7 @@ export class JsonThread {
     const worker = new Worker(entry, {
       execArgv: [],
       resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_MB,
         maxOldGenerationSizeMb: Math.ceil((maxText * HEAP_PER_BYTE + HEAP_BESIDES) / 2 ** 20),
       },
     });
