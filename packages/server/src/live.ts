@@ -2,7 +2,6 @@
 
 import type { IncomingMessage } from "node:http";
 import websocket from "@fastify/websocket";
-import { TRPCError } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
@@ -17,12 +16,12 @@ import { countBodies, type Unfinished } from "./http/unfinished.ts";
 import { webSocketUpgrades } from "./http/upgrades.ts";
 import { FlowingWebSocket } from "./http/web-socket.ts";
 import type { AppRouter } from "./router.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import type { Context } from "./trpc.ts";
 import { writtenStream } from "./written.ts";
 
 export const TRPC_PREFIX = "/trpc";
 
-const MAX_SUBSCRIPTIONS = 64;
 /** After a close that the client does not answer, milliseconds. */
 const CLOSE_GRACE_MS = 2000;
 const PING_MS = 30_000;
@@ -91,10 +90,11 @@ export async function useTrpc(
 ): Promise<void> {
   // Those who have to catch up do so beside what others ask, not before it.
   const replays = new Turns();
+  const subscriptions = new Subscriptions();
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
-    createContext: ({ req, res }) => contextOf(req, res, replays),
+    createContext: ({ req, res }) => contextOf(req, res, { replays, subscriptions }),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
@@ -146,23 +146,13 @@ function isBadFrame(error: unknown): boolean {
 function contextOf(
   request: FastifyRequest | IncomingMessage,
   reply: object,
-  replays: Turns,
+  { replays, subscriptions }: { replays: Turns; subscriptions: Subscriptions },
 ): Context {
-  let subscriptions = 0;
   const webSocket = reply instanceof FlowingWebSocket ? reply : null;
   return {
     requestId: "raw" in request ? request.id : ulid(),
     gone: callerGone(request.socket),
-    subscribe: () => {
-      if (subscriptions >= MAX_SUBSCRIPTIONS) {
-        const message = `At most ${MAX_SUBSCRIPTIONS} subscriptions on one connection`;
-        throw new TRPCError({ code: "TOO_MANY_REQUESTS", message });
-      }
-      subscriptions++;
-      return () => {
-        subscriptions--;
-      };
-    },
+    subscribe: subscriptions.connection(),
     call: () => webSocket?.call() ?? (() => {}),
     ended: webSocket?.ended ?? null,
     // Over HTTP the stream itself asks for more when it can take it.
