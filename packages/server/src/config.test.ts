@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, type CommanderError } from "commander";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { addServeOptions, readConfig, parseConfig as read } from "./config.ts";
+import { addServeOptions, parseConfig as read, readConfig } from "./config.ts";
 
 type Environment = Record<string, string>;
 

@@ -15,6 +15,7 @@ import type { z } from "zod";
 import { callerGone } from "./caller.ts";
 import { allowedMethods, answerNotFound } from "./errors.ts";
 import type { Bodies } from "./http/bodies.ts";
+import { isLong, jsonSlices } from "./http/json-slices.ts";
 import { countBodies, type Unfinished } from "./http/unfinished.ts";
 import { sendWritten } from "./written.ts";
 
@@ -117,7 +118,10 @@ function bodyRoutes(
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
         const body = await bodies.read(kind, request.body, type);
-        return sendWritten(reply, await call(body, callerGone(request.raw.socket)));
+        const said = (await call(body, callerGone(request.raw.socket))) as object;
+        return path === "/validate" && isLong(said)
+          ? reply.type("application/json; charset=utf-8").send(jsonSlices(said))
+          : sendWritten(reply, said);
       },
     });
   }
