@@ -126,6 +126,36 @@ test("an upstream that is away fills no log, and callers who leave do not either
   expect(logged).not.toContain("errored");
 });
 
+test("who hangs up in the middle of an answer fills no log", async () => {
+  let logged = 0;
+  const count = (chunk: Buffer) => {
+    logged += chunk.length;
+  };
+  node.process.stdout?.on("data", count);
+  const junk = (bytes: number) => `{"block_hash":[${"[],".repeat(bytes / 3)}1]}`;
+  const body = junk(500_000);
+  const head = "POST /trpc/pow.init HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+  for (let i = 0; i < 20; i++) {
+    const socket = connect(Number(new URL(node.url).port), "127.0.0.1");
+    socket.on("error", () => {});
+    await new Promise((resolve) =>
+      socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`, resolve),
+    );
+    if (i > 0) socket.destroy();
+    else socket.resume();
+  }
+  // A longer body is read after those.
+  const last = await fetch(`${node.url}/trpc/pow.init`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: junk(900_000),
+  });
+  expect(last.status).toBe(422);
+  expect((await node.get("/health")).status).toBe(200);
+  node.process.stdout?.off("data", count);
+  expect(logged).toBeLessThan(1000);
+});
+
 test("a WebSocket's bad frames fill no log", async () => {
   let logged = 0;
   const count = (chunk: Buffer) => {

@@ -28,7 +28,9 @@ function answerError(
   if (request.is404) return answerNotFound(request, reply);
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return reply.code(status).send({ detail: error.message });
-  request.log.error({ err: error }, "a request failed");
+  // Who hangs up in the middle of an answer has ended it himself, and would fill the log.
+  const isGone = error.code === "ERR_STREAM_PREMATURE_CLOSE" && request.raw.socket.destroyed;
+  request.log[isGone ? "debug" : "error"]({ err: error }, "a request failed");
   return reply.code(500).send({ detail: "Internal Server Error" });
 }
 
