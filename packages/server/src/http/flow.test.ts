@@ -201,7 +201,8 @@ test("a WebSocket that does not read is not read, and gets every answer once it 
     client.send(JSON.stringify({ id, method: "query", params: { path: "pow.status" } }));
   }
   expect(await settled(() => status.mock.calls.length)).toBeLessThan(count / 2);
-  expect(server.owed()).toBeLessThan(2_000_000);
+  // A few answers of the sixty, which take 30 MB; their bytes are the same.
+  expect(server.owed()).toBeLessThan(4_000_000);
   client.resume();
   await vi.waitUntil(() => messages.length === count, 20_000);
   const { valid_nonces } = server.service.status();
