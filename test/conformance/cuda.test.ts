@@ -18,7 +18,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     async (dtype) => {
       const checks = await addon.compareOperations({ dtype, threads: 1, cuda });
       expect(checks.filter(({ holds }) => !holds)).toEqual([]);
-      expect(new Set(checks.map(({ operation }) => operation)).size).toBe(9);
+      expect(new Set(checks.map(({ operation }) => operation)).size).toBe(10);
       // Bit for bit.
       for (const { operation, error, allowed } of checks) {
         if (operation === "inputs" || operation === "permutation") {

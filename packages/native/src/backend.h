@@ -45,6 +45,11 @@ struct Act {
   Buffer data;
   size_t width = 0, stride = 0;  // of a row, in elements; what lies between them is zero
   bool wide = false;             // float32 now, for backends that store more than one type
+  // For backends that norm in the next product: each row is yet to be divided by the root of its mean
+  // square, whose sum over the row is that of its `parts` here; 0: it is normed.
+  Buffer squares = {};  // [rows, parts] f32
+  size_t parts = 0;
+  float eps = 0.0f;
 };
 
 // How the rows of q, k and v lie in one token's row of the fused projection:
@@ -54,6 +59,16 @@ struct AttentionShape {
 
   size_t q_width() const { return num_heads * head_dim; }
   size_t kv_width() const { return num_kv_heads * head_dim; }
+};
+
+// What becomes of every head of q and k before attention: its norm over head_dim (weight null: none),
+// and its turn to its position.
+struct Heads {
+  AttentionShape shape;
+  size_t seq_len;
+  const float *q_norm, *k_norm;  // [head_dim] or null
+  float eps;
+  const float *cos, *sin;  // [positions, head_dim / 2]
 };
 
 // How nonces of one length are taken together.
@@ -160,27 +175,32 @@ class Backend {
   // out [rows, width] f32 = rows of x that are `x_stride` floats apart.
   virtual void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                            float* out) = 0;
-  // out [rows, N], from its column `column` on, = a [rows, K] * w^T + bias.
-  virtual void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) = 0;
+  // out [rows, N], from its column `column` on, = a [rows, K] * w^T + bias, where out's columns are
+  // those of q, k and v; its rows are the last `queries` positions of each sequence. Heads of q and k
+  // may be normed and turned here already, else `attention` does it.
+  virtual void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column,
+                       const Heads& heads, size_t queries) = 0;
   // out [rows, N] f32, rows `out_stride` floats apart = a [rows, K] * w^T.
   virtual void linear(const Act& a, const Linear& w, size_t rows, float* out,
                       size_t out_stride) = 0;
   // x [rows, N] f32 += a [rows, K] * w^T.
   virtual void linear_add(const Act& a, const Linear& w, size_t rows, float* x) = 0;
+  // The same, then normed [rows, N] = x / sqrt(mean(x^2) + eps) * weight: a layer's norm follows
+  // every addition but the last.
+  virtual void linear_add_norm(const Act& a, const Linear& w, size_t rows, float* x,
+                               const float* weight, float eps, Act& normed) {
+    linear_add(a, w, rows, x);
+    rms_norm(x, rows, w.out_features, weight, eps, normed);
+  }
   // out [rows, F] = silu(a * gate^T) * (a * up^T), rounded to the precision.
   virtual void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) = 0;
-  // Causal attention of each sequence over itself, out [sequences * queries, q_width]. Every head
-  // of q and k first gets its norm over head_dim (weight null: none) and is turned to its position,
-  // which may happen in place.
+  // Causal attention of each sequence over itself, out [sequences * queries, q_width].
   struct Attention {
-    AttentionShape shape;
-    size_t sequences, seq_len, queries;  // the last `queries` positions of each sequence
+    const Heads& heads;
+    size_t sequences, queries;  // the last `queries` positions of each sequence
     // What `project` wrote: q is [sequences * queries, q_width ...], and of qkv, [sequences *
-    // seq_len, q_width + 2 kv_width], k and v are read.
+    // seq_len, q_width + 2 kv_width], k and v are read. They may change.
     Act &q, &qkv;
-    const float *q_norm, *k_norm;  // [head_dim] or null
-    float eps;
-    const float *cos, *sin;  // [positions, head_dim / 2]
   };
   virtual void attention(const Attention& args, Act& out) = 0;
   // distances [rows] of logits [rows, vocab], whose rows are `stride` floats apart, under the seeds

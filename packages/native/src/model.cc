@@ -246,31 +246,39 @@ void Model::layers(size_t first, size_t sequences, size_t seq_len,
     const size_t rows = pruned ? sequences : tokens;
     float* stream = pruned ? last : x;
 
+    const auto weight = [](const Buffer& norm) {
+      return norm.bytes ? norm.as<float>() : nullptr;
+    };
+    const Heads heads{shape, seq_len, weight(layer.q_norm), weight(layer.k_norm), eps,
+                      rope_cos_.as<float>(), rope_sin_.as<float>()};
+
     if (!enter(Stage::qkv)) return;
-    be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
+    if (i == 0) be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
     if (pruned) {
-      be.project(act_.normed, layer.kv, tokens, act_.qkv, shape.q_width());
+      be.project(act_.normed, layer.kv, tokens, act_.qkv, shape.q_width(), heads, seq_len);
       const float* ends = x + (seq_len - 1) * hidden;
       be.gather_rows(ends, seq_len * hidden, rows, hidden, last);
       be.rms_norm(last, rows, hidden, layer.input_norm.as<float>(), eps, act_.normed);
-      be.project(act_.normed, layer.q, rows, act_.last_q, 0);
+      be.project(act_.normed, layer.q, rows, act_.last_q, 0, heads, 1);
     } else {
-      be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0);
+      be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0, heads, seq_len);
     }
     if (!enter(Stage::attention)) return;
-    be.attention({shape, sequences, seq_len, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv,
-                  act_.qkv, layer.q_norm.bytes ? layer.q_norm.as<float>() : nullptr,
-                  layer.k_norm.bytes ? layer.k_norm.as<float>() : nullptr, eps,
-                  rope_cos_.as<float>(), rope_sin_.as<float>()},
+    be.attention({heads, sequences, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv, act_.qkv},
                  act_.mixed);
     if (!enter(Stage::o)) return;
-    be.linear_add(act_.mixed, layer.o, rows, stream);
+    be.linear_add_norm(act_.mixed, layer.o, rows, stream, layer.post_attention_norm.as<float>(), eps,
+                       act_.normed);
 
     if (!enter(Stage::mlp)) return;
-    be.rms_norm(stream, rows, hidden, layer.post_attention_norm.as<float>(), eps, act_.normed);
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
     if (!be.step()) return;
-    be.linear_add(act_.gated, layer.down, rows, stream);
+    if (pruned) {
+      be.linear_add(act_.gated, layer.down, rows, stream);
+    } else {
+      be.linear_add_norm(act_.gated, layer.down, rows, stream,
+                         weights_.layers[i + 1].input_norm.as<float>(), eps, act_.normed);
+    }
   }
   be.gather_rows(last, hidden, sequences, hidden, act_.ends.as<float>() + first * hidden);
 }

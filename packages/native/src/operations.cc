@@ -61,14 +61,14 @@ class Bench {
     backend_.synchronize();  // before x goes
     return out;
   }
-  // Rows of numbers as `project` leaves them, of about unit size: a matrix's numbers have a size of
-  // 0.02.
-  Act projected(uint32_t seed, size_t rows, size_t width) {
+  // Rows of q, k and v as `project` leaves them from `column` on, of about unit size: a matrix's
+  // numbers have a size of 0.02.
+  Act projected(uint32_t seed, size_t rows, size_t width, const Heads& heads, size_t queries) {
     constexpr size_t kDepth = 64;
     const Act a = act(seed, rows, kDepth, 1 / (0.02f * 8));
     const Linear w = backend_.pack({matrix(seed, width, kDepth)}, {});
     Act out = backend_.allocate_act(rows, width);
-    backend_.project(a, w, rows, out, 0);
+    backend_.project(a, w, rows, out, 0, heads, queries);
     backend_.synchronize();  // before a and w go
     return out;
   }
@@ -116,6 +116,7 @@ class Comparison {
       project(s.rows, s.depth, s.width);
       linear(s.rows, s.depth, s.width);
       linear_add(s.rows, s.depth, s.width);
+      linear_add_norm(s.rows, s.depth, s.width);
       linear_swiglu(s.rows, s.depth, s.width);
     }
     for (const size_t head_dim : {12, 16, 32, 64, 80, 96, 128, 256}) {
@@ -175,7 +176,7 @@ class Comparison {
     return text("%zu x %zu x %zu", rows, depth, width);
   }
 
-  // Into the columns behind 8 others, with a bias.
+  // Into the columns behind 8 others, with a bias; as values, which stay as they are.
   void project(size_t rows, size_t depth, size_t width) {
     compare("project", product(rows, depth, width), rounded(), [&](Bench& bench) {
       Backend& be = bench.backend();
@@ -185,7 +186,8 @@ class Comparison {
       const Act a = bench.act(4, rows, depth);
       Act out = be.allocate_act(rows, width + 8);
       bench.begin({0}, 0);
-      be.project(a, w, rows, out, 8);
+      const Heads values_alone{{0, 0, 2}, rows, nullptr, nullptr, 0.0f, nullptr, nullptr};
+      be.project(a, w, rows, out, 8, values_alone, rows);
       const Values all = bench.end(out, rows);
       Values values;
       for (size_t row = 0; row < rows; row++) {
@@ -221,6 +223,28 @@ class Comparison {
     });
   }
 
+  // As the next product sees it: a norm may be half done before it.
+  void linear_add_norm(size_t rows, size_t depth, size_t width) {
+    compare("linear_add_norm", product(rows, depth, width), 4 * rounded(), [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const Linear w = be.pack({matrix(3, width, depth)}, {});
+      const Linear next = be.pack({matrix(7, 24, width)}, {});
+      const Act a = bench.act(4, rows, depth);
+      const Buffer x = be.upload(numbers(6, rows * width));
+      const Buffer weight = be.upload(numbers(8, width));
+      Act normed = be.allocate_act(rows, width);
+      const Buffer out = be.allocate(rows * 24 * sizeof(float));
+      bench.begin({0}, 0);
+      be.linear_add_norm(a, w, rows, x.as<float>(), weight.as<float>(), 1e-6f, normed);
+      be.linear(normed, next, rows, out.as<float>(), 24);
+      Values values = bench.end(out.as<float>(), 24, rows, 24);
+      bench.begin({0}, 0);
+      const Values stream = bench.end(x.as<float>(), width, rows, width);
+      values.insert(values.end(), stream.begin(), stream.end());
+      return values;
+    });
+  }
+
   void linear_swiglu(size_t rows, size_t depth, size_t width) {
     // Gate, up and their product are each rounded.
     compare("linear_swiglu", product(rows, depth, width), 4 * rounded(), [&](Bench& bench) {
@@ -253,14 +277,18 @@ class Comparison {
       const Buffer cosines = be.upload(cos), sines = be.upload(sin);
       const Buffer q_norm = be.upload(numbers(8, shape.head_dim));
       const Buffer k_norm = be.upload(numbers(9, shape.head_dim));
-      Act qkv = bench.projected(10, sequences * seq_len, width);
-      Act last_q = bench.projected(11, sequences * queries, shape.q_width());
+      const Heads heads{shape,
+                        seq_len,
+                        normed ? q_norm.as<float>() : nullptr,
+                        normed ? k_norm.as<float>() : nullptr,
+                        1e-6f,
+                        cosines.as<float>(),
+                        sines.as<float>()};
+      Act qkv = bench.projected(10, sequences * seq_len, width, heads, seq_len);
+      Act last_q = bench.projected(11, sequences * queries, shape.q_width(), heads, queries);
       Act out = be.allocate_act(sequences * queries, shape.q_width());
       bench.begin({0}, 0);
-      be.attention({shape, sequences, seq_len, queries, queries == seq_len ? qkv : last_q, qkv,
-                    normed ? q_norm.as<float>() : nullptr, normed ? k_norm.as<float>() : nullptr,
-                    1e-6f, cosines.as<float>(), sines.as<float>()},
-                   out);
+      be.attention({heads, sequences, queries, queries == seq_len ? qkv : last_q, qkv}, out);
       return bench.end(out, sequences * queries);
     });
   }

@@ -205,7 +205,9 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) override {
+  // Heads are normed and turned on their way into attention.
+  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column, const Heads&,
+               size_t) override {
     product(a, w, rows, GemmBlock::Epilogue::store, out.data.as<float>() + column, out.stride);
     out.wide = true;
   }
@@ -221,25 +223,26 @@ class CpuBackend final : public Backend {
   }
 
   void attention(const Attention& args, Act& out) override {
-    const AttentionShape& shape = args.shape;
+    const Heads& heads = args.heads;
+    const AttentionShape& shape = heads.shape;
     const float* queries = args.q.data.as<float>();
     const float* keys = args.qkv.data.as<float>() + shape.q_width();
     const float* values = keys + shape.kv_width();
     const size_t group = shape.num_heads / shape.num_kv_heads;
-    const size_t bytes = attention_scratch_bytes(args.seq_len, shape.head_dim);
+    const size_t bytes = attention_scratch_bytes(heads.seq_len, shape.head_dim);
     for (Buffer& scratch : attention_scratch_) {
       if (scratch.bytes < bytes) scratch = allocate(bytes);
     }
     pool_.run(args.sequences * shape.num_kv_heads, [&](size_t part, size_t worker) {
       const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
-      const size_t q_row = sequence * args.queries, kv_row = sequence * args.seq_len;
+      const size_t q_row = sequence * args.queries, kv_row = sequence * heads.seq_len;
       const size_t column = head * group * shape.head_dim;
       const FlushDenormals flush(bf16_);
       kernels_.attention({queries + q_row * args.q.stride + column,
                           keys + kv_row * args.qkv.stride + head * shape.head_dim,
                           values + kv_row * args.qkv.stride + head * shape.head_dim, args.q.stride,
-                          args.qkv.stride, args.seq_len, args.queries, group, shape.head_dim,
-                          args.q_norm, args.k_norm, args.eps, args.cos, args.sin,
+                          args.qkv.stride, heads.seq_len, args.queries, group, shape.head_dim,
+                          heads.q_norm, heads.k_norm, heads.eps, heads.cos, heads.sin,
                           attention_scratch_[worker].as<float>(),
                           element(out, q_row * out.stride + column), out.stride, storage_, cut});
     });

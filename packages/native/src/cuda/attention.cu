@@ -3,7 +3,6 @@
 // in plain float32 arithmetic otherwise.
 #include "kernel.h"
 #include "kernels.h"
-#include "norm_rope.cuh"
 #include "tensor_core.cuh"
 
 namespace proofmill::cuda {
@@ -38,61 +37,63 @@ struct Tiles {
   // Eight numbers more than a row: the eight rows of a matrix then lie in different banks.
   static constexpr int kStride = kWidth + 8;
   static constexpr int kTile = kKeys * kStride;
-  // Two stages of keys and values; queries pass through the first of them before any key comes.
-  static constexpr size_t kBytes =
-      sizeof(bf16) * (4 * kTile > kQueries * kStride ? 4 * kTile : kQueries * kStride);
+  // Two stages of keys and values; queries pass through the second before any key comes to it.
+  static constexpr size_t kBytes = sizeof(bf16) * 4 * kTile;
+  static_assert(2 * kTile >= kQueries * kStride, "queries fit into a stage");
 };
 
-// Rows [first, first + kKeys) of a head into shared memory; rows past the end and columns past
+// Rows [first, first + kKeys) of a head into shared memory; rows from `end` on and columns past
 // head_dim are zero.
 template <int kWidth, int kKeys>
 __device__ __forceinline__ void load_tile(const bf16* from, size_t stride, int first, int end,
                                           int head_dim, bf16* tile) {
   constexpr int kStride = Tiles<kWidth, kKeys>::kStride, kChunks = kWidth / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < kKeys * kChunks; i += kWarps * 32) {
-    const int row = i / kChunks, column = i % kChunks * 8;
-    bf16* to = tile + row * kStride + column;
-    const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
-    if (first + row >= end || column >= head_dim) {
-      *reinterpret_cast<uint4*>(to) = make_uint4(0, 0, 0, 0);
-    } else if (head_dim % 8 == 0) {
-      copy16_async(to, at);
+  constexpr int kSteps = kKeys * kChunks / (kWarps * 32);
+  static_assert(kSteps * kWarps * 32 == kKeys * kChunks, "each thread has as many chunks");
+  const int thread = static_cast<int>(threadIdx.x);
+  if (head_dim % 8 == 0) {
+    if constexpr (kWarps * 32 % kChunks == 0) {
+      // A thread stays in its column.
+      constexpr int kRows = kWarps * 32 / kChunks;
+      const int row = thread / kChunks, column = thread % kChunks * 8;
+      const int left = column < head_dim ? end - first - row : 0;
+      const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
+      bf16* to = tile + row * kStride + column;
+#pragma unroll
+      for (int step = 0; step < kSteps; step++) {
+        copy16_async(to + step * kRows * kStride, at, step * kRows < left);
+        at += kRows * stride;
+      }
     } else {
-      for (int j = 0; j < 8; j++) to[j] = column + j < head_dim ? at[j] : bf16{0};
+#pragma unroll
+      for (int step = 0; step < kSteps; step++) {
+        const int i = thread + step * kWarps * 32, row = i / kChunks, column = i % kChunks * 8;
+        copy16_async(tile + row * kStride + column,
+                     from + static_cast<size_t>(first + row) * stride + column,
+                     first + row < end && column < head_dim);
+      }
+    }
+    return;
+  }
+  for (int i = thread; i < kKeys * kChunks; i += kWarps * 32) {
+    const int row = i / kChunks, column = i % kChunks * 8;
+    const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
+    for (int j = 0; j < 8; j++) {
+      const bool wanted = first + row < end && column + j < head_dim;
+      tile[row * kStride + column + j] = wanted ? at[j] : bf16{0};
     }
   }
 }
 
 template <int kWidth, int kKeys>
-__global__ void __launch_bounds__(kWarps * 32)
+__global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
     attention_bf16_kernel(const AttentionArgs<bf16> args) {
   using Shared = Tiles<kWidth, kKeys>;
   constexpr int kStride = Shared::kStride;
   PROOFMILL_DYNAMIC_SHARED(bf16, shared);
   const Place at = place_of(args, kQueries);
-  const int head_dim = args.rope.head_dim;
+  const int head_dim = args.head_dim;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-
-  // Queries: each warp norms and turns its own 16 rows, and takes them up as fragments.
-  const bf16* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
-                  static_cast<size_t>(at.head) * head_dim;
-  bf16* own = shared + warp * 16 * kStride;
-  for (int r = 0; r < 16; r++) {
-    const int query = at.first_query + warp * 16 + r;
-    for (int j = lane; j < kWidth; j += 32) {
-      if (j >= head_dim || query >= args.queries) own[r * kStride + j] = bf16{0};
-    }
-    if (query < args.queries) {
-      norm_rope_head(q + static_cast<size_t>(query) * args.q_stride, args.rope,
-                     at.first_position + query, own + r * kStride);
-    }
-  }
-  __syncwarp();
-  uint32_t queries[kWidth / 16][4];
-#pragma unroll
-  for (int k = 0; k < kWidth / 16; k++) {
-    load_matrices(queries[k], own + lane % 16 * kStride + k * 16 + lane / 16 * 8);
-  }
 
   const size_t first_row = static_cast<size_t>(at.sequence) * args.seq_len;
   const size_t column = static_cast<size_t>(at.kv_head) * head_dim;
@@ -112,20 +113,38 @@ __global__ void __launch_bounds__(kWarps * 32)
   float mixed[kWidth / 8][4] = {};
   float highest[2] = {-INFINITY, -INFINITY}, sums[2] = {0.0f, 0.0f};
 
-  __syncthreads();  // every warp has its queries
+  // Copies come in groups: the queries and the first keys, the first values, the next keys, the next
+  // values; so that each is waited for only where it is needed.
+  const bf16* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
+                  static_cast<size_t>(at.head) * head_dim;
+  bf16* query_tile = shared + 2 * Shared::kTile;
+  load_tile<kWidth, kQueries>(q, args.q_stride, at.first_query, args.queries, head_dim, query_tile);
   load_tile<kWidth, kKeys>(keys, args.kv_stride, 0, visible, head_dim, shared);
+  commit_copies();
   load_tile<kWidth, kKeys>(values, args.kv_stride, 0, visible, head_dim, shared + Shared::kTile);
+  commit_copies();
+  wait_for_copies<1>();
+  __syncthreads();
+  uint32_t queries[kWidth / 16][4];
+#pragma unroll
+  for (int k = 0; k < kWidth / 16; k++) {
+    load_matrices(queries[k],
+                  query_tile + (warp * 16 + lane % 16) * kStride + k * 16 + lane / 16 * 8);
+  }
+
   for (int block = 0; block < blocks; block++) {
     const int first_key = block * kKeys;
     const bf16* key_tile = shared + block % 2 * 2 * Shared::kTile;
     const bf16* value_tile = key_tile + Shared::kTile;
-    wait_for_copies();
-    __syncthreads();  // this block's tiles are there, and the other stage is read no more
+    wait_for_copies<1>();
+    __syncthreads();  // these keys are there, and the other stage is read no more
     if (block + 1 < blocks) {
       bf16* next = shared + (block + 1) % 2 * 2 * Shared::kTile;
       load_tile<kWidth, kKeys>(keys, args.kv_stride, first_key + kKeys, visible, head_dim, next);
+      commit_copies();
       load_tile<kWidth, kKeys>(values, args.kv_stride, first_key + kKeys, visible, head_dim,
                                next + Shared::kTile);
+      commit_copies();
     }
 
     float scores[kKeys / 8][4] = {};
@@ -141,30 +160,38 @@ __global__ void __launch_bounds__(kWarps * 32)
       }
     }
 
+    // Only blocks on the diagonal hide keys from some query.
+    if (first_key + kKeys - 1 > at.first_position + at.first_query + warp * 16) {
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
+          if (key > positions[i / 2]) scores[n][i] = -INFINITY;
+        }
+      }
+    }
     float top[2] = {highest[0], highest[1]};
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
-        scores[n][i] = key <= positions[i / 2] ? scores[n][i] * scale : -INFINITY;
-        top[i / 2] = fmaxf(top[i / 2], scores[n][i]);
-      }
+      for (int i = 0; i < 4; i++) top[i / 2] = fmaxf(top[i / 2], scores[n][i]);
     }
-    float shrink[2];
+    float shrink[2], shift[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 1));
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 2));
-      shrink[r] = exp2f(highest[r] - top[r]);  // 0 at the first block, where it was -inf
+      shrink[r] = fast_exp2((highest[r] - top[r]) * scale);  // 0 at the first block: it was -inf
       highest[r] = top[r];
+      shift[r] = top[r] * scale;
       sums[r] *= shrink[r];
     }
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        scores[n][i] = exp2f(scores[n][i] - highest[i / 2]);
+        scores[n][i] = fast_exp2(scores[n][i] * scale - shift[i / 2]);
         sums[i / 2] += scores[n][i];
       }
     }
@@ -173,6 +200,12 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll
       for (int i = 0; i < 4; i++) mixed[n][i] *= shrink[i / 2];
     }
+    if (block + 1 < blocks) {
+      wait_for_copies<2>();
+    } else {
+      wait_for_copies<0>();
+    }
+    __syncthreads();  // these values are there
 #pragma unroll
     for (int k = 0; k < kKeys / 16; k++) {
       const uint32_t p[4] = {pack_bf16(scores[2 * k][0], scores[2 * k][1]),
@@ -195,17 +228,25 @@ __global__ void __launch_bounds__(kWarps * 32)
     sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 1);
     sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 2);
     const int query = at.first_query + row + r * 8;
-    if (query >= args.queries) continue;
     const float inverse = 1.0f / sums[r];
     bf16* out = args.out +
                 (static_cast<size_t>(at.sequence) * args.queries + query) * args.out_stride +
                 static_cast<size_t>(at.head) * head_dim;
+    const auto word = [&](int n) {
+      return pack_bf16(mixed[n][2 * r] * inverse, mixed[n][2 * r + 1] * inverse);
+    };
+    if (kWidth % 32 == 0 && head_dim % 8 == 0) {
 #pragma unroll
-    for (int n = 0; n < kWidth / 8; n++) {
-      const int j = n * 8 + lane % 4 * 2;
-      if (j < head_dim) {
-        *reinterpret_cast<uint32_t*>(out + j) =
-            pack_bf16(mixed[n][2 * r] * inverse, mixed[n][2 * r + 1] * inverse);
+      for (int n = 0; n + 3 < kWidth / 8; n += 4) {
+        const uint4 group = gather_group(word(n), word(n + 1), word(n + 2), word(n + 3));
+        const int j = (n + lane % 4) * 8;
+        if (query < args.queries && j < head_dim) *reinterpret_cast<uint4*>(out + j) = group;
+      }
+    } else if (query < args.queries) {
+#pragma unroll
+      for (int n = 0; n < kWidth / 8; n++) {
+        const int j = n * 8 + lane % 4 * 2;
+        if (j < head_dim) *reinterpret_cast<uint32_t*>(out + j) = word(n);
       }
     }
   }
@@ -232,7 +273,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     attention_f32_kernel(const AttentionArgs<float> args) {
   PROOFMILL_DYNAMIC_SHARED(float, shared);
   const Place at = place_of(args, kPlainQueries);
-  const int head_dim = args.rope.head_dim;
+  const int head_dim = args.head_dim;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   float* queries = shared;                                     // [kPlainQueries, head_dim]
   float* key_tile = queries + kPlainQueries * head_dim;        // [kPlainKeys, head_dim + 1]
@@ -243,11 +284,8 @@ __global__ void __launch_bounds__(kWarps * 32)
   for (int r = 0; r < kPlainRows; r++) {
     const int query = at.first_query + warp * kPlainRows + r;
     float* own = queries + (warp * kPlainRows + r) * head_dim;
-    if (query < args.queries) {
-      norm_rope_head(q + static_cast<size_t>(query) * args.q_stride, args.rope,
-                     at.first_position + query, own);
-    } else {
-      for (int j = lane; j < head_dim; j += 32) own[j] = 0.0f;
+    for (int j = lane; j < head_dim; j += 32) {
+      own[j] = query < args.queries ? q[static_cast<size_t>(query) * args.q_stride + j] : 0.0f;
     }
   }
 
@@ -318,7 +356,7 @@ __global__ void __launch_bounds__(kWarps * 32)
 }  // namespace
 
 void attention(const Device& device, const AttentionArgs<bf16>& args) {
-  const int head_dim = args.rope.head_dim;
+  const int head_dim = args.head_dim;
   if (head_dim <= 16) return launch_bf16<16, 64>(device, args);
   if (head_dim <= 32) return launch_bf16<32, 64>(device, args);
   if (head_dim <= 64) return launch_bf16<64, 64>(device, args);
@@ -329,7 +367,7 @@ void attention(const Device& device, const AttentionArgs<bf16>& args) {
 }
 
 void attention(const Device& device, const AttentionArgs<float>& args) {
-  const int head_dim = args.rope.head_dim;
+  const int head_dim = args.head_dim;
   const size_t shared =
       sizeof(float) * (kPlainQueries * head_dim + kPlainKeys * (2 * head_dim + 1));
   PROOFMILL_CUDA(device, cudaFuncSetAttribute(attention_f32_kernel,

@@ -10,6 +10,7 @@
 #include "../error.h"
 #include "../random.h"
 #include "gemm.h"
+#include "hopper_gemm.h"
 #include "kernels.h"
 #include "library.h"
 #include "pinned.h"
@@ -20,13 +21,10 @@ namespace cuda {
 
 namespace {
 
-// Tokens that share the products of the layers, for each multiprocessor: enough tiles to keep it
-// busy, few enough that the intermediates of a small model stay in the L2. 2048 on an H200.
-constexpr size_t kTokensEach = 16;
-constexpr size_t kMaxChunk = 256;
-// Chunks that share the product with lm_head, which reads the largest matrix for few rows.
-constexpr size_t kChunks = 4;
-constexpr size_t kMaxSequences = kMaxChunk * kChunks;
+// Tokens that share the products of the layers, for each multiprocessor: then tiles of 128 rows by
+// 256 columns fill them all, with none left over. 8,448 on an H100.
+constexpr size_t kTokensEach = 64;
+constexpr size_t kMaxSequences = 1024;
 // Passes under way: one at work, one that waits.
 constexpr size_t kDepth = 2;
 // Recordings that are kept: of a length, one for each chunk of a pass and one for its end.
@@ -83,8 +81,10 @@ class CudaBackend final : public Backend {
 
   // Everything that cuBLASLt's choices and the kernels' code follow from: the card, by name too,
   // since cards with one chip are told apart; how many multiprocessors of it are there for us; the
-  // versions of cuBLASLt and of the CUDA compiler; of the driver, where that compiles.
+  // versions of cuBLASLt and of the CUDA compiler; of the driver, where that compiles. On Hopper
+  // bfloat16 needs nothing but kernels of this library.
   std::string arithmetic() const override {
+    if (on_hopper()) return "cuda-sm90-wgmma-nvcc" + std::to_string(CUDART_VERSION) + "-bf16-1";
     const int capability = 10 * device_.major + device_.minor;
     std::string tag = "cuda-" + slug(device_.name) + "-sm" + std::to_string(capability) + "x" +
                       std::to_string(device_.multiprocessors) + "-lt" +
@@ -98,10 +98,9 @@ class CudaBackend final : public Backend {
   }
 
   Batching batching(size_t seq_len) const override {
-    size_t tokens = kTokensEach;
-    while (tokens * 2 <= kTokensEach * static_cast<size_t>(device_.multiprocessors)) tokens *= 2;
-    const size_t chunk = std::clamp<size_t>(tokens / seq_len, 1, kMaxChunk);
-    return {chunk * kChunks, chunk, true, seq_len <= tokens};
+    const size_t tokens = kTokensEach * static_cast<size_t>(device_.multiprocessors);
+    const size_t chunk = std::clamp<size_t>(tokens / seq_len, 1, kMaxSequences);
+    return {chunk, chunk, true, seq_len <= tokens};
   }
 
   size_t memory_in_use() const override {
@@ -238,11 +237,26 @@ class CudaBackend final : public Backend {
     });
   }
 
-  // gate, then up.
+  // Eight rows of gate, eight of up, and so on: what belongs together lies in one thread's part of a
+  // product. Rows past the last feature are zero.
   Linear pack_gate_up(const Tensor& gate, const Tensor& up) override {
-    Linear packed = pack({gate, up}, {});
-    packed.out_features = gate.shape[0];
-    return packed;
+    return guarded([&] {
+      const size_t width = gate.shape[1], groups = padded(gate.shape[0]) / 8;
+      const size_t group = 8 * padded(width) * sizeof(T);  // bytes
+      Linear packed{gate.shape[0], width, allocate(2 * groups * group), {}};
+      const Buffer rows = allocate(groups * group);
+      char* to = packed.packed.template as<char>();
+      for (const Tensor* matrix : {&gate, &up}) {
+        PROOFMILL_CUDA(device_, cudaMemsetAsync(rows.as<void>(), 0, rows.bytes, device_.stream));
+        upload_matrix(*matrix, rows.as<T>());
+        PROOFMILL_CUDA(device_, cudaMemcpy2DAsync(to, 2 * group, rows.as<void>(), group, group,
+                                                  groups, cudaMemcpyDeviceToDevice,
+                                                  device_.stream));
+        to += group;
+      }
+      PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));  // before `rows` goes
+      return packed;
+    });
   }
 
   // --- A pass ---
@@ -376,6 +390,7 @@ class CudaBackend final : public Backend {
 
   void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                 Act& out) override {
+    out.parts = 0;
     cuda::rms_norm<T>(device_, x, rows, width, weight, eps, out.data.as<T>(), out.stride);
   }
 
@@ -384,40 +399,86 @@ class CudaBackend final : public Backend {
     cuda::gather_rows(device_, x, x_stride, rows, width, out);
   }
 
-  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column) override {
-    product(a, w, w.out_features, rows, out.data.as<T>() + column, out.stride, false, false);
-  }
-  void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
-    product(a, w, w.out_features, rows, out, out_stride, true, false);
-  }
-  void linear_add(const Act& a, const Linear& w, size_t rows, float* x) override {
-    product(a, w, w.out_features, rows, x, w.out_features, true, true);
-  }
-  void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) override {
-    const size_t features = gate_up.out_features, stride = padded(2 * features);
-    T* both = scratch<T>(gate_up_, rows * stride);
-    product(a, gate_up, 2 * features, rows, both, stride, false, false);
-    swiglu<T>(device_, both, stride, rows, features, out.data.as<T>(), out.stride);
-  }
-
-  void attention(const Attention& args, Act& out) override {
-    const AttentionShape& shape = args.shape;
+  void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column,
+               const Heads& heads, size_t queries) override {
+    const AttentionShape& shape = heads.shape;
     if (shape.head_dim > static_cast<size_t>(kMaxHeadDim)) {
       fail("head_dim %zu is more than %d, the most on a GPU; --device cpu takes it", shape.head_dim,
            kMaxHeadDim);
     }
-    HeadRope rope{args.k_norm, args.cos, args.sin, args.eps, static_cast<int>(shape.head_dim)};
-    T* keys = args.qkv.data.as<T>() + shape.q_width();
-    norm_rope<T>(device_, keys, args.qkv.stride, args.sequences * args.seq_len,
-                 static_cast<int>(shape.num_kv_heads), static_cast<int>(args.seq_len), rope);
-    rope.weight = args.q_norm;
+    T* d = out.data.as<T>() + column;
+    const HeadRope q{heads.q_norm, heads.cos, heads.sin, heads.eps,
+                     static_cast<int>(shape.head_dim)};
+    HeadRope k = q;
+    k.weight = heads.k_norm;
+    const size_t k_end = shape.q_width() + shape.kv_width();
+    if constexpr (kBf16) {
+      if (on_hopper() && hopper_turns_heads(shape.head_dim)) {
+        return hopper_product_heads(
+            device_, hopper(a, w, w.out_features, rows), bias_of(w),
+            {q, k, column, shape.q_width(), shape.kv_width(), heads.seq_len, queries}, d,
+            out.stride);
+      }
+    }
+    product(a, w, rows, d, out.stride);
+    const auto turn = [&](size_t from, size_t end, const HeadRope& rope) {
+      if (column >= end) return;
+      norm_rope<T>(device_, out.data.as<T>() + from, out.stride, rows,
+                   static_cast<int>((end - from) / shape.head_dim),
+                   static_cast<int>(heads.seq_len), static_cast<int>(queries), rope);
+    };
+    turn(0, shape.q_width(), q);
+    if (column + w.out_features > shape.q_width()) turn(shape.q_width(), k_end, k);
+  }
+  void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
+    if constexpr (kBf16) {
+      if (on_hopper()) {
+        return hopper_product_float(device_, hopper(a, w, w.out_features, rows), out, out_stride);
+      }
+    }
+    gemm_.run(product_of(a, w, w.out_features, rows, out, out_stride, true, false));
+  }
+  void linear_add(const Act& a, const Linear& w, size_t rows, float* x) override {
+    if constexpr (kBf16) {
+      if (on_hopper()) return hopper_add(a, w, rows, x, {});
+    }
+    gemm_.run(product_of(a, w, w.out_features, rows, x, w.out_features, true, true));
+  }
+  void linear_add_norm(const Act& a, const Linear& w, size_t rows, float* x, const float* weight,
+                       float eps, Act& normed) override {
+    if constexpr (kBf16) {
+      if (on_hopper()) {
+        normed.parts = hopper_parts(w.out_features);
+        normed.eps = eps;
+        float* squares = scratch<float>(normed.squares, rows * normed.parts);
+        return hopper_add(a, w, rows, x, {weight, normed.data.as<bf16>(), normed.stride, squares});
+      }
+    }
+    Backend::linear_add_norm(a, w, rows, x, weight, eps, normed);
+  }
+  void linear_swiglu(const Act& a, const Linear& gate_up, size_t rows, Act& out) override {
+    const size_t features = padded(gate_up.out_features);
+    if constexpr (kBf16) {
+      if (on_hopper()) {
+        return hopper_product_swiglu(device_, hopper(a, gate_up, 2 * features, rows),
+                                     out.data.as<T>(), out.stride);
+      }
+    }
+    T* both = scratch<T>(gate_up_, rows * 2 * features);
+    gemm_.run(product_of(a, gate_up, 2 * features, rows, both, 2 * features, false, false));
+    swiglu<T>(device_, both, 2 * features, rows, features, out.data.as<T>(), out.stride);
+  }
+
+  void attention(const Attention& args, Act& out) override {
+    const AttentionShape& shape = args.heads.shape;
+    const T* keys = args.qkv.data.as<T>() + shape.q_width();
     cuda::attention(
         device_,
         AttentionArgs<T>{args.q.data.as<T>(), keys, keys + shape.kv_width(), args.q.stride,
                          args.qkv.stride, static_cast<int>(args.sequences),
-                         static_cast<int>(args.seq_len), static_cast<int>(args.queries),
+                         static_cast<int>(args.heads.seq_len), static_cast<int>(args.queries),
                          static_cast<int>(shape.num_heads), static_cast<int>(shape.num_kv_heads),
-                         rope, out.data.as<T>(), out.stride});
+                         static_cast<int>(shape.head_dim), out.data.as<T>(), out.stride});
   }
 
   void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
@@ -544,11 +605,34 @@ class CudaBackend final : public Backend {
     matrix.release();
   }
 
-  void product(const Act& a, const Linear& w, size_t n, size_t rows, void* d, size_t d_stride,
-               bool d_is_float, bool add) {
-    gemm_.run({a.data.as<T>(), a.stride, w.packed.as<T>(), padded(w.in_features),
-               w.bias.bytes ? w.bias.as<T>() : nullptr, d, d_stride, rows, n, a.stride,
-               d_is_float || !kBf16, add});
+  // Its own kernels multiply bfloat16 there.
+  bool on_hopper() const { return kBf16 && device_.major == 9 && device_.minor == 0; }
+
+  static const T* bias_of(const Linear& w) { return w.bias.bytes ? w.bias.as<T>() : nullptr; }
+
+  HopperProduct hopper(const Act& a, const Linear& w, size_t n, size_t rows) const {
+    return {a.data.as<bf16>(),  a.stride, a.parts ? a.squares.as<float>() : nullptr,
+            a.parts,            a.eps,    w.packed.as<bf16>(),
+            padded(w.in_features), rows,  n,
+            w.in_features};
+  }
+  void hopper_add(const Act& a, const Linear& w, size_t rows, float* x, const HopperNext& next) {
+    hopper_product_add(device_, hopper(a, w, w.out_features, rows), x, w.out_features, next);
+  }
+
+  Product<T> product_of(const Act& a, const Linear& w, size_t n, size_t rows, void* d,
+                        size_t d_stride, bool d_is_float, bool add) const {
+    return {a.data.as<T>(), a.stride, w.packed.as<T>(), padded(w.in_features), bias_of(w), d,
+            d_stride, rows, n, a.stride, d_is_float || !kBf16, add};
+  }
+  // d [rows, N] = a * w^T + bias, in the precision of matrix inputs
+  void product(const Act& a, const Linear& w, size_t rows, T* d, size_t d_stride) {
+    if constexpr (kBf16) {
+      if (on_hopper()) {
+        return hopper_product(device_, hopper(a, w, w.out_features, rows), bias_of(w), d, d_stride);
+      }
+    }
+    gemm_.run(product_of(a, w, w.out_features, rows, d, d_stride, false, false));
   }
 
   cudaEvent_t mark(size_t number) const { return marks_[number % kMarks]->event; }

@@ -8,27 +8,22 @@ namespace {
 
 constexpr int kRowThreads = 256;
 
+template <class T>
 __device__ __forceinline__ float silu_times(float gate, float up) {
+  if constexpr (sizeof(T) == 2) return fast_silu(gate) * up;
   return gate / (1.0f + expf(-gate)) * up;
 }
 
-// blockIdx.y is the row; four features a thread where they lie on their alignment.
-template <class T, bool kVectors>
+// blockIdx.y is the row; four features a thread.
+template <class T>
 __global__ void swiglu_kernel(const T* gate_up, size_t stride, uint32_t features, T* out,
                               size_t out_stride) {
-  const T* gate = gate_up + static_cast<size_t>(blockIdx.y) * stride;
-  const T* up = gate + features;
-  T* y = out + static_cast<size_t>(blockIdx.y) * out_stride;
-  const uint32_t i = blockIdx.x * kRowThreads + threadIdx.x;
-  if constexpr (kVectors) {
-    if (i * 4 >= features) return;
-    const float4 g = load4(gate + i * 4), u = load4(up + i * 4);
-    store4(y + i * 4, silu_times(g.x, u.x), silu_times(g.y, u.y), silu_times(g.z, u.z),
-           silu_times(g.w, u.w));
-  } else {
-    if (i >= features) return;
-    y[i] = from_float<T>(silu_times(to_float(gate[i]), to_float(up[i])));
-  }
+  const uint32_t i = (blockIdx.x * kRowThreads + threadIdx.x) * 4;
+  if (i >= features) return;
+  const T* gate = gate_up + static_cast<size_t>(blockIdx.y) * stride + i / 8 * 16 + i % 8;
+  const float4 g = load4(gate), u = load4(gate + 8);
+  store4(out + static_cast<size_t>(blockIdx.y) * out_stride + i, silu_times<T>(g.x, u.x),
+         silu_times<T>(g.y, u.y), silu_times<T>(g.z, u.z), silu_times<T>(g.w, u.w));
 }
 
 template <class T>
@@ -70,16 +65,13 @@ __global__ void count_differences_kernel(const T* a, const T* b, size_t stride, 
 template <class T>
 void swiglu(const Device& device, const T* gate_up, size_t stride, size_t rows, size_t features,
             T* out, size_t out_stride) {
-  const bool vectors = features % 4 == 0;
-  const auto kernel = vectors ? swiglu_kernel<T, true> : swiglu_kernel<T, false>;
   // The second dimension of a grid ends at 65,535.
   constexpr size_t kRows = 32768;
   for (size_t row = 0; row < rows; row += kRows) {
     const size_t count = rows - row < kRows ? rows - row : kRows;
-    const dim3 grid(
-        static_cast<unsigned>(divide_up(features, vectors ? kRowThreads * 4 : kRowThreads)),
-        static_cast<unsigned>(count));
-    PROOFMILL_LAUNCH(device, kernel, grid, kRowThreads, 0, gate_up + row * stride, stride,
+    const dim3 grid(static_cast<unsigned>(divide_up(features, kRowThreads * 4)),
+                    static_cast<unsigned>(count));
+    PROOFMILL_LAUNCH(device, swiglu_kernel<T>, grid, kRowThreads, 0, gate_up + row * stride, stride,
                      static_cast<uint32_t>(features), out + row * out_stride, out_stride);
   }
 }

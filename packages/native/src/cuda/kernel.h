@@ -67,6 +67,57 @@ __device__ __forceinline__ float4 load4(const bf16* p) {
                      rng::float_of(bits.y << 16), rng::float_of(bits.y & 0xffff0000u));
 }
 
+// 2^x within 2 ulp, results that are not normal being 0; 1/sqrt(x) within 2 ulp; gate * sigmoid(gate)
+// with a division and an exponential within a few ulp: far below what bfloat16 keeps.
+__device__ __forceinline__ float fast_exp2(float x) {
+#if defined(__CUDACC__)
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return exp2f(x);
+#endif
+}
+__device__ __forceinline__ float inverse_sqrt(float x) {
+#if defined(__CUDACC__)
+  return rsqrtf(x);
+#else
+  return 1.0f / sqrtf(x);
+#endif
+}
+__device__ __forceinline__ float fast_silu(float gate) {
+#if defined(__CUDACC__)
+  return __fdividef(gate, 1.0f + __expf(-gate));
+#else
+  return gate / (1.0f + expf(-gate));
+#endif
+}
+
+// Lane q of four neighbours has two columns of each of four groups of eight; afterwards it has all
+// eight columns of group q.
+__device__ __forceinline__ uint4 gather_group(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  const bool odd = threadIdx.x % 2 != 0, high = threadIdx.x % 4 >= 2;
+  const uint32_t e = __shfl_xor_sync(kAllLanes, odd ? a : b, 1);
+  const uint32_t f = __shfl_xor_sync(kAllLanes, odd ? c : d, 1);
+  // Now of groups 0 and 2 (even lanes) or 1 and 3 (odd ones): columns of the lower, the upper lane.
+  const uint32_t first_low = odd ? e : a, first_high = odd ? b : e;
+  const uint32_t second_low = odd ? f : c, second_high = odd ? d : f;
+  const uint32_t g = __shfl_xor_sync(kAllLanes, high ? first_low : second_low, 2);
+  const uint32_t h = __shfl_xor_sync(kAllLanes, high ? first_high : second_high, 2);
+  return high ? make_uint4(g, h, second_low, second_high)
+              : make_uint4(first_low, first_high, g, h);
+}
+
+// What nothing writes while the kernel runs: the compiler may read it before it stores something else.
+template <class N>
+__device__ __forceinline__ N read_only(const N* p) {
+#if defined(__CUDACC__)
+  return __ldg(p);
+#else
+  return *p;
+#endif
+}
+
 // The sum over a warp, the same bits in every lane.
 template <class N>
 __device__ __forceinline__ N warp_sum(N x) {

@@ -1,4 +1,6 @@
-#include "norm_rope.cuh"
+// Norms of rows, and of heads with their turn.
+#include "kernel.h"
+#include "kernels.h"
 
 namespace proofmill::cuda {
 
@@ -24,7 +26,7 @@ __global__ void rms_norm_kernel(const float* x, uint32_t width, const float* wei
     for (uint32_t i = threadIdx.x; i < width; i += kNormThreads) squares += row[i] * row[i];
   }
   const float mean = block_sum<kNormThreads>(squares, scratch) / static_cast<float>(width);
-  const float scale = 1.0f / sqrtf(mean + eps);
+  const float scale = inverse_sqrt(mean + eps);
   if constexpr (kVectors) {
     for (uint32_t i = threadIdx.x * 4; i < width; i += kNormThreads * 4) {
       const float4 v = load4(row + i), w = load4(weight + i);
@@ -37,15 +39,45 @@ __global__ void rms_norm_kernel(const float* x, uint32_t width, const float* wei
   }
 }
 
-// One warp a head.
-template <class T>
-__global__ void norm_rope_kernel(T* x, size_t stride, size_t rows, int heads, int seq_len,
-                                 HeadRope rope) {
-  const size_t task = static_cast<size_t>(blockIdx.x) * kHeadWarps + threadIdx.x / kWarp;
-  const size_t row = task / heads;
+// One warp a head; kPairs is half of head_dim over 32, rounded up. Dimension j turns with j +
+// head_dim / 2, as Hugging Face lays them.
+template <class T, int kPairs>
+__global__ void norm_rope_kernel(T* x, size_t stride, uint32_t rows, uint32_t heads,
+                                 uint32_t first_position, uint32_t positions, HeadRope rope) {
+  const uint32_t task = blockIdx.x * kHeadWarps + threadIdx.x / kWarp;
+  const uint32_t row = task / heads;
   if (row >= rows) return;  // the whole warp
-  T* head = x + row * stride + task % heads * rope.head_dim;
-  norm_rope_head(head, rope, static_cast<int>(row % seq_len), head);
+  T* head = x + row * stride + (task - row * heads) * rope.head_dim;
+  const int lane = static_cast<int>(threadIdx.x % kWarp), half = rope.head_dim / 2;
+  const size_t turn = static_cast<size_t>(first_position + row % positions) * half;
+  float a[kPairs], b[kPairs];
+  float squares = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPairs; i++) {
+    const int j = lane + i * 32;
+    a[i] = j < half ? to_float(head[j]) : 0.0f;
+    b[i] = j < half ? to_float(head[j + half]) : 0.0f;
+    squares += a[i] * a[i];
+    squares += b[i] * b[i];
+  }
+  float scale = 1.0f;
+  if (rope.weight != nullptr) {
+    scale = inverse_sqrt(warp_sum(squares) / static_cast<float>(rope.head_dim) + rope.eps);
+  }
+#pragma unroll
+  for (int i = 0; i < kPairs; i++) {
+    const int j = lane + i * 32;
+    if (j < half) {
+      float first = a[i], second = b[i];
+      if (rope.weight != nullptr) {
+        first = first * scale * rope.weight[j];
+        second = second * scale * rope.weight[j + half];
+      }
+      const float cos = rope.cos[turn + j], sin = rope.sin[turn + j];
+      head[j] = from_float<T>(first * cos - second * sin);
+      head[j + half] = from_float<T>(second * cos + first * sin);
+    }
+  }
 }
 
 __global__ void gather_rows_kernel(const float* x, size_t x_stride, uint32_t width, float* out) {
@@ -68,10 +100,15 @@ void rms_norm(const Device& device, const float* x, size_t rows, size_t width, c
 
 template <class T>
 void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads, int seq_len,
-               const HeadRope& rope) {
+               int positions, const HeadRope& rope) {
   const unsigned grid = static_cast<unsigned>(divide_up(rows * heads, kHeadWarps));
-  PROOFMILL_LAUNCH(device, norm_rope_kernel<T>, grid, kHeadWarps * 32, 0, x, stride, rows, heads,
-                   seq_len, rope);
+  const auto kernel = rope.head_dim <= 64    ? norm_rope_kernel<T, 1>
+                      : rope.head_dim <= 128 ? norm_rope_kernel<T, 2>
+                                             : norm_rope_kernel<T, 4>;
+  PROOFMILL_LAUNCH(device, kernel, grid, kHeadWarps * 32, 0, x, stride,
+                   static_cast<uint32_t>(rows), static_cast<uint32_t>(heads),
+                   static_cast<uint32_t>(seq_len - positions), static_cast<uint32_t>(positions),
+                   rope);
 }
 
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
@@ -84,7 +121,9 @@ template void rms_norm<bf16>(const Device&, const float*, size_t, size_t, const 
                              bf16*, size_t);
 template void rms_norm<float>(const Device&, const float*, size_t, size_t, const float*, float,
                               float*, size_t);
-template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, const HeadRope&);
-template void norm_rope<float>(const Device&, float*, size_t, size_t, int, int, const HeadRope&);
+template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, int,
+                              const HeadRope&);
+template void norm_rope<float>(const Device&, float*, size_t, size_t, int, int, int,
+                               const HeadRope&);
 
 }  // namespace proofmill::cuda

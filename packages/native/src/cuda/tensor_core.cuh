@@ -45,20 +45,31 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
 #endif
 }
 
-// 16 bytes from device into shared memory, both aligned; there after wait_for_copies.
-__device__ __forceinline__ void copy16_async(bf16* shared, const bf16* from) {
+// 16 bytes from device into shared memory, both aligned, or zeros where they are not `wanted`; there
+// after wait_for_copies.
+__device__ __forceinline__ void copy16_async(bf16* shared, const bf16* from, bool wanted) {
 #if defined(__CUDACC__)
   const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
+  const int bytes = wanted ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes)
+               : "memory");
 #else
-  *reinterpret_cast<uint4*>(shared) = *reinterpret_cast<const uint4*>(from);
+  *reinterpret_cast<uint4*>(shared) =
+      wanted ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
 #endif
 }
 
-// All copies that this thread has begun; other threads' need a barrier after it.
+// Ends a group of copies.
+__device__ __forceinline__ void commit_copies() {
+#if defined(__CUDACC__)
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+// This thread's copies, but for its last `kLeft` groups; other threads' need a barrier after it.
+template <int kLeft>
 __device__ __forceinline__ void wait_for_copies() {
 #if defined(__CUDACC__)
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 #endif
 }
 

@@ -149,7 +149,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int device) {
   return device >= 0 && device < 2 ? cudaSuccess : cudaErrorInvalidValue;
 }
-// The second one is of a later chip, which the driver compiles for.
+// The first one is a Hopper; the second of a later chip, which the driver compiles for.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   const char* name = device == 0 ? "Emulated GPU" : "NVIDIA Emulated-2 192GB";

@@ -1,0 +1,83 @@
+// Matrix products of bfloat16 on Hopper, each with its epilogue.
+#include "hopper_gemm.h"
+
+#if defined(__CUDACC__)
+#include "hopper_gemm.cuh"
+#else
+#include "emulated_hopper_gemm.h"
+#endif
+
+namespace proofmill::cuda {
+
+namespace {
+
+bool aligned(const void* pointer, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
+}
+
+RowNorm norm_of(const HopperProduct& p) {
+  return {p.squares, static_cast<int>(p.parts), static_cast<float>(p.k), p.eps};
+}
+
+StoreRounded store_of(const HopperProduct& p, const bf16* bias, bf16* d, size_t stride) {
+  return {norm_of(p), bias, d, stride, aligned(d, 16) && stride % 8 == 0 && p.n % 8 == 0};
+}
+
+}  // namespace
+
+void hopper_product(const Device& device, const HopperProduct& p, const bf16* bias, bf16* d,
+                    size_t stride) {
+  hopper::multiply_tiles(device, p, store_of(p, bias, d, stride));
+}
+
+bool hopper_turns_heads(size_t head_dim) { return head_dim == 64 || head_dim == 128; }
+
+void hopper_product_heads(const Device& device, const HopperProduct& p, const bf16* bias,
+                          const HopperHeads& heads, bf16* d, size_t stride) {
+  const auto run = [&](auto epilogue) {
+    const size_t head_dim = static_cast<size_t>(heads.q.head_dim);
+    epilogue.store = store_of(p, bias, d, stride);
+    epilogue.q = heads.q;
+    epilogue.k = heads.k;
+    // Heads of this product: those of q that lie before its first column are not among them.
+    const auto head = [&](size_t column) {
+      return static_cast<int>(column > heads.column ? (column - heads.column) / head_dim : 0);
+    };
+    epilogue.k_from = head(heads.q_width);
+    epilogue.v_from = head(heads.q_width + heads.kv_width);
+    epilogue.seq_len = static_cast<int>(heads.seq_len);
+    epilogue.positions = static_cast<int>(heads.positions);
+    hopper::multiply_tiles(device, p, epilogue);
+  };
+  if (heads.q.head_dim == 64) {
+    run(StoreHeads<64>{});
+  } else {
+    run(StoreHeads<128>{});
+  }
+}
+
+void hopper_product_swiglu(const Device& device, const HopperProduct& p, bf16* d, size_t stride) {
+  hopper::multiply_tiles(device, p, StoreSwiglu{norm_of(p), d, stride});
+}
+
+void hopper_product_float(const Device& device, const HopperProduct& p, float* d, size_t stride) {
+  const bool vectors = aligned(d, 8) && stride % 2 == 0 && p.n % 2 == 0;
+  hopper::multiply_tiles(device, p, StoreFloat{norm_of(p), d, stride, vectors});
+}
+
+size_t hopper_parts(size_t n) { return divide_up(n, static_cast<size_t>(kTileColumns)); }
+
+void hopper_product_add(const Device& device, const HopperProduct& p, float* x, size_t stride,
+                        const HopperNext& next) {
+  const Addition addition{x,           stride,       next.weight, next.next,
+                          next.stride, next.squares, static_cast<int>(hopper_parts(p.n))};
+  if (!aligned(x, 16) || stride % 4 != 0 || p.n % 4 != 0) {
+    hopper::multiply_tiles(device, p, AddPlainly(addition));
+  } else if (next.weight != nullptr) {
+    hopper::multiply_tiles(device, p, StoreAddition<true>(addition));
+  } else {
+    hopper::multiply_tiles(device, p, StoreAddition<false>(addition));
+  }
+}
+
+}  // namespace proofmill::cuda
