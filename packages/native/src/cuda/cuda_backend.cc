@@ -10,6 +10,7 @@
 #include "../error.h"
 #include "../random.h"
 #include "gemm.h"
+#include "hopper_attention.h"
 #include "hopper_gemm.h"
 #include "kernels.h"
 #include "library.h"
@@ -472,13 +473,16 @@ class CudaBackend final : public Backend {
   void attention(const Attention& args, Act& out) override {
     const AttentionShape& shape = args.heads.shape;
     const T* keys = args.qkv.data.as<T>() + shape.q_width();
-    cuda::attention(
-        device_,
-        AttentionArgs<T>{args.q.data.as<T>(), keys, keys + shape.kv_width(), args.q.stride,
-                         args.qkv.stride, static_cast<int>(args.sequences),
-                         static_cast<int>(args.heads.seq_len), static_cast<int>(args.queries),
-                         static_cast<int>(shape.num_heads), static_cast<int>(shape.num_kv_heads),
-                         static_cast<int>(shape.head_dim), out.data.as<T>(), out.stride});
+    const AttentionArgs<T> all{
+        args.q.data.as<T>(), keys, keys + shape.kv_width(), args.q.stride, args.qkv.stride,
+        static_cast<int>(args.sequences), static_cast<int>(args.heads.seq_len),
+        static_cast<int>(args.queries), static_cast<int>(shape.num_heads),
+        static_cast<int>(shape.num_kv_heads), static_cast<int>(shape.head_dim),
+        out.data.as<T>(), out.stride};
+    if constexpr (kBf16) {
+      if (on_hopper() && hopper_attends(all)) return hopper_attention(device_, all);
+    }
+    cuda::attention(device_, all);
   }
 
   void distances(const float* logits, size_t stride, size_t rows, size_t vocab,

@@ -59,6 +59,16 @@ __device__ __forceinline__ uint32_t cluster_rank() {
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
+// Counts one more of `count` to have arrived: true for the last, which sees what those before it did;
+// then counting begins anew, at zero.
+__device__ __forceinline__ bool last_to_arrive(unsigned* arrived, unsigned count) {
+  unsigned before;
+  asm volatile("atom.acq_rel.cta.shared::cta.inc.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "r"(shared_address(arrived)), "r"(count - 1)
+               : "memory");
+  return before == count - 1;
+}
 // Waits for every thread of every block of the cluster.
 __device__ __forceinline__ void sync_cluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
@@ -81,6 +91,16 @@ __device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int c
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(to)),
       "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(column), "r"(row)
+      : "memory");
+}
+// The same of a tensor of four dimensions, of which `at` names the innermost first.
+__device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int4 at,
+                                         uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared_address(to)),
+      "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(at.x), "r"(at.y),
+      "r"(at.z), "r"(at.w)
       : "memory");
 }
 // The same to the same place of every block in `blocks`, and to their barriers.
@@ -121,6 +141,13 @@ __device__ __forceinline__ uint64_t matrix_of(const void* tile) {
   return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) | uint64_t{1} << 16 |
          uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
 }
+// The same rows as a right operand that is summed over its rows: 64 columns of `rows` rows after another.
+// 16 rows further is 128 more.
+__device__ __forceinline__ uint64_t matrix_over_rows(const void* tile, int rows) {
+  return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) |
+         static_cast<uint64_t>(rows * 128 >> 4) << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
+}
 
 __device__ __forceinline__ void begin_products() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -132,6 +159,19 @@ __device__ __forceinline__ void commit_products() {
 template <int kLeft>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+// What products read or write is in these registers from here on: without it the compiler, which knows
+// nothing of products that are under way, may use them earlier or set them later.
+template <int kCount>
+__device__ __forceinline__ void settle(float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
+template <int kCount>
+__device__ __forceinline__ void settle(uint32_t (&a)[kCount][4]) {
+#pragma unroll
+  for (int i = 0; i < kCount * 4; i++) asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
 }
 
 // d [64, 256] = (accumulate ? d : 0) + a [64, 16] * b [256, 16]^T, bf16 in, float32 sums. d[j * 4 + e]
@@ -159,6 +199,46 @@ __device__ __forceinline__ void multiply(float (&d)[128], uint64_t a, uint64_t b
       "}\n"
       : PROOFMILL_D32(0), PROOFMILL_D32(32), PROOFMILL_D32(64), PROOFMILL_D32(96)
       : "l"(a), "l"(b), "r"(accumulate));
+}
+
+// d [64, 64] = (accumulate ? d : 0) + a [64, 16] * b [64, 16]^T, laid out as above.
+__device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+      "}, %32, %33, p, 1, 1, 0, 0;\n"
+      "}\n"
+      : PROOFMILL_D32(0)
+      : "l"(a), "l"(b), "r"(accumulate));
+}
+
+// d [64, 64 or 128] += a [64, 16] * b [16, 64 or 128], b as matrix_over_rows has it; a's words hold two
+// columns: row lane / 4, the row 8 below, and both again 8 columns further.
+__device__ __forceinline__ void multiply_over_rows(float (&d)[32], const uint32_t (&a)[4],
+                                                   uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+      "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;\n"
+      : PROOFMILL_D32(0)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+__device__ __forceinline__ void multiply_over_rows(float (&d)[64], const uint32_t (&a)[4],
+                                                   uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
+      "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+      "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;\n"
+      : PROOFMILL_D32(0), PROOFMILL_D32(32)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 #undef PROOFMILL_D32
 #undef PROOFMILL_D8

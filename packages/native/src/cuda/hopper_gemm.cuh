@@ -11,6 +11,7 @@
 
 #include "hopper.cuh"
 #include "hopper_gemm.h"
+#include "hopper_launch.h"
 #include "tile_epilogue.cuh"
 
 namespace proofmill::cuda::hopper {
@@ -173,6 +174,7 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
         previous = stage;
       }
       wait_products<0>();
+      settle(sums);
       if (thread < kCluster) arrive_at(&shared.empty[previous], static_cast<uint32_t>(thread));
       if constexpr (kWantsOld<Epilogue>) {
         for (int piece = 0; piece < kOldPieces; piece++, next()) {
@@ -195,30 +197,7 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
 template <class T>
 CUtensorMap map_of(const Device& device, const T* matrix, size_t rows, size_t width, size_t stride,
                    unsigned box_rows) {
-  using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*,
-                              const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
-                              const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
-                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-  static const Encode encode = [&] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    PROOFMILL_CUDA(device, cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
-                                                            cudaEnableDefault, &result));
-    if (found == nullptr) throw DeviceLost("the driver has no cuTensorMapEncodeTiled");
-    return reinterpret_cast<Encode>(found);
-  }();
-  CUtensorMap map;
-  const cuuint64_t size[2] = {width, rows}, strides[1] = {stride * sizeof(T)};
-  const cuuint32_t box[2] = {128 / sizeof(T), box_rows}, steps[2] = {1, 1};
-  const CUresult result = encode(
-      &map, sizeof(T) == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 2,
-      const_cast<T*>(matrix), size, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) {
-    throw DeviceLost("cuTensorMapEncodeTiled failed with " + std::to_string(int{result}) +
-                     " for a matrix of " + std::to_string(rows) + " by " + std::to_string(width));
-  }
-  return map;
+  return tensor_map<T, 2>(device, matrix, {width, rows}, {stride}, {128 / sizeof(T), box_rows});
 }
 
 template <class Epilogue>
@@ -234,19 +213,9 @@ void multiply_tiles(const Device& device, const HopperProduct& p, const Epilogue
   }
   const size_t tiles = divide_up(p.rows, kCluster * kRows) * divide_up(p.n, kColumns);
   const size_t clusters = std::min<size_t>(tiles, device.multiprocessors / kCluster);
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = kSharedBytes;
-  config.stream = device.stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
-  PROOFMILL_CUDA(device, cudaLaunchKernelEx(&config, kernel, a, w, old, static_cast<int>(p.rows),
-                                            static_cast<int>(p.n), static_cast<int>(p.k),
-                                            epilogue));
+  launch_early(device, kernel, dim3(static_cast<unsigned>(clusters * kCluster)), kThreads,
+               kSharedBytes, a, w, old, static_cast<int>(p.rows), static_cast<int>(p.n),
+               static_cast<int>(p.k), epilogue);
 }
 
 }  // namespace proofmill::cuda::hopper
