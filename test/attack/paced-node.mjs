@@ -22,7 +22,7 @@ export async function startPacedNode(args, { perSecond, info }) {
     info: {
       ...{ arithmetic: "paced-1", architecture: "PacedForCausalLM", device: "none" },
       ...{ dtype: "float32", hidden_size: 8, vocab_size: 64, num_hidden_layers: 2 },
-      ...{ max_position_embeddings: 1024, max_seq_len: 1024, preferred_batch: 32, ...info },
+      ...{ max_position_embeddings: 1024, max_seq_len: 1024, preferred_tokens: 32 * 256, ...info },
     },
     async run({ input_seeds }) {
       free = Math.max(free, performance.now()) + (input_seeds.length * 1000) / perSecond;

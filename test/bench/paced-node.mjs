@@ -27,7 +27,7 @@ const runner = {
     num_hidden_layers: 2,
     max_position_embeddings: 1024,
     max_seq_len: 1024,
-    preferred_batch: 4,
+    preferred_tokens: 4 * 256,
   },
   async run({ input_seeds }) {
     const now = Number(process.hrtime.bigint()) / 1e6;

@@ -132,7 +132,7 @@ describe("a job that is cut", () => {
   });
 
   test("keeps whole micro-batches of several nonces; the rest, run later, has the same bits", async () => {
-    const shared = runner.info.preferred_batch;
+    const shared = Math.floor(runner.info.preferred_tokens / SEQ_LEN);
     expect(shared).toBeGreaterThan(1);
     const batch = 3 * shared;
     const seeds = Uint32Array.from({ length: batch }, (_, i) => i);
@@ -151,7 +151,10 @@ describe("a job that is cut", () => {
   });
 
   test("gives all nonces back when the first micro-batch is cut between layers", async () => {
-    const seeds = Uint32Array.from({ length: runner.info.preferred_batch }, (_, i) => i);
+    const seeds = Uint32Array.from(
+      { length: Math.floor(runner.info.preferred_tokens / SEQ_LEN) },
+      (_, i) => i,
+    );
     const cut = await cutWhen(job(4, seeds), (layers) => layers < runner.info.num_hidden_layers);
     expect(cut).toEqual({ completed: 0, values: new Float32Array() });
   });

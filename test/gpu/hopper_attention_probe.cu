@@ -1,5 +1,5 @@
-// Hopper's attention alone: right on ragged shapes, nothing from a neighbour, the same bits at every
-// place, and how fast beside the kernel of other GPUs.
+// Hopper's attention alone: right on ragged shapes, nothing from a neighbour, the same bits at
+// every place, and how fast beside the kernel of other GPUs.
 //   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_attention_probe.cu
 //   SRC/cuda/{attention,hopper_attention}.cu SRC/cuda/device.cc -o hopper_attention_probe
 #include <unistd.h>
@@ -57,7 +57,8 @@ struct Memory {
   std::vector<bf16> read() const {
     std::vector<bf16> values(count);
     finish();
-    PROOFMILL_CUDA(device, cudaMemcpy(values.data(), at, count * sizeof(bf16), cudaMemcpyDeviceToHost));
+    PROOFMILL_CUDA(device,
+                   cudaMemcpy(values.data(), at, count * sizeof(bf16), cudaMemcpyDeviceToHost));
     return values;
   }
 };
@@ -85,8 +86,8 @@ struct Shape {
 };
 
 AttentionArgs<bf16> args_of(const Shape& s, const bf16* qkv, bf16* out) {
-  return {qkv,       qkv + s.k(),  qkv + s.v(),   s.width(),  s.width(),
-          s.sequences, s.seq_len, s.seq_len, s.heads, s.kv_heads, s.head_dim, out, s.out_width()};
+  return {qkv,       qkv + s.k(), qkv + s.v(), s.width(),  s.width(), s.sequences,  s.seq_len,
+          s.seq_len, s.heads,     s.kv_heads,  s.head_dim, out,       s.out_width()};
 }
 
 const std::vector<bf16>& normals() {
@@ -141,7 +142,8 @@ std::vector<double> exact(const Shape& s, const std::vector<bf16>& qkv) {
         for (size_t j = 0; j <= i; j++) {
           const bf16* k = &qkv[(first + j) * width + s.k() + kv];
           double score = 0;
-          for (size_t c = 0; c < d; c++) score += static_cast<double>(wide(q[c])) * static_cast<double>(wide(k[c]));
+          for (size_t c = 0; c < d; c++)
+            score += static_cast<double>(wide(q[c])) * static_cast<double>(wide(k[c]));
           weight[j] = score / std::sqrt(static_cast<double>(d));
           top = std::max(top, weight[j]);
         }
@@ -159,7 +161,8 @@ double worst(const Shape& s, const std::vector<bf16>& out, const std::vector<dou
   double most = 0;
   for (size_t r = 0; r < s.rows(); r++)
     for (size_t j = 0; j < s.k(); j++) {
-      const double error = std::fabs(static_cast<double>(wide(out[r * s.out_width() + j])) - want[r * s.k() + j]);
+      const double error =
+          std::fabs(static_cast<double>(wide(out[r * s.out_width() + j])) - want[r * s.k() + j]);
       if (!(error <= most)) most = error;
     }
   return most;
@@ -211,7 +214,8 @@ void check(const Shape& s) {
     }
     size_t sound = 0;  // rows of the bad sequence must not look well
     for (size_t r = 0; r < static_cast<size_t>(s.seq_len); r++)
-      for (size_t j = 0; j < s.k(); j++) sound += std::isfinite(wide(got[out_each + r * s.out_width() + j]));
+      for (size_t j = 0; j < s.k(); j++)
+        sound += std::isfinite(wide(got[out_each + r * s.out_width() + j]));
     report(differ + sound == 0, "no leak", s, static_cast<double>(differ + sound), 0);
   }
 
@@ -225,11 +229,13 @@ void check(const Shape& s) {
   Memory again(moved);
   const std::vector<bf16> got = attend(s, again.at);
   differ += differences(got.data(), out.data(), out_each);
-  differ += differences(&got[(static_cast<size_t>(s.sequences) - 1) * out_each], out.data(), out_each);
+  differ +=
+      differences(&got[(static_cast<size_t>(s.sequences) - 1) * out_each], out.data(), out_each);
   for (const int length : {1, 17, 64, 65, 130}) {
     if (length >= s.seq_len) continue;
     alone.seq_len = length;
-    differ += differences(attend(alone, qkv.at).data(), out.data(), static_cast<size_t>(length) * s.out_width());
+    differ += differences(attend(alone, qkv.at).data(), out.data(),
+                          static_cast<size_t>(length) * s.out_width());
   }
   report(differ == 0, "places", s, static_cast<double>(differ), 0);
 }
@@ -257,7 +263,8 @@ void time(const Shape& s) {
   for (size_t r = 0; r < s.rows(); r++)
     for (size_t j = 0; j < s.k(); j++) {
       const size_t at = r * s.out_width() + j;
-      const double error = std::fabs(static_cast<double>(wide(first[at])) - static_cast<double>(wide(other[at])));
+      const double error =
+          std::fabs(static_cast<double>(wide(first[at])) - static_cast<double>(wide(other[at])));
       if (!(error <= apart)) apart = error;
     }
   report(apart <= 0.05, "old and new", s, apart, 0.05);
@@ -277,11 +284,15 @@ void time(const Shape& s) {
   }
   std::sort(fresh.begin(), fresh.end());
   std::sort(old.begin(), old.end());
-  const double bytes = static_cast<double>(s.rows()) * static_cast<double>(s.width() + s.out_width()) * 2;
-  const double flops = 2.0 * s.sequences * s.heads * s.head_dim * static_cast<double>(s.seq_len) * (s.seq_len + 1);
-  std::printf("## %3d x %4d, %d/%d heads of %3d: %7.1f us (best %.1f, %.0f GB/s, %.0f TFLOP/s), before %7.1f us, ratio %.2f\n",
-              s.sequences, s.seq_len, s.heads, s.kv_heads, s.head_dim, fresh[2], fresh[0], bytes / fresh[2] * 1e-3,
-              flops / fresh[2] * 1e-6, old[2], old[2] / fresh[2]);
+  const double bytes =
+      static_cast<double>(s.rows()) * static_cast<double>(s.width() + s.out_width()) * 2;
+  const double flops =
+      2.0 * s.sequences * s.heads * s.head_dim * static_cast<double>(s.seq_len) * (s.seq_len + 1);
+  std::printf(
+      "## %3d x %4d, %d/%d heads of %3d: %7.1f us (best %.1f, %.0f GB/s, %.0f TFLOP/s), before "
+      "%7.1f us, ratio %.2f\n",
+      s.sequences, s.seq_len, s.heads, s.kv_heads, s.head_dim, fresh[2], fresh[0],
+      bytes / fresh[2] * 1e-3, flops / fresh[2] * 1e-6, old[2], old[2] / fresh[2]);
   std::fflush(stdout);
 }
 

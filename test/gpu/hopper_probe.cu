@@ -1,7 +1,8 @@
-// Hopper's matrix products alone: right on ragged shapes, the same bits at every place, and how fast
-// beside cuBLASLt on the products of real models.
-//   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_probe.cu SRC/cuda/{hopper_gemm,
-//   elementwise,random}.cu SRC/cuda/{cublaslt,device,gemm}.cc -o hopper_probe -ldl
+// Hopper's matrix products alone: right on ragged shapes, the same bits at every place, and how
+// fast beside cuBLASLt on the products of real models.
+//   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_probe.cu
+//   SRC/cuda/{hopper_gemm, elementwise,random}.cu SRC/cuda/{cublaslt,device,gemm}.cc -o
+//   hopper_probe -ldl
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -35,7 +36,8 @@ struct Memory {
   std::vector<T> read() const {
     std::vector<T> values(count);
     PROOFMILL_CUDA(device, cudaStreamSynchronize(device.stream));
-    PROOFMILL_CUDA(device, cudaMemcpy(values.data(), at, count * sizeof(T), cudaMemcpyDeviceToHost));
+    PROOFMILL_CUDA(device,
+                   cudaMemcpy(values.data(), at, count * sizeof(T), cudaMemcpyDeviceToHost));
     return values;
   }
 };
@@ -68,7 +70,8 @@ void check(size_t rows, size_t n, size_t k) {
     for (size_t j = 0; j < n; j++) {
       double sum = 0;
       for (size_t l = 0; l < k; l++)
-        sum += static_cast<double>(wide(av[i * stride + l])) * static_cast<double>(wide(wv[j * stride + l]));
+        sum += static_cast<double>(wide(av[i * stride + l])) *
+               static_cast<double>(wide(wv[j * stride + l]));
       exact[i * n + j] = sum;
       square += sum * sum;
     }
@@ -85,22 +88,27 @@ void check(size_t rows, size_t n, size_t k) {
   };
   hopper_product(device, p, nullptr, d.at, d_stride);
   const std::vector<bf16> rounded = d.read();
-  compare("rounded", rows, n, k, worst([&](size_t i, size_t j) { return wide(rounded[i * d_stride + j]); }), 0.02);
+  compare("rounded", rows, n, k,
+          worst([&](size_t i, size_t j) { return wide(rounded[i * d_stride + j]); }), 0.02);
   hopper_product_float(device, p, f.at, d_stride);
   const std::vector<float> floats = f.read();
-  compare("float", rows, n, k, worst([&](size_t i, size_t j) { return floats[i * d_stride + j]; }), 1e-4);
+  compare("float", rows, n, k, worst([&](size_t i, size_t j) { return floats[i * d_stride + j]; }),
+          1e-4);
   hopper_product_add(device, p, f.at, d_stride, {});
   const std::vector<float> twice = f.read();
-  compare("add", rows, n, k, worst([&](size_t i, size_t j) { return twice[i * d_stride + j] / 2; }), 1e-4);
+  compare("add", rows, n, k, worst([&](size_t i, size_t j) { return twice[i * d_stride + j] / 2; }),
+          1e-4);
   if (n % 16 == 0) {
     hopper_product_swiglu(device, p, half.at, d_stride / 2);
     const std::vector<bf16> gated = half.read();
     double most = 0;
     for (size_t i = 0; i < rows; i++)
       for (size_t j = 0; j < n / 2; j++) {
-        const double gate = exact[i * n + j / 8 * 16 + j % 8], up = exact[i * n + j / 8 * 16 + 8 + j % 8];
+        const double gate = exact[i * n + j / 8 * 16 + j % 8],
+                     up = exact[i * n + j / 8 * 16 + 8 + j % 8];
         const double want = gate / (1 + std::exp(-gate)) * up;
-        const double error = std::fabs(wide(gated[i * (d_stride / 2) + j]) - want) / (size * size + 0.1 * size);
+        const double error =
+            std::fabs(wide(gated[i * (d_stride / 2) + j]) - want) / (size * size + 0.1 * size);
         if (!(error <= most)) most = error;
       }
     compare("swiglu", rows, n, k, most, 0.03);
@@ -117,7 +125,8 @@ void check_places(size_t rows, size_t n, size_t k) {
   size_t differ = 0;
   for (const size_t from : {size_t{0}, size_t{1}, size_t{63}, size_t{129}, rows / 2}) {
     const size_t left = rows - from;
-    hopper_product(device, {a.at + from * k, k, nullptr, 0, 0.0f, w.at, k, left, n, k}, nullptr, e.at, n);
+    hopper_product(device, {a.at + from * k, k, nullptr, 0, 0.0f, w.at, k, left, n, k}, nullptr,
+                   e.at, n);
     const std::vector<bf16> part = e.read();
     for (size_t i = 0; i < left * n; i++) differ += part[i] != all[from * n + i];
   }
@@ -143,28 +152,33 @@ double microseconds(int runs, const Run& run) {
 enum class Kind { rounded, swiglu, add, next, logits };
 
 void time(Gemm<bf16>& gemm, const char* name, Kind kind, size_t rows, size_t n, size_t k) {
-  const size_t copies = std::max<size_t>(1, std::min<size_t>(12, (size_t{200} << 20) / (n * k * 2)));
+  const size_t copies =
+      std::max<size_t>(1, std::min<size_t>(12, (size_t{200} << 20) / (n * k * 2)));
   Memory<bf16> a(rows * k), w(copies * n * k), d(rows * n), gated(rows * n / 2 + 8);
   const bool is_float = kind == Kind::add || kind == Kind::next || kind == Kind::logits;
   Memory<float> f(is_float ? rows * n : 1), weight(n), squares(rows * hopper_parts(n));
   cudaMemsetAsync(weight.at, 0, n * sizeof(float), device.stream);
   random_weights<bf16>(device, 1, 0, a.count, a.at);
-  for (size_t i = 0; i < copies; i++) random_weights<bf16>(device, 2 + i, 0, n * k, w.at + i * n * k);
+  for (size_t i = 0; i < copies; i++)
+    random_weights<bf16>(device, 2 + i, 0, n * k, w.at + i * n * k);
   cudaMemsetAsync(f.at, 0, f.count * 4, device.stream);
   const auto own = [&](int i) {
     const HopperProduct p{a.at, k, nullptr, 0, 0.0f, w.at + i % copies * n * k, k, rows, n, k};
     if (kind == Kind::rounded) hopper_product(device, p, nullptr, d.at, n);
     if (kind == Kind::swiglu) hopper_product_swiglu(device, p, gated.at, n / 2);
     if (kind == Kind::add) hopper_product_add(device, p, f.at, n, {});
-    if (kind == Kind::next) hopper_product_add(device, p, f.at, n, {weight.at, d.at, n, squares.at});
+    if (kind == Kind::next)
+      hopper_product_add(device, p, f.at, n, {weight.at, d.at, n, squares.at});
     if (kind == Kind::logits) hopper_product_float(device, p, f.at, n);
   };
   const auto theirs = [&](int i) {
-    gemm.run({a.at, k, w.at + i % copies * n * k, k, nullptr, is_float ? static_cast<void*>(f.at) : d.at,
-              n, rows, n, k, is_float, kind == Kind::add || kind == Kind::next});
+    gemm.run({a.at, k, w.at + i % copies * n * k, k, nullptr,
+              is_float ? static_cast<void*>(f.at) : d.at, n, rows, n, k, is_float,
+              kind == Kind::add || kind == Kind::next});
     if (kind == Kind::swiglu) swiglu<bf16>(device, d.at, n, rows, n / 2, gated.at, n / 2);
   };
-  const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(k);
+  const double flops =
+      2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(k);
   const int runs = static_cast<int>(std::clamp(2e-3 / (flops / 600e12), 3.0, 40.0));
   microseconds(2, own);
   microseconds(2, theirs);
@@ -175,9 +189,11 @@ void time(Gemm<bf16>& gemm, const char* name, Kind kind, size_t rows, size_t n, 
   }
   std::sort(ours.begin(), ours.end());
   std::sort(cublas.begin(), cublas.end());
-  std::printf("## %-8s %5zu x %6zu x %5zu: ours %7.1f us %6.1f TFLOP/s, cuBLASLt%s %7.1f us %6.1f, ratio %.3f\n",
-              name, rows, n, k, ours[2], flops / ours[2] * 1e-6, kind == Kind::swiglu ? " + swiglu" : "", cublas[2],
-              flops / cublas[2] * 1e-6, cublas[2] / ours[2]);
+  std::printf(
+      "## %-8s %5zu x %6zu x %5zu: ours %7.1f us %6.1f TFLOP/s, cuBLASLt%s %7.1f us %6.1f, ratio "
+      "%.3f\n",
+      name, rows, n, k, ours[2], flops / ours[2] * 1e-6, kind == Kind::swiglu ? " + swiglu" : "",
+      cublas[2], flops / cublas[2] * 1e-6, cublas[2] / ours[2]);
   std::fflush(stdout);
 }
 

@@ -1,11 +1,20 @@
 /** How many nonces a job has. */
+import type { ModelInfo } from "./runner.ts";
 
 /** A job should take about so many milliseconds: long enough to be efficient, short enough to steer. */
 const TARGET_MS = 500;
 
+/** No job has more: the most that a `batch_size` may be. */
+const MAX_BATCH = 1024;
+
+/** Nonces of this length that the runner computes together; ≥ 1. */
+export function preferredBatch(info: ModelInfo, seqLen: number): number {
+  return Math.min(Math.max(Math.floor(info.preferred_tokens / seqLen), 1), MAX_BATCH);
+}
+
 /**
  * Finds the size at which a job takes about half a second. Sizes are multiples of what the runner
- * prefers, except where the round's `batch_size` is less than one such multiple.
+ * prefers, and at least that: a GPU takes as long for fewer.
  */
 export class BatchSizer {
   readonly #batchSize: number;
@@ -13,17 +22,15 @@ export class BatchSizer {
   #size = 0;
   #lastGiven = 0;
 
-  /** @param batchSize the round's `batch_size`: no job is larger */
+  /** @param batchSize the round's `batch_size`: no job is larger, unless it is one preferred batch */
   constructor(batchSize: number) {
     this.#batchSize = batchSize;
   }
 
   /** The size of the next job, for a runner that prefers multiples of `preferred`. */
   next(preferred: number): number {
-    const largest = this.#batchSize - (this.#batchSize % preferred);
-    const size = Math.min(this.#size, largest);
-    const whole = Math.max(size - (size % preferred), preferred);
-    this.#lastGiven = Math.min(whole, this.#batchSize);
+    const size = Math.min(this.#size, this.#batchSize);
+    this.#lastGiven = Math.max(size - (size % preferred), preferred);
     return this.#lastGiven;
   }
 

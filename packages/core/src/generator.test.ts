@@ -63,11 +63,18 @@ describe("the generator", () => {
     expect(Math.max(...sizes)).toBe(28);
   });
 
-  it("makes jobs of batch_size where that is less than the preferred batch", async () => {
+  it("makes no job of less than the preferred batch, whatever batch_size says", async () => {
     const run = await start({ body: { batch_size: 3 } });
     service = run.service;
     await turns();
-    expect(batches(run.runner)).toEqual([3, 3]);
+    expect(batches(run.runner)).toEqual([4, 4]);
+  });
+
+  it("makes jobs of as many nonces of a length as the runner computes together", async () => {
+    const run = await start({ body: { seq_len: 64 } });
+    service = run.service;
+    await turns();
+    expect(batches(run.runner)).toEqual([16, 16]);
   });
 
   it("commits in sequence order, whatever order the results come in", async () => {

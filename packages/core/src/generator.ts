@@ -1,5 +1,5 @@
 /** The search of one round: turns its sequence into jobs and their results into progress. */
-import type { BatchSizer } from "./batch.ts";
+import { type BatchSizer, preferredBatch } from "./batch.ts";
 import type { Committer } from "./committer.ts";
 import type { Dispatcher, Outcome, Work } from "./dispatcher.ts";
 import type { Logger } from "./log.ts";
@@ -87,7 +87,7 @@ export class Generator {
     if (!this.#isRunning || this.#pause) return null;
     // What was given back may be the gap that everything else waits for: it is never held back.
     if (committer.backlog >= MAX_BACKLOG && !sequence.hasReturned) return null;
-    const range = sequence.take(sizer.next(info.preferred_batch));
+    const range = sequence.take(sizer.next(preferredBatch(info, config.seq_len)));
     if (!range) return null;
     const nonces = Array.from({ length: range.count }, (_, i) => sequence.nonceAt(range.start + i));
     const batch: Batch = {

@@ -22,8 +22,11 @@ export interface ModelInfo {
   readonly max_position_embeddings: number;
   /** The greatest `seq_len` that a job may have: the context, or what fits into memory or is allowed. */
   readonly max_seq_len: number;
-  /** Nonces that the runner computes together; a job's best size is a multiple of it. */
-  readonly preferred_batch: number;
+  /**
+   * Positions that the runner computes together. A job's best size is a multiple of the nonces that
+   * make as many; on a GPU a job of fewer takes as long.
+   */
+  readonly preferred_tokens: number;
 }
 
 /** What a job gives back for each of its nonces. */

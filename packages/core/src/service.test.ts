@@ -712,14 +712,14 @@ describe("validate", () => {
 
   it("answers for the round it began with", async () => {
     const { service, runner } = await start({ hold: true });
-    await service.init({ ...BODY, r_target: 0.25, seq_len: 16 });
+    await service.init({ ...BODY, r_target: 0.25, seq_len: 512 });
     const answer = service.validate(proofOf([1, 2, 3, 4, 5, 6, 7, 8, 9]));
     await runner.started(1);
     await service.init({ ...BODY, block_hash: "next" });
     runner.release();
     expect(await answer).toMatchObject({
       r_target: 0.25,
-      distances: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((nonce) => distanceOf(nonce, "prover", 16)),
+      distances: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((nonce) => distanceOf(nonce, "prover", 512)),
     });
   });
 

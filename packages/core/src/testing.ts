@@ -58,7 +58,7 @@ const INFO: ModelInfo = {
   num_hidden_layers: 2,
   max_position_embeddings: 1024,
   max_seq_len: 1024,
-  preferred_batch: 4,
+  preferred_tokens: 4 * 256,
 };
 
 /** Makes a fake runner; see `FakeRunner`. Only jobs for distances are answered. */

@@ -1,5 +1,5 @@
 /** Proofs that wait to be recomputed, and the jobs that do it. */
-import type { BatchSizer } from "./batch.ts";
+import { type BatchSizer, preferredBatch } from "./batch.ts";
 import type { Dispatcher, Outcome, Work } from "./dispatcher.ts";
 import { PocError, type PocErrorCode } from "./errors.ts";
 import type { IndexRange } from "./nonce.ts";
@@ -100,8 +100,9 @@ export class ValidationQueue {
     const range = next?.todo.shift();
     if (!next || !range) return null;
     this.#isOldestsTurn = !this.#isOldestsTurn;
-    const most = this.#requests.size > 1 ? info.preferred_batch : Number.POSITIVE_INFINITY;
-    const count = Math.min(range.count, next.sizer.next(info.preferred_batch), most);
+    const preferred = preferredBatch(info, next.seq_len);
+    const most = this.#requests.size > 1 ? preferred : Number.POSITIVE_INFINITY;
+    const count = Math.min(range.count, next.sizer.next(preferred), most);
     if (count < range.count) {
       next.todo.unshift({ start: range.start + count, count: range.count - count });
     }

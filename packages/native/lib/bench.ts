@@ -101,7 +101,7 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
       throw new Error(`seq_len ${seqLen} does not fit into memory, ${longest} would`);
     }
     // Pages and tables come, shapes are chosen and recorded.
-    const warm = Math.min(batch, model.preferredBatch);
+    const warm = Math.min(batch, Math.max(1, Math.floor(model.preferredTokens / seqLen)));
     for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });
     const once = await seconds(model, { seqLen, batch: warm, jobs: 1 });
     const jobs = Math.max(1, Math.ceil((RUN_SECONDS * warm) / (once * batch)));

@@ -90,7 +90,8 @@ export interface OperationCheck {
 export interface NativeModel {
   readonly arithmetic: string;
   readonly device: string;
-  readonly preferredBatch: number;
+  /** As ModelInfo.preferred_tokens. */
+  readonly preferredTokens: number;
   /** The greatest seq_len: the context, as far as inputs can be numbered. */
   readonly longest: number;
   /** Rejects with code DEVICE_LOST when the device has failed for good. */

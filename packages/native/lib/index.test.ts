@@ -40,7 +40,7 @@ describe("loads", () => {
       num_hidden_layers: 3,
       max_position_embeddings: 40960,
       max_seq_len: 40960,
-      preferred_batch: expect.any(Number),
+      preferred_tokens: expect.any(Number),
     });
     expect(structuredClone(info)).toEqual(info);
   });

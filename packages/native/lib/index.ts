@@ -151,7 +151,7 @@ class NativeRunner implements ModelRunner {
       num_hidden_layers: config.num_hidden_layers,
       max_position_embeddings: config.max_position_embeddings,
       max_seq_len: maxSeqLen,
-      preferred_batch: model.preferredBatch,
+      preferred_tokens: model.preferredTokens,
     };
   }
 

@@ -243,7 +243,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         env, "NativeModel",
         {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
          InstanceAccessor<&NativeModel::device>("device"),
-         InstanceAccessor<&NativeModel::preferred_batch>("preferredBatch"),
+         InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
          InstanceAccessor<&NativeModel::longest>("longest"),
          InstanceMethod<&NativeModel::run>("run"), InstanceMethod<&NativeModel::cancel>("cancel"),
          InstanceMethod<&NativeModel::on_progress>("onProgress"),
@@ -271,7 +271,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     precision_ = options.device.precision;
     arithmetic_ = model.backend().arithmetic();
     device_ = model.backend().device();
-    preferred_batch_ = model.backend().batching(256).sequences;
+    preferred_tokens_ = model.backend().batching(256).sequences * 256;
     // Called from the runner's thread, run on JavaScript's. Unreferenced while no job is pending,
     // so that an idle model keeps no process alive.
     to_js_ = Napi::ThreadSafeFunction::New(
@@ -303,8 +303,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value device(const Napi::CallbackInfo& info) {
     return Napi::String::New(info.Env(), device_);
   }
-  Napi::Value preferred_batch(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), static_cast<double>(preferred_batch_));
+  Napi::Value preferred_tokens(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(preferred_tokens_));
   }
 
   Napi::Value longest(const Napi::CallbackInfo& info) {
@@ -482,7 +482,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   TensorMap tensors_;  // for the reference path; the mapping costs no memory until it is read
   Precision precision_ = Precision::float32;
   std::string arithmetic_, device_;
-  size_t preferred_batch_ = 1;
+  size_t preferred_tokens_ = 1;
   Napi::ThreadSafeFunction to_js_;
   std::unique_ptr<Runner> runner_;
   std::unordered_map<uint64_t, Napi::Promise::Deferred> pending_;

@@ -45,8 +45,8 @@ struct Act {
   Buffer data;
   size_t width = 0, stride = 0;  // of a row, in elements; what lies between them is zero
   bool wide = false;             // float32 now, for backends that store more than one type
-  // For backends that norm in the next product: each row is yet to be divided by the root of its mean
-  // square, whose sum over the row is that of its `parts` here; 0: it is normed.
+  // For backends that norm in the next product: each row is yet to be divided by the root of its
+  // mean square, whose sum over the row is that of its `parts` here; 0: it is normed.
   Buffer squares = {};  // [rows, parts] f32
   size_t parts = 0;
   float eps = 0.0f;
@@ -61,8 +61,8 @@ struct AttentionShape {
   size_t kv_width() const { return num_kv_heads * head_dim; }
 };
 
-// What becomes of every head of q and k before attention: its norm over head_dim (weight null: none),
-// and its turn to its position.
+// What becomes of every head of q and k before attention: its norm over head_dim (weight null:
+// none), and its turn to its position.
 struct Heads {
   AttentionShape shape;
   size_t seq_len;
@@ -176,8 +176,8 @@ class Backend {
   virtual void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                            float* out) = 0;
   // out [rows, N], from its column `column` on, = a [rows, K] * w^T + bias, where out's columns are
-  // those of q, k and v; its rows are the last `queries` positions of each sequence. Heads of q and k
-  // may be normed and turned here already, else `attention` does it.
+  // those of q, k and v; its rows are the last `queries` positions of each sequence. Heads of q and
+  // k may be normed and turned here already, else `attention` does it.
   virtual void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column,
                        const Heads& heads, size_t queries) = 0;
   // out [rows, N] f32, rows `out_stride` floats apart = a [rows, K] * w^T.

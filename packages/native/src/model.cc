@@ -246,11 +246,14 @@ void Model::layers(size_t first, size_t sequences, size_t seq_len,
     const size_t rows = pruned ? sequences : tokens;
     float* stream = pruned ? last : x;
 
-    const auto weight = [](const Buffer& norm) {
-      return norm.bytes ? norm.as<float>() : nullptr;
-    };
-    const Heads heads{shape, seq_len, weight(layer.q_norm), weight(layer.k_norm), eps,
-                      rope_cos_.as<float>(), rope_sin_.as<float>()};
+    const auto weight = [](const Buffer& norm) { return norm.bytes ? norm.as<float>() : nullptr; };
+    const Heads heads{shape,
+                      seq_len,
+                      weight(layer.q_norm),
+                      weight(layer.k_norm),
+                      eps,
+                      rope_cos_.as<float>(),
+                      rope_sin_.as<float>()};
 
     if (!enter(Stage::qkv)) return;
     if (i == 0) be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
@@ -264,11 +267,12 @@ void Model::layers(size_t first, size_t sequences, size_t seq_len,
       be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0, heads, seq_len);
     }
     if (!enter(Stage::attention)) return;
-    be.attention({heads, sequences, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv, act_.qkv},
-                 act_.mixed);
+    be.attention(
+        {heads, sequences, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv, act_.qkv},
+        act_.mixed);
     if (!enter(Stage::o)) return;
-    be.linear_add_norm(act_.mixed, layer.o, rows, stream, layer.post_attention_norm.as<float>(), eps,
-                       act_.normed);
+    be.linear_add_norm(act_.mixed, layer.o, rows, stream, layer.post_attention_norm.as<float>(),
+                       eps, act_.normed);
 
     if (!enter(Stage::mlp)) return;
     be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);

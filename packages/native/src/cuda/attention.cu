@@ -113,8 +113,8 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
   float mixed[kWidth / 8][4] = {};
   float highest[2] = {-INFINITY, -INFINITY}, sums[2] = {0.0f, 0.0f};
 
-  // Copies come in groups: the queries and the first keys, the first values, the next keys, the next
-  // values; so that each is waited for only where it is needed.
+  // Copies come in groups: the queries and the first keys, the first values, the next keys, the
+  // next values; so that each is waited for only where it is needed.
   const bf16* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
                   static_cast<size_t>(at.head) * head_dim;
   bf16* query_tile = shared + 2 * Shared::kTile;

@@ -238,8 +238,8 @@ class CudaBackend final : public Backend {
     });
   }
 
-  // Eight rows of gate, eight of up, and so on: what belongs together lies in one thread's part of a
-  // product. Rows past the last feature are zero.
+  // Eight rows of gate, eight of up, and so on: what belongs together lies in one thread's part of
+  // a product. Rows past the last feature are zero.
   Linear pack_gate_up(const Tensor& gate, const Tensor& up) override {
     return guarded([&] {
       const size_t width = gate.shape[1], groups = padded(gate.shape[0]) / 8;
@@ -250,9 +250,9 @@ class CudaBackend final : public Backend {
       for (const Tensor* matrix : {&gate, &up}) {
         PROOFMILL_CUDA(device_, cudaMemsetAsync(rows.as<void>(), 0, rows.bytes, device_.stream));
         upload_matrix(*matrix, rows.as<T>());
-        PROOFMILL_CUDA(device_, cudaMemcpy2DAsync(to, 2 * group, rows.as<void>(), group, group,
-                                                  groups, cudaMemcpyDeviceToDevice,
-                                                  device_.stream));
+        PROOFMILL_CUDA(device_,
+                       cudaMemcpy2DAsync(to, 2 * group, rows.as<void>(), group, group, groups,
+                                         cudaMemcpyDeviceToDevice, device_.stream));
         to += group;
       }
       PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream));  // before `rows` goes
@@ -425,8 +425,8 @@ class CudaBackend final : public Backend {
     const auto turn = [&](size_t from, size_t end, const HeadRope& rope) {
       if (column >= end) return;
       norm_rope<T>(device_, out.data.as<T>() + from, out.stride, rows,
-                   static_cast<int>((end - from) / shape.head_dim),
-                   static_cast<int>(heads.seq_len), static_cast<int>(queries), rope);
+                   static_cast<int>((end - from) / shape.head_dim), static_cast<int>(heads.seq_len),
+                   static_cast<int>(queries), rope);
     };
     turn(0, shape.q_width(), q);
     if (column + w.out_features > shape.q_width()) turn(shape.q_width(), k_end, k);
@@ -473,12 +473,19 @@ class CudaBackend final : public Backend {
   void attention(const Attention& args, Act& out) override {
     const AttentionShape& shape = args.heads.shape;
     const T* keys = args.qkv.data.as<T>() + shape.q_width();
-    const AttentionArgs<T> all{
-        args.q.data.as<T>(), keys, keys + shape.kv_width(), args.q.stride, args.qkv.stride,
-        static_cast<int>(args.sequences), static_cast<int>(args.heads.seq_len),
-        static_cast<int>(args.queries), static_cast<int>(shape.num_heads),
-        static_cast<int>(shape.num_kv_heads), static_cast<int>(shape.head_dim),
-        out.data.as<T>(), out.stride};
+    const AttentionArgs<T> all{args.q.data.as<T>(),
+                               keys,
+                               keys + shape.kv_width(),
+                               args.q.stride,
+                               args.qkv.stride,
+                               static_cast<int>(args.sequences),
+                               static_cast<int>(args.heads.seq_len),
+                               static_cast<int>(args.queries),
+                               static_cast<int>(shape.num_heads),
+                               static_cast<int>(shape.num_kv_heads),
+                               static_cast<int>(shape.head_dim),
+                               out.data.as<T>(),
+                               out.stride};
     if constexpr (kBf16) {
       if (on_hopper() && hopper_attends(all)) return hopper_attention(device_, all);
     }
@@ -615,9 +622,15 @@ class CudaBackend final : public Backend {
   static const T* bias_of(const Linear& w) { return w.bias.bytes ? w.bias.as<T>() : nullptr; }
 
   HopperProduct hopper(const Act& a, const Linear& w, size_t n, size_t rows) const {
-    return {a.data.as<bf16>(),  a.stride, a.parts ? a.squares.as<float>() : nullptr,
-            a.parts,            a.eps,    w.packed.as<bf16>(),
-            padded(w.in_features), rows,  n,
+    return {a.data.as<bf16>(),
+            a.stride,
+            a.parts ? a.squares.as<float>() : nullptr,
+            a.parts,
+            a.eps,
+            w.packed.as<bf16>(),
+            padded(w.in_features),
+            rows,
+            n,
             w.in_features};
   }
   void hopper_add(const Act& a, const Linear& w, size_t rows, float* x, const HopperNext& next) {
@@ -626,8 +639,9 @@ class CudaBackend final : public Backend {
 
   Product<T> product_of(const Act& a, const Linear& w, size_t n, size_t rows, void* d,
                         size_t d_stride, bool d_is_float, bool add) const {
-    return {a.data.as<T>(), a.stride, w.packed.as<T>(), padded(w.in_features), bias_of(w), d,
-            d_stride, rows, n, a.stride, d_is_float || !kBf16, add};
+    return {
+        a.data.as<T>(), a.stride, w.packed.as<T>(), padded(w.in_features), bias_of(w), d, d_stride,
+        rows,           n,        a.stride,         d_is_float || !kBf16,  add};
   }
   // d [rows, N] = a * w^T + bias, in the precision of matrix inputs
   void product(const Act& a, const Linear& w, size_t rows, T* d, size_t d_stride) {

@@ -1,5 +1,5 @@
-// Hopper's own instructions (sm_90a): barriers on which copies complete, the tensor copy engine, and
-// matrix products of a warpgroup. Names and meaning are those of the PTX ISA.
+// Hopper's own instructions (sm_90a): barriers on which copies complete, the tensor copy engine,
+// and matrix products of a warpgroup. Names and meaning are those of the PTX ISA.
 #pragma once
 
 #include <cuda.h>
@@ -25,10 +25,10 @@ __device__ __forceinline__ void publish_barriers() {
 }
 // Arrives, and expects so many bytes of copies before the phase ends.
 __device__ __forceinline__ void expect_bytes(uint64_t* barrier, uint32_t bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                   shared_address(barrier)),
-               "r"(bytes)
-               : "memory");
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
 }
 __device__ __forceinline__ void wait(uint64_t* barrier, uint32_t parity) {
   asm volatile(
@@ -41,8 +41,9 @@ __device__ __forceinline__ void wait(uint64_t* barrier, uint32_t parity) {
       "r"(parity)
       : "memory");
 }
-// Arrives at the same barrier of block `rank` of the cluster. Nothing that was written needs to be seen
-// there: without saying so, this would wait for all of it at every piece, and cost a third of the speed.
+// Arrives at the same barrier of block `rank` of the cluster. Nothing that was written needs to be
+// seen there: without saying so, this would wait for all of it at every piece, and cost a third of
+// the speed.
 __device__ __forceinline__ void arrive_at(uint64_t* barrier, uint32_t rank) {
   asm volatile(
       "{\n"
@@ -59,8 +60,8 @@ __device__ __forceinline__ uint32_t cluster_rank() {
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
-// Counts one more of `count` to have arrived: true for the last, which sees what those before it did;
-// then counting begins anew, at zero.
+// Counts one more of `count` to have arrived: true for the last, which sees what those before it
+// did; then counting begins anew, at zero.
 __device__ __forceinline__ bool last_to_arrive(unsigned* arrived, unsigned count) {
   unsigned before;
   asm volatile("atom.acq_rel.cta.shared::cta.inc.u32 %0, [%1], %2;"
@@ -135,14 +136,14 @@ __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// Rows of 64 bf16 in shared memory as copy_box lays them with 128-byte swizzle: eight rows take 1,024
-// bytes, on which `tile` is aligned. 16 columns further is 2 more.
+// Rows of 64 bf16 in shared memory as copy_box lays them with 128-byte swizzle: eight rows take
+// 1,024 bytes, on which `tile` is aligned. 16 columns further is 2 more.
 __device__ __forceinline__ uint64_t matrix_of(const void* tile) {
   return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) | uint64_t{1} << 16 |
          uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
 }
-// The same rows as a right operand that is summed over its rows: 64 columns of `rows` rows after another.
-// 16 rows further is 128 more.
+// The same rows as a right operand that is summed over its rows: 64 columns of `rows` rows after
+// another. 16 rows further is 128 more.
 __device__ __forceinline__ uint64_t matrix_over_rows(const void* tile, int rows) {
   return static_cast<uint64_t>((shared_address(tile) & 0x3ffff) >> 4) |
          static_cast<uint64_t>(rows * 128 >> 4) << 16 | uint64_t{1024 >> 4} << 32 |
@@ -161,8 +162,8 @@ __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 
-// What products read or write is in these registers from here on: without it the compiler, which knows
-// nothing of products that are under way, may use them earlier or set them later.
+// What products read or write is in these registers from here on: without it the compiler, which
+// knows nothing of products that are under way, may use them earlier or set them later.
 template <int kCount>
 __device__ __forceinline__ void settle(float (&d)[kCount]) {
 #pragma unroll
@@ -174,9 +175,9 @@ __device__ __forceinline__ void settle(uint32_t (&a)[kCount][4]) {
   for (int i = 0; i < kCount * 4; i++) asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
 }
 
-// d [64, 256] = (accumulate ? d : 0) + a [64, 16] * b [256, 16]^T, bf16 in, float32 sums. d[j * 4 + e]
-// is at row 16 * warp + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
-#define PROOFMILL_D8(i)                                                                          \
+// d [64, 256] = (accumulate ? d : 0) + a [64, 16] * b [256, 16]^T, bf16 in, float32 sums. d[j * 4 +
+// e] is at row 16 * warp + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
+#define PROOFMILL_D8(i)                                                                       \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
 #define PROOFMILL_D32(i) \
@@ -216,8 +217,8 @@ __device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b,
       : "l"(a), "l"(b), "r"(accumulate));
 }
 
-// d [64, 64 or 128] += a [64, 16] * b [16, 64 or 128], b as matrix_over_rows has it; a's words hold two
-// columns: row lane / 4, the row 8 below, and both again 8 columns further.
+// d [64, 64 or 128] += a [64, 16] * b [16, 64 or 128], b as matrix_over_rows has it; a's words hold
+// two columns: row lane / 4, the row 8 below, and both again 8 columns further.
 __device__ __forceinline__ void multiply_over_rows(float (&d)[32], const uint32_t (&a)[4],
                                                    uint64_t b) {
   asm volatile(

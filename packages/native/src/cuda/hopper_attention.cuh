@@ -1,14 +1,14 @@
-// Causal grouped-query attention on Hopper in the flash manner, as in attention.cu, with products of
-// warpgroups.
+// Causal grouped-query attention on Hopper in the flash manner, as in attention.cu, with products
+// of warpgroups.
 //
-// A unit of work is 64 queries of a head; units of the heads that share keys and values stand beside
-// each other, and a block takes two of them, a warpgroup each, so that what it copies serves both. Tiles
-// of 64 keys and of 64 values have two places each, and whichever warp is the last to leave a place asks
-// the copy engine for the tile after next. Tensors end with their sequence: what a tile has beyond is
-// zero, whatever the neighbour holds.
+// A unit of work is 64 queries of a head; units of the heads that share keys and values stand
+// beside each other, and a block takes two of them, a warpgroup each, so that what it copies serves
+// both. Tiles of 64 keys and of 64 values have two places each, and whichever warp is the last to
+// leave a place asks the copy engine for the tile after next. Tensors end with their sequence: what
+// a tile has beyond is zero, whatever the neighbour holds.
 //
-// Queries and keys come in tiles of 64 that begin with the sequence: the order of all sums, and with it
-// every bit, follows from a query's position alone.
+// Queries and keys come in tiles of 64 that begin with the sequence: the order of all sums, and
+// with it every bit, follows from a query's position alone.
 #pragma once
 
 #include "hopper.cuh"
@@ -40,7 +40,7 @@ struct AttentionOut {
 };
 
 template <int kHeadDim>
-__global__ void __launch_bounds__(kUnits * kUnitWarps * 32, 2)
+__global__ void __launch_bounds__(kUnits* kUnitWarps * 32, 2)
     attention_kernel(const __grid_constant__ CUtensorMap q_map,
                      const __grid_constant__ CUtensorMap k_map,
                      const __grid_constant__ CUtensorMap v_map, int seq_len, int group,
@@ -180,7 +180,8 @@ __global__ void __launch_bounds__(kUnits * kUnitWarps * 32, 2)
     settle(weights);
     begin_products();
 #pragma unroll
-    for (int k = 0; k < kTileRows / 16; k++) multiply_over_rows(mixed, weights[k], values + 128 * k);
+    for (int k = 0; k < kTileRows / 16; k++)
+      multiply_over_rows(mixed, weights[k], values + 128 * k);
     commit_products();
     wait_products<0>();
     settle(mixed);
@@ -215,10 +216,10 @@ CUtensorMap heads_map(const Device& device, const AttentionArgs<bf16>& args, con
   const size_t seq_len = static_cast<size_t>(args.seq_len);
   constexpr unsigned kBoxes = kHeadDim / kBoxColumns;
   return tensor_map<bf16, 4>(device, first,
-                       {kBoxColumns, seq_len, static_cast<size_t>(heads) * kBoxes,
-                        static_cast<size_t>(args.sequences)},
-                       {stride, kBoxColumns, seq_len * stride},
-                       {kBoxColumns, kTileRows, kBoxes, 1});
+                             {kBoxColumns, seq_len, static_cast<size_t>(heads) * kBoxes,
+                              static_cast<size_t>(args.sequences)},
+                             {stride, kBoxColumns, seq_len * stride},
+                             {kBoxColumns, kTileRows, kBoxes, 1});
 }
 
 template <int kHeadDim>

@@ -69,8 +69,13 @@ size_t hopper_parts(size_t n) { return divide_up(n, static_cast<size_t>(kTileCol
 
 void hopper_product_add(const Device& device, const HopperProduct& p, float* x, size_t stride,
                         const HopperNext& next) {
-  const Addition addition{x,           stride,       next.weight, next.next,
-                          next.stride, next.squares, static_cast<int>(hopper_parts(p.n))};
+  const Addition addition{x,
+                          stride,
+                          next.weight,
+                          next.next,
+                          next.stride,
+                          next.squares,
+                          static_cast<int>(hopper_parts(p.n))};
   if (!aligned(x, 16) || stride % 4 != 0 || p.n % 4 != 0) {
     hopper::multiply_tiles(device, p, AddPlainly(addition));
   } else if (next.weight != nullptr) {

@@ -1,10 +1,10 @@
 // The kernel of a matrix product of bfloat16 on Hopper, and how it is launched.
 //
-// A block works on tiles of 128 rows by 256 columns, two blocks of a cluster on tiles below each other,
-// so that each copies half of their common columns' weights to both. One warp asks the copy engine for
-// the next pieces of 64 along k while two warpgroups multiply, 64 rows each. Blocks stay for many
-// tiles: the first pieces of the next one come while the last one's sums are stored. Every sum runs over
-// k in one order, whatever the tile.
+// A block works on tiles of 128 rows by 256 columns, two blocks of a cluster on tiles below each
+// other, so that each copies half of their common columns' weights to both. One warp asks the copy
+// engine for the next pieces of 64 along k while two warpgroups multiply, 64 rows each. Blocks stay
+// for many tiles: the first pieces of the next one come while the last one's sums are stored. Every
+// sum runs over k in one order, whatever the tile.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,8 @@ constexpr int kCluster = 2;
 constexpr int kStages = 4;
 constexpr int kConsumers = 2;  // warpgroups
 constexpr int kThreads = 128 * (1 + kConsumers);
-// Pairs of row tiles whose columns are walked together, so that both matrices' parts stay in the L2.
+// Pairs of row tiles whose columns are walked together, so that both matrices' parts stay in the
+// L2.
 constexpr int kGroup = 8;
 
 struct Stage {
@@ -50,8 +51,8 @@ struct Tiles {
   }
 };
 
-// What is added to comes as further pieces, so that it is there when the sums are: columns of a tile in
-// pieces of kOldColumns, each in boxes of 128 bytes, which are swizzled.
+// What is added to comes as further pieces, so that it is there when the sums are: columns of a
+// tile in pieces of kOldColumns, each in boxes of 128 bytes, which are swizzled.
 constexpr int kOldColumns = 64, kOldPieces = kColumns / kOldColumns, kOldBox = 32;
 static_assert(kOldColumns * kRows * sizeof(float) <= sizeof(Stage), "a piece fits into a stage");
 
@@ -139,8 +140,8 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
             float* to = reinterpret_cast<float*>(&shared.stages[stage]);
             expect_bytes(&shared.full[stage], kOldColumns * kRows * sizeof(float));
             for (int box = 0; box < kOldColumns; box += kOldBox) {
-              copy_box(to + box * kRows, &old_map, column * kColumns + piece * kOldColumns + box, row,
-                       &shared.full[stage]);
+              copy_box(to + box * kRows, &old_map, column * kColumns + piece * kOldColumns + box,
+                       row, &shared.full[stage]);
             }
           }
         }

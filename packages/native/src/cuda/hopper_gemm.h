@@ -1,13 +1,13 @@
-// Matrix products of bfloat16 on Hopper GPUs (compute capability 9.0), in one order of sums for every
-// shape: see hopper_gemm.cuh. What follows a product is done while its sums are in registers.
+// Matrix products of bfloat16 on Hopper GPUs (compute capability 9.0), in one order of sums for
+// every shape: see hopper_gemm.cuh. What follows a product is done while its sums are in registers.
 #pragma once
 
 #include "kernels.h"
 
 namespace proofmill::cuda {
 
-// a [rows, k] * w^T, w [n, k]; both in bf16, aligned to 16 bytes, rows beginning on 16 bytes; strides
-// count elements.
+// a [rows, k] * w^T, w [n, k]; both in bf16, aligned to 16 bytes, rows beginning on 16 bytes;
+// strides count elements.
 struct HopperProduct {
   const bf16* a;
   size_t a_stride;
@@ -25,8 +25,8 @@ struct HopperProduct {
 void hopper_product(const Device& device, const HopperProduct& product, const bf16* bias, bf16* d,
                     size_t stride);
 
-// The same for columns of q, k and v, of which the first begins at `column` of them; d is theirs. Heads
-// of q and k are normed and turned; rows are the last `positions` of each sequence.
+// The same for columns of q, k and v, of which the first begins at `column` of them; d is theirs.
+// Heads of q and k are normed and turned; rows are the last `positions` of each sequence.
 struct HopperHeads {
   HeadRope q, k;
   size_t column, q_width, kv_width;
@@ -36,8 +36,8 @@ bool hopper_turns_heads(size_t head_dim);  // else hopper_product and norm_rope 
 void hopper_product_heads(const Device& device, const HopperProduct& product, const bf16* bias,
                           const HopperHeads& heads, bf16* d, size_t stride);
 
-// d [rows, n / 2] = silu(gate) * up, w's rows being eight of gate, eight of up, and so on; d and its
-// rows are aligned to 16 bytes, and n is a multiple of 16.
+// d [rows, n / 2] = silu(gate) * up, w's rows being eight of gate, eight of up, and so on; d and
+// its rows are aligned to 16 bytes, and n is a multiple of 16.
 void hopper_product_swiglu(const Device& device, const HopperProduct& product, bf16* d,
                            size_t stride);
 
@@ -46,8 +46,8 @@ void hopper_product_float(const Device& device, const HopperProduct& product, fl
                           size_t stride);
 
 // x [rows, n] f32 += the product. What the next product reads: next [rows, n] in bf16 = x * weight,
-// whose rows, aligned to 16 bytes, are still to be divided by their root mean square: squares [rows,
-// hopper_parts(n)]. With a null weight there is none.
+// whose rows, aligned to 16 bytes, are still to be divided by their root mean square: squares
+// [rows, hopper_parts(n)]. With a null weight there is none.
 struct HopperNext {
   const float* weight;
   bf16* next;
@@ -55,7 +55,7 @@ struct HopperNext {
   float* squares;
 };
 size_t hopper_parts(size_t n);
-void hopper_product_add(const Device& device, const HopperProduct& product, float* x,
-                        size_t stride, const HopperNext& next);
+void hopper_product_add(const Device& device, const HopperProduct& product, float* x, size_t stride,
+                        const HopperNext& next);
 
 }  // namespace proofmill::cuda

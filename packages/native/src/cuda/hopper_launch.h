@@ -11,18 +11,18 @@
 namespace proofmill::cuda::hopper {
 
 // A tensor of bf16 or float32, the innermost dimension first, whose rows follow without a gap;
-// `strides`, in elements and multiples of 16 bytes, are those of the others. It is read in boxes, the
-// innermost 128 bytes long, which lie in shared memory with 128-byte swizzle; what of a box is outside the
-// tensor is zero.
+// `strides`, in elements and multiples of 16 bytes, are those of the others. It is read in boxes,
+// the innermost 128 bytes long, which lie in shared memory with 128-byte swizzle; what of a box is
+// outside the tensor is zero.
 template <class T, int kRank>
 CUtensorMap tensor_map(const Device& device, const T* tensor,
                        const std::array<size_t, kRank>& sizes,
                        const std::array<size_t, kRank - 1>& strides,
                        const std::array<unsigned, kRank>& box) {
-  using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*,
-                              const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
-                              const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
-                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+  using Encode =
+      CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
+                   const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
+                   CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
   static const Encode encode = [&] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result;
@@ -45,7 +45,8 @@ CUtensorMap tensor_map(const Device& device, const T* tensor,
       sizeof(T) == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
   CUtensorMap map;
   const CUresult result =
-      encode(&map, kType, kRank, const_cast<T*>(tensor), size, bytes, box_size, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode(&map, kType, kRank, const_cast<T*>(tensor), size, bytes, box_size, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
     throw DeviceLost("cuTensorMapEncodeTiled failed with " + std::to_string(int{result}) +

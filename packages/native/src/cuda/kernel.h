@@ -67,8 +67,8 @@ __device__ __forceinline__ float4 load4(const bf16* p) {
                      rng::float_of(bits.y << 16), rng::float_of(bits.y & 0xffff0000u));
 }
 
-// 2^x within 2 ulp, results that are not normal being 0; 1/sqrt(x) within 2 ulp; gate * sigmoid(gate)
-// with a division and an exponential within a few ulp: far below what bfloat16 keeps.
+// 2^x within 2 ulp, results that are not normal being 0; 1/sqrt(x) within 2 ulp; gate *
+// sigmoid(gate) with a division and an exponential within a few ulp: far below what bfloat16 keeps.
 __device__ __forceinline__ float fast_exp2(float x) {
 #if defined(__CUDACC__)
   float y;
@@ -104,11 +104,11 @@ __device__ __forceinline__ uint4 gather_group(uint32_t a, uint32_t b, uint32_t c
   const uint32_t second_low = odd ? f : c, second_high = odd ? d : f;
   const uint32_t g = __shfl_xor_sync(kAllLanes, high ? first_low : second_low, 2);
   const uint32_t h = __shfl_xor_sync(kAllLanes, high ? first_high : second_high, 2);
-  return high ? make_uint4(g, h, second_low, second_high)
-              : make_uint4(first_low, first_high, g, h);
+  return high ? make_uint4(g, h, second_low, second_high) : make_uint4(first_low, first_high, g, h);
 }
 
-// What nothing writes while the kernel runs: the compiler may read it before it stores something else.
+// What nothing writes while the kernel runs: the compiler may read it before it stores something
+// else.
 template <class N>
 __device__ __forceinline__ N read_only(const N* p) {
 #if defined(__CUDACC__)

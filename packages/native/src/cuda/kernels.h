@@ -30,8 +30,8 @@ void rms_norm(const Device& device, const float* x, size_t rows, size_t width, c
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
                  float* out);
 
-// out [rows, features] = silu(gate) * up, of gate_up [rows, 2 * features], whose columns are eight of
-// gate, eight of up, and so on; features is a multiple of 8.
+// out [rows, features] = silu(gate) * up, of gate_up [rows, 2 * features], whose columns are eight
+// of gate, eight of up, and so on; features is a multiple of 8.
 template <class T>
 void swiglu(const Device& device, const T* gate_up, size_t stride, size_t rows, size_t features,
             T* out, size_t out_stride);
@@ -49,14 +49,15 @@ struct HeadRope {
 };
 constexpr int kMaxHeadDim = 256;
 
-// In place on `heads` consecutive heads that start at each row of x; rows are the last `positions` of
-// each sequence of seq_len.
+// In place on `heads` consecutive heads that start at each row of x; rows are the last `positions`
+// of each sequence of seq_len.
 template <class T>
 void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads, int seq_len,
                int positions, const HeadRope& rope);
 
-// Causal attention of each sequence over itself, out [sequences * queries, heads * head_dim]. Queries
-// and keys are normed and turned already; queries stand at the sequence's last `queries` positions.
+// Causal attention of each sequence over itself, out [sequences * queries, heads * head_dim].
+// Queries and keys are normed and turned already; queries stand at the sequence's last `queries`
+// positions.
 template <class T>
 struct AttentionArgs {
   const T *q, *k, *v;  // of the first sequence's first row, first head

@@ -105,10 +105,9 @@ void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads
   const auto kernel = rope.head_dim <= 64    ? norm_rope_kernel<T, 1>
                       : rope.head_dim <= 128 ? norm_rope_kernel<T, 2>
                                              : norm_rope_kernel<T, 4>;
-  PROOFMILL_LAUNCH(device, kernel, grid, kHeadWarps * 32, 0, x, stride,
-                   static_cast<uint32_t>(rows), static_cast<uint32_t>(heads),
-                   static_cast<uint32_t>(seq_len - positions), static_cast<uint32_t>(positions),
-                   rope);
+  PROOFMILL_LAUNCH(device, kernel, grid, kHeadWarps * 32, 0, x, stride, static_cast<uint32_t>(rows),
+                   static_cast<uint32_t>(heads), static_cast<uint32_t>(seq_len - positions),
+                   static_cast<uint32_t>(positions), rope);
 }
 
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
@@ -121,8 +120,7 @@ template void rms_norm<bf16>(const Device&, const float*, size_t, size_t, const 
                              bf16*, size_t);
 template void rms_norm<float>(const Device&, const float*, size_t, size_t, const float*, float,
                               float*, size_t);
-template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, int,
-                              const HeadRope&);
+template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, int, const HeadRope&);
 template void norm_rope<float>(const Device&, float*, size_t, size_t, int, int, int,
                                const HeadRope&);
 

@@ -45,8 +45,8 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
 #endif
 }
 
-// 16 bytes from device into shared memory, both aligned, or zeros where they are not `wanted`; there
-// after wait_for_copies.
+// 16 bytes from device into shared memory, both aligned, or zeros where they are not `wanted`;
+// there after wait_for_copies.
 __device__ __forceinline__ void copy16_async(bf16* shared, const bf16* from, bool wanted) {
 #if defined(__CUDACC__)
   const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));

@@ -1,10 +1,10 @@
-// What becomes of a tile of a matrix product while it is still in registers. A warpgroup holds 64 rows
-// by 256 columns as Hopper's products leave them: of thread `lane` in warp w, sums[j * 4 + e] is at
-// row 16 w + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
+// What becomes of a tile of a matrix product while it is still in registers. A warpgroup holds 64
+// rows by 256 columns as Hopper's products leave them: of thread `lane` in warp w, sums[j * 4 + e]
+// is at row 16 w + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
 //
-// Every epilogue is called by whole warps, with the thread's first row (the second is 8 below) and the
-// tile's first column; rows from `rows` on and columns from `n` on are not stored. What `begin` returned,
-// for the same rows, before the sums were there, is its second argument.
+// Every epilogue is called by whole warps, with the thread's first row (the second is 8 below) and
+// the tile's first column; rows from `rows` on and columns from `n` on are not stored. What `begin`
+// returned, for the same rows, before the sums were there, is its second argument.
 #pragma once
 
 #include "kernel.h"
@@ -207,8 +207,8 @@ struct StoreHeads {
   }
 };
 
-// d [rows, n / 2] in bf16 = silu(gate) * up; columns are eight of gate, eight of up, and so on. d and
-// its rows are aligned to 16 bytes, and n is a multiple of 16.
+// d [rows, n / 2] in bf16 = silu(gate) * up; columns are eight of gate, eight of up, and so on. d
+// and its rows are aligned to 16 bytes, and n is a multiple of 16.
 struct StoreSwiglu {
   RowNorm norm;
   bf16* d;
@@ -276,7 +276,8 @@ struct StoreFloat {
 };
 
 // Where x [rows, n] f32 += sums goes, and what the next product reads of it, whose rows then lack a
-// RowNorm: next [rows, n] in bf16 = x * weight, and the sums of squares of each row's part in a tile.
+// RowNorm: next [rows, n] in bf16 = x * weight, and the sums of squares of each row's part in a
+// tile.
 struct Addition {
   float* x;
   size_t stride;
@@ -304,8 +305,8 @@ struct Addition {
   }
 };
 
-// The sums have been added to x's numbers already. Groups of four columns are aligned to 16 bytes, and n
-// is a multiple of 4. kNext: something reads `next`.
+// The sums have been added to x's numbers already. Groups of four columns are aligned to 16 bytes,
+// and n is a multiple of 4. kNext: something reads `next`.
 template <bool kNext>
 struct StoreAddition : Addition {
   explicit StoreAddition(const Addition& addition) : Addition(addition) {}
@@ -366,7 +367,8 @@ struct StoreAddition : Addition {
   }
 };
 
-// The same for any n and alignment, x's numbers not being added yet; a null weight: nothing reads `next`.
+// The same for any n and alignment, x's numbers not being added yet; a null weight: nothing reads
+// `next`.
 struct AddPlainly : Addition {
   explicit AddPlainly(const Addition& addition) : Addition(addition) {}
 

@@ -1,5 +1,5 @@
-// Hopper's matrix products without its instructions: the same tiles, the same share of each thread, the
-// same epilogues.
+// Hopper's matrix products without its instructions: the same tiles, the same share of each thread,
+// the same epilogues.
 #pragma once
 
 #include "../../src/cuda/hopper_gemm.h"
