@@ -131,7 +131,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
       }
     }
     expect(tags).toEqual([
-      "cuda-emulated_gpu-sm90x2-lt130000-nvcc13000-bf16-1",
+      "cuda-sm90-wgmma-nvcc13000-bf16-1",
       "cuda-emulated_gpu-sm90x2-lt130000-nvcc13000-f32-1",
       "cuda-emulated_2_192gb-sm100x2-lt130000-nvcc13000-driver13000-bf16-1",
       "cuda-emulated_2_192gb-sm100x2-lt130000-nvcc13000-driver13000-f32-1",
@@ -176,7 +176,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("after the device has failed nothing is computed any more", () => {
-    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "200" });
+    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "100" });
     const lost = outcomes.findIndex((outcome) => "code" in outcome);
     expect(lost).toBeGreaterThan(0);
     const where = / at \w+\.cc:\d+ on GPU 0, Emulated GPU/;

@@ -20,9 +20,10 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "variants"), { recursive: true });
 run(process.execPath, [join(root, "scripts/bundle.mjs"), "--out-dir", out]);
 for (const file of ["gpu-day.sh", "probe.mjs"]) cpSync(join(here, file), join(out, file));
-const probe = [join(here, "lt_probe.cu"), join(sources, "src/cuda/cublaslt.cc")];
-const flags = ["-std=c++20", "-O2", "-arch=sm_90", "-I", join(sources, "src"), "-ldl"];
-run("nvcc", [...flags, ...probe, "-o", join(out, "lt_probe")]);
+const cuda = (...files) => files.map((file) => join(sources, "src/cuda", file));
+const shared = cuda("random.cu", "elementwise.cu", "cublaslt.cc", "device.cc", "gemm.cc");
+buildProbe("hopper_probe", cuda("hopper_gemm.cu"));
+buildProbe("hopper_attention_probe", cuda("hopper_attention.cu", "attention.cu"));
 
 const patches = readdirSync(here).filter((file) => file.endsWith(".patch"));
 for (const patch of patches) buildVariant([patch]);
@@ -37,6 +38,14 @@ console.error(`.gpu/ is ready: ${mib} MiB`);
 
 function run(command, args, cwd = root) {
   execFileSync(command, args, { cwd, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/** A program that tries out kernels alone. */
+function buildProbe(name, files) {
+  const flags = ["-std=c++20", "-O3", "-gencode=arch=compute_90a,code=sm_90a"];
+  const include = ["-I", join(sources, "src"), "-ldl"];
+  const program = join(out, name);
+  run("nvcc", [...flags, ...include, join(here, `${name}.cu`), ...files, ...shared, "-o", program]);
 }
 
 /** The CUDA library of the sources with these patches, for a Hopper alone. */

@@ -1,6 +1,6 @@
 // Run with the bundle's Node from the bundle's folder: bin/node PATH/probe.mjs MODE
 //   ops [bfloat16|float32]   every operation against the CPU's, each row printed
-//   small                    one golden model, a few jobs (for sanitizers)
+//   small [bfloat16|float32]  two golden models, a few jobs (for sanitizers)
 //   stress [seconds]         jobs of mixed lengths, kinds and sizes under way at once: the same bits
 //   cut                      cancelled jobs leave the right prefix, and the next job is right
 //   bench SHAPE SEQ BATCH REPEATS   as `proofmill bench prefill`, of PROBE_LIBRARY
@@ -57,7 +57,7 @@ if (mode === "ops") {
     console.log(`${holds ? "ok  " : "BAD "} ${operation} ${shape}: ${error} of ${allowed}`);
   }
 } else if (mode === "small") {
-  for (const dtype of ["bfloat16", "float32"]) {
+  for (const dtype of argument ? [argument] : ["bfloat16", "float32"]) {
     for (const name of ["qwen3-tiny", "qwen2-tiny-strong"]) {
       const model = await loadModel({ directory: `test/golden/models/${name}`, dtype, ...choice });
       for (const kind of ["distance", "logits", "hidden"]) {

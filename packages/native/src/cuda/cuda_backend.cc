@@ -118,6 +118,7 @@ class CudaBackend final : public Backend {
   // gate and up apart from their product; and choosing an algorithm takes a product's operands
   // twice.
   size_t scratch_bytes(const PassSizes& sizes) const override {
+    if (on_hopper()) return sizes.tokens * hopper_parts(sizes.widest) * sizeof(float);
     return sizes.tokens * (padded(sizes.gate_up) + 2 * sizes.widest) * sizeof(T);
   }
 
