@@ -90,7 +90,8 @@ class World {
           "phase/validate": () => this.service.phaseValidate(),
           "phase/generate": () => this.service.phaseGenerate(),
         }[event.kind];
-        await passing(command());
+        // While nothing can be stored it is refused.
+        await passing(command()).catch((error) => expect(error.code).toBe("STORE_FAILED"));
         return;
       }
       case "job fault":
@@ -158,6 +159,7 @@ describe("a round's sequence", () => {
         await passing(world.service.stop());
         world.attach();
         world.runner.release();
+        while (world.service.storeFault !== null) await pass(50);
         await world.service.phaseGenerate();
         while (world.service.status().total_checked < shown + 100) await pass(50);
         await passing(Promise.all(world.proofs));

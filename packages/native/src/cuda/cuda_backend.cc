@@ -4,6 +4,7 @@
 #include <cmath>
 #include <deque>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "../cpu/distance.h"
@@ -60,10 +61,13 @@ template <class T>
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : utilization_(options.gpu_memory_utilization),
-        device_(options.device),
-        gemm_(device_, [this](size_t bytes) { return allocate(bytes); }) {
-    guarded([&] { gemm_.expect_unrounded_inputs(); });
+      : utilization_(options.gpu_memory_utilization), device_(options.device) {
+    if (!on_hopper()) {
+      guarded([&] {
+        gemm_.emplace(device_, [this](size_t bytes) { return allocate(bytes); });
+        gemm_->expect_unrounded_inputs();
+      });
+    }
     input_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     permutation_seeds_ = allocate(kMaxSequences * sizeof(uint32_t));
     target_norm_ = allocate(sizeof(double));
@@ -89,7 +93,7 @@ class CudaBackend final : public Backend {
     const int capability = 10 * device_.major + device_.minor;
     std::string tag = "cuda-" + slug(device_.name) + "-sm" + std::to_string(capability) + "x" +
                       std::to_string(device_.multiprocessors) + "-lt" +
-                      std::to_string(gemm_.library_version()) + "-nvcc" +
+                      std::to_string(gemm_->library_version()) + "-nvcc" +
                       std::to_string(CUDART_VERSION);
     if (capability > kNewestChip) tag += "-driver" + std::to_string(device_.driver);
     return tag + (kBf16 ? "-bf16-1" : "-f32-1");
@@ -130,15 +134,22 @@ class CudaBackend final : public Backend {
       const Buffer d = allocate(n * n * sizeof(T));
       random_weights<T>(device_, 1, 0, n * n, a.as<T>());
       random_weights<T>(device_, 2, 0, n * n, w.as<T>());
-      const Product<T> product{a.as<T>(), n, w.as<T>(), n, nullptr, d.as<T>(),
-                               n,         n, n,         n, !kBf16,  false};
+      const auto multiply = [&] {
+        if constexpr (kBf16) {
+          if (on_hopper()) {
+            return hopper_product(device_, {a.as<T>(), n, nullptr, 0, 0.0f, w.as<T>(), n, n, n, n},
+                                  nullptr, d.as<T>(), n);
+          }
+        }
+        gemm_->run({a.as<T>(), n, w.as<T>(), n, nullptr, d.as<T>(), n, n, n, n, !kBf16, false});
+      };
       const Event from(device_, 0), to(device_, 0);
       constexpr int kRuns = 10;
       std::vector<double> rates;
       for (int repeat = 0; repeat < 5; repeat++) {
-        gemm_.run(product);  // warm, and between the clocks of one repeat and the next
+        multiply();  // warm, and between the clocks of one repeat and the next
         PROOFMILL_CUDA(device_, cudaEventRecord(from.event, device_.stream));
-        for (int i = 0; i < kRuns; i++) gemm_.run(product);
+        for (int i = 0; i < kRuns; i++) multiply();
         PROOFMILL_CUDA(device_, cudaEventRecord(to.event, device_.stream));
         PROOFMILL_CUDA(device_, cudaEventSynchronize(to.event));
         float milliseconds = 0;
@@ -438,13 +449,13 @@ class CudaBackend final : public Backend {
         return hopper_product_float(device_, hopper(a, w, w.out_features, rows), out, out_stride);
       }
     }
-    gemm_.run(product_of(a, w, w.out_features, rows, out, out_stride, true, false));
+    gemm_->run(product_of(a, w, w.out_features, rows, out, out_stride, true, false));
   }
   void linear_add(const Act& a, const Linear& w, size_t rows, float* x) override {
     if constexpr (kBf16) {
       if (on_hopper()) return hopper_add(a, w, rows, x, {});
     }
-    gemm_.run(product_of(a, w, w.out_features, rows, x, w.out_features, true, true));
+    gemm_->run(product_of(a, w, w.out_features, rows, x, w.out_features, true, true));
   }
   void linear_add_norm(const Act& a, const Linear& w, size_t rows, float* x, const float* weight,
                        float eps, Act& normed) override {
@@ -467,7 +478,7 @@ class CudaBackend final : public Backend {
       }
     }
     T* both = scratch<T>(gate_up_, rows * 2 * features);
-    gemm_.run(product_of(a, gate_up, 2 * features, rows, both, 2 * features, false, false));
+    gemm_->run(product_of(a, gate_up, 2 * features, rows, both, 2 * features, false, false));
     swiglu<T>(device_, both, 2 * features, rows, features, out.data.as<T>(), out.stride);
   }
 
@@ -651,7 +662,7 @@ class CudaBackend final : public Backend {
         return hopper_product(device_, hopper(a, w, w.out_features, rows), bias_of(w), d, d_stride);
       }
     }
-    gemm_.run(product_of(a, w, w.out_features, rows, d, d_stride, false, false));
+    gemm_->run(product_of(a, w, w.out_features, rows, d, d_stride, false, false));
   }
 
   cudaEvent_t mark(size_t number) const { return marks_[number % kMarks]->event; }
@@ -692,7 +703,7 @@ class CudaBackend final : public Backend {
   const double utilization_;
   const Device device_;
   std::string broken_;
-  Gemm<T> gemm_;
+  std::optional<Gemm<T>> gemm_;                     // not on Hopper in bfloat16
   std::map<uint64_t, cudaGraphExec_t> recordings_;  // null: has run once
   Buffer input_seeds_, permutation_seeds_;          // [kMaxSequences]
   Buffer target_, target_norm_;                     // [vocab] f32, [1] f64
