@@ -44,7 +44,12 @@ export const HARMLESS: readonly string[] = words(`
   sequence_bias guidance_scale low_memory return_dict_in_generate output_logits
   prompt_lookup_num_tokens cache_implementation cache_config generation_config
   sliding_window_pattern _sliding_window_pattern mamba_ssm_dtype fp32_residual
-  residual_in_fp32 reorder_and_upcast_attn
+  residual_in_fp32 reorder_and_upcast_attn attention_softmax_in_fp32
+  embed_dropout resid_dropout mlp_dropout dropout_rate emb_pdrop embedding_initializer_range
+  initializer_cutoff_factor init_device z_loss_coefficient aux_loss_coef moe_loss_weight
+  moe_jitter_eps input_jitter_noise router_scaling_factor moe_routed_scaling_factor route_scale
+  num_mtp_layers model_parallel_size num_logits_to_keep use_mem_eff_path slow_but_exact
+  deterministic_flash_attn n_positions n_ctx max_seq_len
   is_llama_config unsloth_fixed unsloth_version unsloth_tracing onnx transformers.js_config
 `);
 
@@ -87,12 +92,16 @@ export const REFUSED: readonly Refused[] = [
     use_parallel_residual multi_query new_decoder_architecture post_norm use_post_norm sandwich_norm
     apply_residual_connection_post_layernorm attn_output_gate use_attention_gate scale_logits
     scale_attn_by_inverse_layer_idx scale_embeddings use_mup mup_scale_qk_dot_by_d use_cla use_mla
-    attention_k_eq_v use_double_wide_mlp enable_moe_block load_in_4bit load_in_8bit`,
+    attention_k_eq_v use_double_wide_mlp enable_moe_block load_in_4bit load_in_8bit
+    rope_traditional rotary_emb_interleaved use_scaled_rope use_mem_rope use_long_context mup_enabled
+    prefix_lm norm_bias enable_bias projectors_bias emb_layer_norm_before is_moe
+    _remove_final_layer_norm`,
     "false",
     () => false,
   ),
   equal(
-    "use_rope use_rotary use_rotary_embeddings rope_is_neox_style is_neox_style scale_attn_weights",
+    `use_rope use_rotary use_rotary_embeddings rope_is_neox_style is_neox_style scale_attn_weights
+    no_bias do_layer_norm_before layer_norm_elementwise_affine`,
     "true",
     () => true,
   ),
@@ -103,7 +112,10 @@ export const REFUSED: readonly Refused[] = [
     key_multiplier attention_in_multiplier attention_out_multiplier embedding_multiplier_scale
     output_multiplier_scale attn_output_multiplier mup_embeddings_scale mup_output_alpha
     mup_width_scale mup_embeddings_multiplier total_ut_steps num_loops full_attention_interval
-    cla_share_factor rope_scaling_factor`,
+    cla_share_factor rope_scaling_factor rotary_scaling_factor rope_pct rotary_emb_fraction
+    attention_value_scale output_multiplier full_attn_alpha_factor full_attn_beta_factor
+    linear_attn_alpha_factor linear_attn_beta_factor mlp_alpha_factor mlp_beta_factor
+    ssm_in_multiplier ssm_out_multiplier embedding_fraction H_cycles L_cycles`,
     "1",
     () => 1,
   ),
@@ -115,17 +127,35 @@ export const REFUSED: readonly Refused[] = [
       (typeof value === "number" && Math.fround(value) === Math.fround(1 / Math.sqrt(head_dim))),
   },
   equal(
-    "query_pre_attn_scalar rotary_dim qk_head_dim v_head_dim kv_channels",
+    `query_pre_attn_scalar rotary_dim qk_head_dim v_head_dim kv_channels attention_head_dim
+    global_head_dim`,
     "head_dim",
     ({ head_dim }) => head_dim,
   ),
   equal(
-    "dim_model_base embedding_size embedding_dim word_embed_proj_dim",
+    "dim_model_base embedding_size embedding_dim word_embed_proj_dim n_embd n_embed d_model",
     "hidden_size",
     (model) => {
       return model.hidden_size;
     },
   ),
+  // Other families' names of what is honoured.
+  equal("n_layer n_layers num_layers", "num_hidden_layers", (model) => model.num_hidden_layers),
+  equal("n_head n_heads num_heads", "num_attention_heads", (model) => model.num_attention_heads),
+  equal(
+    `num_kv_heads kv_n_heads n_kv_heads num_attention_groups multi_query_group_num
+    num_global_key_value_heads`,
+    "num_key_value_heads",
+    (model) => model.num_key_value_heads,
+  ),
+  equal(
+    "n_inner d_ff ffn_dim ffn_hidden_size intermediate_size_mlp",
+    "intermediate_size",
+    (model) => model.intermediate_size,
+  ),
+  equal("tie_embedding tie_embeddings", "tie_word_embeddings", (model) => {
+    return model.tie_word_embeddings;
+  }),
   equal("rotary_emb_base rotary_base rope_base", "rope_theta", ({ rope_theta }) => rope_theta),
   equal(
     "layer_norm_eps layer_norm_epsilon layernorm_epsilon norm_eps norm_epsilon",
@@ -137,7 +167,10 @@ export const REFUSED: readonly Refused[] = [
     `num_experts num_local_experts n_routed_experts moe_num_experts n_shared_experts
     num_shared_experts num_shared_expert moe_num_shared_experts num_experts_per_tok
     num_experts_per_token moe_topk moe_intermediate_size shared_expert_intermediate_size
-    first_k_dense_replace num_kv_shared_layers hidden_size_per_layer_input laurel_rank`,
+    first_k_dense_replace num_kv_shared_layers hidden_size_per_layer_input laurel_rank
+    moe_k moe_top_k top_k_experts zero_expert_num num_dense_layers share_expert_dim
+    shared_intermediate_size expert_ffn_hidden_size moe_router_logit_softcapping
+    vocab_size_per_layer_input gated_norm_rank hc_mult hc_count adapter_rank num_mem_blocks`,
     "0",
     () => 0,
   ),
@@ -152,7 +185,17 @@ export const REFUSED: readonly Refused[] = [
     q_lora_rank qk_rope_head_dim qk_nope_head_dim index_topk cross_attention_layers per_layer_config
     pruned_heads attn_config ffn_config activation_sparsity_pattern altup_num_inputs
     llama_4_scaling floor_scale attn_scale moe_layers interleave_moe_layer_step moe_layer_freq
-    text_config encoder decoder compression_config quantization quant_config`),
+    text_config encoder decoder compression_config quantization quant_config
+    attention_window_size keep_window_size qk_scale_factor logits_mup_width_multiplier
+    log_scaling_alpha attention_other_setting layer_rope_theta compress_rope_theta compress_rates
+    compress_ratios partial_rotary_factors rotary_emb_scale_base num_attention_heads_per_layer
+    num_sliding_attention_heads gating output_gate_type lambda_std_dev learnable_sink_init
+    num_ln_in_parallel_attn alibi_bias_max learned_pos_emb embedding_rank swiglu_alpha swiglu_limits
+    swiglu_limits_shared ssm_multipliers o_lora_rank hc_magnitude index_n_heads index_head_dim
+    indexer_types indexer_n_heads indexer_head_dim indexer_budget linear_num_key_heads
+    linear_num_value_heads linear_key_head_dim linear_value_head_dim local_layer_ids ple_layer_ids
+    ngram_size lru_width attn_layer_period attn_layer_offset expert_layer_period expert_layer_offset
+    moe_layers_enum cross_layer_interval post_norm_eps`),
   {
     keys: ["no_rope_layers"],
     expected: "1 for every layer: each must rotate",
@@ -162,13 +205,22 @@ export const REFUSED: readonly Refused[] = [
         value.length === num_hidden_layers &&
         value.every((rotates) => rotates === 1 || rotates === true)),
   },
+  {
+    keys: ["mlp_layer_types"],
+    expected: "dense for every layer",
+    passes: (value) =>
+      value === null || (Array.isArray(value) && value.every((type) => type === "dense")),
+  },
+  oneOf("attn_type", ["multihead_attention"]),
   oneOf("position_embedding_type positional_embedding", ["rope"]),
   oneOf("hidden_activation activation_function mlp_hidden_act", ["silu", "swish"]),
+  // A file of Falcon 3's, which are Llama's, says which product its MLP is.
+  oneOf("activation", ["silu", "swish", "swiglu"]),
   oneOf("rope_type rope_scaling_type", ["default"]),
   oneOf("norm_type", ["rms_norm", "rmsnorm", "RMSNorm"]),
   // What the architecture's name decides already.
   equal(
-    "use_qk_norm qk_norm qk_layernorm use_qk_layernorm",
+    "use_qk_norm qk_norm qk_layernorm use_qk_layernorm qk_ln qk_layer_norms",
     "what the architecture has",
     (model) => {
       return model.qk_norm;
@@ -195,13 +247,19 @@ export const REFUSED: readonly Refused[] = [
 /** The same inside `rope_scaling` and `rope_parameters`. */
 export const ROPE_REFUSED: readonly Refused[] = [
   equal(
-    "attention_factor attn_factor mscale mscale_all_dim extrapolation_factor rope_percent",
+    `attention_factor attn_factor mscale mscale_all_dim extrapolation_factor rope_percent rope_pct
+    rotary_pct scale scaling_factor ntk_factor ntk_alpha`,
     "1",
     () => 1,
   ),
-  equal("mrope_interleaved interleaved", "false", () => false),
+  equal(
+    `mrope_interleaved interleaved rope_interleave rope_interleaved rope_traditional traditional`,
+    "false",
+    () => false,
+  ),
+  equal("base theta rope_base", "rope_theta", ({ rope_theta }) => rope_theta),
   absent(`beta_fast beta_slow short_factor long_factor short_mscale long_mscale alpha mrope_section
-    llama_4_scaling_beta truncate`),
+    llama_4_scaling_beta truncate beta xdrope_section partial_rotary_factors`),
 ];
 
 function words(text: string): string[] {

@@ -185,6 +185,21 @@ describe("what is taken", () => {
     expect(parseConfig(none, PATH).head_dim).toBe(16);
   });
 
+  test("each architecture's own key heads where none are named, unless they cannot be meant", () => {
+    const keyHeads = (name: string, num_attention_heads: number, key?: null) => {
+      const changes = { num_attention_heads, head_dim: 16, num_key_value_heads: key };
+      return parseConfig(architecture(name, changes), PATH).num_key_value_heads;
+    };
+    expect(keyHeads("MistralForCausalLM", 32)).toBe(8);
+    expect(keyHeads("Qwen2ForCausalLM", 64)).toBe(32);
+    expect(keyHeads("Qwen3ForCausalLM", 64)).toBe(32);
+    expect(keyHeads("LlamaForCausalLM", 64)).toBe(64);
+    for (const name of ["MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"]) {
+      expect(keyHeads(name, 64, null)).toBe(64);
+      expect(keyHeads(name, 28)).toBe(28);
+    }
+  });
+
   test("silu by its other name", () => {
     expect(parseConfig(config({ hidden_act: "swish" }), PATH)).toEqual(parseConfig(config(), PATH));
   });
@@ -200,6 +215,9 @@ describe("what is taken", () => {
 test("the context of a config that says little else", () => {
   expect(contextOf({ max_position_embeddings: 64 })).toBe(64);
   expect(contextOf({ max_position_embeddings: 64, architectures: ["Other"] })).toBeNull();
+  for (const sliding_window of [0, -1, 0.5]) {
+    expect(contextOf(architecture("MistralForCausalLM", { sliding_window }))).toBeNull();
+  }
   for (const json of [null, {}, [], { max_position_embeddings: "many" }]) {
     expect(contextOf(json)).toBeNull();
   }

@@ -136,7 +136,7 @@ type Heads = Pick<ModelConfig, "num_attention_heads" | "num_key_value_heads" | "
 
 function heads(architecture: Architecture, file: ConfigFile, { refuse }: Refusals): Heads {
   const { hidden_size, num_attention_heads } = file;
-  const num_key_value_heads = file.num_key_value_heads ?? num_attention_heads;
+  const num_key_value_heads = file.num_key_value_heads ?? keyValueHeads(architecture, file);
   if (num_attention_heads % num_key_value_heads !== 0) {
     refuse("num_key_value_heads", `a divisor of num_attention_heads, ${num_attention_heads}`);
   }
@@ -151,6 +151,15 @@ function heads(architecture: Architecture, file: ConfigFile, { refuse }: Refusal
     );
   }
   return { num_attention_heads, num_key_value_heads, head_dim };
+}
+
+/** Where the file names none. A default that cannot be meant is none: weights have shapes as well. */
+function keyValueHeads(architecture: Architecture, file: ConfigFile): number {
+  const { num_key_value_heads, num_attention_heads } = file;
+  const byDefault = ARCHITECTURES[architecture].num_key_value_heads;
+  const isMeant =
+    num_key_value_heads === undefined && byDefault && num_attention_heads % byDefault === 0;
+  return isMeant ? byDefault : num_attention_heads;
 }
 
 /** Which of its numbers are meant is said by keys of each method; none is read here. */

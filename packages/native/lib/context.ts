@@ -63,5 +63,7 @@ export function contextOf(json: unknown): number | null {
   const { success, data: file } = glanceSchema.safeParse(json);
   if (!success) return null;
   const window = file.architectures ? slidingWindow(file.architectures[0], file) : null;
-  return Math.min(file.max_position_embeddings, window ?? Infinity);
+  if (window === null || window >= file.max_position_embeddings)
+    return file.max_position_embeddings;
+  return Number.isInteger(window) && window > 0 ? window : null;
 }

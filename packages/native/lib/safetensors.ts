@@ -69,7 +69,7 @@ const headerEntrySchema = z.object({
   shape: z.array(extent).max(64),
   data_offsets: z.tuple([extent, extent]),
 });
-const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.unknown()) });
 
 /**
  * The tensors of a model directory: those of `model.safetensors`, else of the shards that
@@ -162,13 +162,20 @@ export function readIndex(path: string, select?: Select): WeightIndex {
   const weightMap = new Map(Object.entries(parsed.data.weight_map));
   const shards = new Map<string, string[]>();
   for (const name of select ? select((name) => weightMap.has(name)) : weightMap.keys()) {
-    const shard = weightMap.get(name) ?? "";
-    if (shard !== basename(shard) || shard.includes("\\") || !shard.endsWith(".safetensors")) {
+    const shard = weightMap.get(name);
+    if (
+      typeof shard !== "string" ||
+      shard !== basename(shard) ||
+      shard.includes("\\") ||
+      !shard.endsWith(".safetensors")
+    ) {
       throw new Error(
         `${path}: tensor ${name} lies in ${show(shard)}, expected the name of a .safetensors file beside it`,
       );
     }
-    shards.set(shard, [...(shards.get(shard) ?? []), name]);
+    const held = shards.get(shard);
+    if (held) held.push(name);
+    else shards.set(shard, [name]);
   }
   return { shards, names: [...weightMap.keys()] };
 }
