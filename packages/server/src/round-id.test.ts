@@ -21,3 +21,10 @@ test("an id is made of the present time where nothing stands against it", () => 
   const old = ulid(Date.now() - MONTH);
   expect(roundIdAfter(old).slice(0, 6)).toBe(ulid().slice(0, 6));
 });
+
+test.each(["zzz", "", "7ZZZ", "round-of-another-program"])(
+  "a stored id %j keeps no round from beginning",
+  (id) => {
+    expect(roundIdAfter(id)).toMatch(/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
+  },
+);

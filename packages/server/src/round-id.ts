@@ -1,5 +1,5 @@
 /** Names of rounds: ULIDs, which sort by the time at which they were made. */
-import { incrementBase32, ulid } from "ulid";
+import { incrementBase32, isValid, ulid } from "ulid";
 
 /**
  * A ULID greater than `last`, so that the later round has the greater id also where the clock was
@@ -9,5 +9,6 @@ import { incrementBase32, ulid } from "ulid";
  */
 export function roundIdAfter(last: string | null): string {
   const fresh = ulid();
-  return last === null || fresh > last ? fresh : incrementBase32(last);
+  // What is no ULID can only be damage, and must not keep rounds from beginning.
+  return last === null || fresh > last || !isValid(last) ? fresh : incrementBase32(last);
 }

@@ -40,18 +40,12 @@ function killedFolder(): string {
 }
 
 function find(database: NodeDatabase, round: string, nonce: number): void {
-  database.append(round, {
-    from: nonce,
-    nonces: [nonce],
-    distances: [1],
-    arithmetic: "cpu-1",
-    counters: {
-      position: nonce + 1,
-      total_nonfinite: 0,
-      elapsed_seconds: 0,
-      generating_seconds: 0,
-    },
-  });
+  const counters = {
+    ...{ position: nonce + 1, total_nonfinite: 0 },
+    ...{ elapsed_seconds: 0, generating_seconds: 0 },
+  };
+  const progress = { from: nonce, nonces: [nonce], distances: [1], arithmetic: "cpu-1", counters };
+  database.transaction(() => database.append(round, progress));
 }
 
 function temporaryFolder(): string {
@@ -170,6 +164,79 @@ describe("the database", () => {
     const due = { kind: "generated", callback_url: CONFIG.callback_url, after: 0, maxNonces: 9 };
     expect(database.next({ ...due, kind: "generated" })?.body).toContain('"round_id":"c"');
   });
+});
+
+/** A closed folder with rounds b and c, whose database somebody has changed. */
+function changedFolder(sql: string): string {
+  const folder = killedFolder();
+  open(folder);
+  const file = new Sqlite(join(folder, "proofmill.db"));
+  file.exec(sql);
+  file.close();
+  return folder;
+}
+
+const setConfig = (part: string) =>
+  `UPDATE rounds SET config = json_set(config, ${part}) WHERE round_id = 'c'`;
+const setRound = (part: string) => `UPDATE rounds SET ${part} WHERE round_id = 'c'`;
+
+describe("a round that says what cannot be is left out, with a word:", () => {
+  test.each([
+    setConfig("'$.node_count', 0"),
+    setConfig("'$.node_id', 5"),
+    setConfig("'$.seq_len', -3"),
+    setConfig("'$.batch_size', 0"),
+    setConfig("'$.block_height', 'high'"),
+    setConfig("'$.callback_url', 17"),
+    "UPDATE rounds SET config = json_remove(config, '$.node_count') WHERE round_id = 'c'",
+    setRound("position = -5"),
+    setRound("position = 9007199254740993"),
+    setRound("found = 100, position = 100"),
+    setRound("found = 0"),
+    setRound("delivered = 7"),
+    setRound("elapsed_seconds = 9e999"),
+    "DELETE FROM finds",
+    "UPDATE finds SET nonce = -1",
+    "UPDATE finds SET place = 3",
+  ])("%s", (sql) => {
+    const database = new NodeDatabase(join(changedFolder(sql), "proofmill.db"));
+    onTestFinished(() => database.close());
+    expect(database.recent().map(({ round_id }) => round_id)).toEqual(["b"]);
+    expect(database.notices).toEqual([
+      "round c cannot be read and is left out: its finds are not sent",
+    ]);
+    const due = { callback_url: CONFIG.callback_url, after: 0, maxNonces: 9 };
+    expect(database.next({ ...due, kind: "generated" })).toBeNull();
+  });
+
+  test("but for its callback_url alone it is not", () => {
+    const { rounds, notices } = open(changedFolder(setConfig("'$.callback_url', 'nowhere'")));
+    expect({ rounds, notices }).toEqual({ rounds: ["b", "c"], notices: [] });
+  });
+});
+
+test.each([
+  ["DROP TABLE finds", "no such table: finds"],
+  ["DROP TABLE verdicts", "no such table: verdicts"],
+  ["PRAGMA user_version = 0", "table rounds already exists"],
+  ["UPDATE uptime SET milliseconds = 9223372036854775807", "was up for 9223372036854776000 ms"],
+  ["UPDATE uptime SET milliseconds = -5", "was up for -5 ms"],
+])("after %s the start is refused, with the file, the fault and the remedy", (sql, fault) => {
+  const refusal = refusalOf(changedFolder(sql));
+  expect(refusal).toMatch(/^proofmill\.db.*; put a backup in its place, or move it away/);
+  expect(refusal).toContain(fault);
+});
+
+test("files that are cut while it is open: nothing more is promised", () => {
+  for (const file of ["proofmill.db", "proofmill.db-wal"]) {
+    const folder = killedFolder();
+    const database = new NodeDatabase(join(folder, "proofmill.db"));
+    onTestFinished(() => database.close());
+    find(database, "c", 1);
+    database.assertInPlace();
+    truncateSync(join(folder, file), 100);
+    expect(() => database.assertInPlace()).toThrow("was cut while the node ran");
+  }
 });
 
 test("a copy is a whole database, and leaves the folder as it was", () => {

@@ -5,6 +5,7 @@ import {
   type DueVerdict,
   type GeneratedBatch,
   type InitRequest,
+  initRequestSchema,
   KEPT_ROUNDS,
   type RoundProgress,
   type RoundRecord,
@@ -99,6 +100,14 @@ interface RoundRow {
   delivered: number;
 }
 
+/** What its finds say of a round. */
+interface FindsOfRound {
+  stored: number;
+  last: number | null;
+  least: number | null;
+  greatest: number | null;
+}
+
 interface FindRow {
   nonce: number;
   distance: number;
@@ -119,6 +128,8 @@ export class DataFolderError extends Error {
 
 /** Room that a disk must have before a store that did not work is said to work again. */
 const LEAST_FREE_BYTES = 64 * 1024;
+/** A thousand years; no node was up for longer. */
+const MAX_UPTIME_MS = 1000 * 366 * 24 * 3_600_000;
 const RESTORE = "put a backup in its place, or move it away to begin anew";
 
 export class NodeDatabase {
@@ -130,6 +141,10 @@ export class NodeDatabase {
   readonly #path: string;
   /** Device and inode of the database and its journal. */
   #files: string;
+  /** Their sizes: they grow, and never shrink while they are open. */
+  #sizes: number[];
+  /** Numbers of the rounds that are left out. */
+  readonly #unreadable = new Set<number>();
   /** What the one who opened it should know: each says what has been lost. */
   readonly notices: string[] = [];
 
@@ -166,7 +181,8 @@ export class NodeDatabase {
       this.#migrate();
       this.#upBefore = this.#storedUptime() - now();
       this.#uptime(); // the first write makes the journal
-      this.#files = this.#identify();
+      ({ identity: this.#files, sizes: this.#sizes } = this.#look());
+      this.#leaveOutUnreadable();
     } catch (error) {
       this.#statements.clear();
       opened?.close();
@@ -175,7 +191,6 @@ export class NodeDatabase {
     if (missing === "journal") {
       this.notices.push(`${file}-wal was missing: what it held is lost`);
     }
-    this.#leaveOutUnreadable();
   }
 
   #inspectJournal(): void {
@@ -199,29 +214,55 @@ export class NodeDatabase {
     throw new DataFolderError(`${basename(this.#path)} is damaged (${detail})`, RESTORE);
   }
 
-  /** Rounds whose configuration cannot be read: one of them must not keep the node from starting. */
+  /**
+   * Rounds of which something cannot be, for a disk or a person has changed it: one of them must not
+   * keep the node from starting, nor be searched on or sent.
+   */
   #leaveOutUnreadable(): void {
-    for (const { round_id, config } of this.#all<RoundRow>("SELECT * FROM rounds")) {
-      if (readConfig(config)) continue;
-      this.notices.push(`round ${round_id} cannot be read and is left out: its finds are not sent`);
+    for (const table of ["arithmetics", "verdicts"]) this.#get(`SELECT 1 FROM ${table} LIMIT 1`);
+    const rounds = this.#all<RoundRow & FindsOfRound>(
+      `SELECT rounds.*, count(place) AS stored, max(place) AS last, min(nonce) AS least,
+       max(nonce) AS greatest FROM rounds LEFT JOIN finds ON round = number GROUP BY number`,
+    );
+    for (const round of rounds) {
+      if (readConfig(round.config) && isConsistent(round)) continue;
+      this.#unreadable.add(round.number);
+      this.notices.push(
+        `round ${round.round_id} cannot be read and is left out: its finds are not sent`,
+      );
     }
   }
 
-  #identify(): string {
-    return [this.#path, journalOf(this.#path)]
-      .map((file) => statSync(file, { throwIfNoEntry: false }))
-      .map((stat) => `${stat?.dev}:${stat?.ino}`)
-      .join(" ");
+  #configOf({ number, config }: RoundRow): InitRequest | null {
+    return this.#unreadable.has(number) ? null : (JSON.parse(config) as InitRequest);
+  }
+
+  #look(): { identity: string; sizes: number[] } {
+    const files = [this.#path, journalOf(this.#path)].map((file) =>
+      statSync(file, { throwIfNoEntry: false }),
+    );
+    return {
+      identity: files.map((stat) => `${stat?.dev}:${stat?.ino}`).join(" "),
+      sizes: files.map((stat) => stat?.size ?? 0),
+    };
   }
 
   /**
    * Whether what is stored now could be found later.
    *
-   * @throws Error when the files were removed or others are in their place
+   * @throws Error when the files were removed or cut, or others are in their place
    */
   assertInPlace(): void {
-    if (this.#identify() === this.#files) return;
-    throw new Error(`${this.#path} was removed or replaced while the node ran; start it again`);
+    const { identity, sizes } = this.#look();
+    if (identity !== this.#files) {
+      throw new Error(`${this.#path} was removed or replaced while the node ran; start it again`);
+    }
+    if (sizes.some((size, i) => size < (this.#sizes[i] ?? 0))) {
+      throw new Error(
+        `${this.#path} or its journal was cut while the node ran; stop it and put a backup in its place`,
+      );
+    }
+    this.#sizes = sizes;
   }
 
   /**
@@ -333,7 +374,7 @@ export class NodeDatabase {
       KEPT_ROUNDS,
     );
     return rounds.reverse().flatMap((round) => {
-      const config = readConfig(round.config);
+      const config = this.#configOf(round);
       if (!config) return [];
       const finds = this.#all<FindRow>(
         "SELECT nonce, distance FROM finds WHERE round = ? ORDER BY place",
@@ -442,9 +483,11 @@ export class NodeDatabase {
   }
 
   #storedUptime(): number {
-    return (
-      this.#get<{ milliseconds: number }>("SELECT milliseconds FROM uptime")?.milliseconds ?? 0
-    );
+    const uptime = this.#get<{ milliseconds: number }>("SELECT milliseconds FROM uptime");
+    const milliseconds = uptime?.milliseconds ?? 0;
+    if (milliseconds >= 0 && milliseconds < MAX_UPTIME_MS) return milliseconds;
+    const detail = `it was up for ${milliseconds} ms`;
+    throw new DataFolderError(`${basename(this.#path)} is damaged (${detail})`, RESTORE);
   }
 
   #nextFinds(wanted: NextDelivery): Delivery | null {
@@ -466,7 +509,7 @@ export class NodeDatabase {
     // One request speaks of one arithmetic.
     const other = rows.findIndex(({ arithmetic }) => arithmetic !== rows[0]?.arithmetic);
     const finds = other < 0 ? rows : rows.slice(0, other);
-    const config = readConfig(round.config);
+    const config = this.#configOf(round);
     if (!config) return this.#nextFinds({ ...wanted, after: round.number });
     const { public_key, block_hash, block_height, node_id, r_target } = config;
     const { tag } = this.#get<{ tag: string }>(
@@ -543,17 +586,40 @@ export class NodeDatabase {
   }
 }
 
+/** Every default has been filled in when it was stored. */
+const StoredConfig = initRequestSchema({ defaults: { batch_size: 1, seq_len: 1 } });
+const FILLED_IN = ["fraud_threshold", "node_id", "node_count", "batch_size", "seq_len"];
+
 /** Null where the text is no round's configuration. */
 function readConfig(text: string): InitRequest | null {
   try {
     const config = JSON.parse(text) as InitRequest;
-    const { block_hash, public_key, r_target, seq_len, batch_size } = config;
-    const areTexts = [block_hash, public_key].every((value) => typeof value === "string");
-    const areNumbers = [r_target, seq_len, batch_size].every(Number.isFinite);
-    return areTexts && areNumbers ? config : null;
+    const { callback_url: url, ...rest } = config;
+    // An address that cannot be called keeps nobody from reading the round.
+    const isComplete =
+      (url === null || typeof url === "string") && FILLED_IN.every((name) => name in rest);
+    return isComplete && StoredConfig.safeParse(rest).success ? config : null;
   } catch {
     return null;
   }
+}
+
+/** Whether the finds are those that the round counts, and nothing is what it can never be. */
+function isConsistent(round: RoundRow & FindsOfRound): boolean {
+  const { position, total_nonfinite, elapsed_seconds, generating_seconds, found, delivered } =
+    round;
+  const counts = [position, total_nonfinite, found, delivered];
+  const seconds = [elapsed_seconds, generating_seconds];
+  return (
+    counts.every((count) => Number.isSafeInteger(count) && count >= 0) &&
+    seconds.every((time) => Number.isFinite(time) && time >= 0) &&
+    delivered <= found &&
+    found <= position &&
+    found === round.stored &&
+    found === (round.last ?? -1) + 1 &&
+    (round.least ?? 0) >= 0 &&
+    Number.isSafeInteger(round.greatest ?? 0)
+  );
 }
 
 function asDataFolderError(error: unknown, file: string): DataFolderError {
@@ -564,7 +630,9 @@ function asDataFolderError(error: unknown, file: string): DataFolderError {
     return new DataFolderError("the disk is full", "free some, or choose another with --data-dir");
   }
   const reason = explain(error);
-  const isDamaged = code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB";
+  // SQLITE_ERROR: the tables are not those that a version of proofmill makes.
+  const isDamaged =
+    code.startsWith("SQLITE_CORRUPT") || ["SQLITE_NOTADB", "SQLITE_ERROR"].includes(code);
   return new DataFolderError(`${file}: ${reason}`, isDamaged ? RESTORE : undefined);
 }
 

@@ -1,4 +1,4 @@
-import { fork } from "node:child_process";
+import { execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -7,6 +7,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -282,6 +283,39 @@ test("a folder and files of before are closed to others, and go on as they were"
   expect(ours["."]).toBe("700");
   for (const mode of Object.values(ours).slice(1)) expect(mode).toBe("600");
   expect(Object.keys(ours)).toContain("proofmill.db-wal");
+});
+
+test("a folder with other things in it, or for all, stays open to those who use it", async () => {
+  const [others, forAll] = [temporaryFolder(), temporaryFolder()];
+  writeFileSync(join(others, "note"), "somebody else's");
+  chmodSync(others, 0o755);
+  chmodSync(forAll, 0o1777);
+  for (const [folder, mode] of [
+    [others, "755"],
+    [forAll, "1777"],
+  ] as const) {
+    // At later starts too, when the database is there.
+    for (let start = 0; start < 2; start++) {
+      const store = await open(folder);
+      expect(store.isPrivate).toBe(true);
+      expect(modes(folder)).toMatchObject({ ".": mode, "proofmill.db": "600" });
+      await store.close();
+    }
+  }
+});
+
+test("what has a file's name and is none is refused as it is", async () => {
+  const other = join(temporaryFolder(), "device");
+  execFileSync("mkfifo", [other]);
+  chmodSync(other, 0o666);
+  for (const name of ["proofmill.db", "proofmill.db-wal", "proofmill.db-journal"]) {
+    const folder = temporaryFolder();
+    symlinkSync(other, join(folder, name));
+    await expect(SqliteStore.open({ folder, entry })).rejects.toThrow(
+      `cannot use the data folder ${folder}: ${name} is not a file; choose another`,
+    );
+  }
+  expect(statSync(other).mode & 0o777).toBe(0o666);
 });
 
 test("a folder that cannot be made or read is named", async () => {
