@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
-const PASSED_ON = ["SIGTERM", "SIGINT", "SIGHUP"];
+const PASSED_ON = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"];
 
 /**
- * Runs a program to its end and hands SIGTERM, SIGINT and SIGHUP on to it meanwhile: whoever asks this
- * process to stop means the program, and this process ends with it.
+ * Runs a program to its end and hands signals on to it meanwhile: whoever asks this process to stop
+ * means the program, and this process ends with it.
  *
  * @param {string} command
  * @param {readonly string[]} args

@@ -103,6 +103,25 @@ test.runIf(isLinux)("a folder that cannot be made is refused in one line", async
   ]);
 });
 
+test("from a folder that was removed: a version, and else one line", async () => {
+  const run = async (args: string[]) => {
+    const words = [process.execPath, BIN, ...args, "--data-dir", temporaryFolder()];
+    const shell = ["-c", 'rmdir "$PWD"; "$@" 2>&1', "sh", ...words];
+    const child = spawn("sh", shell, { env: environment(), cwd: temporaryFolder() });
+    let output = "";
+    child.stdout.on("data", (text) => {
+      output += text;
+    });
+    const [code] = await once(child, "close");
+    return [code, output];
+  };
+  const refusal = "the current folder cannot be used any more (ENOENT); go to another first";
+  for (const command of ["serve", "backup"]) {
+    expect(await run([command, "file"])).toEqual([1, `proofmill: ${refusal}\n`]);
+  }
+  expect(await run(["--version"])).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+});
+
 test("a stored callback address that is none keeps nobody from starting; a folder that is removed is said", async () => {
   const folder = temporaryFolder();
   const args = ["--enable-poc", "--data-dir", folder];
@@ -152,9 +171,19 @@ test("a stopped node's folder is copied into one file, and restored from it", as
     code: 1,
     stderr: `proofmill: ${backup} was not made: another node is using it; choose another with --data-dir\n`,
   });
-  // Without a terminal SIGHUP changes nothing.
-  node.process.kill("SIGHUP");
-  expect((await node.get("/health")).status).toBe(200);
+  // Without a terminal SIGHUP changes nothing, nor does what else is sent to have a log opened anew.
+  let said = "";
+  node.process.stderr?.on("data", (text) => {
+    said += text;
+  });
+  const { runner_pid } = await node.log("model loaded");
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"]) {
+    for (const pid of [node.process.pid, runner_pid]) process.kill(Number(pid), signal);
+  }
+  for (let asked = 0; asked < 3; asked++) {
+    expect((await node.get("/health")).status).toBe(200);
+  }
+  expect(said).toBe("");
   node.process.kill("SIGKILL"); // what is in the journal goes along
   await node.exited;
   expect(await copy(backup)).toEqual({

@@ -26,4 +26,14 @@ export function onStopSignal(stop: () => void): void {
   // supervisor, it asks to read files again that change.
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
   process.on("SIGHUP", hasTerminal ? receive : () => {});
+  ignoreUserSignals();
+}
+
+/**
+ * What rotates logs sends these. By default the first has Node open a debugger's port, through which
+ * any user of this machine could run code here, and the second ends the process.
+ */
+export function ignoreUserSignals(): void {
+  if (process.platform === "win32") return; // it has none
+  for (const signal of ["SIGUSR1", "SIGUSR2"]) process.on(signal, () => {});
 }

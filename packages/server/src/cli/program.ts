@@ -54,6 +54,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     )
     .version(version)
     .exitOverride()
+    .hook("preAction", standSomewhere)
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
@@ -76,6 +77,16 @@ function program(environment: NodeJS.ProcessEnv): Command {
     for (const below of command.commands) below.copyInheritedSettings(command);
   }
   return program;
+}
+
+/** Every path that is not absolute, and each process that is started, needs the current folder. */
+function standSomewhere(): void {
+  try {
+    process.cwd();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Exit(1, `the current folder cannot be used any more (${code}); go to another first`);
+  }
 }
 
 /** Without the credentials of an address that it quotes: what is said here may be kept in a log. */

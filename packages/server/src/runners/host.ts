@@ -1,5 +1,6 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import { ignoreUserSignals } from "../signals.ts";
 import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
 /**
@@ -14,9 +15,8 @@ export function hostRunner(
   let runner: ModelRunner | null = null;
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
-  process.on("SIGTERM", () => {});
-  process.on("SIGINT", () => {});
-  process.on("SIGHUP", () => {});
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
+  ignoreUserSignals();
   process.on("disconnect", endNow);
   if (!process.connected) endNow();
 
