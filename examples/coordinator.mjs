@@ -12,8 +12,12 @@ const round = {
   seq_len: 32,
 };
 
-const nodes = process.argv.slice(2, 4).map((url) => createPocClient({ url }));
-if (nodes.length < 2) throw new Error("give the addresses of two nodes");
+const urls = process.argv.slice(2);
+if (urls.length !== 2) {
+  console.error("usage: node examples/coordinator.mjs NODE NODE, e.g. http://127.0.0.1:8000");
+  process.exit(2);
+}
+const nodes = urls.map((url) => createPocClient({ url }));
 
 /** Searches with one node until it has some finds, and makes them a proof. */
 async function search(node, node_id) {

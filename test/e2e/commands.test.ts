@@ -34,6 +34,8 @@ test("a round until so many are valid, its proof, and another key's", async () =
   const honest = await run("validate", file);
   expect(honest.code).toBe(0);
   expect(honest.stdout).toContain("verdict     no fraud detected");
+  writeFileSync(file, round.stdout);
+  expect(await run("validate", file)).toEqual(honest);
   writeFileSync(file, JSON.stringify({ ...proof, public_key: "node2" }));
   const fraud = await run("validate", file, "--json");
   expect(fraud.code).toBe(3);
@@ -87,13 +89,28 @@ test.each([
   [["round", "--block-hash", "a"], 2, "required option '--public-key <text>' not specified"],
   [["round", ...ROUND, "--r-target", "x"], 2, "Expected a number."],
   [["round", ...ROUND, "--r-target", "1", "--for", "1"], 2, "Expected a time, e.g. 90s"],
-  [["validate", "/no/such/file"], 1, "/no/such/file: ENOENT"],
+  [["validate", "/no/such/file"], 1, "/no/such/file: no such file or directory"],
+  [["validate", "/"], 1, "/: illegal operation on a directory"],
+  [["calibrate", "--block-hash", "a", "--samples", "10"], 1, "too few for a rate of 0.01: take at"],
 ])("%j is refused in one line", async (args, code, reason) => {
   const result = await runCli(args);
   expect(result).toMatchObject({ code, stdout: "" });
   expect(result.stderr).toMatch(/^proofmill: .+\n$/);
   expect(result.stderr).toContain(reason);
   expect(result.stderr).not.toContain("s3cret");
+});
+
+test.runIf(process.platform === "linux")("a file without an end is no proof", async () => {
+  expect((await runCli(["validate", "/dev/zero"])).stderr).toBe(
+    "proofmill: /dev/zero: is longer than a proof, expected at most 67108864 bytes\n",
+  );
+});
+
+test("a node that is called by https: is said to speak no TLS", async () => {
+  const url = node.url.replace("http:", "https:");
+  expect((await runCli(["status", "--url", url])).stderr).toBe(
+    `proofmill: no answer from ${url}: it does not speak TLS, as https:// wants\n`,
+  );
 });
 
 test("what the node refuses is said in its words", async () => {

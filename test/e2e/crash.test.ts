@@ -96,7 +96,7 @@ test("the second node on a folder refuses to start, and says why", async () => {
   });
   const second = startServer({ args: ["--enable-poc", "--data-dir", folder], until: "listening" });
   await expect(second).rejects.toThrow(
-    `cannot use the data folder ${folder}: another node is using it; choose another with --data-dir`,
+    `cannot use the data folder ${folder}: another node is using it; stop that node, or choose another with --data-dir`,
   );
   first.process.kill("SIGKILL");
   await first.exited;

@@ -169,7 +169,9 @@ test("a stopped node's folder is copied into one file, and restored from it", as
   const { pow_status } = await client.stop();
   expect(await copy(backup)).toMatchObject({
     code: 1,
-    stderr: `proofmill: ${backup} was not made: another node is using it; choose another with --data-dir\n`,
+    stderr:
+      `proofmill: cannot copy the data folder ${folder}: another node is using it; ` +
+      "stop that node, or choose another with --data-dir\n",
   });
   // Without a terminal SIGHUP changes nothing, nor does what else is sent to have a log opened anew.
   let said = "";
@@ -186,6 +188,10 @@ test("a stopped node's folder is copied into one file, and restored from it", as
   expect(said).toBe("");
   node.process.kill("SIGKILL"); // what is in the journal goes along
   await node.exited;
+  const nowhere = join(folder, "nowhere");
+  expect((await copy(join(nowhere, "a.db"))).stderr).toBe(
+    `proofmill: there is no folder ${nowhere} to put the backup into\n`,
+  );
   expect(await copy(backup)).toEqual({
     code: 0,
     stdout: expect.stringMatching(/backup\.db, \d+ bytes\n$/),

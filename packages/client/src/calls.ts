@@ -218,5 +218,8 @@ export function toClientError(error: unknown, url: string): PocClientError {
 function messageOf(error: unknown): string {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   if (!(cause instanceof Error)) return String(cause);
-  return cause.message || ((cause as { code?: string }).code ?? cause.name);
+  const { code } = cause as { code?: string };
+  // OpenSSL's own words are a line of its source.
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return "it does not speak TLS, as https:// wants";
+  return cause.message || (code ?? cause.name);
 }

@@ -166,7 +166,7 @@ function serveOptions(): Option[] {
       "the key that the upstream wants; the variable keeps it out of the list of processes",
     ).argParser(text),
     new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
-      .argParser(duration(10, HOUR_MS))
+      .argParser(duration("10ms", "1h"))
       .default(1000, "1s"),
     new Option("--callback-max-nonces <n>", "nonces that one callback has at most, 1 to 100000")
       .argParser(integer(1, 100_000))
@@ -175,7 +175,7 @@ function serveOptions(): Option[] {
       "--callback-max-age <time>",
       "give up what could not be delivered for so long, 1m to 720h",
     )
-      .argParser(duration(60_000, 720 * HOUR_MS))
+      .argParser(duration("1m", "720h"))
       .default(24 * HOUR_MS, "24h"),
     new Option(
       "--callback-allow <host,…>",
@@ -233,9 +233,9 @@ function dataDirOption(): Option {
   const option = new Option(
     "--data-dir <folder>",
     "folder for rounds, finds and undelivered callbacks; one for each node",
-  ).argParser(text);
-  const folder = dataFolder();
-  return folder === null ? option : option.default(folder);
+  ).argParser(folder);
+  const standard = dataFolder();
+  return standard === null ? option : option.default(standard);
 }
 
 /** Gives a command the data folder of `serve`. */
@@ -369,12 +369,23 @@ function integer(minimum: number, maximum: number): (value: string) => number {
   };
 }
 
-function duration(minimum: number, maximum: number): (value: string) => number {
+function duration(minimum: string, maximum: string): (value: string) => number {
+  const [least, most] = [milliseconds(minimum) ?? 0, milliseconds(maximum) ?? 0];
   return (value) => {
     const time = milliseconds(value);
-    if (time !== null && time >= minimum && time <= maximum) return time;
-    throw new InvalidArgumentError("Expected a time in that range, e.g. 500ms, 90s, 15m or 24h.");
+    if (time !== null && time >= least && time <= most) return time;
+    throw new InvalidArgumentError(
+      `Expected a time from ${minimum} to ${maximum}, e.g. 500ms, 90s, 15m or 24h.`,
+    );
   };
+}
+
+/** Shells leave `~` as it is in `--data-dir=~/node` and in variables of a service or a container. */
+function folder(value: string): string {
+  if (value !== "~" && !value.startsWith("~/")) return text(value);
+  throw new InvalidArgumentError(
+    "Expected a folder's whole path: ~ was not expanded by the shell.",
+  );
 }
 
 function upstream(value: string): string {

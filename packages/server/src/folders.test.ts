@@ -24,8 +24,12 @@ test("what cannot be made is an error, at once", () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "file"), "");
   symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
-  expect(() => makeFolder(join(folder, "file"))).toThrow("EEXIST");
-  expect(() => makeFolder(join(folder, "file", "x"))).toThrow("ENOTDIR");
+  expect(() => makeFolder(join(folder, "file"))).toThrow(
+    `EEXIST: ${join(folder, "file")} is not a folder`,
+  );
+  expect(() => makeFolder(join(folder, "file", "x"))).toThrow(
+    `ENOTDIR: ${join(folder, "file")} is not a folder`,
+  );
   expect(() => makeFolder(join(folder, "dangling"))).toThrow("EEXIST");
   expect(() => makeFolder(join(folder, "dangling", "x"))).toThrow(/EEXIST|ENOENT/);
 });

@@ -61,7 +61,7 @@ export function makeFolder(path: string, mode = 0o777): void {
     if (code === "ENOENT" && dirname(path) !== path) {
       makeFolder(dirname(path), mode);
       mkdirOrKeep(path, mode);
-    } else if (!isFolder(path)) throw error;
+    } else if (!isFolder(path)) throw noFolder(path, error);
   }
 }
 
@@ -69,12 +69,24 @@ function mkdirOrKeep(path: string, mode: number): void {
   try {
     mkdirSync(path, mode);
   } catch (error) {
-    if (!isFolder(path)) throw error; // else another process was faster
+    if (!isFolder(path)) throw noFolder(path, error); // else another process was faster
   }
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** "file already exists" says nothing to whoever named a file where a folder belongs. */
+function noFolder(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  const reason = code === "EEXIST" ? path : code === "ENOTDIR" ? dirname(path) : null;
+  if (reason === null) return error;
+  return Object.assign(new Error(`${code}: ${reason} is not a folder`, { cause: error }), { code });
 }
 
 function folder(place: Place, environment: NodeJS.ProcessEnv): string | null {

@@ -1,6 +1,6 @@
 /** `proofmill backup`: copies a stopped node's data folder into one file. */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { addDataDirOption, readDataDir } from "../config.ts";
 import { stdout } from "../output.ts";
@@ -26,6 +26,9 @@ function backup(folder: string, file: string): void {
   if (!existsSync(join(folder, DATABASE))) {
     throw new Exit(1, `there is no ${DATABASE} in ${folder}; name the folder with --data-dir`);
   }
+  if (!existsSync(dirname(file))) {
+    throw new Exit(1, `there is no folder ${dirname(file)} to put the backup into`);
+  }
   const partial = `${file}.partial`;
   rmSync(partial, { force: true });
   try {
@@ -41,8 +44,12 @@ function backup(folder: string, file: string): void {
     renameSync(partial, file);
   } catch (error) {
     rmSync(partial, { force: true });
-    const remedy = error instanceof DataFolderError ? `; ${error.remedy}` : "";
-    throw new Exit(1, `${file} was not made: ${explain(error)}${remedy}`);
+    throw new Exit(
+      1,
+      error instanceof DataFolderError
+        ? `cannot copy the data folder ${folder}: ${error.message}; ${error.remedy}`
+        : `${file} was not made: ${explain(error)}`,
+    );
   }
   stdout.write(`${file}, ${statSync(file).size} bytes\n`);
 }

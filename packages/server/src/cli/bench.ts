@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { deviceOptions } from "../config.ts";
 import { stdout } from "../output.ts";
 import { Exit } from "./exit.ts";
+import { rateOf } from "./report.ts";
 
 /** What `bench` alone measures: the demo model, and a real one for a few seconds. */
 const SHORT: readonly PrefillBenchOptions[] = [
@@ -63,7 +64,7 @@ function table(result: PrefillBench): string {
   return [
     `prefill ${result.shape} ${result.dtype}, seq_len ${result.seq_len}, batch ${result.batch}`,
     `  ${machine.cpu}, ${machine.device}, ${result.arithmetic}`,
-    `  ${result.nonces_per_second.toPrecision(4)} nonces/s, ${result.gflops.toFixed(1)} of ` +
+    `  ${rateOf(result.nonces_per_second)}, ${result.gflops.toFixed(1)} of ` +
       `${result.peak_gflops.toFixed(1)} GFLOP/s: ${result.percent_of_peak.toFixed(1)} % of peak`,
     `  time in percent: ${shares}`,
     `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB`,

@@ -48,7 +48,11 @@ interface Source {
 export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("calibrate")
     .description("measure a block's distances and the r_target for a wanted share of valid nonces")
-    .argument("[model]", "directory or hub name; without one the node at --url measures")
+    .argument(
+      "[model]",
+      "directory or hub name; without one the node at --url measures, in a round that takes the place " +
+        "of its last one",
+    )
     .requiredOption(
       "--block-hash <text>",
       "the block; a trained model needs another r_target for each",
@@ -64,7 +68,9 @@ export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
   return addRemoteOptions(command).action((model: string | undefined, options: CalibrateOptions) =>
     orExit(async () => {
       if (options.samples * Math.min(options.rate, 1 - options.rate) < 1) {
-        throw new Exit(1, `${options.samples} samples are too few for a rate of ${options.rate}`);
+        const { samples, rate } = options;
+        const text = `${samples} samples are too few for a rate of ${rate}`;
+        throw new Exit(1, `${text}: take at least ${Math.ceil(1 / Math.min(rate, 1 - rate))}`);
       }
       const end = new AbortController();
       onStopSignal(() => end.abort());

@@ -4,6 +4,11 @@ import type { Calibration } from "@proofmill/core";
 
 const SHOWN = 5;
 
+/** Nonces per second in a few digits, never in powers of ten. */
+export function rateOf(perSecond: number): string {
+  return `${Number(perSecond.toPrecision(perSecond < 1000 ? 3 : 4))} nonces/s`;
+}
+
 /** A few lines. */
 export function summaryOf(status: Status): string {
   const { state, round_id, block_hash, block_height, public_key, r_target } = status;
@@ -17,8 +22,7 @@ export function summaryOf(status: Status): string {
       `block       ${block_hash}, height ${block_height}`,
       `public key  ${public_key}`,
       `r_target    ${r_target}`,
-      `checked     ${total_checked} in ${status.elapsed_seconds.toFixed(1)} s, ` +
-        `${rate_per_second.toPrecision(3)} nonces/s`,
+      `checked     ${total_checked} in ${status.elapsed_seconds.toFixed(1)} s, ${rateOf(rate_per_second)}`,
       `valid       ${total_valid}${share}`,
     );
     if (total_nonfinite > 0) lines.push(`not finite  ${total_nonfinite}`);

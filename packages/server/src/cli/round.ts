@@ -13,7 +13,7 @@ import {
   type RemoteOptions,
   time,
 } from "./remote.ts";
-import { summaryOf } from "./report.ts";
+import { rateOf, summaryOf } from "./report.ts";
 
 interface RoundOptions extends RemoteOptions {
   blockHash: string;
@@ -35,7 +35,11 @@ export function roundCommand(): Command {
     .description("run a round on a node until a limit or Ctrl-C, which stops it")
     .requiredOption("--block-hash <text>", "the block whose round this is")
     .requiredOption("--public-key <text>", "the key that the nonces are searched for")
-    .requiredOption("--r-target <x>", "a nonce is valid below this distance, 0 to 2", number)
+    .requiredOption(
+      "--r-target <x>",
+      "a nonce is valid below this distance; distances lie from 0 to 2, most near 1.414",
+      number,
+    )
     .option("--block-height <n>", "the block's height, at least 0", integer(0), 0)
     .option("--node-id <n>", "first nonce of the node's sequence, at least 0", integer(0), 0)
     .option("--node-count <n>", "step of the node's sequence, at least 1", integer(1), 1)
@@ -134,7 +138,7 @@ export function lineOf(status: StatusSummary): string {
   const { state, rate_per_second, total_checked, total_valid, elapsed_seconds } = status;
   const share = total_valid > 0 ? ` (1 in ${Math.round(total_checked / total_valid)})` : "";
   return (
-    `${state}  ${rate_per_second.toPrecision(3)} nonces/s  ` +
+    `${state}  ${rateOf(rate_per_second)}  ` +
     `${total_valid} found of ${total_checked}${share}  ${clock(elapsed_seconds)}`
   );
 }

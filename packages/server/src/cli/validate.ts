@@ -1,6 +1,7 @@
 /** `proofmill validate`: has a running node judge a proof. */
-import { readFileSync } from "node:fs";
-import type { ProofBatch } from "@proofmill/client";
+import { createReadStream } from "node:fs";
+import { getSystemErrorMap } from "node:util";
+import type { ProofBatch, Status } from "@proofmill/client";
 import { Command } from "commander";
 import { stdout } from "../output.ts";
 import { Exit } from "./exit.ts";
@@ -9,16 +10,18 @@ import { verdictOf } from "./report.ts";
 
 /** What a detected fraud ends with; a failure ends with 1. */
 const FRAUD_EXIT_CODE = 3;
+/** Several times what a node takes, whatever its bounds. */
+const MAX_PROOF_BYTES = 64 * 2 ** 20;
 
 export function validateCommand(): Command {
   const command = new Command("validate")
     .description(
       `have a node recompute a proof and judge it; ends with ${FRAUD_EXIT_CODE} when it finds fraud`,
     )
-    .argument("<file>", "a ProofBatch as JSON; - reads stdin");
+    .argument("<file>", "a ProofBatch as JSON, or what `round --json` printed; - reads stdin");
   return addRemoteOptions(command).action((file: string, options: RemoteOptions) =>
     orExit(async () => {
-      const proof = readProof(file);
+      const proof = await readProof(file);
       const answer = await clientOf(options).validate(proof);
       stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer));
       if (answer.fraud_detected) throw new Exit(FRAUD_EXIT_CODE);
@@ -27,12 +30,37 @@ export function validateCommand(): Command {
 }
 
 /** The file's JSON; whether it is a proof the node says. */
-function readProof(file: string): ProofBatch {
+async function readProof(file: string): Promise<ProofBatch> {
+  const name = file === "-" ? "stdin" : file;
+  const chunks: Buffer[] = [];
+  let length = 0;
   try {
-    const bytes = readFileSync(file === "-" ? 0 : file);
-    return JSON.parse(new TextDecoder().decode(bytes)) as ProofBatch; // without a BOM
+    for await (const chunk of file === "-" ? process.stdin : createReadStream(file)) {
+      length += chunk.length;
+      if (length > MAX_PROOF_BYTES) {
+        throw new Exit(
+          1,
+          `${name}: is longer than a proof, expected at most ${MAX_PROOF_BYTES} bytes`,
+        );
+      }
+      chunks.push(chunk);
+    }
+    return proofOf(JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))); // without a BOM
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "is not JSON" : (error as Error).message;
-    throw new Exit(1, `${file === "-" ? "stdin" : file}: ${reason}`);
+    if (error instanceof Exit) throw error;
+    throw new Exit(1, `${name}: ${error instanceof SyntaxError ? "is not JSON" : reasonOf(error)}`);
   }
+}
+
+/** A round's status holds the same under other names. */
+function proofOf(value: ProofBatch | Status | null): ProofBatch {
+  if (value === null || !("valid_nonces" in Object(value))) return value as ProofBatch;
+  const { valid_nonces: nonces, valid_distances: dist, ...round } = value as Status;
+  return { ...round, nonces, dist } as ProofBatch;
+}
+
+/** The system's words, without the call that failed. */
+function reasonOf(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return getSystemErrorMap().get(errno ?? 0)?.[1] ?? message;
 }

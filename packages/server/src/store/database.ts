@@ -625,7 +625,10 @@ function isConsistent(round: RoundRow & FindsOfRound): boolean {
 function asDataFolderError(error: unknown, file: string): DataFolderError {
   if (error instanceof DataFolderError) return error;
   const { code = "" } = error as { code?: string };
-  if (code === "SQLITE_BUSY") return new DataFolderError("another node is using it");
+  if (code === "SQLITE_BUSY") {
+    const remedy = "stop that node, or choose another with --data-dir";
+    return new DataFolderError("another node is using it", remedy);
+  }
   if (code === "SQLITE_FULL") {
     return new DataFolderError("the disk is full", "free some, or choose another with --data-dir");
   }

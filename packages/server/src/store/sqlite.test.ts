@@ -210,7 +210,7 @@ test("one folder, one node: the second is refused until the first lets go", asyn
   const first = await open(folder);
   const refused = SqliteStore.open({ folder, entry });
   await expect(refused).rejects.toThrow(
-    `cannot use the data folder ${folder}: another node is using it; choose another with --data-dir`,
+    `cannot use the data folder ${folder}: another node is using it; stop that node, or choose another with --data-dir`,
   );
   await first.close();
   expect(await (await open(folder)).recent()).toEqual([]);
