@@ -229,9 +229,11 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     let bytes = 0;
     for await (const chunk of request as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > MAX_BODY_BYTES) return { status: 413, text: '{"detail":"Body is too large"}' };
-      chunks.push(chunk);
+      // Read to its end all the same: a connection that is left is reset, with the answer unread.
+      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+      else chunks.length = 0;
     }
+    if (bytes > MAX_BODY_BYTES) return { status: 413, text: '{"detail":"Body is too large"}' };
     const signature = request.headers["proofmill-signature"];
     return answer(
       path,
