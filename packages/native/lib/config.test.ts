@@ -80,6 +80,12 @@ describe("what is taken", () => {
     });
   });
 
+  test("Hugging Face's epsilon where none is named", () => {
+    for (const rms_norm_eps of [undefined, null]) {
+      expect(parseConfig(config({ rms_norm_eps }), PATH).rms_norm_eps).toBe(1e-6);
+    }
+  });
+
   test("nulls where Hugging Face writes them", () => {
     const nulls = { head_dim: null, num_key_value_heads: null, rope_scaling: null };
     expect(parseConfig(config(nulls), PATH)).toEqual(parseConfig(config(), PATH));

@@ -37,6 +37,9 @@ const NAMES = Object.keys(ARCHITECTURES) as [Architecture, ...Architecture[]];
 
 const ONE_OF_OURS = { error: `expected one of ${NAMES.join(", ")}` };
 
+/** Hugging Face's, in all architectures here. */
+const DEFAULT_EPS = 1e-6;
+
 /** The keys that are honoured. Bounds keep every product of sizes far below 2⁵³. */
 const fileSchema = z.looseObject({
   ...contextSchema.shape,
@@ -49,7 +52,7 @@ const fileSchema = z.looseObject({
   num_key_value_heads: size(1024).nullish(),
   head_dim: size(1024).nullish(),
   vocab_size: size(2 ** 24),
-  rms_norm_eps: z.number().positive().max(1),
+  rms_norm_eps: z.number().positive().max(1).nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   // Two names of one function.
   hidden_act: z.enum(["silu", "swish"], { error: 'expected "silu"' }).nullish(),
@@ -122,7 +125,7 @@ function configOf(json: unknown, onNotice: OnNotice): ModelConfig {
     ...heads(architecture, file, refusals),
     vocab_size: file.vocab_size,
     max_position_embeddings: context(architecture, file, { ...refusals, onNotice }),
-    rms_norm_eps: file.rms_norm_eps,
+    rms_norm_eps: file.rms_norm_eps ?? DEFAULT_EPS,
     ...ropeConfig(file),
     tie_word_embeddings: file.tie_word_embeddings ?? false,
     qk_norm,

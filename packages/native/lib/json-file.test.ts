@@ -86,10 +86,16 @@ describe("JSON", () => {
     ["that is empty", "", "is not JSON in UTF-8"],
     ["in UTF-16", Buffer.from("\ufeff{}", "utf16le"), "is not JSON in UTF-8"],
     ["that is broken", "{", "is not JSON in UTF-8"],
+    ["that is Python's", '{\n  "a": 1,\n  "b": NaN,\n  "c": 2\n}', "is not JSON in UTF-8"],
     ["of 33 levels", `${"[".repeat(33)}${"]".repeat(33)}`, "nests deeper than 32 levels"],
     [
       "of a git-lfs pointer",
       "version https://git-lfs.github.com/spec/v1\n",
+      "is a git-lfs pointer",
+    ],
+    [
+      "of one behind a byte-order mark",
+      "\ufeffversion https://git-lfs.github.com/spec/v1\r\n",
       "is a git-lfs pointer",
     ],
   ])("%s is refused", (_, content, message) => {

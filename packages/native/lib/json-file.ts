@@ -30,7 +30,7 @@ const MAX_VALUES = 2_000_000;
 const AS_BIGINT = { bigint: true } as const;
 /** Opening a pipe must not wait for whoever writes to it. */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
-const LFS_POINTER = /^version https:\/\/(git-lfs|hawser)\.github\.com\/spec\//;
+const LFS_POINTER = /^(?:\xef\xbb\xbf)?version https:\/\/(git-lfs|hawser)\.github\.com\/spec\//;
 
 /**
  * The JSON in a file; a byte-order mark before it is dropped.
@@ -104,7 +104,9 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new Error(`${what} is not JSON in UTF-8: ${(cause as Error).message}`, { cause });
+    // V8 quotes what it stumbled over, with its line breaks.
+    const fault = (cause as Error).message.replace(/\s+/g, " ");
+    throw new Error(`${what} is not JSON in UTF-8: ${fault}`, { cause });
   }
 }
 
