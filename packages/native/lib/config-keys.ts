@@ -140,6 +140,7 @@ export const REFUSED: readonly Refused[] = [
     },
   ),
   // Other families' names of what is honoured.
+  equal("unpadded_vocab_size", "vocab_size", ({ vocab_size }) => vocab_size),
   equal("n_layer n_layers num_layers", "num_hidden_layers", (model) => model.num_hidden_layers),
   equal("n_head n_heads num_heads", "num_attention_heads", (model) => model.num_attention_heads),
   equal(
@@ -195,7 +196,7 @@ export const REFUSED: readonly Refused[] = [
     indexer_types indexer_n_heads indexer_head_dim indexer_budget linear_num_key_heads
     linear_num_value_heads linear_key_head_dim linear_value_head_dim local_layer_ids ple_layer_ids
     ngram_size lru_width attn_layer_period attn_layer_offset expert_layer_period expert_layer_offset
-    moe_layers_enum cross_layer_interval post_norm_eps`),
+    moe_layers_enum cross_layer_interval post_norm_eps configuration_files`),
   {
     keys: ["no_rope_layers"],
     expected: "1 for every layer: each must rotate",
@@ -212,6 +213,8 @@ export const REFUSED: readonly Refused[] = [
       value === null || (Array.isArray(value) && value.every((type) => type === "dense")),
   },
   oneOf("attn_type", ["multihead_attention"]),
+  // transformers reads the file that it names, whatever else is there.
+  oneOf("transformers_weights", ["model.safetensors"]),
   oneOf("position_embedding_type positional_embedding", ["rope"]),
   oneOf("hidden_activation activation_function mlp_hidden_act", ["silu", "swish"]),
   // A file of Falcon 3's, which are Llama's, says which product its MLP is.

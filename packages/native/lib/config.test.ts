@@ -325,6 +325,11 @@ describe("what is refused, naming the file, the key, what it is and what was exp
       "rope_scaling.rope_theta is 10000, expected 500000 as in rope_parameters.rope_theta",
     ],
     [
+      "a theta in the place of two that does not count",
+      config({ rope_scaling: { type: "default" }, rope_parameters: { rope_theta: 5e5 } }),
+      "rope_parameters.rope_theta is 500000, expected the same in rope_scaling as well",
+    ],
+    [
       "two names for the RoPE type",
       config({ rope_scaling: { ...LLAMA3, type: "linear" } }),
       'rope_scaling.type is "linear", expected "llama3" as in rope_type',

@@ -83,6 +83,15 @@ export function ropeConfig(file: RopeKeys): RopeConfig {
       `${other.key} is ${other.theta}, expected ${thetas[0]?.theta} as in ${thetas[0]?.key}`,
     );
   }
+  const [stated, another] = thetas;
+  if (second && !another && stated?.key === "rope_parameters.rope_theta") {
+    // Then transformers reads rope_scaling alone, and takes its own theta.
+    if (stated.theta !== DEFAULT_THETA) {
+      throw new Error(
+        `${stated.key} is ${stated.theta}, expected the same in rope_scaling as well`,
+      );
+    }
+  }
   return {
     rope_theta: thetas[0]?.theta ?? DEFAULT_THETA,
     rope_scaling: first?.scaling ?? null,
