@@ -113,6 +113,16 @@ test("a node that is called by https: is said to speak no TLS", async () => {
   );
 });
 
+test("a flag that npm took for its own is not left out without a word", async () => {
+  const npm = { npm_package_name: "proofmill", npm_config_data_dir: "true" };
+  expect(await runCli(["serve", "8000", "float32"], npm)).toEqual({
+    code: 2,
+    stdout: "",
+    stderr:
+      "proofmill: npm kept --data-dir to itself: put -- before it, as in npm start -- --data-dir\n",
+  });
+});
+
 test("what the node refuses is said in its words", async () => {
   const { code, stderr } = await run("round", ...ROUND, "--r-target", "1", "--node-id", "3");
   expect([code, stderr]).toEqual([

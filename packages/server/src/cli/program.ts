@@ -54,6 +54,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     )
     .version(version)
     .exitOverride()
+    .hook("preSubcommand", (_, command) => refuseWhatNpmTook(command, environment))
     .hook("preAction", standSomewhere)
     .configureOutput({
       writeOut: (text) => stdout.write(text),
@@ -77,6 +78,16 @@ function program(environment: NodeJS.ProcessEnv): Command {
     for (const below of command.commands) below.copyInheritedSettings(command);
   }
   return program;
+}
+
+/** `npm start --port 1`: without the `--` before it npm keeps the flag, and leaves its value. */
+function refuseWhatNpmTook(command: Command, environment: NodeJS.ProcessEnv): void {
+  if (environment.npm_package_name !== "proofmill") return;
+  for (const option of command.options) {
+    const flag = `--${option.name()}`;
+    if (environment[`npm_config_${option.name().replaceAll("-", "_")}`] === undefined) continue;
+    command.error(`npm kept ${flag} to itself: put -- before it, as in npm start -- ${flag}`);
+  }
 }
 
 /** Every path that is not absolute, and each process that is started, needs the current folder. */
