@@ -2,7 +2,7 @@
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { isNamedHost, isRefusedAddress } from "@proofmill/core";
-import { Agent, request } from "undici";
+import { Agent, buildConnector, request } from "undici";
 import type { DeliveryKind } from "../store/database.ts";
 import { version } from "../version.ts";
 import { SIGNATURE_HEADER, sign } from "./signature.ts";
@@ -45,9 +45,20 @@ export function endpoint(callbackUrl: string, kind: DeliveryKind): URL {
 }
 
 export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions): Poster {
+  // A host that does not answer at all is found out before the whole time is over.
+  const connector = buildConnector({ lookup: refusingLookup, timeout: timeout / 2 });
+  /** Answers that are being read. */
+  const reading = new Set<{ host: string; mayBeCut: boolean }>();
   const agent = new Agent({
-    // A host that does not answer at all is found out before the whole time is over.
-    connect: { lookup: refusingLookup, timeout: timeout / 2 },
+    connect(to, connected) {
+      connector(to, (...outcome) => {
+        const [, socket] = outcome;
+        socket?.once("error", () => {
+          for (const answer of reading) answer.mayBeCut ||= answer.host === to.host;
+        });
+        connected(...outcome);
+      });
+    },
     headersTimeout: timeout,
     bodyTimeout: timeout,
     connections: 2,
@@ -81,12 +92,22 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
         const message = `it answered ${statusCode}`;
         throw statusCode === 413 ? new TooLargeError(message) : new Error(message);
       }
-      // An answer that breaks off has not acknowledged.
-      let bytes = 0;
-      for await (const chunk of answer.body) {
-        bytes += (chunk as Buffer).length;
-        if (bytes > MAX_ANSWER_BYTES) throw new Error("its answer does not end");
+      // An answer that breaks off has not acknowledged. One that says no length ends when its
+      // connection is closed, and undici takes any end for that: also a connection that is reset.
+      const { headers } = answer;
+      const isMeasured = "content-length" in headers || "transfer-encoding" in headers;
+      const state = { host: to.host, mayBeCut: false };
+      reading.add(state);
+      try {
+        let bytes = 0;
+        for await (const chunk of answer.body) {
+          bytes += (chunk as Buffer).length;
+          if (bytes > MAX_ANSWER_BYTES) throw new Error("its answer does not end");
+        }
+      } finally {
+        reading.delete(state);
       }
+      if (!isMeasured && state.mayBeCut) throw new Error("its answer broke off");
     },
     close: () => agent.destroy(),
   };

@@ -203,6 +203,15 @@ const wrong: [string, Answer][] = [
     },
   ],
   [
+    "resets the connection in the middle of an answer without a length",
+    (response) => {
+      const { socket } = response;
+      socket?.write("HTTP/1.1 200 OK\r\n\r\nhalf", () =>
+        setTimeout(() => socket.resetAndDestroy(), 20),
+      );
+    },
+  ],
+  [
     "stops in the middle of a long answer",
     (response) => {
       response.writeHead(200, { "content-length": 10_000_000 });
