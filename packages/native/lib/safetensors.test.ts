@@ -290,6 +290,9 @@ describe("numbered shards without an index", () => {
     await expect(readTensors(directory)).rejects.toThrow(
       `${at(shard(2, 2))}: holds tensor w, expected it in ${at(shard(1, 2))} alone`,
     );
+    // Unless nobody needs it.
+    const { tensors } = await readTensors(directory, () => []);
+    expect(tensors.get("w")?.file).toBe(at(shard(1, 2)));
   });
 
   test("never of two sets", async () => {
@@ -338,6 +341,11 @@ describe("refuses an index", () => {
     await expect(readTensors(directory)).rejects.toThrow(
       `${at("a.safetensors")}: is missing, expected a safetensors file`,
     );
+    await symlink("../blobs/gone", at("a.safetensors"));
+    await expect(readTensors(directory)).rejects.toThrow(
+      `${at("a.safetensors")}: is a link to ../blobs/gone, which is not there`,
+    );
+    await rm(at("a.safetensors"));
     await mkdir(at("a.safetensors"));
     await expect(readTensors(directory)).rejects.toThrow(
       `${at("a.safetensors")}: is a directory, expected a regular file`,

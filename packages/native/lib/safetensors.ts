@@ -89,10 +89,8 @@ export async function readTensors(directory: string, select?: Select): Promise<M
   if (numbered.length === 0) {
     throw new Error(`${source}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
   }
-  return whole(
-    source,
-    numbered.map((shard) => join(source, shard)),
-  );
+  const files = numbered.map((shard) => join(source, shard));
+  return whole(source, files, select);
 }
 
 /**
@@ -109,16 +107,25 @@ export function numberedShards(names: readonly string[]): string[] {
   );
 }
 
-async function whole(source: string, files: readonly string[]): Promise<ModelTensors> {
+async function whole(
+  source: string,
+  files: readonly string[],
+  select?: Select,
+): Promise<ModelTensors> {
   const tensors = new Map<string, TensorEntry>();
+  const again = new Map<string, string>();
   for (const file of files) {
     for (const [name, entry] of await readHeader(file)) {
-      const other = tensors.get(name);
-      if (other) {
-        throw new Error(`${file}: holds tensor ${name}, expected it in ${other.file} alone`);
-      }
-      tensors.set(name, entry);
+      if (tensors.has(name)) again.set(name, file);
+      else tensors.set(name, entry);
     }
+  }
+  for (const name of select ? select((name) => tensors.has(name)) : tensors.keys()) {
+    const file = again.get(name);
+    if (file === undefined) continue;
+    throw new Error(
+      `${file}: holds tensor ${name}, expected it in ${tensors.get(name)?.file} alone`,
+    );
   }
   return { source, tensors, names: [...tensors.keys()] };
 }
@@ -187,8 +194,9 @@ export function readIndex(path: string, select?: Select): WeightIndex {
  */
 export async function readHeader(file: string): Promise<Map<string, TensorEntry>> {
   const path = resolve(file);
-  const { handle, size } = await openFile(path).catch((cause) => {
-    if (cause.code !== "ENOENT") throw cause;
+  const { handle, size } = await openFile(path).catch(async (cause) => {
+    // A link is there, whatever it leads to.
+    if (cause.code !== "ENOENT" || (await isThere(path))) throw cause;
     throw new Error(`${path}: is missing, expected a safetensors file`, { cause });
   });
   try {
