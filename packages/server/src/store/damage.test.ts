@@ -134,7 +134,7 @@ describe("the database", () => {
       open(folder); // takes the journal in
       damage(join(folder, "proofmill.db"), at, 400);
       expect(refusalOf(folder)).toMatch(
-        /^proofmill\.db(: the database| is) (is )?damaged \([^\n]+\); put a backup in its place, or move it away to begin anew$/,
+        /^proofmill\.db(: the database| is) (is )?damaged \([^\n]+\); put a backup in its place, with no journal \(-wal\) beside it, or move it away to begin anew$/,
       );
     },
   );
@@ -223,7 +223,7 @@ test.each([
   ["UPDATE uptime SET milliseconds = -5", "was up for -5 ms"],
 ])("after %s the start is refused, with the file, the fault and the remedy", (sql, fault) => {
   const refusal = refusalOf(changedFolder(sql));
-  expect(refusal).toMatch(/^proofmill\.db.*; put a backup in its place, or move it away/);
+  expect(refusal).toMatch(/^proofmill\.db.*; put a backup in its place, .* or move it away/);
   expect(refusal).toContain(fault);
 });
 

@@ -130,7 +130,8 @@ export class DataFolderError extends Error {
 const LEAST_FREE_BYTES = 64 * 1024;
 /** A thousand years; no node was up for longer. */
 const MAX_UPTIME_MS = 1000 * 366 * 24 * 3_600_000;
-const RESTORE = "put a backup in its place, or move it away to begin anew";
+const RESTORE =
+  "put a backup in its place, with no journal (-wal) beside it, or move it away to begin anew";
 
 export class NodeDatabase {
   readonly #db: Sqlite.Database;
