@@ -200,6 +200,10 @@ test("a stopped node's folder is copied into one file, and restored from it", as
   expect((await copy(backup)).stderr).toBe(
     `proofmill: ${backup} is there already; choose another name\n`,
   );
+  const journal = join(folder, "proofmill.db-journal");
+  expect((await copy(journal)).stderr).toBe(
+    `proofmill: ${journal} would be taken for the database's own; choose another name\n`,
+  );
   const empty = temporaryFolder();
   expect((await copy(`${backup}2`, empty)).stderr).toBe(
     `proofmill: there is no proofmill.db in ${empty}; name the folder with --data-dir\n`,

@@ -1,10 +1,20 @@
 /** `proofmill backup`: copies a stopped node's data folder into one file. */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { addDataDirOption, readDataDir } from "../config.ts";
 import { stdout } from "../output.ts";
 import { DataFolderError, explain, NodeDatabase } from "../store/database.ts";
+import { namesOf } from "../store/private.ts";
 import { DATABASE } from "../store/sqlite.ts";
 import { Exit } from "./exit.ts";
 
@@ -28,6 +38,10 @@ function backup(folder: string, file: string): void {
   }
   if (!existsSync(dirname(file))) {
     throw new Exit(1, `there is no folder ${dirname(file)} to put the backup into`);
+  }
+  const isBeside = realpathSync(dirname(file)) === realpathSync(folder);
+  if (isBeside && namesOf(DATABASE).includes(basename(file))) {
+    throw new Exit(1, `${file} would be taken for the database's own; choose another name`);
   }
   const partial = `${file}.partial`;
   rmSync(partial, { force: true });

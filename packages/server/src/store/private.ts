@@ -6,6 +6,9 @@ import { makeFolder } from "../folders.ts";
 /** What SQLite puts beside a database gets the database's mode; older files are mended. */
 const BESIDE = ["-wal", "-shm", "-journal"];
 
+/** Names that a database and what belongs to it have in their folder. */
+export const namesOf = (file: string) => [file, ...BESIDE.map((suffix) => file + suffix)];
+
 /** Others may not delete each other's files there, but all may use it, as in /tmp. */
 const STICKY = 0o1000;
 
@@ -22,7 +25,7 @@ const STICKY = 0o1000;
 export function makePrivate(folder: string, file: string): boolean {
   makeFolder(folder, 0o700);
   const names = readdirSync(folder);
-  const ours = [file, ...BESIDE.map((suffix) => file + suffix)];
+  const ours = namesOf(file);
   const present = ours.filter((name) => names.includes(name)).map((name) => join(folder, name));
   for (const path of present) {
     if (!statSync(path).isFile()) throw new Error(`${basename(path)} is not a file`);
