@@ -113,7 +113,7 @@ describe("values that say what is done anyway", () => {
     ["LlamaForCausalLM", { no_rope_layers: [1] }],
     ["LlamaForCausalLM", { use_rope: false }],
     ["LlamaForCausalLM", { rope_traditional: true }],
-    ["LlamaForCausalLM", { attention_value_scale: 0.707 }],
+    ["LlamaForCausalLM", { attention_value_scale: 0.75 }],
     ["LlamaForCausalLM", { transformers_weights: "model-fp32.safetensors" }],
     ["LlamaForCausalLM", { configuration_files: ["config.4.0.0.json"] }],
     ["LlamaForCausalLM", { unpadded_vocab_size: 500 }],
