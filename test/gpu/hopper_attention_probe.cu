@@ -15,60 +15,15 @@
 
 #include "cuda/hopper_attention.h"
 #include "cuda/kernels.h"
+#include "probe.cuh"
 
 using namespace proofmill;
 using namespace proofmill::cuda;
 
 namespace {
 
-std::unique_ptr<Device> opened;
-#define device (*opened)
-int wrong = 0;
+using Memory = DeviceMemory<bf16>;
 
-// Ends the program where the device does not end.
-void finish() {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  for (;;) {
-    const cudaError_t state = cudaStreamQuery(device.stream);
-    if (state == cudaSuccess) return;
-    if (state != cudaErrorNotReady) PROOFMILL_CUDA(device, state);
-    if (std::chrono::steady_clock::now() > until) {
-      std::printf("BAD  the kernel hangs\n");
-      std::fflush(stdout);
-      _exit(2);
-    }
-  }
-}
-
-struct Memory {
-  bf16* at = nullptr;
-  size_t count;
-  explicit Memory(size_t n) : count(n) {
-    PROOFMILL_CUDA(device, cudaMalloc(&at, n * sizeof(bf16)));
-    PROOFMILL_CUDA(device, cudaMemsetAsync(at, 0xff, n * sizeof(bf16), device.stream));  // NaNs
-  }
-  explicit Memory(const std::vector<bf16>& values) : Memory(values.size()) {
-    PROOFMILL_CUDA(device, cudaMemcpyAsync(at, values.data(), count * sizeof(bf16),
-                                           cudaMemcpyHostToDevice, device.stream));
-    finish();
-  }
-  ~Memory() { cudaFree(at); }
-  Memory(const Memory&) = delete;
-  std::vector<bf16> read() const {
-    std::vector<bf16> values(count);
-    finish();
-    PROOFMILL_CUDA(device,
-                   cudaMemcpy(values.data(), at, count * sizeof(bf16), cudaMemcpyDeviceToHost));
-    return values;
-  }
-};
-
-float wide(bf16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 bf16 narrow(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);

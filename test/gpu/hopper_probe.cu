@@ -13,41 +13,12 @@
 #include "cuda/gemm.h"
 #include "cuda/hopper_gemm.h"
 #include "cuda/kernels.h"
+#include "probe.cuh"
 
 using namespace proofmill;
 using namespace proofmill::cuda;
 
 namespace {
-
-std::unique_ptr<Device> opened;
-#define device (*opened)
-int wrong = 0;
-
-template <class T>
-struct Memory {
-  T* at = nullptr;
-  size_t count;
-  explicit Memory(size_t n) : count(n) {
-    PROOFMILL_CUDA(device, cudaMalloc(&at, n * sizeof(T)));
-    PROOFMILL_CUDA(device, cudaMemsetAsync(at, 0xff, n * sizeof(T), device.stream));  // NaNs
-  }
-  ~Memory() { cudaFree(at); }
-  Memory(const Memory&) = delete;
-  std::vector<T> read() const {
-    std::vector<T> values(count);
-    PROOFMILL_CUDA(device, cudaStreamSynchronize(device.stream));
-    PROOFMILL_CUDA(device,
-                   cudaMemcpy(values.data(), at, count * sizeof(T), cudaMemcpyDeviceToHost));
-    return values;
-  }
-};
-
-float wide(bf16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 void compare(const char* what, size_t rows, size_t n, size_t k, double worst, double allowed) {
   const bool right = worst <= allowed;  // no for NaN
@@ -59,8 +30,8 @@ void compare(const char* what, size_t rows, size_t n, size_t k, double worst, do
 // Every epilogue on a shape, against sums in double on the CPU.
 void check(size_t rows, size_t n, size_t k) {
   const size_t stride = divide_up(k, 8) * 8, d_stride = divide_up(n, 8) * 8;
-  Memory<bf16> a(rows * stride), w(n * stride), d(rows * d_stride), half(rows * d_stride);
-  Memory<float> f(rows * d_stride);
+  DeviceMemory<bf16> a(rows * stride), w(n * stride), d(rows * d_stride), half(rows * d_stride);
+  DeviceMemory<float> f(rows * d_stride);
   random_weights<bf16>(device, 1, 0, a.count, a.at);
   random_weights<bf16>(device, 2, 0, w.count, w.at);
   const std::vector<bf16> av = a.read(), wv = w.read();
@@ -117,7 +88,7 @@ void check(size_t rows, size_t n, size_t k) {
 
 // The same rows at other places, among other rows, and again: the same bits.
 void check_places(size_t rows, size_t n, size_t k) {
-  Memory<bf16> a(2 * rows * k), w(n * k), d(rows * n), e(rows * n);
+  DeviceMemory<bf16> a(2 * rows * k), w(n * k), d(rows * n), e(rows * n);
   random_weights<bf16>(device, 1, 0, a.count, a.at);
   random_weights<bf16>(device, 2, 0, w.count, w.at);
   hopper_product(device, {a.at, k, nullptr, 0, 0.0f, w.at, k, rows, n, k}, nullptr, d.at, n);
@@ -154,9 +125,9 @@ enum class Kind { rounded, swiglu, add, next, logits };
 void time(Gemm<bf16>& gemm, const char* name, Kind kind, size_t rows, size_t n, size_t k) {
   const size_t copies =
       std::max<size_t>(1, std::min<size_t>(12, (size_t{200} << 20) / (n * k * 2)));
-  Memory<bf16> a(rows * k), w(copies * n * k), d(rows * n), gated(rows * n / 2 + 8);
+  DeviceMemory<bf16> a(rows * k), w(copies * n * k), d(rows * n), gated(rows * n / 2 + 8);
   const bool is_float = kind == Kind::add || kind == Kind::next || kind == Kind::logits;
-  Memory<float> f(is_float ? rows * n : 1), weight(n), squares(rows * hopper_parts(n));
+  DeviceMemory<float> f(is_float ? rows * n : 1), weight(n), squares(rows * hopper_parts(n));
   cudaMemsetAsync(weight.at, 0, n * sizeof(float), device.stream);
   random_weights<bf16>(device, 1, 0, a.count, a.at);
   for (size_t i = 0; i < copies; i++)
