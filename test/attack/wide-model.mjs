@@ -1,6 +1,6 @@
 // A model whose long sequences take far more memory than any machine has, and hardly any themselves:
 // 130 KiB a token, in an MLP of 32,768 columns behind 16 of the residual stream.
-import { writeRandomModel } from "@proofmill/native/random-model";
+import { writeRandomModel } from "@proofmill/native/model/random-model";
 
 /** Its context, in tokens. */
 export const CONTEXT = 2 ** 30;

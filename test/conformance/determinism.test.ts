@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
 import { loadModel } from "@proofmill/native";
-import { writeRandomModel } from "@proofmill/native/random-model";
+import { writeRandomModel } from "@proofmill/native/model/random-model";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bitsOf, goldenPath } from "./golden.ts";

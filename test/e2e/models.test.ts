@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeRandomModel } from "@proofmill/native/random-model";
+import { writeRandomModel } from "@proofmill/native/model/random-model";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { gitHash, sha256, startTestHub } from "../../packages/server/src/models/test-support.ts";
 import { poll, runCli, startServer, temporaryFolder } from "../helpers.ts";

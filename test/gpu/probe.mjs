@@ -179,7 +179,7 @@ if (mode === "validity") {
     }
   }
 } else if (mode === "write") {
-  const { writeRandomModel } = await import(at("random-model.js"));
+  const { writeRandomModel } = await import(at("model/random-model.js"));
   await writeRandomModel({ directory: argument, config: QWEN3_06B, seed: 1 });
   say(`written to ${argument}`);
 } else if (mode === "load") {

@@ -1,14 +1,14 @@
 /** How fast a search runs on this machine, beside what the machine could do at best. */
 import { availableParallelism, cpus } from "node:os";
 import { addon, type NativeModel, type Precision, type Stages } from "./binding.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./model/config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
-import { longestSequence } from "./memory.ts";
-import { ropeInvFreq } from "./rope.ts";
-import { flopsPerNonce, shapeConfig } from "./shapes.ts";
-import { requiredTensors } from "./weights.ts";
+import { longestSequence } from "./model/memory.ts";
+import { ropeInvFreq } from "./model/rope.ts";
+import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
+import { requiredTensors } from "./model/weights.ts";
 
-export { SHAPES } from "./shapes.ts";
+export { SHAPES } from "./model/shapes.ts";
 
 export interface RandomShapeOptions extends DeviceChoice {
   /** One of `SHAPES`; its weights are random and only in memory. */

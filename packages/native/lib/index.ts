@@ -1,19 +1,19 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { availableParallelism } from "node:os";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
-import { availableMemory } from "./available-memory.ts";
+import { availableMemory } from "./model/available-memory.ts";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
-import { type ModelConfig, type OnNotice, readConfig } from "./config.ts";
+import { type ModelConfig, type OnNotice, readConfig } from "./model/config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
-import { gib, longestSequence, memoryNeeds, refuseTooLarge } from "./memory.ts";
-import { showAll } from "./refusal.ts";
-import { ropeInvFreq } from "./rope.ts";
-import { readTensors } from "./safetensors.ts";
-import { locateWeights, needs, unreadTensors } from "./weights.ts";
+import { gib, longestSequence, memoryNeeds, refuseTooLarge } from "./model/memory.ts";
+import { showAll } from "./model/refusal.ts";
+import { ropeInvFreq } from "./model/rope.ts";
+import { readTensors } from "./model/safetensors.ts";
+import { locateWeights, needs, unreadTensors } from "./model/weights.ts";
 
 export type { ModelRunner } from "@proofmill/core";
-export type { ModelConfig, OnNotice } from "./config.ts";
+export type { ModelConfig, OnNotice } from "./model/config.ts";
 
 export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
-import { readConfig } from "./config.ts";
-import { writeRandomModel } from "./random-model.ts";
-import { ropeInvFreq } from "./rope.ts";
-import { readTensors } from "./safetensors.ts";
-import { locateWeights } from "./weights.ts";
+import { readConfig } from "./model/config.ts";
+import { writeRandomModel } from "./model/random-model.ts";
+import { ropeInvFreq } from "./model/rope.ts";
+import { readTensors } from "./model/safetensors.ts";
+import { locateWeights } from "./model/weights.ts";
 
 /** Nothing here is a multiple of a tile, and one head is wider than another model's whole layer. */
 const SHAPES = [

@@ -1,7 +1,7 @@
 /** The demo model: a small Qwen3 with random weights, made once, for trying the node out. */
 import { access, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeRandomModel } from "@proofmill/native/random-model";
+import { writeRandomModel } from "@proofmill/native/model/random-model";
 import { byteLevelTokenizer, TOKENIZER_CONFIG } from "./demo-tokenizer.ts";
 import { cacheFolder, makeFolder } from "./folders.ts";
 

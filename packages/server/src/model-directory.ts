@@ -1,8 +1,8 @@
 /** What can be said of a model directory before its model is loaded. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { contextOf } from "@proofmill/native/context";
-import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/json-file";
+import { contextOf } from "@proofmill/native/model/context";
+import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/model/json-file";
 
 /** Lengths of sequences as they are configured. */
 export interface Lengths {

@@ -10,8 +10,8 @@ import { randomUUID } from "node:crypto";
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { rename, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
-import { readBounded } from "@proofmill/native/json-file";
-import { INDEX_FILE, weightFiles } from "@proofmill/native/weight-files";
+import { readBounded } from "@proofmill/native/model/json-file";
+import { INDEX_FILE, weightFiles } from "@proofmill/native/model/weight-files";
 import { makeFolder } from "../folders.ts";
 
 /** A ref holds 40 characters. */

@@ -6,7 +6,7 @@ import { createHash, type Hash } from "node:crypto";
 import { renameSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { readBounded } from "@proofmill/native/json-file";
+import { readBounded } from "@proofmill/native/model/json-file";
 import { makeFolder } from "../folders.ts";
 
 const FILE = "checked-blobs.json";

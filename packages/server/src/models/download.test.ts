@@ -14,7 +14,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeRandomModel } from "@proofmill/native/random-model";
+import { writeRandomModel } from "@proofmill/native/model/random-model";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";

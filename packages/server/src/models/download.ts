@@ -1,7 +1,12 @@
 /** A whole model from the hub into the cache: config.json, tokenizer and safetensors. */
 import { statfs } from "node:fs/promises";
-import { MAX_CONFIG_BYTES, MAX_INDEX_BYTES } from "@proofmill/native/json-file";
-import { hasWeights, INDEX_FILE, SINGLE_FILE, weightFiles } from "@proofmill/native/weight-files";
+import { MAX_CONFIG_BYTES, MAX_INDEX_BYTES } from "@proofmill/native/model/json-file";
+import {
+  hasWeights,
+  INDEX_FILE,
+  SINGLE_FILE,
+  weightFiles,
+} from "@proofmill/native/model/weight-files";
 import { makeFolder } from "../folders.ts";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";

@@ -1,7 +1,7 @@
 /** What the environment says about the Hugging Face hub, read as the Python tools read it. */
 import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
-import { readBounded } from "@proofmill/native/json-file";
+import { readBounded } from "@proofmill/native/model/json-file";
 import { homeFolder } from "../folders.ts";
 
 export interface HubSettings {

@@ -1,6 +1,6 @@
 /** From a configured model, wherever it is, to a runner that has it loaded. */
 import type { Logger } from "@proofmill/core";
-import { checkConfig } from "@proofmill/native/memory";
+import { checkConfig } from "@proofmill/native/model/memory";
 import type { ServeConfig } from "../config.ts";
 import { demoModel } from "../demo.ts";
 import { checkLengths, readContext } from "../model-directory.ts";

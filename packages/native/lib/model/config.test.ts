@@ -55,7 +55,7 @@ describe("what is taken", () => {
     ],
   ])("%s", async (model, expected) => {
     const directory = fileURLToPath(
-      new URL(`../../../test/golden/models/${model}`, import.meta.url),
+      new URL(`../../../../test/golden/models/${model}`, import.meta.url),
     );
     expect(await readConfig(directory)).toMatchObject(expected);
   });

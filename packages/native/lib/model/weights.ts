@@ -1,5 +1,5 @@
 /** Which tensors a model needs, by their Hugging Face names, found in its files. */
-import type { TensorLocation } from "./binding.ts";
+import type { TensorLocation } from "../binding.ts";
 import type { ModelConfig } from "./config.ts";
 import type { ModelTensors, Select } from "./safetensors.ts";
 

@@ -192,7 +192,7 @@ test("no key stands in two lists", () => {
 
 test("docs/model-config.md names the same keys under the same headings", () => {
   const page = readFileSync(
-    fileURLToPath(new URL("../../../docs/model-config.md", import.meta.url)),
+    fileURLToPath(new URL("../../../../docs/model-config.md", import.meta.url)),
     "utf8",
   );
   const section = (title: string) =>
