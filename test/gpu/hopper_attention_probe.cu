@@ -1,7 +1,8 @@
 // Hopper's attention alone: right on ragged shapes, nothing from a neighbour, the same bits at
 // every place, and how fast beside the kernel of other GPUs.
 //   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_attention_probe.cu
-//   SRC/cuda/{attention,hopper_attention}.cu SRC/cuda/device.cc -o hopper_attention_probe
+//   SRC/device/cuda/{attention,hopper_attention}.cu SRC/device/cuda/device.cc -o
+//   hopper_attention_probe
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@
 #include <random>
 #include <vector>
 
-#include "cuda/hopper_attention.h"
-#include "cuda/kernels.h"
+#include "device/cuda/hopper_attention.h"
+#include "device/cuda/kernels.h"
 #include "probe.cuh"
 
 using namespace proofmill;

@@ -1,8 +1,8 @@
 // Hopper's matrix products alone: right on ragged shapes, the same bits at every place, and how
 // fast beside cuBLASLt on the products of real models.
 //   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_probe.cu
-//   SRC/cuda/{hopper_gemm, elementwise,random}.cu SRC/cuda/{cublaslt,device,gemm}.cc -o
-//   hopper_probe -ldl
+//   SRC/device/cuda/{hopper_gemm, elementwise,random}.cu SRC/device/cuda/{cublaslt,device,gemm}.cc
+//   -o hopper_probe -ldl
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,9 +10,9 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/gemm.h"
-#include "cuda/hopper_gemm.h"
-#include "cuda/kernels.h"
+#include "device/cuda/gemm.h"
+#include "device/cuda/hopper_gemm.h"
+#include "device/cuda/kernels.h"
 #include "probe.cuh"
 
 using namespace proofmill;

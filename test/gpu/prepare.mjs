@@ -20,7 +20,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "variants"), { recursive: true });
 run(process.execPath, [join(root, "scripts/bundle.mjs"), "--out-dir", out]);
 for (const file of ["gpu-day.sh", "probe.mjs"]) cpSync(join(here, file), join(out, file));
-const cuda = (...files) => files.map((file) => join(sources, "src/cuda", file));
+const cuda = (...files) => files.map((file) => join(sources, "src/device/cuda", file));
 const shared = cuda("random.cu", "elementwise.cu", "cublaslt.cc", "device.cc", "gemm.cc");
 buildProbe("hopper_probe", cuda("hopper_gemm.cu"));
 buildProbe("hopper_attention_probe", cuda("hopper_attention.cu", "attention.cu"));

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/device.h"
+#include "device/cuda/device.h"
 
 using namespace proofmill;
 using namespace proofmill::cuda;

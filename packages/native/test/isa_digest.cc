@@ -6,9 +6,9 @@
 #include <cinttypes>
 #include <cstdio>
 
-#include "../src/cpu/cpu_backend.h"
-#include "../src/model.h"
-#include "../src/operations.h"
+#include "device/compare.h"
+#include "device/cpu/cpu_backend.h"
+#include "model/model.h"
 
 using namespace proofmill;
 

@@ -1,5 +1,5 @@
 // cuBLASLt as far as it is used: products by three loops, in the stream's turn.
-#include "../../src/cuda/cublaslt.h"
+#include "device/cuda/cublaslt.h"
 
 #include <cstdlib>
 #include <cstring>

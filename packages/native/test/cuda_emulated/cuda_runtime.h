@@ -1,7 +1,7 @@
-// CUDA on a CPU, as far as src/cuda uses it: the runtime's functions, and the words that kernels
-// are written in. Tests run the very source of the kernels on it, so that no GPU is needed to know
-// that they compute the right numbers; what it cannot tell is how a GPU's compiler, memory and
-// clocks behave.
+// CUDA on a CPU, as far as src/device/cuda uses it: the runtime's functions, and the words that
+// kernels are written in. Tests run the very source of the kernels on it, so that no GPU is needed
+// to know that they compute the right numbers; what it cannot tell is how a GPU's compiler, memory
+// and clocks behave.
 //
 // A block's threads are fibers that run one after the other from barrier to barrier. Streams are
 // lazy: nothing runs before somebody waits for it, so that a host buffer used too early or reused

@@ -2,8 +2,8 @@
 // the same epilogues.
 #pragma once
 
-#include "../../src/cuda/hopper_gemm.h"
-#include "../../src/cuda/tile_epilogue.cuh"
+#include "device/cuda/hopper_gemm.h"
+#include "device/cuda/tile_epilogue.cuh"
 
 namespace proofmill::cuda::hopper {
 

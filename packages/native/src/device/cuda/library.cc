@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "../error.h"
+#include "device/error.h"
 
 namespace proofmill {
 

@@ -7,9 +7,9 @@
 #include <optional>
 #include <thread>
 
-#include "../cpu/distance.h"
-#include "../error.h"
-#include "../random.h"
+#include "device/distance.h"
+#include "device/error.h"
+#include "device/random.h"
 #include "gemm.h"
 #include "hopper_attention.h"
 #include "hopper_gemm.h"

@@ -1,4 +1,4 @@
-#include "operations.h"
+#include "compare.h"
 
 #include <algorithm>
 #include <cmath>

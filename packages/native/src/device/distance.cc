@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "../random.h"
+#include "random.h"
 
 namespace proofmill {
 

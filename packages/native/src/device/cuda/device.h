@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "../error.h"
+#include "device/error.h"
 
 namespace proofmill::cuda {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "backend.h"
-#include "tensor.h"
+#include "device/backend.h"
+#include "device/tensor.h"
 
 namespace proofmill {
 

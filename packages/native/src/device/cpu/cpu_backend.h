@@ -1,7 +1,7 @@
 // For those who bring kernels of their own: others ask backend.h for an ISA by name.
 #pragma once
 
-#include "../backend.h"
+#include "device/backend.h"
 #include "kernels.h"
 
 namespace proofmill {

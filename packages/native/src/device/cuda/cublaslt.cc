@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "../error.h"
+#include "device/error.h"
 
 namespace proofmill::cublaslt {
 

@@ -1,6 +1,6 @@
 // Whether this CPU's instruction for pairs of bf16 rounds as its description says: as a
 // multiply-add of the odd halves, then one of the even ones.
-#include "../random.h"
+#include "device/random.h"
 #include "kernels_isa.h"
 #include "simd.h"
 

@@ -4,7 +4,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "../random.h"
+#include "device/random.h"
 #include "kernels.h"
 
 namespace proofmill::cuda {

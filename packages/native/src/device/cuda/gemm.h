@@ -7,9 +7,9 @@
 #include <memory>
 #include <tuple>
 
-#include "../backend.h"
 #include "cublaslt.h"
 #include "device.h"
+#include "device/backend.h"
 
 namespace proofmill::cuda {
 

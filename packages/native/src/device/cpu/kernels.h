@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../cut.h"
+#include "device/cut.h"
 
 namespace proofmill {
 

@@ -1,8 +1,8 @@
 // What every kernel here is written with: number formats, sums over a warp and a block, launching.
 #pragma once
 
-#include "../random.h"
 #include "device.h"
+#include "device/random.h"
 
 namespace proofmill::cuda {
 

@@ -4,8 +4,8 @@
 #include <new>
 #include <utility>
 
-#include "cpu/threads.h"
-#include "error.h"
+#include "device/error.h"
+#include "device/threads.h"
 
 namespace proofmill {
 

@@ -12,11 +12,11 @@
 #include <limits>
 #include <new>
 
-#include "../error.h"
-#include "../random.h"
 #include "denormals.h"
-#include "distance.h"
-#include "threads.h"
+#include "device/distance.h"
+#include "device/error.h"
+#include "device/random.h"
+#include "device/threads.h"
 
 namespace proofmill {
 

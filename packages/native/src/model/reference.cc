@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "random.h"
+#include "device/random.h"
 
 namespace proofmill {
 

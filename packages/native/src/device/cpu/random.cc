@@ -1,4 +1,4 @@
-#include "../random.h"
+#include "device/random.h"
 
 #include "kernels_isa.h"
 #include "simd.h"

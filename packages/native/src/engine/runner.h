@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "model.h"
+#include "model/model.h"
 
 namespace proofmill {
 

@@ -15,13 +15,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "cpu/distance.h"
-#include "cuda/library.h"
-#include "error.h"
-#include "operations.h"
-#include "random.h"
-#include "reference.h"
-#include "runner.h"
+#include "device/compare.h"
+#include "device/cuda/library.h"
+#include "device/distance.h"
+#include "device/error.h"
+#include "device/random.h"
+#include "engine/runner.h"
+#include "model/reference.h"
 
 namespace proofmill {
 namespace {

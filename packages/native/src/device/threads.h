@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "../cut.h"
+#include "cut.h"
 
 namespace proofmill {
 
