@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { Agent, createServer, request as send } from "node:http";
 import { cpus } from "node:os";
 import Fastify from "fastify";
-import { InferenceGate } from "../../packages/server/dist/openai/gate.js";
-import { useUpstream } from "../../packages/server/dist/openai/upstream.js";
+import { InferenceGate } from "../../packages/server/dist/inference/gate.js";
+import { useUpstream } from "../../packages/server/dist/inference/upstream.js";
 
 const [requests = 5000] = process.argv.slice(2).map(Number);
 

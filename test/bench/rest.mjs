@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { loadModel } from "@proofmill/native";
 import { parseConfig, startNode } from "@proofmill/server";
-import { demoModel } from "../../packages/server/dist/demo.js";
+import { demoModel } from "../../packages/server/dist/models/demo.js";
 
 const [pairs = 10, seconds = 3] = process.argv.slice(2, 4).map(Number);
 const directory = process.argv[4] ?? (await demoModel());

@@ -1,5 +1,25 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
-export { isRefusedAddress } from "./address.ts";
+
+export { type Calibration, calibrate, randomDistanceCdf } from "./proof/distance/calibration.ts";
+export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./proof/distance/fraud.ts";
+export {
+  inputSeed,
+  permutationSeed,
+  type SeedSource,
+  seed,
+  targetSeed,
+} from "./proof/distance/seeds.ts";
+export { isValid, judge, toValidateAnswer } from "./proof/distance/verdict.ts";
+export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
+export { type IndexRange, NonceSequence } from "./round/nonces.ts";
+export * from "./round/state.ts";
+export * from "./round/store.ts";
+export type { Tracked, WatchOptions } from "./round/watch.ts";
+export * from "./runner/ports.ts";
+export { PocService, type PocServiceOptions } from "./service.ts";
+export { type Logger, silentLog } from "./util/log.ts";
+export { within } from "./util/time.ts";
+export { isRefusedAddress } from "./wire/address.ts";
 export {
   type BodyKind,
   CheckedBody,
@@ -7,21 +27,8 @@ export {
   checkBody,
   type InitLimits,
   outcomeOf,
-} from "./body.ts";
-export { type Calibration, calibrate, randomDistanceCdf } from "./calibration.ts";
-export * from "./errors.ts";
-export { isNamedHost } from "./fields.ts";
-export { FoundList, type Section, sectionOf } from "./found-list.ts";
-export { binomialTail, MISMATCH_PROBABILITY, probabilityHonest } from "./fraud.ts";
-export { invalidJson, parseWith } from "./issues.ts";
-export { type Logger, silentLog } from "./log.ts";
-export { type IndexRange, NonceSequence } from "./nonce.ts";
-export * from "./round.ts";
-export * from "./runner.ts";
-export * from "./schemas.ts";
-export { inputSeed, permutationSeed, type SeedSource, seed, targetSeed } from "./seed.ts";
-export { PocService, type PocServiceOptions } from "./service.ts";
-export * from "./store.ts";
-export { within } from "./time.ts";
-export { isValid, judge, toValidateAnswer } from "./verdict.ts";
-export type { Tracked, WatchOptions } from "./watch.ts";
+} from "./wire/body.ts";
+export * from "./wire/errors.ts";
+export { isNamedHost } from "./wire/fields.ts";
+export { invalidJson, parseWith } from "./wire/issues.ts";
+export * from "./wire/schemas.ts";

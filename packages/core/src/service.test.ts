@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { ModelRunner, PrefillJob } from "./runner.ts";
-import { inputSeed, permutationSeed, targetSeed } from "./seed.ts";
-import type { PocService, PocServiceOptions } from "./service.ts";
-import { MemoryRoundStore } from "./store.ts";
-import { BODY, issuesOf, MemoryLog, openService, refusal, turns, until } from "./test-support.ts";
+import { inputSeed, permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
+import { MemoryRoundStore } from "./round/store.ts";
 import {
   createFakeRunner,
   type FakeRunner,
   type FakeRunnerOptions,
   fakeDistance,
-} from "./testing.ts";
+} from "./runner/fake.ts";
+import type { ModelRunner, PrefillJob } from "./runner/ports.ts";
+import type { PocService, PocServiceOptions } from "./service.ts";
+import { BODY, issuesOf, MemoryLog, openService, refusal, turns, until } from "./test-support.ts";
 
 const services: PocService[] = [];
 afterEach(async () => {

@@ -1,13 +1,27 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
-import { type Bodies, type BodyKind, CheckedBody, checkBody, type InitLimits } from "./body.ts";
-import { Dispatcher } from "./dispatcher.ts";
-import { PocError } from "./errors.ts";
-import { LiveRound } from "./live-round.ts";
-import { type Logger, silentLog } from "./log.ts";
-import { Pulse } from "./pulse.ts";
-import { type InitKind, nextStep, type PhaseKind, type RoundCommand } from "./round.ts";
-import type { ModelInfo, ModelRunner } from "./runner.ts";
-import { RunnerLost } from "./runner.ts";
+
+import { judge, toValidateAnswer } from "./proof/distance/verdict.ts";
+import { LiveRound } from "./round/active-round.ts";
+import { type InitKind, nextStep, type PhaseKind, type RoundCommand } from "./round/state.ts";
+import { parsePage, statusWithoutRound } from "./round/status.ts";
+import type { RoundRecord, RoundStore, StoredRound } from "./round/store.ts";
+import { ValidationQueue } from "./round/validation.ts";
+import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "./round/watch.ts";
+import { Dispatcher } from "./runner/dispatcher.ts";
+import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
+import { RunnerLost } from "./runner/ports.ts";
+import { type Logger, silentLog } from "./util/log.ts";
+import { Pulse } from "./util/pulse.ts";
+import { Serial } from "./util/serial.ts";
+import { within } from "./util/time.ts";
+import {
+  type Bodies,
+  type BodyKind,
+  CheckedBody,
+  checkBody,
+  type InitLimits,
+} from "./wire/body.ts";
+import { PocError } from "./wire/errors.ts";
 import type {
   CommandAnswer,
   InferenceCounters,
@@ -18,14 +32,7 @@ import type {
   StatusEvent,
   ValidateAnswer,
   ValidNoncesEvent,
-} from "./schemas.ts";
-import { Serial } from "./serial.ts";
-import { parsePage, statusWithoutRound } from "./status.ts";
-import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
-import { within } from "./time.ts";
-import { ValidationQueue } from "./validation.ts";
-import { judge, toValidateAnswer } from "./verdict.ts";
-import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "./watch.ts";
+} from "./wire/schemas.ts";
 
 /** From the arrival of a command the runner has so long to answer a cut; the command, a second. */
 const CUT_GRACE_MS = 800;

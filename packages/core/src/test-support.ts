@@ -1,11 +1,11 @@
 /** What several tests of this package share. */
 import { readFileSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { PocError, type ValidationIssue } from "./errors.ts";
-import type { Logger } from "./log.ts";
-import type { InitRequest } from "./schemas.ts";
+import { MemoryRoundStore, type RoundProgress } from "./round/store.ts";
 import { PocService, type PocServiceOptions } from "./service.ts";
-import { MemoryRoundStore, type RoundProgress } from "./store.ts";
+import type { Logger } from "./util/log.ts";
+import { PocError, type ValidationIssue } from "./wire/errors.ts";
+import type { InitRequest } from "./wire/schemas.ts";
 
 /** A file of test/golden, parsed. */
 export function golden<T>(name: string): T {

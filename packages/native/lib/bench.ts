@@ -1,8 +1,8 @@
 /** How fast a search runs on this machine, beside what the machine could do at best. */
 import { availableParallelism, cpus } from "node:os";
 import { addon, type NativeModel, type Precision, type Stages } from "./binding.ts";
-import type { ModelConfig } from "./model/config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
+import type { ModelConfig } from "./model/config.ts";
 import { longestSequence } from "./model/memory.ts";
 import { ropeInvFreq } from "./model/rope.ts";
 import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";

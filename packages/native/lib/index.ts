@@ -1,11 +1,11 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { availableParallelism } from "node:os";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
-import { availableMemory } from "./model/available-memory.ts";
 import { addon, type NativeModel, type Precision } from "./binding.ts";
-import { type ModelConfig, type OnNotice, readConfig } from "./model/config.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { checkJob } from "./job.ts";
+import { availableMemory } from "./model/available-memory.ts";
+import { type ModelConfig, type OnNotice, readConfig } from "./model/config.ts";
 import { gib, longestSequence, memoryNeeds, refuseTooLarge } from "./model/memory.ts";
 import { showAll } from "./model/refusal.ts";
 import { ropeInvFreq } from "./model/rope.ts";

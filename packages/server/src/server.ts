@@ -9,8 +9,12 @@ import Fastify, {
   LogController,
 } from "fastify";
 import { ulid } from "ulid";
-import type { LogLevel } from "./config.ts";
-import { refuseStrayOptions, useErrorAnswers } from "./errors.ts";
+import { useOpenApi } from "./api-docs/routes.ts";
+import { type NodeModel, nodeRoutes } from "./doors/rest/node-routes.ts";
+import { POW_PREFIX, restRoutes } from "./doors/rest/rest.ts";
+import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
+import { createRouter } from "./doors/trpc/router.ts";
+import { refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies } from "./http/bodies.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
@@ -21,14 +25,10 @@ import { keepPace } from "./http/pace.ts";
 import { createRequestServer } from "./http/requests.ts";
 import { Turns } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
-import { refuseWebSocket, useTrpc, useWebSockets } from "./live.ts";
-import { type NodeModel, nodeRoutes } from "./node-routes.ts";
-import { InferenceGate } from "./openai/gate.ts";
-import { UPSTREAM_PATHS, useUpstream } from "./openai/upstream.ts";
-import { useOpenApi } from "./openapi.ts";
-import { Output, say } from "./output.ts";
-import { POW_PREFIX, restRoutes } from "./rest.ts";
-import { createRouter } from "./router.ts";
+import { InferenceGate } from "./inference/gate.ts";
+import { UPSTREAM_PATHS, useUpstream } from "./inference/upstream.ts";
+import { Output, say } from "./platform/output.ts";
+import type { LogLevel } from "./settings/settings.ts";
 
 /**
  * Bytes that a body may have: what a proof needs, no more. A hostile body of a million little arrays

@@ -1,7 +1,7 @@
 /** Whether a model fits into this machine's memory, asked before a weight is read, and how long a sequence. */
 import { existsSync } from "node:fs";
-import { availableMemory } from "./available-memory.ts";
 import type { NativeModel, Precision } from "../binding.ts";
+import { availableMemory } from "./available-memory.ts";
 import { type ModelConfig, readConfig } from "./config.ts";
 import { requiredTensors } from "./weights.ts";
 

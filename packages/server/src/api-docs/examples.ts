@@ -3,7 +3,7 @@
  * brings each situation about, asks, and compares.
  */
 import { POC_ERRORS, type PocErrorCode } from "@proofmill/core";
-import { GATE_ANSWER } from "../openai/gate.ts";
+import { GATE_ANSWER } from "../inference/gate.ts";
 import { version } from "../version.ts";
 
 /** What a node is doing when it is asked. */

@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { addDataDirOption, readDataDir } from "../config.ts";
-import { stdout } from "../output.ts";
+import { stdout } from "../platform/output.ts";
+import { addDataDirOption, readDataDir } from "../settings/settings.ts";
 import { DataFolderError, explain, NodeDatabase } from "../store/database.ts";
 import { namesOf } from "../store/private.ts";
 import { DATABASE } from "../store/sqlite.ts";

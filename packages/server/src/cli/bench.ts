@@ -2,8 +2,8 @@
 
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { deviceOptions } from "../config.ts";
-import { stdout } from "../output.ts";
+import { stdout } from "../platform/output.ts";
+import { deviceOptions } from "../settings/settings.ts";
 import { Exit } from "./exit.ts";
 import { rateOf } from "./report.ts";
 

@@ -10,13 +10,13 @@ import {
   silentLog,
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../config.ts";
-import { dataFolder } from "../folders.ts";
 import { locateModel } from "../models/locate.ts";
 import { startModel } from "../models/start.ts";
-import { stderr, stdout } from "../output.ts";
+import { dataFolder } from "../platform/folders.ts";
+import { stderr, stdout } from "../platform/output.ts";
+import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
-import { onStopSignal } from "../signals.ts";
+import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../settings/settings.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, integer, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";

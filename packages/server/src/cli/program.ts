@@ -1,6 +1,6 @@
 /** The command line. */
 import { Command, CommanderError } from "commander";
-import { say, stderr, stdout } from "../output.ts";
+import { say, stderr, stdout } from "../platform/output.ts";
 import { version } from "../version.ts";
 import { backupCommand } from "./backup.ts";
 import { benchCommand } from "./bench.ts";

@@ -6,7 +6,7 @@ import {
   PocClientError,
 } from "@proofmill/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { milliseconds } from "../duration.ts";
+import { milliseconds } from "../settings/duration.ts";
 import { Exit } from "./exit.ts";
 
 export interface RemoteOptions {

@@ -1,8 +1,8 @@
 /** `proofmill round`: a round on a running node, with a live line. */
 import type { InitBody, PocClient, StatusSummary } from "@proofmill/client";
 import { Command } from "commander";
-import { stderr, stdout } from "../output.ts";
-import { onStopSignal } from "../signals.ts";
+import { stderr, stdout } from "../platform/output.ts";
+import { onStopSignal } from "../platform/signals.ts";
 import { Exit } from "./exit.ts";
 import {
   addRemoteOptions,

@@ -1,8 +1,8 @@
 /** `proofmill selftest`: whether this machine, or its GPU, computes what it must. */
 import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
 import { Command, InvalidArgumentError } from "commander";
-import { deviceOptions } from "../config.ts";
-import { stdout } from "../output.ts";
+import { stdout } from "../platform/output.ts";
+import { deviceOptions } from "../settings/settings.ts";
 import { Exit } from "./exit.ts";
 
 export function selftestCommand(): Command {

@@ -1,9 +1,9 @@
 /** `proofmill serve`: runs a node until a signal ends it. */
 import { Command } from "commander";
-import { addServeOptions, readConfig, type ServeConfig } from "../config.ts";
 import { ListenError, type RunningNode, startNode } from "../node.ts";
-import { exit, say } from "../output.ts";
-import { onStopSignal } from "../signals.ts";
+import { exit, say } from "../platform/output.ts";
+import { onStopSignal } from "../platform/signals.ts";
+import { addServeOptions, readConfig, type ServeConfig } from "../settings/settings.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");

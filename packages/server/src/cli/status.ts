@@ -1,6 +1,6 @@
 /** `proofmill status`: what a running node does. */
 import { Command } from "commander";
-import { stdout } from "../output.ts";
+import { stdout } from "../platform/output.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { summaryOf } from "./report.ts";
 

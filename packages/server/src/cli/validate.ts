@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { getSystemErrorMap } from "node:util";
 import type { ProofBatch, Status } from "@proofmill/client";
 import { Command } from "commander";
-import { stdout } from "../output.ts";
+import { stdout } from "../platform/output.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { verdictOf } from "./report.ts";

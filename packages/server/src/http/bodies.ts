@@ -7,7 +7,7 @@ import {
   type InitLimits,
   PocError,
 } from "@proofmill/core";
-import { readBody } from "../json-body.ts";
+import { readBody } from "./json-body.ts";
 import type { JsonResult } from "./json-tasks.ts";
 import { JsonThread } from "./json-thread.ts";
 

@@ -6,7 +6,7 @@ import {
   type InitLimits,
   outcomeOf,
 } from "@proofmill/core";
-import { readBody } from "../json-body.ts";
+import { readBody } from "./json-body.ts";
 
 /** A body of REST's. */
 interface RestTask {

@@ -2,12 +2,12 @@
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
-import { pieces } from "../written.ts";
 import type { Bodies } from "./bodies.ts";
 import { Intake } from "./intake.ts";
 import { type Owed, STALL_MS } from "./owed.ts";
 import type { Turns } from "./turns.ts";
 import type { Part, Unfinished } from "./unfinished.ts";
+import { pieces } from "./written.ts";
 
 /** Calls under way on one socket before it is not read. */
 const MAX_CALLS = 128;

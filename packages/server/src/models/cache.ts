@@ -12,7 +12,7 @@ import { rename, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/model/json-file";
 import { INDEX_FILE, weightFiles } from "@proofmill/native/model/weight-files";
-import { makeFolder } from "../folders.ts";
+import { makeFolder } from "../platform/folders.ts";
 
 /** A ref holds 40 characters. */
 const MAX_REF_BYTES = 1000;

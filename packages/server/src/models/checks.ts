@@ -7,7 +7,7 @@ import { renameSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { readBounded } from "@proofmill/native/model/json-file";
-import { makeFolder } from "../folders.ts";
+import { makeFolder } from "../platform/folders.ts";
 
 const FILE = "checked-blobs.json";
 const MAX_FILE_BYTES = 1 << 20;

@@ -9,7 +9,7 @@ import type { Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { makeFolder } from "../folders.ts";
+import { makeFolder } from "../platform/folders.ts";
 import { type BlobChecks, newHash } from "./checks.ts";
 import { type HubFetch, type HubFile, PassingFault, reasonOf } from "./hub.ts";
 import { type RetryOptions, retrying } from "./retry.ts";

@@ -7,7 +7,7 @@ import {
   SINGLE_FILE,
   weightFiles,
 } from "@proofmill/native/model/weight-files";
-import { makeFolder } from "../folders.ts";
+import { makeFolder } from "../platform/folders.ts";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";
 import { downloadBlob } from "./download-blob.ts";

@@ -2,7 +2,7 @@
 import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/model/json-file";
-import { homeFolder } from "../folders.ts";
+import { homeFolder } from "../platform/folders.ts";
 
 export interface HubSettings {
   /** Absolute path of the cache that all of a user's tools share. */

@@ -1,9 +1,9 @@
 /** Where a model is, from what the command line calls it. */
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { DEMO_CONTEXT, DEMO_NAME } from "../demo.ts";
-import { readContext } from "../model-directory.ts";
 import { ModelCache } from "./cache.ts";
+import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
+import { readContext } from "./directory.ts";
 import { type HubSettings, readHubSettings } from "./environment.ts";
 
 /** A model that is not on this machine yet. */

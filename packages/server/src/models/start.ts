@@ -1,13 +1,13 @@
 /** From a configured model, wherever it is, to a runner that has it loaded. */
 import type { Logger } from "@proofmill/core";
 import { checkConfig } from "@proofmill/native/model/memory";
-import type { ServeConfig } from "../config.ts";
-import { demoModel } from "../demo.ts";
-import { checkLengths, readContext } from "../model-directory.ts";
-import { stderr } from "../output.ts";
+import { stderr } from "../platform/output.ts";
 import { type ProcessRunner, startRunner } from "../runners/process.ts";
+import type { ServeConfig } from "../settings/settings.ts";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";
+import { demoModel } from "./demo.ts";
+import { checkLengths, readContext } from "./directory.ts";
 import { downloadModel } from "./download.ts";
 import type { HubModel } from "./locate.ts";
 

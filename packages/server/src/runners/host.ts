@@ -1,6 +1,6 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
-import { ignoreUserSignals } from "../signals.ts";
+import { ignoreUserSignals } from "../platform/signals.ts";
 import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
 /**

@@ -7,7 +7,7 @@ import {
   type PrefillResult,
   RunnerLost,
 } from "@proofmill/core";
-import { stderr } from "../output.ts";
+import { stderr } from "../platform/output.ts";
 import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
 /** A runner that is asked to close gets so long before it is killed. */

@@ -1,7 +1,7 @@
 /** The data folder is its user's alone: rounds name callbacks, whose addresses may hold tokens. */
 import { chmodSync, closeSync, openSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { makeFolder } from "../folders.ts";
+import { makeFolder } from "../platform/folders.ts";
 
 /** What SQLite puts beside a database gets the database's mode; older files are mended. */
 const BESIDE = ["-wal", "-shm", "-journal"];

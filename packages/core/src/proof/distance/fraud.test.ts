@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { golden } from "../../test-support.ts";
+import { binomialTail, probabilityHonest } from "./fraud.ts";
+
+interface Row {
+  n: number;
+  k: number;
+  p: number;
+  exact_rounded_to_f64: number;
+  log10_exact: number;
+  underflow?: boolean;
+}
+
+describe("binomialTail", () => {
+  const { table } = golden<{ table: Row[] }>("fraud.json");
+
+  it("is within 1e-9 of every exact value above 1e-290", () => {
+    const rows = table.filter((row) => row.exact_rounded_to_f64 > 1e-290);
+    expect(rows.length).toBeGreaterThan(150);
+    for (const { n, k, p, exact_rounded_to_f64: exact } of rows) {
+      expect(Math.abs(binomialTail(k, n, p) - exact) / exact, `n ${n} k ${k}`).toBeLessThan(1e-9);
+    }
+  });
+
+  it("keeps its magnitude below that, and underflows to 0", () => {
+    const rows = table.filter((row) => row.exact_rounded_to_f64 <= 1e-290);
+    expect(rows.some((row) => row.underflow)).toBe(true);
+    for (const { n, k, p, exact_rounded_to_f64, log10_exact } of rows) {
+      const tail = binomialTail(k, n, p);
+      if (exact_rounded_to_f64 === 0) expect(tail).toBe(0);
+      else expect(Math.abs(Math.log10(tail) - log10_exact), `n ${n} k ${k}`).toBeLessThan(1e-3);
+    }
+  });
+
+  it("is exactly p for one of one, so that a threshold can equal it", () => {
+    expect(probabilityHonest(1, 1)).toBe(5e-4);
+  });
+
+  it("is −1 where there is nothing to judge", () => {
+    expect(probabilityHonest(0, 0)).toBe(-1);
+    expect(probabilityHonest(0, 5)).toBe(1);
+  });
+});

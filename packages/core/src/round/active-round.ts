@@ -1,0 +1,86 @@
+/** The round that a node holds, with everything that works for it. */
+import { BatchSizer } from "../runner/batch-sizer.ts";
+import type { Dispatcher } from "../runner/dispatcher.ts";
+import type { Logger } from "../util/log.ts";
+import { Committer } from "./committer.ts";
+import { Generator } from "./generator.ts";
+import { Ledger } from "./ledger.ts";
+import { NonceSequence } from "./nonces.ts";
+import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
+
+export interface LiveRoundOptions {
+  round: RoundRecord | StoredRound;
+  store: RoundStore;
+  dispatcher: Dispatcher;
+  now: () => number;
+  log: Logger;
+  /** Counts or finds have changed. */
+  onChange: () => void;
+  /** The store did not take results. */
+  onStoreFault: (error: Error) => void;
+  /** The search cannot go on; it has stopped itself, or must be stopped. */
+  onFailure: (round: LiveRound, reason: string, error: Error) => void;
+}
+
+export class LiveRound {
+  readonly ledger: Ledger;
+  readonly sizer: BatchSizer;
+  readonly committer: Committer;
+  readonly generator: Generator;
+
+  /** Whether nothing of it is on its way to the store: once it is stopped, its finds are final. */
+  get isSettled(): boolean {
+    return !this.committer.isStoring;
+  }
+
+  /**
+   * Gives the store what it did not take before.
+   *
+   * @throws Error when it does not take it now
+   */
+  async settle(): Promise<void> {
+    this.committer.resume();
+    await this.committer.idle();
+    if (this.committer.hasUnstored) throw new Error("results could not be stored");
+  }
+
+  constructor(options: LiveRoundOptions) {
+    const { round, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
+    const { config } = round;
+    this.ledger = new Ledger(round, options.now);
+    this.sizer = new BatchSizer(config.batch_size);
+    const sequence = new NonceSequence({
+      // A round without them (−1) is never searched: the state machine sees to that.
+      node_id: Math.max(config.node_id, 0),
+      node_count: Math.max(config.node_count, 1),
+      position: this.ledger.position,
+    });
+    this.committer = new Committer({
+      ledger: this.ledger,
+      sequence,
+      store,
+      onCommit: () => {
+        onChange();
+        dispatcher.wake(); // results that waited to be stored may have held fresh nonces back
+      },
+      onRetry: (error, pause_ms) =>
+        log.warn(
+          { err: error, round_id: round.round_id, pause_ms },
+          "storing failed, trying again",
+        ),
+      onFailure: (error) => {
+        onStoreFault(error);
+        onFailure(this, "results could not be stored", error);
+      },
+    });
+    this.generator = new Generator({
+      config,
+      sequence,
+      sizer: this.sizer,
+      committer: this.committer,
+      dispatcher,
+      log,
+      onGiveUp: (error) => onFailure(this, "search jobs kept failing", error),
+    });
+  }
+}

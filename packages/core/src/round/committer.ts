@@ -1,0 +1,150 @@
+/** Brings results into sequence order and stores them before anyone sees them. */
+
+import { isValid } from "../proof/distance/verdict.ts";
+import type { Ledger } from "./ledger.ts";
+import type { NonceSequence } from "./nonces.ts";
+import type { RoundProgress, RoundStore } from "./store.ts";
+
+/** Pauses between the attempts to store one piece of progress, milliseconds. */
+const RETRY_PAUSES_MS = [100, 200, 400, 800, 1600];
+
+/** Distances of consecutive indices, and the tag of what computed them. */
+export interface Results {
+  readonly distances: Float32Array;
+  readonly arithmetic: string;
+}
+
+export interface CommitterOptions {
+  ledger: Ledger;
+  sequence: NonceSequence;
+  store: RoundStore;
+  /** The ledger has changed. */
+  onCommit: () => void;
+  /** An attempt to store failed and is made again after a pause. */
+  onRetry: (error: Error, pauseMs: number) => void;
+  /** Storing failed for now; what is not stored is kept, and tried again with whatever comes next. */
+  onFailure: (error: Error) => void;
+}
+
+/**
+ * Results may come in any order; they are committed without gaps, so that a round's position is
+ * one integer (docs/protocol.md §2). Each step is stored first and then counted, once.
+ */
+export class Committer {
+  readonly #options: CommitterOptions;
+  /** Index of the first → results that are not stored yet. */
+  readonly #waiting = new Map<number, Results>();
+  /** Progress whose storing is being tried; sent again as it is, for the store may have it already. */
+  #pending: RoundProgress | null = null;
+  #clocksAreDue = false;
+  #isStoring = false;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+  }
+
+  /** Pieces of progress that are computed but not stored. */
+  get backlog(): number {
+    return this.#waiting.size + (this.#pending ? 1 : 0);
+  }
+
+  /** Whether something was given to the store that it has not taken. */
+  get hasUnstored(): boolean {
+    return this.#pending !== null;
+  }
+
+  /** Whether something is on its way to the store. */
+  get isStoring(): boolean {
+    return this.#isStoring;
+  }
+
+  /** Takes the results of the indices from `start` on, each index once in a round. */
+  offer(start: number, results: Results): void {
+    if (results.distances.length === 0) return;
+    this.#waiting.set(start, results);
+    this.resume();
+  }
+
+  /** Stores the round's clocks, so that they survive a restart. */
+  saveClocks(): void {
+    this.#clocksAreDue = true;
+    this.resume();
+  }
+
+  /** Stores what there is, also what could not be stored before. */
+  resume(): void {
+    if (this.#isStoring) return;
+    this.#isStoring = true;
+    this.#loop = this.#run();
+  }
+
+  /** Resolves when nothing is being stored any more, whether it could be or not. */
+  idle(): Promise<void> {
+    return this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#pending ??= this.#collect();
+      if (!this.#pending) break;
+      const error = await this.#store(this.#pending);
+      if (error) {
+        this.#options.onFailure(error);
+        break;
+      }
+      this.#options.ledger.apply(this.#pending);
+      this.#pending = null;
+      this.#options.onCommit();
+    }
+    this.#isStoring = false; // in the same turn in which nothing was left: no offer falls between
+  }
+
+  /**
+   * Everything of one arithmetic that follows the ledger's position without a gap; null when there
+   * is nothing.
+   */
+  #collect(): RoundProgress | null {
+    const { ledger, sequence } = this.#options;
+    const from = ledger.position;
+    const nonces: number[] = [];
+    const distances: number[] = [];
+    let position = from;
+    let nonfinite = 0;
+    let arithmetic = "";
+    for (;;) {
+      const results = this.#waiting.get(position);
+      if (!results || (arithmetic !== "" && results.arithmetic !== arithmetic)) break;
+      this.#waiting.delete(position);
+      arithmetic = results.arithmetic;
+      for (const [i, distance] of results.distances.entries()) {
+        if (!Number.isFinite(distance)) nonfinite++;
+        else if (isValid(distance, ledger.config.r_target)) {
+          nonces.push(sequence.nonceAt(position + i));
+          distances.push(distance);
+        }
+      }
+      position += results.distances.length;
+    }
+    if (position === from && !this.#clocksAreDue) return null;
+    this.#clocksAreDue = false;
+    const counters = ledger.countersAfter(position - from, nonfinite);
+    return { from, nonces, distances, arithmetic, counters };
+  }
+
+  async #store(progress: RoundProgress): Promise<Error | null> {
+    const { store, ledger, onRetry } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await store.append(ledger.round_id, progress);
+        return null;
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        const pauseMs = RETRY_PAUSES_MS[attempt];
+        if (pauseMs === undefined) return error;
+        onRetry(error, pauseMs);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/** One round's book: its configuration, counts, finds and clocks. */
+
+import type { InitRequest, RoundState } from "../wire/schemas.ts";
+import { FoundList } from "./found-list.ts";
+import type { RoundCounters, RoundProgress, RoundRecord, StoredRound } from "./store.ts";
+
+/** Seconds that add up while it runs. */
+class Stopwatch {
+  readonly #now: () => number;
+  #seconds: number;
+  #since: number | null = null;
+
+  constructor(now: () => number, seconds: number) {
+    this.#now = now;
+    this.#seconds = seconds;
+  }
+
+  get seconds(): number {
+    const running = this.#since === null ? 0 : Math.max(0, this.#now() - this.#since) / 1000;
+    return this.#seconds + running;
+  }
+
+  set(isRunning: boolean): void {
+    if (isRunning === (this.#since !== null)) return;
+    this.#seconds = this.seconds;
+    this.#since = isRunning ? this.#now() : null;
+  }
+}
+
+/** Holds only what is stored: finds and counts enter through `apply`, after the store has them. */
+export class Ledger {
+  readonly round_id: string;
+  readonly config: InitRequest;
+  readonly #nonces: FoundList;
+  readonly #distances: FoundList;
+  readonly #elapsed: Stopwatch;
+  readonly #generating: Stopwatch;
+  #position: number;
+  #nonfinite: number;
+
+  /** A new round, or one that was read back; its clocks stand until `enter`. */
+  constructor(round: RoundRecord | StoredRound, now: () => number) {
+    const stored = "counters" in round ? round : null;
+    this.round_id = round.round_id;
+    this.config = round.config;
+    this.#nonces = new FoundList(stored?.nonces ?? []);
+    this.#distances = new FoundList(stored?.distances ?? []);
+    this.#position = stored?.counters.position ?? 0;
+    this.#nonfinite = stored?.counters.total_nonfinite ?? 0;
+    this.#elapsed = new Stopwatch(now, stored?.counters.elapsed_seconds ?? 0);
+    this.#generating = new Stopwatch(now, stored?.counters.generating_seconds ?? 0);
+  }
+
+  /** Nonces counted so far: also the index of the next one to count. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Valid nonces found so far. */
+  get found(): number {
+    return this.#nonces.length;
+  }
+
+  /** The found list from the `since`-th on, at most `limit`; the arrays are not to be changed. */
+  finds(page: { since: number; limit: number }): { nonces: number[]; distances: number[] } {
+    return {
+      nonces: this.#nonces.slice(page.since, page.limit),
+      distances: this.#distances.slice(page.since, page.limit),
+    };
+  }
+
+  /** Sets the clocks: the one stands still while STOPPED, the other runs while GENERATING. */
+  enter(state: RoundState): void {
+    this.#elapsed.set(state !== "STOPPED");
+    this.#generating.set(state === "GENERATING");
+  }
+
+  /** The totals as they would be after `nonces` more, `nonfinite` of them not finite. */
+  countersAfter(nonces: number, nonfinite: number): RoundCounters {
+    return {
+      position: this.#position + nonces,
+      total_nonfinite: this.#nonfinite + nonfinite,
+      elapsed_seconds: this.#elapsed.seconds,
+      generating_seconds: this.#generating.seconds,
+    };
+  }
+
+  /** Takes over what the store has. */
+  apply(progress: RoundProgress): void {
+    this.#nonces.append(progress.nonces);
+    this.#distances.append(progress.distances);
+    this.#position = progress.counters.position;
+    this.#nonfinite = progress.counters.total_nonfinite;
+  }
+
+  /** The round's part of a Status; the lists from the `since`-th find on, at most `limit`. */
+  status(page: { since: number; limit: number }) {
+    const { nonces, distances } = this.finds(page);
+    const generating = this.#generating.seconds;
+    return {
+      valid_nonces: nonces,
+      valid_distances: distances,
+      total_checked: this.#position,
+      total_valid: this.#nonces.length,
+      elapsed_seconds: this.#elapsed.seconds,
+      rate_per_second: generating > 0 ? this.#position / generating : 0,
+      total_nonfinite: this.#nonfinite,
+      round_id: this.round_id,
+      block_hash: this.config.block_hash,
+      block_height: this.config.block_height,
+      public_key: this.config.public_key,
+      r_target: this.config.r_target,
+      node_id: this.config.node_id,
+      node_count: this.config.node_count,
+    };
+  }
+}

@@ -1,0 +1,137 @@
+/** Where rounds are kept: core's port to storage, and the store that keeps them in memory only. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { InitRequest, ValidatedBatch } from "../wire/schemas.ts";
+
+/** A round as it begins. */
+export interface RoundRecord {
+  /** A ULID: it names the round for good. A later round's is greater. */
+  readonly round_id: string;
+  readonly config: InitRequest;
+}
+
+/** The totals of a round, as they stand after a piece of progress. */
+export interface RoundCounters {
+  /** Nonces of the sequence that are counted: also the index of the next one. */
+  readonly position: number;
+  /** Those among them whose distance was not finite. */
+  readonly total_nonfinite: number;
+  /** Seconds since init without the time spent STOPPED. */
+  readonly elapsed_seconds: number;
+  /** Seconds spent GENERATING. */
+  readonly generating_seconds: number;
+}
+
+/** One step of a round: what was found between two positions, and the totals after it. */
+export interface RoundProgress {
+  /** The position before; `counters.position` is the one after. */
+  readonly from: number;
+  /** Valid nonces among them, in sequence order. */
+  readonly nonces: readonly number[];
+  readonly distances: readonly number[];
+  /** What computed them (docs/protocol.md §1), "" where there is nothing. */
+  readonly arithmetic: string;
+  readonly counters: RoundCounters;
+}
+
+/** A round as it is read back. */
+export interface StoredRound extends RoundRecord {
+  readonly counters: RoundCounters;
+  readonly nonces: number[];
+  readonly distances: number[];
+}
+
+/** A verdict that is due for delivery. */
+export interface DueVerdict {
+  readonly callback_url: string;
+  readonly batch: ValidatedBatch;
+}
+
+/**
+ * What is shown has been stored: each promise resolves only when its data would survive what the
+ * store promises to survive. A call that rejects has stored nothing, or all of it.
+ *
+ * Calls for one round come one at a time, in order.
+ */
+export interface RoundStore {
+  /** Keeps a new round, which is the last one from now on. At least the last two stay readable. */
+  create(round: RoundRecord): Promise<void>;
+  /**
+   * Adds progress to a round. Rejects when the round is not kept any more, or when `from` lies
+   * past what is stored. Progress that is stored already (its first answer was an error, so it is
+   * sent again) replaces the counters and adds no finds; a step may also have no finds at all.
+   */
+  append(roundId: string, progress: RoundProgress): Promise<void>;
+  /** Keeps a verdict until it is delivered, or too old. Finds need no such call: `append` does it. */
+  enqueue(verdict: DueVerdict): Promise<void>;
+  /** Of all rounds that are kept, the greatest id; null when there is none. */
+  greatestId(): Promise<string | null>;
+  /** The last two rounds, or as many as there are, oldest first. */
+  recent(): Promise<StoredRound[]>;
+  /** Whether the other calls would keep what they are given; rejects with the reason where not. */
+  probe(): Promise<void>;
+}
+
+/** What a store keeps at least. */
+export const KEPT_ROUNDS = 2;
+
+const NOTHING_YET: RoundCounters = {
+  position: 0,
+  total_nonfinite: 0,
+  elapsed_seconds: 0,
+  generating_seconds: 0,
+};
+
+/** Keeps the last two rounds until the process ends; asynchronous, as a real store is. */
+export class MemoryRoundStore implements RoundStore {
+  /** Nobody delivers them. */
+  readonly verdicts: DueVerdict[] = [];
+  /** Oldest first. */
+  readonly #rounds = new Map<string, StoredRound>();
+
+  async create(round: RoundRecord): Promise<void> {
+    await nextTurn();
+    this.#rounds.set(round.round_id, {
+      round_id: round.round_id,
+      config: { ...round.config },
+      counters: NOTHING_YET,
+      nonces: [],
+      distances: [],
+    });
+    for (const id of this.#rounds.keys()) {
+      if (this.#rounds.size <= KEPT_ROUNDS) break;
+      this.#rounds.delete(id);
+    }
+  }
+
+  async append(roundId: string, progress: RoundProgress): Promise<void> {
+    await nextTurn();
+    const round = this.#rounds.get(roundId);
+    if (!round) throw new Error(`round ${roundId} is not kept`);
+    const { position } = round.counters;
+    if (progress.from > position) {
+      throw new Error(`progress from ${progress.from}, but only ${position} is stored`);
+    }
+    if (progress.from === position && progress.counters.position > position) {
+      for (const nonce of progress.nonces) round.nonces.push(nonce);
+      for (const distance of progress.distances) round.distances.push(distance);
+    }
+    this.#rounds.set(roundId, { ...round, counters: { ...progress.counters } });
+  }
+
+  async enqueue(verdict: DueVerdict): Promise<void> {
+    await nextTurn();
+    this.verdicts.push(structuredClone(verdict));
+  }
+
+  async greatestId(): Promise<string | null> {
+    await nextTurn();
+    return [...this.#rounds.keys()].sort().at(-1) ?? null;
+  }
+
+  async probe(): Promise<void> {}
+
+  async recent(): Promise<StoredRound[]> {
+    await nextTurn();
+    return structuredClone([...this.#rounds.values()]);
+  }
+}

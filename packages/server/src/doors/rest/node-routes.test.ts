@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { INIT_GENERATE, testServer } from "../../test-support.ts";
+import { version } from "../../version.ts";
+
+test("health is 503 until the model is there, then 200, also with PoC off", async () => {
+  const loading = await testServer({ loaded: false });
+  const response = await loading.get("/health");
+  expect([response.statusCode, response.json()]).toEqual([503, { detail: "Model is loading" }]);
+  expect(response.headers["retry-after"]).toBeDefined();
+  const off = await testServer({ enabled: false });
+  expect((await off.get("/health")).json()).toEqual({ status: "ok" });
+});
+
+test("health is 200 during a round and 503 without the runner", async () => {
+  const { get, post, service } = await testServer();
+  await post("/init/generate", INIT_GENERATE);
+  expect((await get("/health")).statusCode).toBe(200);
+  service.detach(new Error("gone"));
+  const response = await get("/health");
+  expect([response.statusCode, response.json()]).toEqual([
+    503,
+    { detail: "Runner is not available" },
+  ]);
+});
+
+test("version", async () => {
+  const { get } = await testServer({ loaded: false });
+  expect((await get("/version")).json()).toEqual({ version });
+});
+
+test("the model, in OpenAI's shape", async () => {
+  const { get } = await testServer();
+  expect((await get("/v1/models")).json()).toEqual({
+    object: "list",
+    data: [
+      {
+        id: "test-model",
+        object: "model",
+        created: expect.any(Number),
+        owned_by: "proofmill",
+        max_model_len: 1024,
+      },
+    ],
+  });
+  const loading = await testServer({ loaded: false });
+  expect((await loading.get("/v1/models")).statusCode).toBe(503);
+});
+
+test("the API document describes every path with its bodies", async () => {
+  const { get } = await testServer();
+  const document = (await get("/openapi.json")).json();
+  expect(document.openapi).toBe("3.1.0");
+  expect(Object.keys(document.paths).sort()).toEqual([
+    "/api/v1/pow/init",
+    "/api/v1/pow/init/generate",
+    "/api/v1/pow/init/validate",
+    "/api/v1/pow/phase/generate",
+    "/api/v1/pow/phase/validate",
+    "/api/v1/pow/status",
+    "/api/v1/pow/stop",
+    "/api/v1/pow/validate",
+    "/health",
+    "/v1/models",
+    "/version",
+  ]);
+  const init = document.paths["/api/v1/pow/init"].post;
+  const body = init.requestBody.content["application/json"].schema;
+  expect(body.required).toEqual(["block_hash", "block_height", "public_key", "r_target"]);
+  expect(body.properties.batch_size).toMatchObject({ default: 32, minimum: 1, maximum: 1024 });
+  expect(Object.keys(init.responses).sort()).toEqual(["200", "400", "413", "422", "503"]);
+  const proof = document.paths["/api/v1/pow/validate"].post.requestBody;
+  expect(proof.content["application/json"].schema.properties.nonces.items).toMatchObject({
+    type: "integer",
+  });
+});

@@ -1,0 +1,168 @@
+/** tRPC over HTTP, server-sent events and WebSocket, on the same server as REST. */
+
+import type { IncomingMessage } from "node:http";
+import websocket from "@fastify/websocket";
+import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { ulid } from "ulid";
+import { WebSocket } from "ws";
+import { type Bodies, MAX_CALLS } from "../../http/bodies.ts";
+import { callerGone } from "../../http/caller.ts";
+import type { Connections } from "../../http/connections.ts";
+import type { Owed } from "../../http/owed.ts";
+import { Turns } from "../../http/turns.ts";
+import { countBodies, type Unfinished } from "../../http/unfinished.ts";
+import { webSocketUpgrades } from "../../http/upgrades.ts";
+import { FlowingWebSocket } from "../../http/web-socket.ts";
+import { writtenStream } from "../../http/written.ts";
+import { sharedEventEncoder } from "./encoder.ts";
+import type { AppRouter } from "./router.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import type { Context } from "./trpc.ts";
+
+export const TRPC_PREFIX = "/trpc";
+
+/** After a close that the client does not answer, milliseconds. */
+const CLOSE_GRACE_MS = 2000;
+const PING_MS = 30_000;
+const PONG_WAIT_MS = 10_000;
+
+/** WebSocket close codes, RFC 6455 §7.4.1. */
+const GOING_AWAY = 1001;
+
+/**
+ * Called before any hook that answers by itself: an upgrade that is refused must be known as one, or
+ * its socket stays.
+ */
+export async function useWebSockets(
+  app: FastifyInstance,
+  options: {
+    /** Bytes of one message. */
+    maxPayload: number;
+    connections: Connections;
+    owed: Owed;
+    turns: Turns;
+    bodies: Bodies;
+    unfinished: Unfinished;
+  },
+): Promise<void> {
+  const { maxPayload, connections, ...flow } = options;
+  await app.register(websocket, {
+    options: {
+      maxPayload,
+      server: webSocketUpgrades(app.server, connections),
+      WebSocket: FlowingWebSocket as never, // the types want the whole module of ws
+    },
+    // Whoever sends bad frames is told by the close; a log of it would be his to fill.
+    errorHandler: (error, socket, request) => {
+      request.log.debug(`a WebSocket is closed: ${error.message}`);
+      socket.terminate();
+    },
+    preClose() {
+      // Those who can will come back; the others are told at least.
+      for (const client of app.websocketServer.clients) {
+        if (client.readyState === WebSocket.OPEN) {
+          client.send(JSON.stringify({ id: null, method: "reconnect" }));
+          drop(client, GOING_AWAY, "the node is shutting down");
+        }
+      }
+      app.websocketServer.close();
+    },
+  });
+  app.websocketServer.on("connection", (webSocket, request) => {
+    (webSocket as FlowingWebSocket).begin({ socket: request.socket, ...flow });
+  });
+}
+
+/**
+ * Refuses a WebSocket where none is (RFC 6455 §4.2.2); the plugin would open it and close it again.
+ */
+export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
+  if (!request.ws || request.routeOptions.url === TRPC_PREFIX) return null;
+  return reply.code(404).send({ detail: "Not Found" });
+}
+
+/** The procedures under `TRPC_PREFIX`. */
+export async function useTrpc(
+  app: FastifyInstance,
+  router: AppRouter,
+  { bodies, unfinished }: { bodies: Bodies; unfinished: Unfinished },
+): Promise<void> {
+  // Those who have to catch up do so beside what others ask, not before it.
+  const replays = new Turns();
+  const subscriptions = new Subscriptions();
+  const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
+    router,
+    maxBatchSize: MAX_CALLS,
+    createContext: ({ req, res }) => contextOf(req, res, { replays, subscriptions }),
+    responseMeta: ({ errors }) => {
+      const seconds =
+        errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
+      return seconds ? { headers: { "retry-after": String(seconds) } } : {};
+    },
+    onError: ({ error, path }) => {
+      if (error.code === "INTERNAL_SERVER_ERROR" && !isBadFrame(error.cause)) {
+        app.log.error({ err: error.cause ?? error, path }, "a call failed");
+      }
+    },
+    experimental_encoder: sharedEventEncoder,
+    keepAlive: { enabled: true, pingMs: PING_MS, pongWaitMs: PONG_WAIT_MS },
+  };
+  // In a scope of its own: the plugin takes the parsers of bodies away.
+  await app.register(async (scope) => {
+    scope.addHook("onRoute", (route) => {
+      route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
+      if (Array.isArray(route.method)) route.method = ["GET", "HEAD", "POST"]; // what tRPC takes
+    });
+    scope.addHook("onSend", async (_request, reply, payload) => {
+      if (!(payload instanceof Response) || !payload.body) return payload;
+      reply.code(payload.status).headers(Object.fromEntries(payload.headers));
+      return writtenStream(payload.body);
+    });
+    countBodies(scope, unfinished);
+    scope.addHook("preHandler", async (request, reply) => {
+      if (typeof request.body !== "string") return;
+      const { path } = request.params as { path: string };
+      const isBatch = (request.query as { batch?: unknown }).batch === "1";
+      const paths = isBatch ? path.split(",") : [path];
+      if (paths.length > MAX_CALLS) {
+        request.body = "{}"; // is refused for that, whatever is in it
+        return;
+      }
+      const { text, forget } = await bodies.readCalls(request.body, { paths, isBatch });
+      request.body = text;
+      reply.raw.once("close", forget);
+    });
+    await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
+  });
+}
+
+/** What ws finds wrong with a client's frames; the socket is closed for it. */
+function isBadFrame(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^WS_ERR_/.test(String(error.code));
+}
+
+/** One for each request, and for each WebSocket. */
+function contextOf(
+  request: FastifyRequest | IncomingMessage,
+  reply: object,
+  { replays, subscriptions }: { replays: Turns; subscriptions: Subscriptions },
+): Context {
+  const webSocket = reply instanceof FlowingWebSocket ? reply : null;
+  return {
+    requestId: "raw" in request ? request.id : ulid(),
+    gone: callerGone(request.socket),
+    subscribe: subscriptions.connection(),
+    call: () => webSocket?.call() ?? (() => {}),
+    ended: webSocket?.ended ?? null,
+    // Over HTTP the stream itself asks for more when it can take it.
+    writable: async () => webSocket?.writable(),
+    nextTurn: () => replays.next(),
+  };
+}
+
+/** Says goodbye, and does not wait long for an answer. */
+function drop(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
+}
