@@ -58,8 +58,6 @@ export interface ServerDeps {
   allowOrigin: readonly string[];
   /** Hosts that the node answers to, besides those that nobody can make lead here. */
   allowHost: readonly string[];
-  /** The thread's module that parses large bodies; the built one by default. */
-  jsonWorker?: URL;
   /** What the descriptors allow, by default. */
   connectionLimits?: ConnectionLimits;
 }
@@ -114,7 +112,6 @@ export async function createServer(
   const bodies = new Bodies({
     bodyLimit,
     limits: () => service.initLimits,
-    entry: deps.jsonWorker,
   });
   app.addHook("onClose", async () => bodies.close());
   const unfinished = new Unfinished(bodyLimit);

@@ -68,7 +68,6 @@ export async function testServer(
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],
-    jsonWorker: new URL("../dist/http/json-worker.js", import.meta.url),
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
   if (loaded) service.attach(runner);

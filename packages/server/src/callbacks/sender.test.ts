@@ -66,10 +66,7 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 async function start(options: Partial<SenderOptions> & PosterOptions = {}, folder?: string) {
   const path = folder ?? mkdtempSync(join(tmpdir(), "proofmill-"));
-  const store = await SqliteStore.open({
-    folder: path,
-    entry: new URL("../../dist/store/worker.js", import.meta.url),
-  });
+  const store = await SqliteStore.open({ folder: path });
   const sender = await CallbackSender.start({
     outbox: store,
     poster: createPoster({ timeout: 500, ...options }),

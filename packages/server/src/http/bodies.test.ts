@@ -12,8 +12,6 @@ const MiB = 1024 * KiB;
 /** The longest text that the event loop may parse. */
 const LARGE = 64 * KiB;
 
-const ENTRY = new URL("../../dist/http/json-worker.js", import.meta.url);
-
 /** Names texts that were parsed here although they are too long for that. */
 function parsedHere(): () => number[] {
   const parse = vi.spyOn(JSON, "parse");
@@ -194,7 +192,7 @@ describe("the thread", () => {
     }) as const;
 
   test("takes the shortest text first, and no more than may wait", async () => {
-    const thread = new JsonThread({ maxWaiting: 3 * MiB, maxText: MiB, entry: ENTRY });
+    const thread = new JsonThread({ maxWaiting: 3 * MiB, maxText: MiB });
     onTestFinished(() => thread.close());
     const done: number[] = [];
     const read = async (bytes: number) => {

@@ -32,17 +32,15 @@ export interface BodiesOptions {
   bodyLimit: number;
   /** What init bodies have to fit now. */
   limits: () => InitLimits;
-  /** The thread's module; the built one by default. */
-  entry?: URL | undefined;
 }
 
 export class Bodies {
   readonly #thread: JsonThread;
   readonly #limits: () => InitLimits;
 
-  constructor({ bodyLimit, limits, entry }: BodiesOptions) {
+  constructor({ bodyLimit, limits }: BodiesOptions) {
     const maxWaiting = Math.max(MAX_WAITING, 4 * bodyLimit);
-    this.#thread = new JsonThread({ maxWaiting, maxText: bodyLimit, entry });
+    this.#thread = new JsonThread({ maxWaiting, maxText: bodyLimit });
     this.#limits = limits;
   }
 

@@ -3,6 +3,8 @@ import { Worker } from "node:worker_threads";
 import { PocError } from "@proofmill/core";
 import type { JsonResult, JsonTask } from "./json-tasks.ts";
 
+/** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
+const WORKER = new URL("../../dist/http/json-worker.js", import.meta.url);
 /** Milliseconds without work after which the thread ends, and gives its memory back. */
 const IDLE_MS = 3000;
 /** What a hostile text takes when it is parsed, at most 30 bytes for each of its own … */
@@ -84,7 +86,7 @@ export class JsonThread {
   }
 
   #start(): Worker {
-    const { maxText, entry = new URL("./json-worker.js", import.meta.url) } = this.#options;
+    const { maxText, entry = WORKER } = this.#options;
     const worker = new Worker(entry, {
       execArgv: [],
       resourceLimits: {

@@ -10,6 +10,9 @@ import {
 import { stderr } from "../platform/output.ts";
 import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
 
+/** The built module, also for tests of the source: Node starts processes in JavaScript alone. */
+const CHILD = new URL("../../dist/runners/child.js", import.meta.url);
+
 /** A runner that is asked to close gets so long before it is killed. */
 const CLOSE_GRACE_MS = 1500;
 
@@ -47,7 +50,7 @@ interface Pending {
  * runner.ended.then((error) => service.detach(error));
  */
 export async function startRunner(options: StartRunnerOptions): Promise<ProcessRunner> {
-  const child = fork(options.entry ?? new URL("./child.js", import.meta.url), {
+  const child = fork(options.entry ?? CHILD, {
     serialization: "advanced",
     execArgv: [], // a debugger's port or a heap limit is this process' own
     env: passedOn(process.env),

@@ -17,7 +17,6 @@ import { expect, onTestFinished, test } from "vitest";
 import { SqliteStore } from "./sqlite.ts";
 
 /** The thread runs what the build made. */
-const entry = new URL("../../dist/store/worker.js", import.meta.url);
 
 const CONFIG = {
   block_hash: "abc123",
@@ -39,7 +38,7 @@ function temporaryFolder(): string {
 }
 
 async function open(folder = temporaryFolder()): Promise<SqliteStore> {
-  const store = await SqliteStore.open({ folder, entry });
+  const store = await SqliteStore.open({ folder });
   onTestFinished(() => store.close());
   return store;
 }
@@ -89,7 +88,7 @@ test("a new folder is made and empty", async () => {
 
 test("rounds come back with every digit after the folder is opened again", async () => {
   const folder = temporaryFolder();
-  const first = await SqliteStore.open({ folder, entry });
+  const first = await SqliteStore.open({ folder });
   await first.create({ round_id: "a", config: CONFIG });
   const nonces = [0, 7, Number.MAX_SAFE_INTEGER];
   await first.append("a", progress(0, 4, { nonces }));
@@ -208,7 +207,7 @@ test("what is too old is given up, and still shown", async () => {
 test("one folder, one node: the second is refused until the first lets go", async () => {
   const folder = temporaryFolder();
   const first = await open(folder);
-  const refused = SqliteStore.open({ folder, entry });
+  const refused = SqliteStore.open({ folder });
   await expect(refused).rejects.toThrow(
     `cannot use the data folder ${folder}: another node is using it; stop that node, or choose another with --data-dir`,
   );
@@ -237,7 +236,7 @@ test("the lock ends with a process that is killed, and what was promised is ther
     promised = i as number;
   });
   while (promised < 20) await once(child, "message");
-  await expect(SqliteStore.open({ folder, entry })).rejects.toThrow("another node is using it");
+  await expect(SqliteStore.open({ folder })).rejects.toThrow("another node is using it");
   child.kill("SIGKILL");
   await once(child, "exit");
   const [round] = await (await open(folder)).recent();
@@ -311,7 +310,7 @@ test("what has a file's name and is none is refused as it is", async () => {
   for (const name of ["proofmill.db", "proofmill.db-wal", "proofmill.db-journal"]) {
     const folder = temporaryFolder();
     symlinkSync(other, join(folder, name));
-    await expect(SqliteStore.open({ folder, entry })).rejects.toThrow(
+    await expect(SqliteStore.open({ folder })).rejects.toThrow(
       `cannot use the data folder ${folder}: ${name} is not a file; choose another`,
     );
   }
@@ -321,7 +320,7 @@ test("what has a file's name and is none is refused as it is", async () => {
 test("a folder that cannot be made or read is named", async () => {
   const file = join(temporaryFolder(), "file");
   writeFileSync(file, "no folder");
-  await expect(SqliteStore.open({ folder: join(file, "x"), entry })).rejects.toThrow(
+  await expect(SqliteStore.open({ folder: join(file, "x") })).rejects.toThrow(
     /cannot use the data folder .*ENOTDIR/,
   );
   const folder = temporaryFolder();
@@ -329,7 +328,7 @@ test("a folder that cannot be made or read is named", async () => {
     join(folder, "proofmill.db"),
     "this is not a database, whatever its name says".repeat(50),
   );
-  await expect(SqliteStore.open({ folder, entry })).rejects.toThrow(/not a database/);
+  await expect(SqliteStore.open({ folder })).rejects.toThrow(/not a database/);
 });
 
 test("calls after the end are refused", async () => {

@@ -18,14 +18,15 @@ import {
 import { makePrivate } from "./private.ts";
 import type { Answer, Call, Method, Opened } from "./worker.ts";
 
+/** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
+const WORKER = new URL("../../dist/store/worker.js", import.meta.url);
+
 /** The database's name in the data folder. */
 export const DATABASE = "proofmill.db";
 
 export interface SqliteStoreOptions {
   /** Absolute path; made when it is not there. */
   folder: string;
-  /** The thread's module; the built one by default. */
-  entry?: URL;
 }
 
 interface Pending {
@@ -55,7 +56,7 @@ export class SqliteStore implements RoundStore, Outbox {
 
   /** @throws DataFolderError with a message that names the folder and what is wrong with it */
   static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
-    const { folder, entry = new URL("./worker.js", import.meta.url) } = options;
+    const { folder } = options;
     const refuse = (reason: string, remedy?: string) => {
       const error = new DataFolderError(reason, remedy);
       error.message = `cannot use the data folder ${folder}: ${reason}; ${error.remedy}`;
@@ -67,7 +68,7 @@ export class SqliteStore implements RoundStore, Outbox {
     } catch (error) {
       throw refuse((error as Error).message);
     }
-    const worker = new Worker(entry, {
+    const worker = new Worker(WORKER, {
       workerData: { path: join(folder, DATABASE) },
       execArgv: [],
     });
