@@ -2,9 +2,11 @@
 // All it prints goes to stderr: stdout belongs to what is started afterwards.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runToEnd } from "./child.mjs";
+import { Progress } from "./progress.mjs";
 import { missingTools } from "./toolchain.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -21,18 +23,23 @@ const QUIET = {
   TURBO_NO_UPDATE_NOTIFIER: "1",
   DO_NOT_TRACK: "1",
   npm_config_update_notifier: "false",
+  NO_COLOR: "1",
 };
+
+/** make compiles one file after the other unless it is told. */
+const PARALLEL = { CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()) };
 
 /**
  * Installs dependencies when they have changed and builds what is out of date; a second run finds
- * nothing to do within half a second. Where it fails, the reason is on stderr and the process ends.
+ * nothing to do within half a second, and says nothing. Where it fails, the reason is on stderr and
+ * the process ends.
  */
 export async function setup() {
   const missing = missingTools();
   if (missing) fail(missing, 1);
   const wanted = fingerprint();
   if (wanted !== read(STAMP)) {
-    await step("npx", [
+    await run("npx", [
       "--yes",
       JSON.parse(read("package.json") ?? "{}").packageManager,
       "install",
@@ -43,11 +50,9 @@ export async function setup() {
     writeFileSync(join(root, STAMP), wanted);
   }
   // turbo hashes every input, so whatever was edited, added or removed is built again.
-  await step(process.execPath, [
+  await run(process.execPath, [
     join(root, "node_modules", "turbo", "bin", "turbo"),
-    "run",
-    "build",
-    "--output-logs=new-only",
+    ...["run", "build", "addon", "--output-logs=new-only"],
   ]);
 }
 
@@ -74,15 +79,26 @@ function read(file) {
   }
 }
 
-async function step(command, args) {
+/** Runs a tool to its end. What it prints is shown only where it fails. */
+async function run(command, args) {
+  const printed = [];
+  const progress = new Progress((line) => console.error(`proofmill: ${line}`));
+  if (command === "npx") progress.begin("installing dependencies");
   const code = await runToEnd(command, args, {
     cwd: root,
     // turbo looks for pnpm on the path.
-    env: { ...process.env, ...QUIET, PATH: `${BIN}${delimiter}${process.env.PATH}` },
-    stdio: ["ignore", 2, 2],
+    env: { ...PARALLEL, ...process.env, ...QUIET, PATH: `${BIN}${delimiter}${process.env.PATH}` },
+    stdio: ["ignore", "pipe", "pipe"],
     shell: process.platform === "win32", // where npx is a batch file
+    onLine: (line) => {
+      printed.push(line);
+      progress.read(line);
+    },
   });
-  if (code !== 0) fail(`set-up failed: ${args.slice(-4).join(" ")} ended with ${code}`, code);
+  progress.end();
+  if (code === 0) return;
+  console.error(printed.join("\n"));
+  fail(`set-up failed: ${args.slice(-4).join(" ")} ended with ${code}`, code);
 }
 
 function fail(message, code) {
