@@ -45,9 +45,10 @@ export async function testServer(
     drainMs?: number;
     upstream?: { url: string; apiKey?: string };
     connectionLimits?: Partial<ConnectionLimits>;
+    maxValidateNonces?: number;
   } = {},
 ): Promise<TestServer> {
-  const { enabled = true, loaded = true, distance } = options;
+  const { enabled = true, loaded = true, distance, maxValidateNonces = 4096 } = options;
   const runner = createFakeRunner(distance ? { distance } : {});
   const defaults = { batch_size: 32, seq_len: 256 };
   const { app, service } = await createServer({
@@ -58,10 +59,11 @@ export async function testServer(
         store: new MemoryRoundStore(),
         newRoundId: roundIdAfter,
         defaults,
+        maxValidateNonces,
       }),
     model: { name: "test-model", info: loaded ? runner.info : null },
     defaults,
-    maxValidateNonces: 4096,
+    maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
     drainMs: options.drainMs ?? 5000,
     upstream: options.upstream ?? null,

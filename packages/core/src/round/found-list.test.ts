@@ -36,3 +36,20 @@ test("all who ask for the same part get the same array and the same bytes", () =
   expect(part.byteOffset + part.length).toBe(whole.byteOffset + whole.length);
   expect(sectionOf([1, 2, 3])).toBeUndefined();
 });
+
+test("a number is written when it comes, not when somebody asks", () => {
+  let written = 0;
+  const number = (value: number) => {
+    const write = () => {
+      written++;
+      return String(value);
+    };
+    return { toString: write } as unknown as number;
+  };
+  const list = new FoundList([number(1), number(2)]);
+  list.append([number(3)]);
+  expect(written).toBe(3);
+  expect(Buffer.from(list.json(0, 3)).toString()).toBe("1,2,3");
+  expect(Buffer.from(list.json(1, 2)).toString()).toBe("2");
+  expect(written).toBe(3);
+});

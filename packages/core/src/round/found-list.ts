@@ -15,19 +15,19 @@ export function sectionOf(items: readonly number[]): Section | undefined {
 }
 
 /**
- * Finite numbers in the order in which they were found. Each is written as JSON once, when it is
- * first asked for, however many answers it stands in.
+ * Finite numbers in the order in which they were found. Each is written as JSON once, when it comes,
+ * however many answers it stands in: a long list that is written when somebody asks would hold up
+ * everybody else.
  */
 export class FoundList {
-  readonly #items: number[];
+  readonly #items: number[] = [];
   #bytes = Buffer.alloc(0);
-  /** For each item that is written, the byte after it. */
+  /** For each item, the byte after it. */
   readonly #ends: number[] = [];
   #lastGiven: { section: Section; items: number[] } | null = null;
 
-  /** Takes the array over. */
-  constructor(items: number[]) {
-    this.#items = items;
+  constructor(items: readonly number[]) {
+    this.append(items);
   }
 
   get length(): number {
@@ -35,7 +35,22 @@ export class FoundList {
   }
 
   append(items: readonly number[]): void {
-    for (const item of items) this.#items.push(item);
+    const written = this.#ends.at(-1) ?? 0;
+    const texts: string[] = [];
+    let length = written;
+    for (const item of items) {
+      const text = this.length === 0 ? `${item}` : `,${item}`;
+      length += text.length; // digits: a byte for each character
+      texts.push(text);
+      this.#items.push(item);
+      this.#ends.push(length);
+    }
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * length);
+      this.#bytes.copy(larger, 0, 0, written);
+      this.#bytes = larger;
+    }
+    this.#bytes.write(texts.join(""), written, "latin1");
   }
 
   /** Items as an array, which is not to be changed: whoever asks for the same ones gets the same. */
@@ -56,26 +71,7 @@ export class FoundList {
    */
   json(since: number, end: number): Uint8Array {
     if (since >= end) return this.#bytes.subarray(0, 0);
-    if (this.#ends.length < end) this.#write(end);
     const begin = since === 0 ? 0 : (this.#ends[since - 1] ?? 0) + 1; // after the comma
     return this.#bytes.subarray(begin, this.#ends[end - 1]);
-  }
-
-  #write(end: number): void {
-    const written = this.#ends.at(-1) ?? 0;
-    const texts: string[] = [];
-    let length = written;
-    for (let i = this.#ends.length; i < end; i++) {
-      const text = i === 0 ? `${this.#items[i]}` : `,${this.#items[i]}`;
-      length += text.length; // digits: a byte for each character
-      texts.push(text);
-      this.#ends.push(length);
-    }
-    if (length > this.#bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(2 * length);
-      this.#bytes.copy(larger, 0, 0, written);
-      this.#bytes = larger;
-    }
-    this.#bytes.write(texts.join(""), written, "latin1");
   }
 }

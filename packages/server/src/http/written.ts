@@ -1,6 +1,10 @@
-/** JSON in which long lists of finds stand as bytes that all answers share, written once. */
+/**
+ * JSON whose long lists are written apart from it: finds once for all answers, a verdict's own lists
+ * a slice at a time. Marks stand for them until the answer leaves.
+ */
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type FoundList, type Section, sectionOf } from "@proofmill/core";
 import type { FastifyReply } from "fastify";
 
@@ -11,9 +15,14 @@ const MOST_ENVELOPE = 64;
 /** Shorter answers are sent in one piece. */
 const LEAST_STREAM = 64 * 1024;
 
-/** No caller knows it, so that none can say it. */
+/** Items of a list that are written in one turn of the event loop. */
+const SLICE = 8192;
+
+/** A mark is a string that begins with it. No caller knows it, so that none can say it. */
 const SECRET = randomBytes(16).toString("hex");
-const MARK = new RegExp(`"${SECRET}:(\\d+):(\\d+):(\\d+)"`);
+const MARK = `"${SECRET}`;
+/** Behind the secret: what follows is the list's JSON. */
+const ITSELF = "=";
 
 /** The lists that marks name, as long as there are such lists. */
 const lists = new Map<number, WeakRef<FoundList>>();
@@ -21,9 +30,31 @@ const numbers = new WeakMap<FoundList, number>();
 const gone = new FinalizationRegistry<number>((number) => lists.delete(number));
 let named = 0;
 
+/** Lists whose JSON is written already, without brackets. */
+const texts = new WeakMap<readonly unknown[], string>();
+
 /**
- * A value whose JSON is for `pieces`: long lists of finds are replaced by marks. It is the same value
- * where there are none.
+ * Writes an answer's long lists, a slice in each turn of the event loop: all at once they would hold
+ * it up. What `marked` makes of the answer then is short.
+ *
+ * @param answer an object; its lists hold numbers, booleans and nulls
+ */
+export async function writeLists<T extends object>(answer: T): Promise<T> {
+  for (const list of Object.values(answer)) {
+    if (!Array.isArray(list) || list.length <= SLICE || texts.has(list)) continue;
+    const slices: string[] = [];
+    for (let i = 0; i < list.length; i += SLICE) {
+      slices.push(JSON.stringify(list.slice(i, i + SLICE)).slice(1, -1));
+      await nextTurn();
+    }
+    texts.set(list, slices.join());
+  }
+  return answer;
+}
+
+/**
+ * A value whose JSON is for `pieces`: long lists that are written already are replaced by marks. It
+ * is the same value where there are none.
  */
 export function marked<T>(value: T): T {
   return (replaced(value) ?? value) as T;
@@ -34,7 +65,9 @@ function replaced(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return undefined;
   if (Array.isArray(value) && value.length > MOST_ENVELOPE) {
     const section = value.length < LEAST_ITEMS ? undefined : sectionOf(value);
-    return section && markOf(section);
+    if (section) return markOf(section);
+    const text = texts.get(value);
+    return text === undefined ? undefined : SECRET + ITSELF + text; // a string holds it as it is
   }
   let copy: Record<string, unknown> | undefined;
   for (const [key, item] of Object.entries(value)) {
@@ -54,7 +87,7 @@ function markOf({ list, since, end }: Section): string {
     lists.set(number, new WeakRef(list));
     gone.register(list, number);
   }
-  return `${SECRET}:${number}:${since}:${end}`;
+  return `${SECRET}${number}:${since}:${end}`;
 }
 
 /**
@@ -63,21 +96,27 @@ function markOf({ list, since, end }: Section): string {
  * @throws Error when a list is gone, which only those meet who wait for longer than a round
  */
 export function pieces(text: string): Uint8Array[] {
-  if (!text.includes(SECRET)) return [Buffer.from(text)];
-  const parts = text.split(MARK); // text, number, since, end, text …
   const bytes: Uint8Array[] = [];
-  for (let i = 0; i < parts.length; i += 4) {
-    const [before = "", number, since, end] = parts.slice(i, i + 4);
-    if (number === undefined) {
-      bytes.push(Buffer.from(before));
-      continue;
-    }
-    const list = lists.get(Number(number))?.deref();
-    if (!list) throw new Error("a round is gone whose finds were still to be sent");
-    bytes.push(Buffer.from(`${before}[`), list.json(Number(since), Number(end)));
-    parts[i + 4] = `]${parts[i + 4]}`;
+  let done = 0;
+  let bracket = "";
+  for (let mark = text.indexOf(MARK); mark !== -1; mark = text.indexOf(MARK, done)) {
+    const end = text.indexOf('"', mark + MARK.length);
+    const before = Buffer.from(`${bracket}${text.slice(done, mark)}[`);
+    bytes.push(before, listOf(text.slice(mark + MARK.length, end)));
+    bracket = "]";
+    done = end + 1;
   }
+  bytes.push(Buffer.from(bracket + text.slice(done)));
   return bytes;
+}
+
+/** What a mark says after the secret: the JSON itself, or which finds. */
+function listOf(said: string): Uint8Array {
+  if (said.startsWith(ITSELF)) return Buffer.from(said.slice(ITSELF.length), "latin1");
+  const [number, since = 0, end = 0] = said.split(":").map(Number);
+  const list = lists.get(number as number)?.deref();
+  if (!list) throw new Error("a round is gone whose finds were still to be sent");
+  return list.json(since, end);
 }
 
 /** Answers with a value as JSON. */

@@ -15,9 +15,8 @@ import type { z } from "zod";
 import { allowedMethods, answerNotFound } from "../../http/answers.ts";
 import type { Bodies } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
-import { isLong, jsonSlices } from "../../http/json-slices.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
-import { sendWritten } from "../../http/written.ts";
+import { sendWritten, writeLists } from "../../http/written.ts";
 
 export const POW_PREFIX = "/api/v1/pow";
 
@@ -30,7 +29,7 @@ export interface RestOptions {
 }
 
 /** What is done with a body; the signal aborts when the caller is gone. */
-type Call = (body: unknown, signal: AbortSignal) => Promise<unknown>;
+type Call = (body: unknown, signal: AbortSignal) => Promise<object>;
 
 const TAGS = ["Proof of Compute"];
 const REFUSED = {
@@ -118,10 +117,8 @@ function bodyRoutes(
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
         const body = await bodies.read(kind, request.body, type);
-        const said = (await call(body, callerGone(request.raw.socket))) as object;
-        return path === "/validate" && isLong(said)
-          ? reply.type("application/json; charset=utf-8").send(jsonSlices(said))
-          : sendWritten(reply, said);
+        const answer = await call(body, callerGone(request.raw.socket));
+        return sendWritten(reply, await writeLists(answer));
       },
     });
   }

@@ -12,6 +12,7 @@ import {
 } from "@proofmill/core";
 import { tracked } from "@trpc/server";
 import { z } from "zod";
+import { writeLists } from "../../http/written.ts";
 import type { InferenceGate } from "../../inference/gate.ts";
 import { version } from "../../version.ts";
 import type { NodeModel } from "../rest/node-routes.ts";
@@ -47,7 +48,9 @@ export function createRouter({ service, gate, log, model, delivery }: RouterOpti
     stop: procedure.mutation(() => service.stop()),
     validate: procedure
       .input(as<ProofBatch>())
-      .mutation(({ input, ctx }) => service.validate(input, { signal: ctx.gone })),
+      .mutation(async ({ input, ctx }) =>
+        writeLists(await service.validate(input, { signal: ctx.gone })),
+      ),
     status: procedure
       .input(as<StatusPage | undefined>())
       .query(({ input }) => service.status(input ?? {})),
