@@ -154,7 +154,7 @@ export async function createServer(
   await useTrpc(
     app,
     createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
-    { bodies, unfinished },
+    { bodies, connections, unfinished },
   );
   const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {

@@ -75,6 +75,22 @@ test("WebSockets leave places for questions", async () => {
   await vi.waitUntil(async () => (await webSocket(server)).readyState === WebSocket.OPEN);
 });
 
+test("so do event streams, which share those places with WebSockets", async () => {
+  const server = await listening({ connectionLimits: { perAddress: 4 } });
+  const streams = [await server.open(), await server.open()];
+  for (const each of streams) expect(await ask(each, SUBSCRIPTION)).toMatch(/^HTTP\/1.1 200 /);
+  expect((await webSocket(server)).readyState).toBe(WebSocket.OPEN);
+  expect((await webSocket(server)).readyState).toBe(WebSocket.CLOSED);
+  const other = await server.open();
+  expect(await ask(other, SUBSCRIPTION)).toMatch(/^HTTP\/1.1 503 /);
+  streams[0]?.socket.destroy();
+  await vi.waitUntil(async () => (await server.connections()) === 3);
+  // Over the same connection: it may go on asking.
+  other.socket.write(QUESTION);
+  await vi.waitUntil(() => other.text().includes("HTTP/1.1 200 "), { timeout: 5000 });
+  expect(await ask(await server.open(), SUBSCRIPTION)).toMatch(/^HTTP\/1.1 200 /);
+});
+
 test("who asks nothing is let go, subscribers and WebSockets are not", async () => {
   const server = await listening({ connectionLimits: { idleMs: 300 } });
   const subscriber = await server.open();

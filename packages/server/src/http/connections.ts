@@ -12,7 +12,7 @@ const MAX_IN_ALL = 16_384;
 const KEPT_DESCRIPTORS = 64;
 /** Where the system does not say how many descriptors there are. */
 const USUAL_DESCRIPTORS = 1024;
-/** WebSockets take at most this share of the places: questions must find some. */
+/** WebSockets and event streams take at most this share of the places: questions must find some. */
 const STREAMS_SHARE = 3 / 4;
 /** A connection that has no request under way for so long is ended, milliseconds. */
 const IDLE_MS = 60_000;
@@ -110,35 +110,42 @@ export class Connections {
     connection.neighbours.idle.delete(connection);
   }
 
-  /** Counts a connection that becomes a WebSocket, or says that there are enough of those. */
-  takeStream(socket: Socket): boolean {
+  /** Nothing came of that. */
+  notUpgraded(socket: Socket): void {
     const connection = this.#bySocket.get(socket);
-    if (!connection) return false;
+    if (!connection) return;
+    connection.isUpgraded = false;
+    this.#becomesIdle(connection);
+  }
+
+  /**
+   * Counts in a connection that carries a stream from now on, WebSocket or events.
+   *
+   * @returns what counts it out; null where there are enough of those
+   */
+  takeStream(socket: Socket): (() => void) | null {
+    const connection = this.#bySocket.get(socket);
+    if (!connection) return null;
     const { neighbours } = connection;
     const { inAll, perAddress } = this.#limits;
     if (
       this.#streams >= inAll * STREAMS_SHARE ||
       neighbours.streams >= perAddress * STREAMS_SHARE
     ) {
-      connection.isUpgraded = false;
-      this.#becomesIdle(connection);
-      return false;
+      return null;
     }
     this.#streams++;
     neighbours.streams++;
-    socket.once("close", () => {
+    return () => {
       this.#streams--;
       neighbours.streams--;
-    });
-    return true;
+    };
   }
 
   #connected(socket: Socket): void {
     const known = this.#bySocket.get(socket);
     if (known) {
-      // It is read as HTTP once more.
-      known.isUpgraded = false;
-      this.#becomesIdle(known);
+      this.notUpgraded(socket); // it is read as HTTP once more
       return;
     }
     const neighbours = this.#neighboursOf(socket);

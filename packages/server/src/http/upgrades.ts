@@ -27,8 +27,14 @@ export function webSocketUpgrades(server: Server, connections: Connections): nev
     if (!socket.writable) {
       socket.destroy();
     } else if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
-      if (connections.takeStream(socket)) upgrades.emit("upgrade", request, socket, rest);
-      else cutOff(socket, 503, "Too Many Connections");
+      const release = connections.takeStream(socket);
+      if (release) {
+        socket.once("close", release);
+        upgrades.emit("upgrade", request, socket, rest);
+      } else {
+        connections.notUpgraded(socket);
+        cutOff(socket, 503, "Too Many Connections");
+      }
     } else {
       socket.unshift(Buffer.concat([withoutOffer(request), rest]));
       server.emit("connection", socket);

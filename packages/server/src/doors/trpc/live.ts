@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 import websocket from "@fastify/websocket";
+import type { AnyProcedure } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
@@ -82,11 +83,17 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
   return reply.code(404).send({ detail: "Not Found" });
 }
 
+interface TrpcDeps {
+  bodies: Bodies;
+  connections: Connections;
+  unfinished: Unfinished;
+}
+
 /** The procedures under `TRPC_PREFIX`. */
 export async function useTrpc(
   app: FastifyInstance,
   router: AppRouter,
-  { bodies, unfinished }: { bodies: Bodies; unfinished: Unfinished },
+  { bodies, connections, unfinished }: TrpcDeps,
 ): Promise<void> {
   // Those who have to catch up do so beside what others ask, not before it.
   const replays = new Turns();
@@ -119,6 +126,13 @@ export async function useTrpc(
       reply.code(payload.status).headers(Object.fromEntries(payload.headers));
       return writtenStream(payload.body);
     });
+    scope.addHook("onRequest", async (request, reply) => {
+      const { path } = request.params as { path?: string };
+      if (path === undefined || !isSubscription(router, path)) return;
+      const release = connections.takeStream(request.raw.socket);
+      if (!release) return reply.code(503).send({ detail: "Too Many Connections" });
+      reply.raw.once("close", release);
+    });
     countBodies(scope, unfinished);
     scope.addHook("preHandler", async (request, reply) => {
       if (typeof request.body !== "string") return;
@@ -135,6 +149,13 @@ export async function useTrpc(
     });
     await scope.register(fastifyTRPCPlugin, { prefix: TRPC_PREFIX, useWSS: true, trpcOptions });
   });
+}
+
+/** Whether what is called over HTTP is answered by a stream of events. */
+function isSubscription(router: AppRouter, path: string): boolean {
+  // By their whole names, whatever the type says.
+  const procedures = router._def.procedures as unknown as Record<string, AnyProcedure | undefined>;
+  return procedures[path]?._def.type === "subscription";
 }
 
 /** What ws finds wrong with a client's frames; the socket is closed for it. */
