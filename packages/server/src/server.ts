@@ -8,7 +8,6 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from "fastify";
-import { ulid } from "ulid";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { type NodeModel, nodeRoutes } from "./doors/rest/node-routes.ts";
 import { POW_PREFIX, restRoutes } from "./doors/rest/rest.ts";
@@ -22,6 +21,7 @@ import { hostGuard } from "./http/hosts.ts";
 import { originGuard } from "./http/origins.ts";
 import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
+import { requestId } from "./http/request-id.ts";
 import { createRequestServer } from "./http/requests.ts";
 import { Turns } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
@@ -77,7 +77,7 @@ export async function createServer(
   const turns = new Turns();
   const owed = new Owed();
   const app = Fastify({
-    genReqId: () => ulid(),
+    genReqId: requestId,
     // A batch's procedures stand in its path.
     routerOptions: { maxParamLength: 4096 },
     logger: { level: deps.logLevel, base: null, stream: log },

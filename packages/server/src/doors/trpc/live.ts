@@ -5,12 +5,12 @@ import websocket from "@fastify/websocket";
 import type { AnyProcedure } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { ulid } from "ulid";
 import { WebSocket } from "ws";
 import { type Bodies, MAX_CALLS } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
 import type { Connections } from "../../http/connections.ts";
 import type { Owed } from "../../http/owed.ts";
+import { requestId } from "../../http/request-id.ts";
 import { Turns } from "../../http/turns.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import { webSocketUpgrades } from "../../http/upgrades.ts";
@@ -171,7 +171,7 @@ function contextOf(
 ): Context {
   const webSocket = reply instanceof FlowingWebSocket ? reply : null;
   return {
-    requestId: "raw" in request ? request.id : ulid(),
+    requestId: "raw" in request ? request.id : requestId(),
     gone: callerGone(request.socket),
     subscribe: subscriptions.connection(),
     call: () => webSocket?.call() ?? (() => {}),
