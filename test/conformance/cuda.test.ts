@@ -1,6 +1,6 @@
 /** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
-import type { PrefillJob } from "@proofmill/core";
-import { loadModel, type ModelRunner } from "@proofmill/native";
+import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import { loadModel } from "@proofmill/native";
 import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

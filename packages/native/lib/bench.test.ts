@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { benchPrefill, SHAPES } from "./bench.ts";
-import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
+import { benchPrefill } from "./bench.ts";
+import { flopsPerNonce, SHAPES, shapeConfig } from "./model/shapes.ts";
 
 describe("flopsPerNonce", () => {
   test("counts Qwen3-0.6B at 226 GFLOP for 256 tokens and 55 for 64", () => {

@@ -1,23 +1,18 @@
 /** How fast a search runs on this machine, beside what the machine could do at best. */
 import { availableParallelism, cpus } from "node:os";
-import { addon, type NativeModel, type Precision, type Stages } from "./binding.ts";
+import type { NativeModel, Stages } from "./binding.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
+import { loadNative } from "./load-native.ts";
 import type { ModelConfig } from "./model/config.ts";
-import { longestSequence } from "./model/memory.ts";
-import { ropeInvFreq } from "./model/rope.ts";
+import type { Precision } from "./model/precision.ts";
 import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
 import { requiredTensors } from "./model/weights.ts";
-
-export { SHAPES } from "./model/shapes.ts";
+import { longestSequence } from "./pass-memory.ts";
 
 export interface RandomShapeOptions extends DeviceChoice {
   /** One of `SHAPES`; its weights are random and only in memory. */
   shape: string;
   dtype: Precision;
-  /** One per core by default. */
-  threads?: number;
-  /** As in `loadModel`. */
-  isa?: string;
 }
 
 export interface PrefillBenchOptions extends RandomShapeOptions {
@@ -63,26 +58,14 @@ export interface PrefillBench {
 export async function loadShape(
   options: RandomShapeOptions,
 ): Promise<{ model: NativeModel; config: ModelConfig }> {
-  const { shape, dtype, threads = availableParallelism() } = options;
+  const { shape, dtype } = options;
   const config = shapeConfig(shape);
-  const isa = options.isa ?? (process.env.PROOFMILL_ISA || undefined);
-  const { cuda } = resolveDevice(options);
-  const tensors = [...requiredTensors(config)].map(([name, shape], seed) => [
-    name,
-    { dtype: "BF16" as const, shape, seed },
-  ]);
-  const model = await addon.loadModel({
-    config: {
-      ...config,
-      rope_inv_freq: ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling),
-    },
-    tensors: Object.fromEntries(tensors),
-    dtype,
-    threads,
-    ...(isa === undefined ? {} : { isa }),
-    ...(cuda ? { cuda } : {}),
-  });
-  return { model, config };
+  const device = resolveDevice(options);
+  const required = [...requiredTensors(config)];
+  const tensors = Object.fromEntries(
+    required.map(([name, shape], seed) => [name, { dtype: "BF16" as const, shape, seed }]),
+  );
+  return { model: await loadNative({ config, tensors, dtype, device }), config };
 }
 
 /** Measures the search of one shape; peak and search take turns, since machines drift. */

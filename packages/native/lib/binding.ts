@@ -1,36 +1,16 @@
 /** The typed face of the addon, and the only place that loads it. */
 import { createRequire } from "node:module";
 import type { PrefillJob, PrefillResult } from "@proofmill/core";
+import type { ModelConfig } from "./model/config.ts";
+import type { ModelNeeds } from "./model/memory.ts";
+import type { Precision } from "./model/precision.ts";
+import type { TensorLocation } from "./model/weights.ts";
 
-export type Precision = "bfloat16" | "float32";
-
-/** Sizes of a model as the addon takes them; the names are Hugging Face's. */
-export interface NativeConfig {
-  hidden_size: number;
-  intermediate_size: number;
-  num_hidden_layers: number;
-  num_attention_heads: number;
-  num_key_value_heads: number;
-  head_dim: number;
-  vocab_size: number;
-  max_position_embeddings: number;
-  rms_norm_eps: number;
+/** A model's sizes; what its name and RoPE's parameters decide is here in numbers. */
+export interface NativeConfig
+  extends Omit<ModelConfig, "architecture" | "rope_theta" | "rope_scaling"> {
   /** [head_dim / 2] radians per position, scaling applied. */
   rope_inv_freq: Float64Array;
-  /** RMSNorm over head_dim on every q and k head. */
-  qk_norm: boolean;
-  qkv_bias: boolean;
-  tie_word_embeddings: boolean;
-}
-
-/** A tensor inside a file, to be mapped. */
-export interface TensorLocation {
-  dtype: "BF16" | "F16" | "F32";
-  shape: number[];
-  file: string;
-  /** Bytes from the start of the file. */
-  offset: number;
-  bytes: number;
 }
 
 /** A tensor whose values are drawn in memory, for benches. */
@@ -54,6 +34,10 @@ export interface Stages {
 
 export interface NativeModelOptions extends DeviceOptions {
   config: NativeConfig;
+  /** What the model holds, of which a device that is opened knows how much it has. */
+  needs: ModelNeeds;
+  /** The most that goes through the model together on a CPU; a GPU knows its own. */
+  cpuPass: { tokens: number; sequences: number };
   /** By Hugging Face name. */
   tensors: Record<string, TensorLocation | RandomTensor>;
 }
@@ -63,9 +47,9 @@ export interface DeviceOptions {
   /** 1 … 1024 */
   threads: number;
   /** One of `isas()`; the best of them if absent. */
-  isa?: string;
+  isa?: string | undefined;
   /** Runs on a GPU instead; `threads` and `isa` mean nothing then. */
-  cuda?: CudaOptions;
+  cuda?: CudaOptions | undefined;
 }
 
 export interface CudaOptions {

@@ -1,23 +1,33 @@
-/** Which device a model runs on. */
+/** Which device a model runs on, and how. */
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { addon, type CudaOptions } from "./binding.ts";
+import { addon, type CudaOptions, type DeviceOptions } from "./binding.ts";
+import { refuseUnknown } from "./model/refusal.ts";
 
 export interface DeviceChoice {
   /** `auto`: a GPU where there is one, else the CPU. GPUs are numbered as CUDA does; `cuda` is 0. */
-  device?: string;
+  device?: string | undefined;
   /** Share of the GPU's memory that may be in use once the model is loaded, (0, 1]. */
-  gpuMemoryUtilization?: number;
+  gpuMemoryUtilization?: number | undefined;
   /** Path of libproofmill_cuda.so; the one that was built with the addon by default. */
-  cudaLibrary?: string;
+  cudaLibrary?: string | undefined;
+  /** Threads on the CPU, 1 … 1024; as many as there are cores by default. */
+  threads?: number | undefined;
+  /**
+   * Forces an instruction set, one of the addon's `isas()`; by default what the environment's
+   * `PROOFMILL_ISA` names, else the best.
+   */
+  isa?: string | undefined;
 }
 
-export interface ResolvedDevice {
-  /** Null: the CPU. */
-  cuda: CudaOptions | null;
+/** What the addon is told of the device; `cuda` is undefined on the CPU. */
+export interface ResolvedDevice extends Pick<DeviceOptions, "threads" | "isa" | "cuda"> {
   /** Why it is not a GPU, where that was left open. */
   notice: string | null;
 }
+
+const MAX_THREADS = 1024;
 
 /** Would let cuBLAS change how float32 is multiplied, whatever it is asked; read when it is loaded. */
 const EXACT_FLOAT32 = { NVIDIA_TF32_OVERRIDE: "0", CUBLAS_EMULATE_SINGLE_PRECISION: "0" };
@@ -32,6 +42,16 @@ const CUDA_LIBRARY = new URL("../build/Release/libproofmill_cuda.so", import.met
  *   driver or the GPU is missing
  */
 export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
+  const isa = choice.isa ?? (process.env.PROOFMILL_ISA || undefined);
+  const threads = choice.threads ?? Math.min(availableParallelism(), MAX_THREADS);
+  if (isa !== undefined) refuseUnknown("isa", isa, addon.isas());
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new RangeError(`threads is ${threads}, expected 1 … ${MAX_THREADS}`);
+  }
+  return { threads, isa, ...resolveGpu(choice) };
+}
+
+function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice"> {
   const { device = "auto", gpuMemoryUtilization = 0.9 } = choice;
   const number = /^(?:auto|cpu|cuda(?::(\d{1,3}))?)$/.exec(device);
   if (!number) {
@@ -42,7 +62,7 @@ export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
       `gpuMemoryUtilization is ${gpuMemoryUtilization}, expected more than 0 and at most 1`,
     );
   }
-  if (device === "cpu") return { cuda: null, notice: null };
+  if (device === "cpu") return { cuda: undefined, notice: null };
   const library = choice.cudaLibrary ?? fileURLToPath(CUDA_LIBRARY);
   const cuda = { library, device: Number(number[1] ?? 0), memoryUtilization: gpuMemoryUtilization };
   try {
@@ -50,7 +70,7 @@ export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
   } catch (error) {
     const reason = (error as Error).message;
     if (device !== "auto") throw new Error(`device ${device} cannot be used: ${reason}`);
-    return { cuda: null, notice: `no GPU is used: ${reason}` };
+    return { cuda: undefined, notice: `no GPU is used: ${reason}` };
   }
   Object.assign(process.env, EXACT_FLOAT32);
   return { cuda, notice: null };

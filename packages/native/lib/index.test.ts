@@ -6,6 +6,8 @@ import type { ModelRunner, PrefillJob } from "@proofmill/core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { addon } from "./binding.ts";
 import { type LoadModelOptions, loadModel } from "./index.ts";
+import { parseConfig } from "./model/config.ts";
+import { requiredTensors } from "./model/weights.ts";
 
 const SEEDS = Uint32Array.of(0, 1, 2 ** 32 - 1);
 
@@ -200,6 +202,42 @@ describe("refuses", () => {
       `${join(spoiled, "model.safetensors")}: tensor model.layers.0.mlp.gate_proj.weight has shape [160, 64], expected [161, 64]`,
     );
   });
+});
+
+/** A model directory of whatever size, whose weights are one hole. */
+async function hollowModel(file: object): Promise<{ directory: string; bytes: number }> {
+  const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, "config.json"), JSON.stringify(file));
+  const header: Record<string, object> = {};
+  let end = 0;
+  for (const [name, shape] of requiredTensors(parseConfig(file, "config.json"))) {
+    const begin = end;
+    end += shape.reduce((product, extent) => product * extent, 2);
+    header[name] = { dtype: "BF16", shape, data_offsets: [begin, end] };
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const path = join(directory, "model.safetensors");
+  await writeFile(path, Buffer.concat([length, json]));
+  await truncate(path, 8 + json.length + end);
+  return { directory, bytes: end };
+}
+
+test("a model far too large is refused before a weight is read", async () => {
+  const { directory, bytes } = await hollowModel({
+    architectures: ["LlamaForCausalLM"],
+    ...{ hidden_size: 16_384, intermediate_size: 53_248, num_hidden_layers: 500 },
+    ...{ num_attention_heads: 128, num_key_value_heads: 8, head_dim: 128, vocab_size: 128_256 },
+    ...{ rms_norm_eps: 1e-6, max_position_embeddings: 40_960, tie_word_embeddings: false },
+  });
+  expect(bytes).toBeGreaterThan(3e12);
+  const before = process.memoryUsage.rss();
+  await expect(loadModel({ directory })).rejects.toThrow(
+    /: needs 29\d\d\.\d GiB of memory \(29\d\d\.\d GiB of weights in bfloat16\), \d+\.\d GiB are available; choose a smaller model/,
+  );
+  expect(process.memoryUsage.rss() - before).toBeLessThan(2 ** 30);
 });
 
 describe("a runner", () => {

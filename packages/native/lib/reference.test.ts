@@ -3,10 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { addon, type NativeModel, type Precision } from "./binding.ts";
+import { addon, type NativeModel } from "./binding.ts";
+import { loadNative } from "./load-native.ts";
 import { readConfig } from "./model/config.ts";
+import type { Precision } from "./model/precision.ts";
 import { writeRandomModel } from "./model/random-model.ts";
-import { ropeInvFreq } from "./model/rope.ts";
 import { readTensors } from "./model/safetensors.ts";
 import { locateWeights } from "./model/weights.ts";
 
@@ -67,12 +68,11 @@ async function load(
     },
   });
   const config = await readConfig(directory);
-  const rope_inv_freq = ropeInvFreq(config.head_dim, config.rope_theta, config.rope_scaling);
-  const model = await addon.loadModel({
-    config: { ...config, rope_inv_freq },
+  const model = await loadNative({
+    config,
     tensors: locateWeights(config, await readTensors(directory)),
-    threads: 2,
-    ...options,
+    dtype: options.dtype,
+    device: { threads: 2, isa: options.isa },
   });
   onTestFinished(() => model.close());
   return model;

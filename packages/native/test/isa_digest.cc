@@ -99,7 +99,7 @@ bool print(const Kernels& kernels) {
   std::vector<uint32_t> seeds(37);
   for (size_t i = 0; i < seeds.size(); i++) seeds[i] = static_cast<uint32_t>(i * 7919);
   for (const Precision precision : {Precision::bfloat16, Precision::float32}) {
-    Model model(config, tensors, make_cpu_backend(precision, 2, kernels));
+    Model model(config, {}, tensors, make_cpu_backend(precision, 2, kernels, {1024, 128}));
     uint64_t hash = 14695981039346656037u;
     for (const size_t seq_len : {1, 5, 17, 64, 130}) {
       for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {

@@ -26,8 +26,15 @@ export interface ModelConfig {
   rope_theta: number;
   rope_scaling: Llama3Scaling | null;
   tie_word_embeddings: boolean;
+  /** RMSNorm over head_dim on every q and k head. */
   qk_norm: boolean;
   qkv_bias: boolean;
+}
+
+/** Numbers in a token's queries, and in its keys or in its values: those of all heads. */
+export function attentionWidths(config: ModelConfig): { q: number; kv: number } {
+  const { num_attention_heads, num_key_value_heads, head_dim } = config;
+  return { q: num_attention_heads * head_dim, kv: num_key_value_heads * head_dim };
 }
 
 /** Is told, in a line each, what an operator may want to know. */

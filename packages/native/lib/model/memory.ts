@@ -1,25 +1,63 @@
-/** Whether a model fits into this machine's memory, asked before a weight is read, and how long a sequence. */
+/** What a model takes of memory, by its config alone, and whether this machine has as much. */
 import { existsSync } from "node:fs";
-import type { NativeModel, Precision } from "../binding.ts";
+import { join } from "node:path";
 import { availableMemory } from "./available-memory.ts";
-import { type ModelConfig, readConfig } from "./config.ts";
+import { attentionWidths, type ModelConfig, parseConfig } from "./config.ts";
+import type { Precision } from "./precision.ts";
 import { requiredTensors } from "./weights.ts";
 
-/** The backend packs matrices in panels of so many rows. */
-const PANEL_ROWS = 16;
-/** Tokens that share a matrix product, and the most sequences that they are of. */
-const MICRO_BATCH_TOKENS = 1024;
-const MICRO_BATCH_SEQUENCES = 128;
+/** Sequences of this length fit wherever a model loads. */
+export const USUAL_LENGTH = 256;
+
+/**
+ * What goes through the model together on a CPU: at most so many tokens, or one sequence, for more
+ * at once make products no faster; and at most so many sequences, for the logits of all of them are
+ * held at once.
+ */
+export const CPU_PASS = { tokens: 1024, sequences: 128 };
+
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
-/** Sequences of this length fit wherever a model loads. */
-const USUAL_LENGTH = 256;
-/** Share of the free memory that the longest sequence leaves to the rest of the node and the machine. */
-const KEPT_FREE = 1 / 8;
 
 /** There where a driver for NVIDIA's GPUs is, the second on Windows' Linux. */
 const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
+
+/** Numbers that are held in the precision of matrix inputs, and in float32. */
+export interface Footprint {
+  elements: number;
+  floats: number;
+}
+
+/** What a model holds, on whatever device. */
+export interface ModelNeeds {
+  weights: Footprint;
+  /** For each token that is on its way through the layers. */
+  token: Footprint;
+  /** For each sequence of a pass: its last position and what is made of it. */
+  sequence: Footprint;
+  /** For each position of the longest sequence: RoPE's cosines and sines. */
+  position: Footprint;
+  /** A model is refused unless passes of sequences of this length will fit, in tokens. */
+  usual_length: number;
+}
+
+export function modelNeeds(config: ModelConfig): ModelNeeds {
+  const { hidden_size: hidden, intermediate_size, vocab_size, head_dim } = config;
+  const { q, kv } = attentionWidths(config);
+  const weights = { elements: 0, floats: 0 };
+  for (const [rows = 0, columns] of requiredTensors(config).values()) {
+    if (columns === undefined) weights.floats += rows;
+    else weights.elements += rows * columns;
+  }
+  return {
+    weights,
+    token: { elements: hidden + 2 * q + 2 * kv + intermediate_size, floats: hidden },
+    sequence: { elements: q, floats: 2 * hidden + vocab_size + 1 },
+    position: { elements: 0, floats: head_dim },
+    usual_length: USUAL_LENGTH,
+  };
+}
 
 export interface MemoryNeeds {
   /** Bytes of the packed weights. */
@@ -28,46 +66,18 @@ export interface MemoryNeeds {
   total: number;
 }
 
-/** What a model takes once it is loaded; its files are mapped and need no memory of their own. */
+/** What a model takes on a CPU; its files are mapped and need no memory of their own. */
 export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds {
+  const needs = modelNeeds(config);
   const itemBytes = dtype === "bfloat16" ? 2 : FLOAT_BYTES;
-  let weights = 0;
-  for (const [rows = 0, depth] of requiredTensors(config).values()) {
-    weights +=
-      depth === undefined
-        ? rows * FLOAT_BYTES
-        : Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS * depth * itemBytes;
-  }
-  const { hidden_size: hidden, head_dim } = config;
-  const q = config.num_attention_heads * head_dim;
-  const kv = config.num_key_value_heads * head_dim;
+  const weights = needs.weights.elements * itemBytes + needs.weights.floats * FLOAT_BYTES;
+  // Some instruction sets keep activations in float32, rounded.
+  const bytes = ({ elements, floats }: Footprint) => (elements + floats) * FLOAT_BYTES;
   const activations =
-    MICRO_BATCH_TOKENS * (2 * hidden + 2 * q + 2 * kv + config.intermediate_size) +
-    MICRO_BATCH_SEQUENCES * (hidden + q + config.vocab_size);
-  return { weights, total: weights + activations * FLOAT_BYTES + PROCESS_BYTES };
-}
-
-/** What a loaded model says of its memory. */
-export type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
-
-/**
- * Tokens of the longest sequence whose pass fits into the memory that is left now: the GPU's, or
- * this process'.
- *
- * @param available bytes that this process may still take, where that is what counts; what there
- *   is by default
- */
-export function longestSequence(model: Sized, available = availableMemory()): number {
-  const ofDevice = model.memoryLeft();
-  const left = (Number.isFinite(ofDevice) ? ofDevice : available) * (1 - KEPT_FREE);
-  let fits = Math.min(USUAL_LENGTH, model.longest);
-  let tooLong = model.longest + 1;
-  while (tooLong - fits > 1) {
-    const middle = Math.floor((fits + tooLong) / 2);
-    if (model.passBytes(middle) <= left) fits = middle;
-    else tooLong = middle;
-  }
-  return fits;
+    CPU_PASS.tokens * bytes(needs.token) +
+    CPU_PASS.sequences * bytes(needs.sequence) +
+    USUAL_LENGTH * bytes(needs.position);
+  return { weights, total: weights + activations + PROCESS_BYTES };
 }
 
 /** @throws Error with both numbers, when a model does not fit */
@@ -97,13 +107,14 @@ export function refuseTooLarge(options: {
  * for this machine even in the least precision that is asked for. What fits into a GPU is known only
  * when it is opened.
  *
+ * @param json the parsed config.json
  * @throws Error as `loadModel`
  */
-export async function checkConfig(
-  directory: string,
-  { dtype, device }: { dtype: "auto" | Precision; device: string },
-): Promise<void> {
-  const config = await readConfig(directory);
+export function checkConfig(
+  json: unknown,
+  { directory, dtype, device }: { directory: string; dtype: "auto" | Precision; device: string },
+): void {
+  const config = parseConfig(json, join(directory, "config.json"));
   if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
   refuseTooLarge({ directory, config, dtype: dtype === "auto" ? "bfloat16" : dtype });
 }

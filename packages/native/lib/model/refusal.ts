@@ -15,6 +15,12 @@ export function showAll(names: readonly string[]): string {
   return `${names.slice(0, MAX_NAMED).map(show).join(", ")}${more}`;
 }
 
+/** @throws RangeError unless an option's value is one of these */
+export function refuseUnknown(name: string, value: string, known: readonly string[]): void {
+  if (known.includes(value)) return;
+  throw new RangeError(`${name} is ${show(value)}, expected one of ${known.join(", ")}`);
+}
+
 /** `a.b is <value>, expected …`, of the first thing that is wrong. */
 export function firstIssue(error: z.ZodError, json: unknown, prefix?: string): string {
   const issue = error.issues[0];

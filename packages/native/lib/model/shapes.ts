@@ -1,5 +1,5 @@
 /** Sizes of well-known models, for benches: what they take depends on nothing else. */
-import { type ModelConfig, parseConfig } from "./config.ts";
+import { attentionWidths, type ModelConfig, parseConfig } from "./config.ts";
 
 const QWEN3 = {
   architectures: ["Qwen3ForCausalLM"],
@@ -85,9 +85,8 @@ export function shapeConfig(shape: string): ModelConfig {
  * layer but the last, there only keys and values; the last position through all of it and the head.
  */
 export function flopsPerNonce(config: ModelConfig, seqLen: number): number {
-  const { hidden_size: hidden, num_hidden_layers: layers, head_dim } = config;
-  const q = config.num_attention_heads * head_dim;
-  const kv = config.num_key_value_heads * head_dim;
+  const { hidden_size: hidden, num_hidden_layers: layers } = config;
+  const { q, kv } = attentionWidths(config);
   const keysAndValues = 2 * kv * hidden;
   const rest = 2 * q * hidden + 3 * hidden * config.intermediate_size;
   const products =

@@ -1,15 +1,19 @@
 /** Which tensors a model needs, by their Hugging Face names, found in its files. */
-import type { TensorLocation } from "../binding.ts";
-import type { ModelConfig } from "./config.ts";
-import type { ModelTensors, Select } from "./safetensors.ts";
+import { attentionWidths, type ModelConfig } from "./config.ts";
+import type { ModelTensors, Select, TensorEntry } from "./safetensors.ts";
 
+/** The types of numbers that weights may be stored in. */
 const STORAGE = ["BF16", "F16", "F32"] as const;
+
+/** A tensor inside a file, in a type that can be loaded. */
+export interface TensorLocation extends TensorEntry {
+  dtype: (typeof STORAGE)[number];
+}
 
 /** Name and shape of every tensor that the forward pass reads. */
 export function requiredTensors(config: ModelConfig): Map<string, number[]> {
   const { hidden_size: hidden, intermediate_size: ffn, head_dim: headDim, vocab_size } = config;
-  const q = config.num_attention_heads * headDim;
-  const kv = config.num_key_value_heads * headDim;
+  const { q, kv } = attentionWidths(config);
   const required = new Map<string, number[]>();
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `model.layers.${i}`;

@@ -1,6 +1,7 @@
 /** What a self-test is made of. */
 import type { ModelRunner } from "@proofmill/core";
-import type { NativeModel, OperationCheck, Precision } from "../binding.ts";
+import type { NativeModel, OperationCheck } from "../binding.ts";
+import type { Precision } from "../model/precision.ts";
 
 /** The device under test; checks reach it through this alone. */
 export interface Device {

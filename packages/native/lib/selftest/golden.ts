@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { inputSeed, type ModelRunner, permutationSeed, targetSeed } from "@proofmill/core";
-import type { Precision } from "../binding.ts";
+import type { Precision } from "../model/precision.ts";
 import { brief, type Check, type Device } from "./check.ts";
 
 /** The same path from lib/ and dist/, in the repository and in a bundle. */

@@ -1,6 +1,6 @@
 /** A nonce's bits must not depend on its batch or its place in it (docs/protocol.md §1). */
 import type { ModelRunner } from "@proofmill/core";
-import type { Precision } from "../binding.ts";
+import type { Precision } from "../model/precision.ts";
 import type { Check } from "./check.ts";
 
 const MODEL = "qwen3-tiny-strong";

@@ -1,5 +1,5 @@
 /** Every operation of the device against the CPU's; inputs and permutations bit for bit. */
-import type { Precision } from "../binding.ts";
+import type { Precision } from "../model/precision.ts";
 import { brief, type Check } from "./check.ts";
 
 export function operationsCheck(dtype: Precision): Check {

@@ -1,8 +1,9 @@
 import type { ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
 import { describe, expect, test } from "vitest";
 import { loadShape } from "../bench.ts";
-import { addon, type Precision } from "../binding.ts";
+import { addon } from "../binding.ts";
 import { loadModel } from "../index.ts";
+import type { Precision } from "../model/precision.ts";
 import { type Check, type Device, runChecks } from "./check.ts";
 import { goldenCheck, goldenDirectory } from "./golden.ts";
 import { selftest } from "./index.ts";

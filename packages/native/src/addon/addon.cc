@@ -95,23 +95,15 @@ Napi::Value guarded(const Napi::CallbackInfo& info, Fn&& fn) {
 }
 
 Config read_config(const Napi::Object& js) {
-  const auto size = [&](const char* name) {
-    return static_cast<size_t>(integer(field(js, name), name, UINT32_MAX));
-  };
   const auto flag = [&](const char* name) {
     const Napi::Value value = field(js, name);
     if (!value.IsBoolean()) fail("%s must be a boolean", name);
     return value.As<Napi::Boolean>().Value();
   };
   Config config;
-  config.hidden_size = size("hidden_size");
-  config.intermediate_size = size("intermediate_size");
-  config.num_hidden_layers = size("num_hidden_layers");
-  config.num_attention_heads = size("num_attention_heads");
-  config.num_key_value_heads = size("num_key_value_heads");
-  config.head_dim = size("head_dim");
-  config.vocab_size = size("vocab_size");
-  config.max_position_embeddings = size("max_position_embeddings");
+  for (const auto& [name, member, greatest] : kConfigSizes) {
+    config.*member = static_cast<size_t>(integer(field(js, name), name, greatest));
+  }
   const Napi::Value eps = field(js, "rms_norm_eps");
   if (!eps.IsNumber()) fail("rms_norm_eps must be a number");
   config.rms_norm_eps = eps.As<Napi::Number>().FloatValue();
@@ -122,6 +114,23 @@ Config read_config(const Napi::Object& js) {
   config.tie_word_embeddings = flag("tie_word_embeddings");
   config.check();
   return config;
+}
+
+ModelNeeds read_needs(const Napi::Object& js) {
+  const auto count = [](const Napi::Object& of, const char* name) {
+    return static_cast<size_t>(integer(field(of, name), name, uint64_t{1} << 53));
+  };
+  const auto footprint = [&](const char* name) {
+    const Napi::Object of = field(js, name).As<Napi::Object>();
+    return Footprint{count(of, "elements"), count(of, "floats")};
+  };
+  ModelNeeds needs;
+  needs.weights = footprint("weights");
+  needs.token = footprint("token");
+  needs.sequence = footprint("sequence");
+  needs.position = footprint("position");
+  needs.usual_length = count(js, "usual_length");
+  return needs;
 }
 
 TensorMap read_tensors(const Napi::Object& js) {
@@ -169,18 +178,20 @@ struct DeviceOptions {
   Precision precision;
   size_t threads;            // CPU
   std::string isa;           // CPU; empty: the best
+  PassLimits limits;         // CPU
   std::string cuda_library;  // empty: CPU
   int cuda_device;
   double gpu_memory_utilization;
 
   std::unique_ptr<Backend> open() const {
-    if (cuda_library.empty()) return make_cpu_backend(precision, threads, isa);
+    if (cuda_library.empty()) return make_cpu_backend(precision, threads, isa, limits);
     return make_cuda_backend(cuda_library, {precision, cuda_device, gpu_memory_utilization});
   }
 };
 
 struct LoadOptions {
   Config config;
+  ModelNeeds needs;
   TensorMap tensors;
   DeviceOptions device;
 };
@@ -193,7 +204,8 @@ DeviceOptions read_device(const Napi::Object& js) {
   const Precision precision = dtype == "bfloat16" ? Precision::bfloat16 : Precision::float32;
   const size_t threads = static_cast<size_t>(integer(field(js, "threads"), "threads", 1024));
   const Napi::Value isa = js.Get("isa"), cuda = js.Get("cuda");
-  DeviceOptions options{precision, threads, isa.IsUndefined() ? "" : text(isa, "isa"), "", 0, 0};
+  DeviceOptions options{precision, threads, isa.IsUndefined() ? "" : text(isa, "isa"), {}, "",
+                        0,         0};
   if (cuda.IsUndefined()) return options;
   if (!cuda.IsObject()) fail("cuda must be an object");
   const Napi::Object of = cuda.As<Napi::Object>();
@@ -209,8 +221,15 @@ DeviceOptions read_device(const Napi::Object& js) {
 }
 
 LoadOptions read_options(const Napi::Object& js) {
-  return {read_config(field(js, "config").As<Napi::Object>()),
-          read_tensors(field(js, "tensors").As<Napi::Object>()), read_device(js)};
+  LoadOptions options{read_config(field(js, "config").As<Napi::Object>()),
+                      read_needs(field(js, "needs").As<Napi::Object>()),
+                      read_tensors(field(js, "tensors").As<Napi::Object>()), read_device(js)};
+  const Napi::Object limits = field(js, "cpuPass").As<Napi::Object>();
+  const auto limit = [&](const char* name) {
+    return static_cast<size_t>(integer(field(limits, name), name, UINT32_MAX));
+  };
+  options.device.limits = {limit("tokens"), limit("sequences")};
+  return options;
 }
 
 Job read_job(const Napi::Object& js) {
@@ -271,7 +290,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     precision_ = options.device.precision;
     arithmetic_ = model.backend().arithmetic();
     device_ = model.backend().device();
-    preferred_tokens_ = model.backend().batching(256).sequences * 256;
+    preferred_tokens_ = model.preferred_tokens();
     // Called from the runner's thread, run on JavaScript's. Unreferenced while no job is pending,
     // so that an idle model keeps no process alive.
     to_js_ = Napi::ThreadSafeFunction::New(
@@ -506,7 +525,7 @@ class LoadWorker : public Napi::AsyncProgressWorker<size_t> {
 
  protected:
   void Execute(const ExecutionProgress& progress) override {
-    model_.emplace(options_.config, options_.tensors, options_.device.open(),
+    model_.emplace(options_.config, options_.needs, options_.tensors, options_.device.open(),
                    [&](size_t layers) { progress.Send(&layers, 1); });
   }
   void OnProgress(const size_t* layers, size_t) override {

@@ -82,9 +82,15 @@ struct Batching {
   bool replayed;
 };
 
+// The most that goes through a model together on a CPU: so many tokens, or one sequence, and so
+// many sequences.
+struct PassLimits {
+  size_t tokens = 1, sequences = 1;
+};
+
 // Memory that something takes: numbers in the precision of matrix inputs, and float32 ones.
 struct Footprint {
-  size_t elements, floats;
+  size_t elements = 0, floats = 0;
 };
 
 // The sizes of a pass that operations take memory of their own for.
@@ -215,7 +221,7 @@ class Backend {
 
 // Throws when the ISA is unknown or this CPU lacks it; "" picks the best.
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const std::string& isa);
+                                          const std::string& isa, PassLimits limits = {});
 std::vector<std::string> cpu_isas();
 
 }  // namespace proofmill

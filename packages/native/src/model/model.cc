@@ -13,9 +13,6 @@ namespace {
 // Rows of logits begin on 32 bytes.
 size_t logits_stride(size_t vocab) { return (vocab + 7) / 8 * 8; }
 
-// The length of jobs that most callers ask for: memory is expected at load to hold one.
-constexpr size_t kUsualLength = 256;
-
 std::string shape_text(const std::vector<size_t>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
@@ -79,19 +76,12 @@ size_t Config::longest() const {
 }
 
 void Config::check() const {
-  const auto within = [](const char* name, size_t value, size_t greatest) {
-    if (value < 1 || value > greatest) {
-      fail("%s must be between 1 and %zu, not %zu", name, greatest, value);
+  for (const auto& [name, member, greatest] : kConfigSizes) {
+    const size_t size = this->*member;
+    if (size < 1 || size > greatest) {
+      fail("%s must be between 1 and %zu, not %zu", name, greatest, size);
     }
-  };
-  within("hidden_size", hidden_size, 1u << 17);
-  within("intermediate_size", intermediate_size, 1u << 20);
-  within("num_hidden_layers", num_hidden_layers, 4096);
-  within("num_attention_heads", num_attention_heads, 4096);
-  within("num_key_value_heads", num_key_value_heads, num_attention_heads);
-  within("head_dim", head_dim, 4096);
-  within("vocab_size", vocab_size, 1u << 24);
-  within("max_position_embeddings", max_position_embeddings, 1u << 30);
+  }
   if (num_attention_heads % num_key_value_heads != 0) {
     fail("num_attention_heads (%zu) must be a multiple of num_key_value_heads (%zu)",
          num_attention_heads, num_key_value_heads);
@@ -117,28 +107,11 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
   return found->second;
 }
 
-Footprint weight_footprint(const Config& c) {
-  const AttentionShape shape = c.attention();
-  const size_t attention = 2 * shape.q_width() + 2 * shape.kv_width();
-  return {
-      c.hidden_size * (c.num_hidden_layers * (attention + 3 * c.intermediate_size) + c.vocab_size),
-      c.hidden_size * (2 * c.num_hidden_layers + 1)};
-}
-
-Footprint activation_footprint(const Config& c, const Batching& batching, size_t seq_len) {
-  const AttentionShape shape = c.attention();
-  const size_t q = shape.q_width(), b = batching.sequences;
-  const size_t width = c.hidden_size + 2 * q + 2 * shape.kv_width() + c.intermediate_size;
-  return {batching.chunk * seq_len * width + b * q,
-          batching.chunk * seq_len * c.hidden_size +
-              b * (2 * c.hidden_size + logits_stride(c.vocab_size) + 1)};
-}
-
-Model::Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend,
-             const std::function<void(size_t)>& loaded)
-    : config_(config), backend_(std::move(backend)) {
+Model::Model(const Config& config, const ModelNeeds& needs, const TensorMap& tensors,
+             std::unique_ptr<Backend> backend, const std::function<void(size_t)>& loaded)
+    : config_(config), needs_(needs), backend_(std::move(backend)) {
   config_.check();
-  backend_->expect(weight_footprint(config_), pass_bytes(kUsualLength));
+  backend_->expect(needs_.weights, pass_bytes(needs_.usual_length));
   weights_ = load_weights(config_, tensors, *backend_, loaded);
 }
 
@@ -162,16 +135,24 @@ size_t Model::sequences_of_pass(size_t seq_len, size_t left) const {
   return (left + passes - 1) / passes;
 }
 
+size_t Model::preferred_tokens() const {
+  return backend_->batching(needs_.usual_length).sequences * needs_.usual_length;
+}
+
 size_t Model::pass_bytes(size_t seq_len) const {
   const Batching batching = backend_->batching(seq_len);
   const AttentionShape shape = config_.attention();
-  Footprint footprint = activation_footprint(config_, batching, seq_len);
-  footprint.floats += seq_len * config_.head_dim;  // cosines and sines
+  const size_t tokens = batching.chunk * seq_len, sequences = batching.sequences;
+  const auto sum = [&](size_t Footprint::*of) {
+    return tokens * (needs_.token.*of) + sequences * (needs_.sequence.*of) +
+           seq_len * (needs_.position.*of);
+  };
+  const Footprint footprint{sum(&Footprint::elements), sum(&Footprint::floats)};
   const size_t gate_up = 2 * config_.intermediate_size;
   const size_t widest =
       config_.hidden_size + std::max(shape.q_width() + 2 * shape.kv_width(), gate_up);
-  return backend_->bytes(footprint) + backend_->scratch_bytes({batching.chunk * seq_len, seq_len,
-                                                               config_.head_dim, gate_up, widest});
+  return backend_->bytes(footprint) +
+         backend_->scratch_bytes({tokens, seq_len, config_.head_dim, gate_up, widest});
 }
 
 bool Model::begin(const Pass& pass, const std::function<void(size_t)>& heard) {

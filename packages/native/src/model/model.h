@@ -36,6 +36,33 @@ struct Config {
   void check() const;  // throws where sizes cannot be a model's
 };
 
+// A size of a Config by its name, between 1 and `greatest`.
+struct ConfigSize {
+  const char* name;
+  size_t Config::*member;
+  size_t greatest;
+};
+inline constexpr ConfigSize kConfigSizes[] = {
+    {"hidden_size", &Config::hidden_size, 1u << 17},
+    {"intermediate_size", &Config::intermediate_size, 1u << 20},
+    {"num_hidden_layers", &Config::num_hidden_layers, 4096},
+    {"num_attention_heads", &Config::num_attention_heads, 4096},
+    {"num_key_value_heads", &Config::num_key_value_heads, 4096},
+    {"head_dim", &Config::head_dim, 4096},
+    {"vocab_size", &Config::vocab_size, 1u << 24},
+    {"max_position_embeddings", &Config::max_position_embeddings, 1u << 30},
+};
+
+// What a model holds, as whoever loads it has computed it from its config.
+struct ModelNeeds {
+  Footprint weights;
+  Footprint token;     // for each token that is on its way through the layers
+  Footprint sequence;  // for each sequence of a pass
+  Footprint position;  // for each position of the longest sequence
+  // A model is refused unless passes of sequences of this length will fit.
+  size_t usual_length = 1;
+};
+
 using TensorMap = std::map<std::string, Tensor>;
 
 // The tensor of this name and shape, or an error with all of it.
@@ -127,8 +154,8 @@ class Model {
  public:
   // Packs every weight into the backend's memory; the files are not needed after. `loaded` hears
   // after every layer how many are packed.
-  Model(const Config& config, const TensorMap& tensors, std::unique_ptr<Backend> backend,
-        const std::function<void(size_t layers)>& loaded = {});
+  Model(const Config& config, const ModelNeeds& needs, const TensorMap& tensors,
+        std::unique_ptr<Backend> backend, const std::function<void(size_t layers)>& loaded = {});
 
   const Config& config() const { return config_; }
   Backend& backend() { return *backend_; }
@@ -140,6 +167,8 @@ class Model {
   size_t output_width(OutputKind kind) const;
   // How many of the nonces that are left the next pass takes.
   size_t sequences_of_pass(size_t seq_len, size_t left) const;
+  // Tokens that the device computes together.
+  size_t preferred_tokens() const;
   // Passes that may be begun before the first is collected.
   size_t depth() const { return backend_->depth(); }
   // Bytes that passes at this length take beside the weights.
@@ -161,6 +190,7 @@ class Model {
   bool enter(Stage stage);
 
   Config config_;
+  ModelNeeds needs_;
   Weights weights_;
   Activations act_;
   StageClock clock_;
@@ -170,10 +200,6 @@ class Model {
   // The last one, so that it goes first: it waits for whatever still uses these buffers.
   std::unique_ptr<Backend> backend_;
 };
-
-// What a model's matrices and norms take, and what a model allocates for passes at a length.
-Footprint weight_footprint(const Config& config);
-Footprint activation_footprint(const Config& config, const Batching& batching, size_t seq_len);
 
 // Runs `seeds.size()` nonces, one pass after the other, into out [seeds, output_width].
 void run_all(Model& model, const std::vector<uint32_t>& seeds, size_t seq_len, const Output& output,

@@ -1,6 +1,8 @@
 /** `proofmill bench`: how fast this machine searches. */
 
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
+import { PRECISIONS } from "@proofmill/native/model/precision";
+import { SHAPES } from "@proofmill/native/model/shapes";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { stdout } from "../platform/output.ts";
 import { deviceOptions } from "../settings/settings.ts";
@@ -21,14 +23,10 @@ export function benchCommand(): Command {
   const prefillCommand = command
     .command("prefill")
     .description("the search of a model shape with random weights, beside the machine's peak")
-    .addOption(
-      new Option("--shape <name>", "model shape")
-        .choices(["qwen3-0.6b", "qwen3-8b", "qwen3-tiny", "llama-3.2-1b"])
-        .default("qwen3-0.6b"),
-    )
+    .addOption(new Option("--shape <name>", "model shape").choices(SHAPES).default("qwen3-0.6b"))
     .addOption(
       new Option("--dtype <type>", "precision of matrix inputs")
-        .choices(["bfloat16", "float32"])
+        .choices(PRECISIONS)
         .default("bfloat16"),
     )
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", positive, 256)

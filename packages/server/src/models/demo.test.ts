@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { contextOf } from "@proofmill/native/model/context";
 import { expect, onTestFinished, test } from "vitest";
 import { DEMO_CONTEXT, demoModel } from "./demo.ts";
 import { byteLevelTokenizer } from "./demo-tokenizer.ts";
-import { readContext } from "./directory.ts";
+import { readConfigFile } from "./directory.ts";
 
 function cache(): string {
   const folder = mkdtempSync(join(tmpdir(), "proofmill-"));
@@ -34,7 +35,7 @@ test("is made once, the same everywhere, with nothing left beside it", async () 
     "tokenizer.json",
     "tokenizer_config.json",
   ]);
-  expect(readContext(first)).toBe(DEMO_CONTEXT);
+  expect(contextOf(readConfigFile(first))).toBe(DEMO_CONTEXT);
   const { mtimeMs } = statSync(join(first, "model.safetensors"));
   expect(await demoModel(dirname(first))).toBe(first);
   expect(statSync(join(first, "model.safetensors")).mtimeMs).toBe(mtimeMs);

@@ -1,7 +1,6 @@
 /** What can be said of a model directory before its model is loaded. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { contextOf } from "@proofmill/native/model/context";
 import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/model/json-file";
 
 /** Lengths of sequences as they are configured. */
@@ -28,17 +27,16 @@ export function checkLengths({ pocSeqLen, maxModelLen }: Lengths, context: numbe
 }
 
 /**
- * The model's context in tokens, from its config.json; null when that does not say, which is for
- * the loader to judge.
+ * What a model's config.json holds.
  *
  * @throws Error in one line, when there is no such directory or no readable config.json in it
  */
-export function readContext(directory: string): number | null {
+export function readConfigFile(directory: string): unknown {
   if (!statSync(directory, { throwIfNoEntry: false })) {
     throw new Error(`model directory ${directory} does not exist`);
   }
   try {
-    return contextOf(readJsonFile(join(directory, "config.json"), MAX_CONFIG_BYTES));
+    return readJsonFile(join(directory, "config.json"), MAX_CONFIG_BYTES);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOTDIR") throw new Error(`${directory} is not a model directory but a file`);

@@ -29,7 +29,7 @@ export interface DownloadOptions {
   log: { info(text: string): void; warn(text: string): void };
   terminal: ProgressOptions["terminal"];
   /** Asked with the snapshot's directory when config.json is in it; what it throws ends the download. */
-  onConfig?: (directory: string) => void | Promise<void>;
+  onConfig?: (directory: string) => void;
   /** What is known of blobs that are there. */
   checks?: BlobChecks;
   /** Milliseconds before the first new attempt. */
@@ -97,7 +97,7 @@ class Download {
     }
     refuseLarge(config, MAX_CONFIG_BYTES);
     await this.#get(config, commit);
-    await this.#options.onConfig?.(directory);
+    this.#options.onConfig?.(directory);
     const wanted = await this.#choose(listing, config);
     await this.#refuseFullDisk(wanted);
     // Weights last: a snapshot with all of them counts as complete.

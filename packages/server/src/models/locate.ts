@@ -1,9 +1,10 @@
 /** Where a model is, from what the command line calls it. */
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
+import { contextOf } from "@proofmill/native/model/context";
 import { ModelCache } from "./cache.ts";
 import { DEMO_CONTEXT, DEMO_NAME } from "./demo.ts";
-import { readContext } from "./directory.ts";
+import { readConfigFile } from "./directory.ts";
 import { type HubSettings, readHubSettings } from "./environment.ts";
 
 /** A model that is not on this machine yet. */
@@ -51,7 +52,7 @@ export function locateModel({ model, revision, environment }: LocateOptions): Lo
   const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
   if (isThere || !isHubName(model)) {
     // Where there is nothing, and no name either, this says so.
-    const context = readContext(path);
+    const context = contextOf(readConfigFile(path));
     if (revision !== undefined) {
       throw new Error(`--revision chooses among a named model's versions, but ${path} is a folder`);
     }
@@ -65,7 +66,7 @@ export function locateModel({ model, revision, environment }: LocateOptions): Lo
   const directory = new ModelCache(hub.cacheFolder, model).find(chosen);
   if (directory !== null) {
     const download = { name: model, revision: basename(directory), hub };
-    return { name: model, directory, download, context: readContext(directory) };
+    return { name: model, directory, download, context: contextOf(readConfigFile(directory)) };
   }
   if (hub.offline) {
     throw new Error(

@@ -1,5 +1,6 @@
 /** From a configured model, wherever it is, to a runner that has it loaded. */
 import type { Logger } from "@proofmill/core";
+import { contextOf } from "@proofmill/native/model/context";
 import { checkConfig } from "@proofmill/native/model/memory";
 import { stderr } from "../platform/output.ts";
 import { type ProcessRunner, startRunner } from "../runners/process.ts";
@@ -7,7 +8,7 @@ import type { ServeConfig } from "../settings/settings.ts";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";
 import { demoModel } from "./demo.ts";
-import { checkLengths, readContext } from "./directory.ts";
+import { checkLengths, readConfigFile } from "./directory.ts";
 import { downloadModel } from "./download.ts";
 import type { HubModel } from "./locate.ts";
 
@@ -111,9 +112,11 @@ function download(
     log: { info: (text) => log.info({}, text), warn: (text) => log.warn({}, text) },
     terminal: stderr,
     // What can be refused now is not downloaded first.
-    onConfig: async (directory) => {
-      checkLengths(config, readContext(directory));
-      await checkConfig(directory, config);
+    onConfig: (directory) => {
+      const { dtype, device } = config;
+      const json = readConfigFile(directory);
+      checkLengths(config, contextOf(json));
+      checkConfig(json, { directory, dtype, device });
     },
   });
 }

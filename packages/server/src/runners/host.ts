@@ -1,7 +1,8 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import type { OnNotice } from "@proofmill/native/model/config";
 import { ignoreUserSignals } from "../platform/signals.ts";
-import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
+import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
 /**
  * Serves this process' parent until that closes the runner or is gone. Call it once, before anything

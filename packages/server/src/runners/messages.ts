@@ -1,10 +1,11 @@
 /** What the server and a runner's process say to each other; all of it survives a structured clone. */
 import type { ModelInfo, PrefillJob, PrefillResult } from "@proofmill/core";
+import type { Precision } from "@proofmill/native/model/precision";
 
 /** Which model a runner loads, and how. */
 export interface LoadOptions {
   directory: string;
-  dtype: "auto" | "bfloat16" | "float32";
+  dtype: "auto" | Precision;
   /** `auto`, `cpu`, `cuda` or `cuda:N`. */
   device: string;
   gpuMemoryUtilization?: number;
@@ -13,9 +14,6 @@ export interface LoadOptions {
   /** Absent: as long as the model and the memory allow. */
   maxModelLen?: number;
 }
-
-/** Is told, in a line each, what an operator may want to know. */
-export type OnNotice = (text: string, level: "info" | "warn") => void;
 
 export type ToRunner =
   | { type: "load"; options: LoadOptions }

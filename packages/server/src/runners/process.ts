@@ -7,8 +7,9 @@ import {
   type PrefillResult,
   RunnerLost,
 } from "@proofmill/core";
+import type { OnNotice } from "@proofmill/native/model/config";
 import { stderr } from "../platform/output.ts";
-import type { FromRunner, LoadOptions, OnNotice, ToRunner } from "./messages.ts";
+import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
 /** The built module, also for tests of the source: Node starts processes in JavaScript alone. */
 const CHILD = new URL("../../dist/runners/child.js", import.meta.url);

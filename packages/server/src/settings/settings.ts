@@ -3,6 +3,7 @@ import { isIPv6 } from "node:net";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
+import { PRECISIONS } from "@proofmill/native/model/precision";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { checkLengths } from "../models/directory.ts";
 import { type HubModel, locateModel } from "../models/locate.ts";
@@ -52,7 +53,7 @@ export interface ServeConfig extends DeviceConfig {
   logLevel: LogLevel;
 }
 
-export const DTYPES = ["auto", "bfloat16", "float32"] as const;
+export const DTYPES = ["auto", ...PRECISIONS] as const;
 export type Dtype = (typeof DTYPES)[number];
 
 /** Where a model runs, and how much of it. */

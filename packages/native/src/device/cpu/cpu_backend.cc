@@ -22,17 +22,15 @@ namespace proofmill {
 
 namespace {
 
-constexpr size_t kPassTokens = 1024;
-// Logits of so many sequences are held at once: short ones must not take memory without bound.
-constexpr size_t kPassSequences = 128;
 constexpr size_t kHugePage = 2 << 20;
 
 size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(Precision precision, size_t threads, const Kernels& kernels)
-      : bf16_(precision == Precision::bfloat16),
+  CpuBackend(Precision precision, size_t threads, const Kernels& kernels, PassLimits limits)
+      : limits_(limits),
+        bf16_(precision == Precision::bfloat16),
         kernels_(kernels),
         pool_(threads, cut),
         storage_(!bf16_        ? Storage::exact
@@ -52,10 +50,8 @@ class CpuBackend final : public Backend {
            (pool_.size() == 1 ? " thread)" : " threads)");
   }
 
-  // Tokens that keep a matrix product's rows busy; past it more sequences at once gain nothing and
-  // cost memory.
   Batching batching(size_t seq_len) const override {
-    const size_t sequences = std::clamp<size_t>(kPassTokens / seq_len, 1, kPassSequences);
+    const size_t sequences = std::clamp<size_t>(limits_.tokens / seq_len, 1, limits_.sequences);
     return {sequences, sequences, false, false};
   }
 
@@ -355,6 +351,7 @@ class CpuBackend final : public Backend {
     });
   }
 
+  const PassLimits limits_;
   const bool bf16_;
   const Kernels& kernels_;
   ThreadPool pool_;
@@ -392,14 +389,15 @@ const Kernels& find_kernels(const std::string& isa) {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const Kernels& kernels) {
+                                          const Kernels& kernels, PassLimits limits) {
   if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
-  return std::make_unique<CpuBackend>(precision, threads, kernels);
+  if (limits.tokens < 1 || limits.sequences < 1) fail("a pass must hold at least one sequence");
+  return std::make_unique<CpuBackend>(precision, threads, kernels, limits);
 }
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const std::string& isa) {
-  return make_cpu_backend(precision, threads, find_kernels(isa));
+                                          const std::string& isa, PassLimits limits) {
+  return make_cpu_backend(precision, threads, find_kernels(isa), limits);
 }
 
 }  // namespace proofmill

@@ -7,6 +7,6 @@
 namespace proofmill {
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
-                                          const Kernels& kernels);
+                                          const Kernels& kernels, PassLimits limits = {});
 
 }  // namespace proofmill
