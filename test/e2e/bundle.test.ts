@@ -19,7 +19,9 @@ beforeAll(() => {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const [archive = ""] = readdirSync(folder).filter((name) => name.endsWith(".tar.gz"));
-  expect(archive).toMatch(/^proofmill-\d+\.\d+\.\d+-linux-x64\.tar\.gz$/);
+  expect(archive).toMatch(
+    new RegExp(`^proofmill-\\d+\\.\\d+\\.\\d+-${process.platform}-${process.arch}\\.tar\\.gz$`),
+  );
   expect(statSync(join(folder, archive)).size).toBeLessThan(60 * 2 ** 20);
   execFileSync("tar", ["-C", folder, "-xzf", join(folder, archive)]);
   program = join(folder, archive.replace(".tar.gz", ""), "proofmill");
