@@ -37,6 +37,12 @@ test.each([
   expect([status, stdout, stderr]).toEqual([1, "", `proofmill: ${message}\n`]);
 });
 
+test("a built checkout: nothing is said", () => {
+  // This run has begun with a build.
+  const { status, stdout, stderr } = spawnSync(process.execPath, [SETUP], { encoding: "utf8" });
+  expect([status, stdout, stderr]).toEqual([0, "", ""]);
+});
+
 test("a compiler that CXX names is enough", () => {
   const { stderr } = setupWith(["make", "my-c++"], { CXX: "my-c++ -m64" });
   expect(stderr).toMatch(/^proofmill: cmake not found/);
