@@ -1,4 +1,4 @@
-/** docs/protocol.md and the code say the same of refusals. */
+/** What documents say of the code is so. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,11 +6,12 @@ import { POC_ERRORS } from "@proofmill/core";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const page = readFileSync(join(ROOT, "docs", "protocol.md"), "utf8");
+const PROTOCOL = "docs/protocol.md";
+const GLOSSARY = "docs/glossary.md";
 
-/** The cells of the rows below this head of a table. */
-function rows(head: string): string[][] {
-  const [, rest] = page.split(`${head}\n`);
+/** The cells of the rows below this head of a document's table. */
+function rows(document: string, head: string): string[][] {
+  const [, rest] = readFileSync(join(ROOT, document), "utf8").split(`${head}\n`);
   const lines = (rest ?? "").split("\n");
   const table = lines.slice(1, lines.indexOf(""));
   return table.map((line) =>
@@ -21,14 +22,22 @@ function rows(head: string): string[][] {
   );
 }
 
+/** The texts of the files below a folder whose names match. */
+function texts(folder: string, name: RegExp): string[] {
+  const files = readdirSync(join(ROOT, folder), { recursive: true }) as string[];
+  return files
+    .filter((file) => name.test(file))
+    .map((file) => readFileSync(join(ROOT, folder, file), "utf8"));
+}
+
 /** What stands between a cell's first two backticks; null without them. */
-const code = (cell = ""): string | null => /`([^`]+)`/.exec(cell)?.[1] ?? null;
+const quoted = (cell = ""): string | null => /`([^`]+)`/.exec(cell)?.[1] ?? null;
 
 test("the table of refusals is that of core", () => {
-  const documented = rows("| code | status | `detail` | seconds | when |").map(
+  const documented = rows(PROTOCOL, "| code | status | `detail` | seconds | when |").map(
     ([name, status, detail, seconds]) => [
-      code(name),
-      { status: Number(status), text: code(detail), retryAfter: Number(seconds) },
+      quoted(name),
+      { status: Number(status), text: quoted(detail), retryAfter: Number(seconds) },
     ],
   );
   const known = Object.entries(POC_ERRORS).map(([name, { status, text, retryAfter = 0 }]) => [
@@ -40,12 +49,21 @@ test("the table of refusals is that of core", () => {
 });
 
 test("what else is refused is in the server's code", () => {
-  const source = join(ROOT, "packages", "server", "src");
-  const files = (readdirSync(source, { recursive: true }) as string[]).filter((file) =>
-    /(?<!\.test)\.ts$/.test(file),
-  );
-  const text = files.map((file) => readFileSync(join(source, file), "utf8")).join();
-  const details = rows("| status | `detail` | when |").map(([, detail]) => code(detail) as string);
+  const code = texts("packages/server/src", /(?<!\.test)\.ts$/).join();
+  const details = rows(PROTOCOL, "| status | `detail` | when |").map(([, cell]) => quoted(cell));
   expect(details.length).toBeGreaterThan(10);
-  expect(details.filter((detail) => !text.includes(`"${detail}"`))).toEqual([]);
+  expect(details.filter((detail) => !code.includes(`"${detail}"`))).toEqual([]);
+});
+
+test("words that gave way are gone", () => {
+  const words = rows(GLOSSARY, "| not | but | why |").map(([word = ""]) => word);
+  const code = /\.(ts|mjs|cc|h|cuh?)$/;
+  const searched = [
+    ...["core/src", "native/lib", "native/src", "server/src", "client/src"].flatMap((folder) =>
+      texts(`packages/${folder}`, code),
+    ),
+    ...texts("docs", /(?<!glossary)\.md$/),
+  ].join("\n");
+  expect(words.length).toBeGreaterThan(0);
+  expect(words.filter((word) => searched.toLowerCase().includes(word.toLowerCase()))).toEqual([]);
 });
