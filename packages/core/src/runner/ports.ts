@@ -72,7 +72,7 @@ export interface ModelRunner {
   run(job: PrefillJob): Promise<PrefillResult>;
   /** Cuts the job, within a second at any length; its promise resolves with what is finished. Unknown ids are ignored; never throws. */
   cancel(id: number): void;
-  /** `listener` hears the layers done of the micro-batch at work. */
+  /** `listener` hears the layers done of the pass at work. */
   onProgress(listener: (layersDone: number) => void): void;
   /** Cuts every job and frees the model. Idempotent. */
   close(): Promise<void>;
