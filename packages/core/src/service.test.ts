@@ -24,8 +24,8 @@ async function start(
   services.push(service);
   const runner = createFakeRunner(runnerOptions);
   if (hold) runner.hold();
-  service.attach(runner);
-  return { service, runner };
+  const detach = service.attach(runner);
+  return { service, runner, detach };
 }
 
 const proofOf = (nonces: number[], fields: object = {}) => ({
@@ -688,9 +688,10 @@ describe("validate", () => {
   });
 
   it("refuses a kept round that is longer than the runner computes, as its search is", async () => {
-    const { service } = await start();
+    const { service, detach } = await start();
     await service.initGenerate({ ...BODY, seq_len: 512 });
     await service.stop();
+    detach(new Error("it crashed"));
     service.attach(createFakeRunner({ info: { max_seq_len: 256 } }));
     const detail = "The round's seq_len of 512 is more than this node computes, 256";
     for (const call of [service.validate(proofOf([1])), service.phaseGenerate()]) {
@@ -721,6 +722,15 @@ describe("validate", () => {
       r_target: 0.25,
       distances: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((nonce) => distanceOf(nonce, "prover", 512)),
     });
+  });
+
+  it("names the arithmetic that computed it, not that of when it came", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.initGenerate(BODY);
+    await runner.started(1); // the search has the runner: the proof waits
+    const answer = service.validate(proofOf([1, 2, 3]));
+    service.attach(createFakeRunner({ info: { arithmetic: "fake-2" } }));
+    expect((await answer).arithmetic).toBe("fake-2");
   });
 
   it("finishes a proof of which the runner finished only a part", async () => {
@@ -799,19 +809,19 @@ describe("a lost runner", () => {
       [(service: PocService) => service.initValidate(BODY), "STOPPED"],
       [(service: PocService) => service.init(BODY), "IDLE"],
     ] as const) {
-      const { service } = await start();
+      const { service, detach } = await start();
       await enter(service);
-      service.detach(new Error("it crashed"));
-      service.detach(new Error("again"));
+      detach(new Error("it crashed"));
+      detach(new Error("again"));
       expect(service.state).toBe(state);
     }
   });
 
   it("during a command leaves the round stopped, never searching", async () => {
-    const { service, runner } = await start({ hold: true });
+    const { service, runner, detach } = await start({ hold: true });
     const answer = service.initGenerate(BODY);
     runner.lose();
-    service.detach(new Error("it crashed"));
+    detach(new Error("it crashed"));
     const { pow_status } = await answer.catch(() => service.stop());
     expect(pow_status.state).toBe("STOPPED");
     expect(runner.jobs).toHaveLength(0);

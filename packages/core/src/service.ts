@@ -7,9 +7,8 @@ import { parsePage, statusWithoutRound } from "./round/status.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./round/store.ts";
 import { ValidationQueue } from "./round/validation.ts";
 import { type Tracked, type WatchOptions, watchStatus, watchValidNonces } from "./round/watch.ts";
-import { Dispatcher } from "./runner/dispatcher.ts";
+import { type AttachedRunner, Dispatcher, takes } from "./runner/dispatcher.ts";
 import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
-import { RunnerLost } from "./runner/ports.ts";
 import { type Logger, silentLog } from "./util/log.ts";
 import { Pulse } from "./util/pulse.ts";
 import { Serial } from "./util/serial.ts";
@@ -72,7 +71,7 @@ export interface PocServiceOptions {
 }
 
 /**
- * One node's Proof-of-Compute: it holds at most one round and works for it with one runner.
+ * One node's Proof-of-Compute: it holds at most one round and works for it with its runners.
  *
  * Bodies come in unparsed and refusals go out as `PocError`, in the order that the protocol names,
  * so that no two doors can disagree. Commands are carried out one after another; a refused one
@@ -80,7 +79,7 @@ export interface PocServiceOptions {
  *
  * @example
  * const service = await PocService.open({ enabled: true, store, newRoundId, defaults });
- * service.attach(await loadModel(options));
+ * const detach = service.attach(await loadModel(options));
  * await service.initGenerate({ block_hash: "abc123", block_height: 100, … });
  * service.status({ since: 0, limit: 100 }).valid_nonces;
  */
@@ -97,9 +96,8 @@ export class PocService {
   #previous: LiveRound | null = null;
   #round: LiveRound | null = null;
   #initLimits: InitLimits;
-  /** Of the runner that is or was attached. */
-  #info: ModelInfo | null = null;
-  #runner: "loading" | "ready" | "lost" = "loading";
+  /** Of the last runner that went. */
+  #lastInfo: ModelInfo | null = null;
   #closing: Promise<void> | null = null;
   /** Why nothing can be stored now; null while it can. */
   #storeFault: string | null = null;
@@ -126,10 +124,10 @@ export class PocService {
     this.#dispatcher = new Dispatcher({
       sources: {
         // A validator is waiting for its answer: where none has had more a proof goes first.
-        proofs: { share: 1, next: (info) => this.#validations.next(info) },
-        search: { share: 15, next: (info) => this.#round?.generator.next(info) ?? null },
+        proofs: { share: 1, next: (runner) => this.#validations.next(runner) },
+        search: { share: 15, next: (runner) => this.#round?.generator.next(runner) ?? null },
       },
-      onLost: (error) => this.detach(error),
+      onDetached: (error, runner) => this.#onDetached(error, runner),
       now: this.#options.now,
     });
     this.#validations = new ValidationQueue({
@@ -159,9 +157,9 @@ export class PocService {
     return this.#options.enabled;
   }
 
-  /** Whether a runner is attached and alive. */
+  /** Whether some runner is attached and alive. */
   get ready(): boolean {
-    return this.#runner === "ready";
+    return this.#dispatcher.runners.length > 0;
   }
 
   /** What an init body has to fit now; another object whenever anything of it changes. */
@@ -169,25 +167,19 @@ export class PocService {
     return this.#initLimits;
   }
 
-  /** The model is loaded. The service uses the runner from now on; closing it is the caller's. */
-  attach(runner: ModelRunner): void {
-    if (this.ready) this.#dispatcher.detach(new RunnerLost("another runner took its place"));
-    this.#info = runner.info;
-    this.#initLimits = { ...this.#initLimits, max_seq_len: runner.info.max_seq_len };
-    this.#runner = "ready";
-    this.#dispatcher.attach(runner);
+  /**
+   * A model is loaded. The service uses its runner from now on, beside those that it has; closing it
+   * is the caller's.
+   *
+   * @returns what lets the runner go, for the reason that it is given: its jobs are computed by
+   *   others. When none is left that computes the round's seq_len, the round stops and keeps its
+   *   results. Idempotent, also where the runner has said by itself that it is lost
+   */
+  attach(runner: ModelRunner): (reason: Error) => void {
+    const detach = this.#dispatcher.attach(runner);
+    this.#updateLimits();
     this.#changed();
-  }
-
-  /** The runner is gone for good: an active round stops and keeps its results. Idempotent. */
-  detach(error: Error): void {
-    if (this.#runner === "lost") return;
-    this.#runner = "lost";
-    this.#options.log.error({ err: error }, "the runner is gone");
-    this.#dispatcher.detach(error);
-    this.#validations.rejectAll("RUNNER_LOST", error);
-    this.#stopIfRunnerIsGone();
-    this.#changed();
+    return detach;
   }
 
   /** Throws POC_NOT_ENABLED where PoC is switched off: what a door asks before anything else. */
@@ -254,14 +246,13 @@ export class PocService {
     const isPushed = this.#state === "VALIDATING" && callback_url !== null;
     if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
     this.#refuseTooLong(config);
-    const arithmetic = this.#info?.arithmetic ?? "";
-    const distances =
+    const { distances, arithmetic } =
       proof.nonces.length === 0
-        ? new Float32Array(0)
+        ? { distances: new Float32Array(0), arithmetic: this.#info?.arithmetic ?? "" }
         : await this.#validations.recompute({
             proof,
             seq_len: config.seq_len,
-            sizer: round.sizer,
+            sizers: round.sizers,
             signal: isPushed ? undefined : options.signal,
           });
     const nonfinite = proof.nonces.filter((_, i) => !Number.isFinite(distances[i]));
@@ -445,7 +436,7 @@ export class PocService {
       this.#round = this.#liveRound(begun);
     }
     this.#enter(step.state, begun !== null);
-    this.#stopIfRunnerIsGone();
+    this.#stopIfNoneGoesOn();
   }
 
   async #create(config: InitRequest): Promise<RoundRecord> {
@@ -505,9 +496,42 @@ export class PocService {
     this.#changed();
   }
 
-  #stopIfRunnerIsGone(): void {
-    const isActive = this.#state === "GENERATING" || this.#state === "VALIDATING";
-    if (this.#runner === "lost" && isActive) this.#enter("STOPPED");
+  /** Of the runner that has been here for the longest; of the last one when none is left. */
+  get #info(): ModelInfo | null {
+    return this.#dispatcher.runners[0]?.info ?? this.#lastInfo;
+  }
+
+  /** The longest sequence that some runner computes. The others take no part in such a round. */
+  get #longest(): number {
+    const { runners } = this.#dispatcher;
+    return Math.max(0, ...runners.map(({ info }) => info.max_seq_len));
+  }
+
+  #onDetached(error: Error, { info }: AttachedRunner): void {
+    const runners_left = this.#dispatcher.runners.length;
+    const fields = { err: error, device: info.device, runners_left };
+    this.#options.log.error(fields, "the runner is gone");
+    this.#lastInfo = info;
+    this.#validations.onDetached(error);
+    this.#stopIfNoneGoesOn();
+    this.#updateLimits();
+    this.#changed();
+  }
+
+  #updateLimits(): void {
+    const max_seq_len = this.#longest;
+    if (!this.ready || max_seq_len === this.#initLimits.max_seq_len) return;
+    this.#initLimits = { ...this.#initLimits, max_seq_len };
+  }
+
+  #stopIfNoneGoesOn(): void {
+    const round = this.#round;
+    const { runners } = this.#dispatcher;
+    const goesOn =
+      this.#state === "GENERATING" && round
+        ? runners.some((runner) => takes(runner, round.ledger.config.seq_len))
+        : this.#state !== "VALIDATING" || runners.length > 0;
+    if (!goesOn) this.#enter("STOPPED");
   }
 
   #changed(): void {
@@ -537,15 +561,14 @@ export class PocService {
 
   /** A round that is kept may be of another model, or of a time with more memory. */
   #refuseTooLong({ seq_len }: InitRequest): void {
-    const longest = this.#info?.max_seq_len ?? 0;
+    const longest = this.#longest;
     if (seq_len <= longest) return;
     const detail = `The round's seq_len of ${seq_len} is more than this node computes, ${longest}`;
     throw new PocError("ROUND_TOO_LONG", { detail });
   }
 
-  #refuseUnlessReady(): ModelInfo {
-    if (this.#runner === "lost") throw new PocError("RUNNER_LOST");
-    if (!this.#info) throw new PocError("MODEL_LOADING");
-    return this.#info;
+  #refuseUnlessReady(): void {
+    if (this.ready) return;
+    throw new PocError(this.#lastInfo ? "RUNNER_LOST" : "MODEL_LOADING");
   }
 }

@@ -4,7 +4,6 @@ import {
   MemoryRoundStore,
   type ModelInfo,
   PocService,
-  type RunnerLost,
   within,
 } from "@proofmill/core";
 import { createPoster } from "./callbacks/request.ts";
@@ -158,17 +157,15 @@ async function startWith(
       const started = await (options.startRunner?.() ??
         startModel(config, { log: app.log, signal }));
       runner = started;
-      void started.ended.then(onEnded);
       model.info = started.info;
-      service.attach(started);
+      const detach = service.attach(started);
+      void started.ended.then((error) => {
+        if (!closing.signal.aborted) detach(error);
+      });
       app.log.info({ runner_pid: started.pid, ...started.info }, "model loaded");
     } catch (error) {
       if (!closing.signal.aborted) throw error;
     }
-  }
-
-  function onEnded(error: RunnerLost): void {
-    if (!closing.signal.aborted) service.detach(error);
   }
 
   async function close(): Promise<boolean> {

@@ -24,6 +24,8 @@ export interface TestServer {
   app: FastifyInstance;
   service: PocService;
   runner: FakeRunner;
+  /** Takes the runner from the service. */
+  detach(reason: Error): void;
   /** POST below the prefix; a string or bytes go out as they are. */
   post(
     path: string,
@@ -72,7 +74,7 @@ export async function testServer(
     allowHost: options.allowHost ?? [],
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
-  if (loaded) service.attach(runner);
+  const detach = loaded ? service.attach(runner) : () => {};
   onTestFinished(async () => {
     await service.close();
     await app.close();
@@ -81,6 +83,7 @@ export async function testServer(
     app,
     service,
     runner,
+    detach,
     get: (url) => app.inject({ method: "GET", url }),
     post: (path, body, headers = {}) =>
       app.inject({

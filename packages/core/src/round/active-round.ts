@@ -1,5 +1,5 @@
 /** The round that a node holds, with everything that works for it. */
-import { BatchSizer } from "../runner/batch-sizer.ts";
+import { BatchSizers } from "../runner/batch-sizer.ts";
 import type { Dispatcher } from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
 import { Committer } from "./committer.ts";
@@ -24,7 +24,7 @@ export interface LiveRoundOptions {
 
 export class LiveRound {
   readonly ledger: Ledger;
-  readonly sizer: BatchSizer;
+  readonly sizers: BatchSizers;
   readonly committer: Committer;
   readonly generator: Generator;
 
@@ -48,7 +48,7 @@ export class LiveRound {
     const { round, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);
-    this.sizer = new BatchSizer(config.batch_size);
+    this.sizers = new BatchSizers(config);
     const sequence = new NonceSequence({
       // A round without them (−1) is never searched: the state machine sees to that.
       node_id: Math.max(config.node_id, 0),
@@ -76,7 +76,7 @@ export class LiveRound {
     this.generator = new Generator({
       config,
       sequence,
-      sizer: this.sizer,
+      sizers: this.sizers,
       committer: this.committer,
       dispatcher,
       log,

@@ -12,9 +12,9 @@ async function start(options: { body?: object; runner?: FakeRunnerOptions; hold?
   const service = await openService({ log, store });
   const runner = createFakeRunner(options.runner);
   if (options.hold ?? true) runner.hold();
-  service.attach(runner);
+  const detach = service.attach(runner);
   await service.initGenerate({ ...BODY, ...options.body });
-  return { service, runner, log, store };
+  return { service, runner, detach, log, store };
 }
 
 /** Lets real turns and faked timers pass until the promise has settled. */
@@ -185,6 +185,7 @@ describe("the generator", () => {
     const lying = createFakeRunner();
     lying.run = async () => ({ completed: 9, values: new Float32Array(4) });
     service.attach(lying);
+    run.detach(new Error("the lying one takes its place"));
     await passing(until(service, () => service.state === "STOPPED"));
     expect(service.status().total_checked).toBe(0);
   });

@@ -1,38 +1,44 @@
 /** The search of one round: turns its sequence into jobs and their results into progress. */
 
 import { inputSeed, permutationSeed, targetSeed } from "../proof/distance/seeds.ts";
-import { type BatchSizer, preferredBatch } from "../runner/batch-sizer.ts";
-import type { Dispatcher, Outcome, Work } from "../runner/dispatcher.ts";
-import type { ModelInfo } from "../runner/ports.ts";
+import type { BatchSizers } from "../runner/batch-sizer.ts";
+import {
+  type AttachedRunner,
+  type Dispatcher,
+  type Outcome,
+  takes,
+  type Work,
+} from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
 import { within } from "../util/time.ts";
 import type { InitRequest } from "../wire/schemas.ts";
 import type { Committer } from "./committer.ts";
+import { FaultPauses } from "./fault-pauses.ts";
 import type { IndexRange, NonceSequence } from "./nonces.ts";
 
-/** Results that may wait to be stored before fresh nonces are held back. */
+/**
+ * Results that may wait to be stored before fresh nonces are held back, for each runner: they also
+ * wait for the oldest job, and while that is computed every other runner may finish several.
+ */
 const MAX_BACKLOG = 8;
-/** Pauses after one fault in a row, after two, …; one more fault and the round stops. Milliseconds. */
-const FAULT_PAUSES_MS = [250, 500, 1000, 2000];
 /** The store has what the runner leaves of its time to answer a cut, and so many milliseconds more. */
 const STORE_GRACE_MS = 100;
 
 export interface GeneratorOptions {
   config: InitRequest;
   sequence: NonceSequence;
-  sizer: BatchSizer;
+  sizers: BatchSizers;
   committer: Committer;
   dispatcher: Dispatcher;
   log: Logger;
-  /** The runner failed job after job: the search has stopped itself. */
+  /** Every runner failed job after job: the search has stopped itself. */
   onGiveUp: (error: Error) => void;
 }
 
-/** A job of the search that the runner has not answered. */
+/** A job of the search that its runner has not answered. */
 interface Batch {
   readonly range: IndexRange;
-  /** Of the runner that computes it. */
-  readonly arithmetic: string;
+  readonly runner: AttachedRunner;
   readonly work: Work;
 }
 
@@ -40,21 +46,20 @@ export class Generator {
   readonly #options: GeneratorOptions;
   readonly #targetSeed: number;
   readonly #inFlight = new Set<Batch>();
+  readonly #pauses: FaultPauses;
   #isRunning = false;
-  #faults = 0;
-  #pause: NodeJS.Timeout | null = null;
   #whenEmpty: (() => void)[] = [];
 
   constructor(options: GeneratorOptions) {
     this.#options = options;
     this.#targetSeed = targetSeed(options.config.block_hash);
+    this.#pauses = new FaultPauses(() => options.dispatcher.wake());
   }
 
   /** Searches on from where the sequence stands. Idempotent. */
   start(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#faults = 0;
     this.#options.committer.resume();
     this.#options.dispatcher.wake();
   }
@@ -62,15 +67,14 @@ export class Generator {
   /** Begins no more jobs; those in flight go on. */
   halt(): void {
     this.#isRunning = false;
-    if (this.#pause) clearTimeout(this.#pause);
-    this.#pause = null;
+    this.#pauses.clear();
   }
 
   /**
-   * Halts, and cuts what is in flight. What the runner finished is counted; the rest goes back to
+   * Halts, and cuts what is in flight. What the runners finished is counted; the rest goes back to
    * the front of the sequence (docs/protocol.md §2, note 2).
    *
-   * @param graceMs how long the runner may take to answer; later results are discarded
+   * @param graceMs how long the runners may take to answer; later results are discarded
    */
   async cut(graceMs: number): Promise<void> {
     const begin = performance.now();
@@ -82,18 +86,20 @@ export class Generator {
     await within(Math.max(0, rest) + STORE_GRACE_MS, this.#options.committer.idle());
   }
 
-  /** The next job, or null when there is none now. */
-  next(info: ModelInfo): Work | null {
-    const { sequence, sizer, committer, config } = this.#options;
-    if (!this.#isRunning || this.#pause) return null;
+  /** The next job for this runner, or null when there is none now. */
+  next(runner: AttachedRunner): Work | null {
+    const { sequence, sizers, committer, config, dispatcher } = this.#options;
+    if (!this.#isRunning || this.#pauses.isPaused(runner)) return null;
+    if (!takes(runner, config.seq_len)) return null;
+    const isFull = committer.backlog >= MAX_BACKLOG * dispatcher.runners.length;
     // What was given back may be the gap that everything else waits for: it is never held back.
-    if (committer.backlog >= MAX_BACKLOG && !sequence.hasReturned) return null;
-    const range = sequence.take(sizer.next(preferredBatch(info, config.seq_len)));
+    if (isFull && !sequence.hasReturned) return null;
+    const range = sequence.take(sizers.of(runner).next());
     if (!range) return null;
     const nonces = Array.from({ length: range.count }, (_, i) => sequence.nonceAt(range.start + i));
     const batch: Batch = {
       range,
-      arithmetic: info.arithmetic,
+      runner,
       work: {
         job: {
           seq_len: config.seq_len,
@@ -113,39 +119,43 @@ export class Generator {
 
   #settle(batch: Batch, outcome: Outcome): void {
     if (!this.#inFlight.delete(batch)) return; // abandoned: its nonces have been given back
-    const { sequence, committer, sizer } = this.#options;
-    const { start, count } = batch.range;
+    const { sequence, committer, sizers } = this.#options;
+    const { range, runner } = batch;
+    const { start, count } = range;
     const finished = outcome.kind === "done" ? outcome.values.length : 0;
     sequence.giveBack({ start: start + finished, count: count - finished });
     if (outcome.kind === "done") {
-      if (finished === count) sizer.observe(count, outcome.milliseconds);
-      if (finished > 0) this.#faults = 0;
-      else if (this.#isRunning)
-        this.#fault(new Error("the runner finished none of a job's nonces"));
-      this.#warnOfNonfinite(start, outcome.values);
-      committer.offer(start, { distances: outcome.values, arithmetic: batch.arithmetic });
+      const { values, arithmetic, milliseconds } = outcome;
+      if (finished === count) sizers.of(runner).observe(count, milliseconds);
+      if (finished > 0) this.#pauses.recover(runner);
+      else this.#fault(runner, new Error("the runner finished none of a job's nonces"));
+      this.#warnOfNonfinite(start, values);
+      committer.offer(start, { distances: values, arithmetic });
     } else if (outcome.kind === "fault") {
-      this.#fault(outcome.error);
+      this.#fault(runner, outcome.error);
     }
     if (this.#inFlight.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 
-  /** Pauses, longer each time; at last gives up. Faults of one pause count as one. */
-  #fault(error: Error): void {
-    const { log, onGiveUp, dispatcher } = this.#options;
-    if (!this.#isRunning || this.#pause) return;
-    const pauseMs = FAULT_PAUSES_MS[this.#faults++];
-    if (pauseMs === undefined) {
+  /**
+   * Makes the runner pause, and gives up once no runner gets anything done. Jobs that fail during a
+   * pause are of the same fault.
+   */
+  #fault(runner: AttachedRunner, error: Error): void {
+    const { config, dispatcher, log, onGiveUp } = this.#options;
+    if (!this.#isRunning || this.#pauses.isPaused(runner)) return;
+    const pause_ms = this.#pauses.begin(runner);
+    const searching = dispatcher.runners.filter((each) => takes(each, config.seq_len));
+    if (searching.every((each) => this.#pauses.keepsFailing(each))) {
       this.halt();
       this.#cancelAll();
       onGiveUp(error);
       return;
     }
-    log.warn({ err: error, pause_ms: pauseMs }, "a search job failed, its nonces are tried again");
-    this.#pause = setTimeout(() => {
-      this.#pause = null;
-      dispatcher.wake();
-    }, pauseMs);
+    log.warn(
+      { err: error, device: runner.info.device, pause_ms },
+      "a search job failed, its nonces are tried again",
+    );
   }
 
   #warnOfNonfinite(start: number, distances: Float32Array): void {

@@ -60,6 +60,7 @@ class World {
   readonly store = new FaultyStore();
   service!: PocService;
   runner!: FakeRunner;
+  detach!: (reason: Error) => void;
   readonly proofs: Promise<unknown>[] = [];
 
   async open(): Promise<void> {
@@ -70,7 +71,7 @@ class World {
   attach(): void {
     this.runner = createFakeRunner();
     this.runner.hold();
-    this.service.attach(this.runner);
+    this.detach = this.service.attach(this.runner);
   }
 
   async meet(event: Event): Promise<void> {
@@ -110,12 +111,12 @@ class World {
       case "lose runner":
         this.runner.lose();
         await turns(2);
-        this.service.detach(new RunnerLost("gone"));
+        this.detach(new RunnerLost("gone"));
         this.attach();
         return;
       case "restart":
         // As after a kill: what was not stored is lost with the process.
-        this.service.detach(new RunnerLost("killed"));
+        this.detach(new RunnerLost("killed"));
         await pass(4000);
         await this.open();
         return;
@@ -157,6 +158,7 @@ describe("a round's sequence", () => {
         world.store.failures = 0;
         world.runner.onCancel({ completed: 0 });
         await passing(world.service.stop());
+        world.detach(new RunnerLost("gone"));
         world.attach();
         world.runner.release();
         while (world.service.storeFault !== null) await pass(50);

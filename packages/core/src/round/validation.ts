@@ -1,9 +1,14 @@
 /** Proofs that wait to be recomputed, and the jobs that do it. */
 
 import { inputSeed, permutationSeed, targetSeed } from "../proof/distance/seeds.ts";
-import { type BatchSizer, preferredBatch } from "../runner/batch-sizer.ts";
-import type { Dispatcher, Outcome, Work } from "../runner/dispatcher.ts";
-import type { ModelInfo } from "../runner/ports.ts";
+import type { BatchSizers } from "../runner/batch-sizer.ts";
+import {
+  type AttachedRunner,
+  type Dispatcher,
+  type Outcome,
+  takes,
+  type Work,
+} from "../runner/dispatcher.ts";
 import { PocError, type PocErrorCode } from "../wire/errors.ts";
 import type { ProofBatch } from "../wire/schemas.ts";
 import type { IndexRange } from "./nonces.ts";
@@ -16,21 +21,31 @@ export interface Recomputation {
   /** At least one nonce. */
   proof: ProofBatch;
   seq_len: number;
-  sizer: BatchSizer;
+  sizers: BatchSizers;
   /** Aborts when nobody waits for the answer any more: the proof is dropped, in the middle of a job. */
   signal?: AbortSignal | undefined;
+}
+
+/** What a proof's nonces came to. */
+export interface Recomputed {
+  /** [nonces], NaN or infinite where the arithmetic failed. */
+  readonly distances: Float32Array;
+  /** Of the runners that computed them all. */
+  readonly arithmetic: string;
 }
 
 interface Request extends Omit<Recomputation, "signal"> {
   /** [nonces] */
   readonly distances: Float32Array;
+  /** Of the runner that took its first job: none with another tag gets one. null before. */
+  arithmetic: string | null;
   /** Nonces that jobs have been made of, and those that are not computed yet. */
   given: number;
   left: number;
-  /** Places in the proof that no job has, in order. */
+  /** Places in the proof that no job has. */
   todo: IndexRange[];
   readonly inFlight: Set<Work>;
-  resolve(distances: Float32Array): void;
+  resolve(recomputed: Recomputed): void;
   reject(error: PocError): void;
   /** Called when it is answered or refused. */
   leave(): void;
@@ -56,12 +71,12 @@ export class ValidationQueue {
   }
 
   /**
-   * Recomputes a proof's distances: [nonces], NaN or infinite where the arithmetic failed.
+   * Recomputes a proof's distances, all under one arithmetic.
    *
    * @throws PocError TOO_MANY_VALIDATIONS, TOO_MANY_QUEUED_NONCES, CALLER_GONE, COMPUTE_FAILED,
    *   RUNNER_LOST, SHUTTING_DOWN
    */
-  async recompute({ signal, ...what }: Recomputation): Promise<Float32Array> {
+  async recompute({ signal, ...what }: Recomputation): Promise<Recomputed> {
     const count = what.proof.nonces.length;
     if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
     let waiting = 0;
@@ -76,6 +91,7 @@ export class ValidationQueue {
       const request: Request = {
         ...what,
         distances: new Float32Array(count),
+        arithmetic: null,
         given: 0,
         left: count,
         todo: [{ start: 0, count }],
@@ -90,25 +106,38 @@ export class ValidationQueue {
     });
   }
 
-  /** The next job, or null when there is none. */
-  next(info: ModelInfo): Work | null {
+  /** The next job for this runner, or null when there is none. */
+  next(runner: AttachedRunner): Work | null {
     let next: Request | null = null;
     for (const request of this.#requests) {
-      if (request.todo.length === 0) continue;
+      if (request.todo.length === 0 || !mayServe(runner, request)) continue;
       if (!next || request.given < next.given) next = request;
       if (this.#isOldestsTurn) break;
     }
     const range = next?.todo.shift();
     if (!next || !range) return null;
     this.#isOldestsTurn = !this.#isOldestsTurn;
-    const preferred = preferredBatch(info, next.seq_len);
-    const most = this.#requests.size > 1 ? preferred : Number.POSITIVE_INFINITY;
-    const count = Math.min(range.count, next.sizer.next(preferred), most);
+    const sizer = next.sizers.of(runner);
+    const most = this.#requests.size > 1 ? sizer.preferred : Number.POSITIVE_INFINITY;
+    const count = Math.min(range.count, sizer.next(), most);
     if (count < range.count) {
       next.todo.unshift({ start: range.start + count, count: range.count - count });
     }
     next.given += count;
-    return this.#work(next, { start: range.start, count });
+    next.arithmetic ??= runner.info.arithmetic;
+    return this.#work(next, { start: range.start, count }, runner);
+  }
+
+  /**
+   * A runner is gone, and its jobs have been settled. Proofs that no other can go on with are begun
+   * anew by one of another arithmetic; where none computes their length they are refused.
+   */
+  onDetached(error: Error): void {
+    for (const request of this.#requests) {
+      const able = this.#dispatcher.runners.filter((runner) => takes(runner, request.seq_len));
+      if (able.length === 0) this.#reject(request, new PocError("RUNNER_LOST", { cause: error }));
+      else if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
+    }
   }
 
   /** Refuses everything that waits or is at work. */
@@ -122,7 +151,7 @@ export class ValidationQueue {
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
-  #work(request: Request, range: IndexRange): Work {
+  #work(request: Request, range: IndexRange, runner: AttachedRunner): Work {
     const { proof, seq_len } = request;
     const nonces = proof.nonces.slice(range.start, range.start + range.count);
     const work: Work = {
@@ -137,17 +166,24 @@ export class ValidationQueue {
       },
       settle: (outcome) => {
         request.inFlight.delete(work);
-        if (this.#requests.has(request)) this.#settle(request, range, outcome);
+        if (this.#requests.has(request)) this.#settle(request, { range, runner, outcome });
       },
     };
     request.inFlight.add(work);
     return work;
   }
 
-  #settle(request: Request, range: IndexRange, outcome: Outcome): void {
-    if (outcome.kind !== "done") {
-      const code = outcome.kind === "lost" ? "RUNNER_LOST" : "COMPUTE_FAILED";
-      this.#reject(request, new PocError(code, { cause: outcome.error }));
+  #settle(
+    request: Request,
+    { range, runner, outcome }: { range: IndexRange; runner: AttachedRunner; outcome: Outcome },
+  ): void {
+    if (outcome.kind === "lost") {
+      request.given -= range.count;
+      request.todo.unshift(range); // what becomes of it is decided by `onDetached`
+      return;
+    }
+    if (outcome.kind === "fault") {
+      this.#reject(request, new PocError("COMPUTE_FAILED", { cause: outcome.error }));
       return;
     }
     const finished = outcome.values.length;
@@ -160,11 +196,11 @@ export class ValidationQueue {
     if (finished < range.count) {
       request.todo.unshift({ start: range.start + finished, count: range.count - finished });
     } else {
-      request.sizer.observe(range.count, outcome.milliseconds);
+      request.sizers.of(runner).observe(range.count, outcome.milliseconds);
     }
     if (request.todo.length > 0 || request.inFlight.size > 0) return;
     this.#remove(request);
-    request.resolve(request.distances);
+    request.resolve({ distances: request.distances, arithmetic: outcome.arithmetic });
   }
 
   #reject(request: Request, error: PocError): void {
@@ -178,4 +214,20 @@ export class ValidationQueue {
     request.leave();
     if (this.#requests.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
+}
+
+/** Whether a job of this proof may be this runner's: no proof is computed under two arithmetics. */
+function mayServe(runner: AttachedRunner, { seq_len, arithmetic }: Request): boolean {
+  return (
+    takes(runner, seq_len) && (arithmetic ?? runner.info.arithmetic) === runner.info.arithmetic
+  );
+}
+
+/** Nothing of it is in flight: the runners that had its jobs are gone. */
+function beginAnew(request: Request): void {
+  const { length } = request.distances;
+  request.arithmetic = null;
+  request.given = 0;
+  request.left = length;
+  request.todo = [{ start: 0, count: length }];
 }

@@ -18,7 +18,7 @@ const SITUATIONS: Record<Situation, () => Promise<TestServer>> = {
   "the model is loading": () => testServer({ loaded: false }),
   "the runner is gone": async () => {
     const server = await testServer();
-    server.service.detach(new Error("killed"));
+    server.detach(new Error("killed"));
     return server;
   },
   "the runner fails": async () => {

@@ -186,8 +186,8 @@ async function local(
     newRoundId: roundIdAfter,
     defaults: { batch_size: 32, seq_len: pocSeqLen },
   });
-  service.attach(runner);
-  void runner.ended.then((error) => service.detach(error));
+  const detach = service.attach(runner);
+  void runner.ended.then(detach);
   const orFail = (error: unknown) =>
     error instanceof PocError ? fail(error) : Promise.reject(error);
   return {

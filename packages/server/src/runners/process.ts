@@ -48,7 +48,7 @@ interface Pending {
  *
  * @example
  * const runner = await startRunner({ model: { directory, dtype: "auto", device: "auto" } });
- * runner.ended.then((error) => service.detach(error));
+ * runner.ended.then(service.attach(runner)); // its end is what detaches it
  */
 export async function startRunner(options: StartRunnerOptions): Promise<ProcessRunner> {
   const child = fork(options.entry ?? CHILD, {

@@ -12,10 +12,10 @@ test("health is 503 until the model is there, then 200, also with PoC off", asyn
 });
 
 test("health is 200 during a round and 503 without the runner", async () => {
-  const { get, post, service } = await testServer();
+  const { get, post, detach } = await testServer();
   await post("/init/generate", INIT_GENERATE);
   expect((await get("/health")).statusCode).toBe(200);
-  service.detach(new Error("gone"));
+  detach(new Error("gone"));
   const response = await get("/health");
   expect([response.statusCode, response.json()]).toEqual([
     503,

@@ -209,14 +209,14 @@ test("while the model loads, status and stop answer and the others say so", asyn
 });
 
 test("a runner that is lost: the round stops, its results stay", async () => {
-  const { post, get, runner, service } = await testServer();
+  const { post, get, runner, detach } = await testServer();
   await post("/init/generate", { ...INIT_GENERATE, r_target: 3 });
   await runner.started(2);
   runner.hold();
   await nextTurn();
   runner.lose("killed");
   await nextTurn();
-  service.detach(new Error("killed"));
+  detach(new Error("killed"));
   const status = (await get("/api/v1/pow/status")).json();
   expect(status.state).toBe("STOPPED");
   expect(status.total_valid).toBeGreaterThan(0);
