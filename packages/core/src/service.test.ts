@@ -1,15 +1,19 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { inputSeed, permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
+import { inputSeed } from "./proof/distance/seeds.ts";
 import { MemoryRoundStore } from "./round/store.ts";
-import {
-  createFakeRunner,
-  type FakeRunner,
-  type FakeRunnerOptions,
-  fakeDistance,
-} from "./runner/fake.ts";
+import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
 import type { ModelRunner, PrefillJob } from "./runner/ports.ts";
 import type { PocService, PocServiceOptions } from "./service.ts";
-import { BODY, issuesOf, MemoryLog, openService, refusal, turns, until } from "./test-support.ts";
+import {
+  BODY,
+  distanceOf,
+  issuesOf,
+  MemoryLog,
+  openService,
+  refusal,
+  turns,
+  until,
+} from "./test-support.ts";
 
 const services: PocService[] = [];
 afterEach(async () => {
@@ -37,17 +41,6 @@ const proofOf = (nonces: number[], fields: object = {}) => ({
   node_id: 0,
   ...fields,
 });
-
-/** What the fake runner computes for a nonce. */
-function distanceOf(nonce: number, public_key: string, seq_len = 256): number {
-  const source = { block_hash: BODY.block_hash, public_key };
-  return fakeDistance({
-    input_seed: inputSeed(source, nonce),
-    permutation_seed: permutationSeed(source, nonce),
-    target_seed: targetSeed(BODY.block_hash),
-    seq_len,
-  });
-}
 
 const kindOf = (runner: FakeRunner, public_key: string, nonces: number[]) => {
   const source = { block_hash: BODY.block_hash, public_key };

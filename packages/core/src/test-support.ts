@@ -1,7 +1,10 @@
 /** What several tests of this package share. */
 import { readFileSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { MemoryRoundStore, type RoundProgress } from "./round/store.ts";
+import { vi } from "vitest";
+import { inputSeed, permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
+import { MemoryRoundStore, type RoundProgress, type RoundStore } from "./round/store.ts";
+import { fakeDistance } from "./runner/fake.ts";
 import { PocService, type PocServiceOptions } from "./service.ts";
 import type { Logger } from "./util/log.ts";
 import { PocError, type ValidationIssue } from "./wire/errors.ts";
@@ -63,6 +66,36 @@ export async function turns(count = 5): Promise<void> {
   for (let i = 0; i < count; i++) await nextTurn();
 }
 
+/** Lets faked timers run for so long, and real turns pass meanwhile. */
+export async function pass(milliseconds: number): Promise<void> {
+  for (let passed = 0; passed < milliseconds; passed += 50) {
+    await turns(3);
+    await vi.advanceTimersByTimeAsync(50);
+  }
+}
+
+/** Lets real turns and faked timers pass until the promise has settled. */
+export async function passing<T>(promise: Promise<T>): Promise<T> {
+  let isSettled = false;
+  const settled = () => {
+    isSettled = true;
+  };
+  promise.then(settled, settled);
+  while (!isSettled) await pass(50);
+  return promise;
+}
+
+/** What a fake runner computes for a nonce of `BODY`'s block. */
+export function distanceOf(nonce: number, public_key: string, seq_len = 256): number {
+  const source = { block_hash: BODY.block_hash, public_key };
+  return fakeDistance({
+    input_seed: inputSeed(source, nonce),
+    permutation_seed: permutationSeed(source, nonce),
+    target_seed: targetSeed(BODY.block_hash),
+    seq_len,
+  });
+}
+
 /** What a promise was refused with. */
 export async function refusal(promise: Promise<unknown>): Promise<PocError> {
   try {
@@ -100,6 +133,25 @@ export class MemoryLog implements Logger {
   #add(level: string, fields: object, message: string): void {
     this.lines.push({ level, message, fields });
   }
+}
+
+/** A store as a process sees it that can be killed: from then on it hears of nothing any more. */
+export function mortal(store: RoundStore): { store: RoundStore; kill: () => void } {
+  let isKilled = false;
+  const alive = <T>(call: () => Promise<T>) => (isKilled ? new Promise<never>(() => {}) : call());
+  return {
+    store: {
+      create: (round) => alive(() => store.create(round)),
+      append: (roundId, progress) => alive(() => store.append(roundId, progress)),
+      enqueue: (verdict) => alive(() => store.enqueue(verdict)),
+      greatestId: () => alive(() => store.greatestId()),
+      recent: () => alive(() => store.recent()),
+      probe: () => alive(() => store.probe()),
+    },
+    kill: () => {
+      isKilled = true;
+    },
+  };
 }
 
 /** A store whose appends can be made to fail, before or after they have been taken. */

@@ -1,7 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "../runner/fake.ts";
 import type { PocService } from "../service.ts";
-import { BODY, FaultyStore, MemoryLog, openService, turns, until } from "../test-support.ts";
+import {
+  BODY,
+  FaultyStore,
+  MemoryLog,
+  openService,
+  passing,
+  turns,
+  until,
+} from "../test-support.ts";
 
 const batches = (runner: FakeRunner) => runner.jobs.map((job) => job.input_seeds.length);
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -15,20 +23,6 @@ async function start(options: { body?: object; runner?: FakeRunnerOptions; hold?
   const detach = service.attach(runner);
   await service.initGenerate({ ...BODY, ...options.body });
   return { service, runner, detach, log, store };
-}
-
-/** Lets real turns and faked timers pass until the promise has settled. */
-async function passing<T>(promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settled = () => {
-    isSettled = true;
-  };
-  promise.then(settled, settled);
-  while (!isSettled) {
-    await turns(3);
-    await vi.advanceTimersByTimeAsync(50);
-  }
-  return promise;
 }
 
 describe("the generator", () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createFakeRunner, type FakeRunner } from "../runner/fake.ts";
 import { RunnerLost } from "../runner/ports.ts";
 import type { PocService } from "../service.ts";
-import { BODY, FaultyStore, openService, turns } from "../test-support.ts";
+import { BODY, FaultyStore, mortal, openService, pass, passing, turns } from "../test-support.ts";
 
 /** Whatever may go wrong between two nonces. */
 type Event =
@@ -38,33 +38,18 @@ const events: fc.Arbitrary<Event> = fc.oneof(
   }),
 );
 
-async function pass(milliseconds: number): Promise<void> {
-  for (let passed = 0; passed < milliseconds; passed += 50) {
-    await vi.advanceTimersByTimeAsync(50);
-    await turns(2);
-  }
-}
-
-/** Lets time pass until the promise has settled. */
-async function passing<T>(promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settled = () => {
-    isSettled = true;
-  };
-  promise.then(settled, settled);
-  while (!isSettled) await pass(50);
-  return promise;
-}
-
 class World {
   readonly store = new FaultyStore();
   service!: PocService;
+  kill!: () => void;
   runner!: FakeRunner;
   detach!: (reason: Error) => void;
   readonly proofs: Promise<unknown>[] = [];
 
   async open(): Promise<void> {
-    this.service = await openService({ store: this.store });
+    const process = mortal(this.store);
+    this.kill = process.kill;
+    this.service = await openService({ store: process.store });
     this.attach();
   }
 
@@ -116,8 +101,9 @@ class World {
         return;
       case "restart":
         // As after a kill: what was not stored is lost with the process.
-        this.detach(new RunnerLost("killed"));
-        await pass(4000);
+        this.kill();
+        this.proofs.splice(0);
+        await turns(3);
         await this.open();
         return;
     }
