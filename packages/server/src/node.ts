@@ -8,11 +8,11 @@ import {
 } from "@proofmill/core";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
-import { startModel } from "./models/start.ts";
 import { roundIdAfter } from "./round-id.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
 import type { ServeConfig } from "./settings/settings.ts";
+import { startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
 /** An end takes so long at most: under the 5 seconds that it may. Milliseconds. */

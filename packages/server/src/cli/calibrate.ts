@@ -11,12 +11,12 @@ import {
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { locateModel } from "../models/locate.ts";
-import { startModel } from "../models/start.ts";
 import { dataFolder } from "../platform/folders.ts";
 import { stderr, stdout } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
 import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../settings/settings.ts";
+import { startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, integer, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";

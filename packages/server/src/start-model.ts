@@ -2,15 +2,15 @@
 import type { Logger } from "@proofmill/core";
 import { contextOf } from "@proofmill/native/model/context";
 import { checkConfig } from "@proofmill/native/model/memory";
-import { stderr } from "../platform/output.ts";
-import { type ProcessRunner, startRunner } from "../runners/process.ts";
-import type { ServeConfig } from "../settings/settings.ts";
-import { ModelCache } from "./cache.ts";
-import { BlobChecks } from "./checks.ts";
-import { demoModel } from "./demo.ts";
-import { checkLengths, readConfigFile } from "./directory.ts";
-import { downloadModel } from "./download.ts";
-import type { HubModel } from "./locate.ts";
+import { ModelCache } from "./models/cache.ts";
+import { BlobChecks } from "./models/checks.ts";
+import { demoModel } from "./models/demo.ts";
+import { checkLengths, readConfigFile } from "./models/directory.ts";
+import { downloadModel } from "./models/download.ts";
+import type { HubModel } from "./models/locate.ts";
+import { stderr } from "./platform/output.ts";
+import { type ProcessRunner, startRunner } from "./runners/process.ts";
+import type { ServeConfig } from "./settings/settings.ts";
 
 export type ModelConfig = Pick<
   ServeConfig,
