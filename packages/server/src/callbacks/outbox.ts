@@ -1,5 +1,27 @@
 /** What is due for delivery: the sender's port to the store (docs/protocol.md §4). */
-import type { Delivery, NextDelivery } from "../store/database.ts";
+
+export type DeliveryKind = "generated" | "validated";
+
+/** One request's worth of what is due for a URL. */
+export interface Delivery {
+  readonly kind: DeliveryKind;
+  /** Of the round or the verdict: what comes after it is asked for by it. */
+  readonly key: number;
+  /** generated: the finds of the round up to here. */
+  readonly upTo: number;
+  readonly count: number;
+  /** JSON. */
+  readonly body: string;
+}
+
+export interface NextDelivery {
+  kind: DeliveryKind;
+  callback_url: string;
+  /** Look behind this key first, then from the beginning. */
+  after: number;
+  /** Finds that one delivery has at most. */
+  maxNonces: number;
+}
 
 export interface Outbox {
   /** Every callback URL for which something is due. */

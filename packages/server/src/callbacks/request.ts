@@ -3,8 +3,8 @@ import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { isNamedHost, isRefusedAddress } from "@proofmill/core";
 import { Agent, buildConnector, request } from "undici";
-import type { DeliveryKind } from "../store/database.ts";
 import { version } from "../version.ts";
+import type { DeliveryKind } from "./outbox.ts";
 import { SIGNATURE_HEADER, sign } from "./signature.ts";
 
 /** For the whole of it, milliseconds. */

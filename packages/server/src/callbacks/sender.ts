@@ -1,8 +1,7 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeliveryInfo, Logger } from "@proofmill/core";
-import type { Delivery, DeliveryKind } from "../store/database.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
 import { type Poster, TooLargeError } from "./request.ts";
 

@@ -12,6 +12,7 @@ import {
   type StoredRound,
 } from "@proofmill/core";
 import Sqlite from "libsql";
+import type { Delivery, NextDelivery } from "../callbacks/outbox.ts";
 import { inspectJournal, journalOf, missingFile } from "./journal.ts";
 
 /**
@@ -63,29 +64,6 @@ const MIGRATIONS = [
   UPDATE verdicts SET judged_at = 0;
 `,
 ];
-
-export type DeliveryKind = "generated" | "validated";
-
-/** One request's worth of what is due for a URL. */
-export interface Delivery {
-  readonly kind: DeliveryKind;
-  /** Of the round or the verdict: what comes after it is asked for by it. */
-  readonly key: number;
-  /** generated: the finds of the round up to here. */
-  readonly upTo: number;
-  readonly count: number;
-  /** JSON. */
-  readonly body: string;
-}
-
-export interface NextDelivery {
-  kind: DeliveryKind;
-  callback_url: string;
-  /** Look behind this key first, then from the beginning. */
-  after: number;
-  /** Finds that one delivery has at most. */
-  maxNonces: number;
-}
 
 interface RoundRow {
   number: number;

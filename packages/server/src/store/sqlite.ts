@@ -8,13 +8,8 @@ import type {
   RoundStore,
   StoredRound,
 } from "@proofmill/core";
-import type { Outbox } from "../callbacks/outbox.ts";
-import {
-  DataFolderError,
-  type Delivery,
-  type NextDelivery,
-  type NodeDatabase,
-} from "./database.ts";
+import type { Delivery, NextDelivery, Outbox } from "../callbacks/outbox.ts";
+import { DataFolderError, type NodeDatabase } from "./database.ts";
 import { makePrivate } from "./private.ts";
 import type { Answer, Call, Method, Opened } from "./worker.ts";
 
