@@ -17,7 +17,7 @@ export const ROOMS: Rooms = {
     ...["test", "vitest", "ws"],
   ],
   "test/gpu": [
-    ...["<unistd.h>", "native/lib", "native/src/device/cuda", "node:*", "test", "test/conformance"],
+    ...["<unistd.h>", "native/src/device/cuda", "node:*", "test", "test/conformance"],
     "vitest",
   ],
   "test/conformance": [
@@ -43,7 +43,7 @@ export const ROOMS: Rooms = {
   "server/bin": ["server/src/main.ts"],
   "server/src/main.ts": ["server/src/cli"],
   "server/src/cli": [
-    ...["client/src", "commander", "core/src/index.ts", "native/lib", "native/lib/selftest"],
+    ...["client/src", "commander", "core/src/index.ts", "native/lib", "native/lib/*"],
     ...["node:*", "server/src/models", "server/src/node.ts", "server/src/platform"],
     ...["server/src/round-id.ts", "server/src/settings", "server/src/start-model.ts"],
     ...["server/src/store", "server/src/version.ts"],
@@ -64,7 +64,7 @@ export const ROOMS: Rooms = {
   "server/src/server.ts": [
     ...["@fastify/cors", "core/src/index.ts", "fastify", "server/src/api-docs"],
     ...["server/src/doors/rest", "server/src/doors/trpc", "server/src/http"],
-    ...["server/src/inference", "server/src/platform", "server/src/settings", "ulid"],
+    ...["server/src/inference", "server/src/platform", "server/src/settings"],
   ],
   "server/src/api-docs": [
     ...["@fastify/swagger", "core/src/index.ts", "fastify", "fastify-type-provider-zod"],
@@ -72,7 +72,7 @@ export const ROOMS: Rooms = {
   ],
   "server/src/doors/trpc": [
     ...["@fastify/websocket", "@trpc/server", "core/src/index.ts", "fastify", "node:*"],
-    ...["server/src/http", "server/src/inference", "server/src/version.ts", "ulid", "ws", "zod"],
+    ...["server/src/http", "server/src/inference", "server/src/version.ts", "ws", "zod"],
     "server/src/doors/rest",
   ],
   "server/src/doors/rest": [
@@ -82,16 +82,17 @@ export const ROOMS: Rooms = {
   "server/src/inference": [
     ...["@fastify/reply-from", "core/src/index.ts", "fastify", "node:*", "ulid", "undici"],
   ],
-  "server/src/http": ["core/src/index.ts", "fastify", "node:*", "ws"],
+  "server/src/http": ["core/src/index.ts", "fastify", "node:*", "ulid", "ws"],
   "server/src/store": [
     ...["core/src/index.ts", "libsql", "node:*", "server/src/callbacks", "server/src/platform"],
   ],
   "server/src/callbacks": ["core/src/index.ts", "node:*", "server/src/version.ts", "undici"],
   // The process of its own that a runner has: of the node, it alone loads the addon.
   "server/src/runners/child.ts": ["native/lib", "server/src/runners"],
-  "server/src/runners": ["core/src/index.ts", "node:*", "server/src/platform"],
+  "server/src/runners": ["core/src/index.ts", "native/lib/model", "node:*", "server/src/platform"],
   "server/src/settings": [
-    ...["commander", "core/src/index.ts", "node:*", "server/src/models", "server/src/platform"],
+    ...["commander", "core/src/index.ts", "native/lib/model", "node:*", "server/src/models"],
+    "server/src/platform",
   ],
   "server/src/models": [
     ...["@huggingface/hub", "native/lib/model", "node:*", "server/src/platform"],
@@ -108,7 +109,7 @@ export const ROOMS: Rooms = {
   // Seeds, tensors and devices.
   "native/test/cuda_emulated": ["native/src/device/cuda"],
   "native/test": ["native/src/device", "native/src/device/cpu", "native/src/model"],
-  "native/lib/selftest": ["core/src/index.ts", "native/lib", "node:*"],
+  "native/lib/selftest": ["core/src/index.ts", "native/lib", "native/lib/model", "node:*"],
   "native/lib": [
     ...["core/src/index.ts", "native/lib/model", "node:*"],
     "packages/native/build/Release/proofmill.node",

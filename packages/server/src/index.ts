@@ -3,4 +3,5 @@
 export type { AppRouter } from "./doors/trpc/router.ts";
 export { ListenError, type NodeOptions, type RunningNode, startNode } from "./node.ts";
 export { createServer, type ServerDeps } from "./server.ts";
-export { parseConfig, type ServeConfig } from "./settings/settings.ts";
+export type { ServeConfig } from "./settings/config.ts";
+export { parseConfig } from "./settings/read.ts";

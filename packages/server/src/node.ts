@@ -11,7 +11,7 @@ import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { roundIdAfter } from "./round-id.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
-import type { ServeConfig } from "./settings/settings.ts";
+import type { ServeConfig } from "./settings/config.ts";
 import { startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 

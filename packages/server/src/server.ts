@@ -28,7 +28,7 @@ import { Unfinished } from "./http/unfinished.ts";
 import { InferenceGate } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, useUpstream } from "./inference/upstream.ts";
 import { Output, say } from "./platform/output.ts";
-import type { LogLevel } from "./settings/settings.ts";
+import type { LogLevel } from "./settings/config.ts";
 
 /**
  * Bytes that a body may have: what a proof needs, no more. A hostile body of a million little arrays

@@ -10,7 +10,7 @@ import { downloadModel } from "./models/download.ts";
 import type { HubModel } from "./models/locate.ts";
 import { stderr } from "./platform/output.ts";
 import { type ProcessRunner, startRunner } from "./runners/process.ts";
-import type { ServeConfig } from "./settings/settings.ts";
+import type { ServeConfig } from "./settings/config.ts";
 
 export type ModelConfig = Pick<
   ServeConfig,

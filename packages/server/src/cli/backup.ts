@@ -12,7 +12,8 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
-import { addDataDirOption, readDataDir } from "../settings/settings.ts";
+import { addDataDirOption } from "../settings/options.ts";
+import { readDataDir } from "../settings/read.ts";
 import { DataFolderError, explain, NodeDatabase } from "../store/database.ts";
 import { namesOf } from "../store/private.ts";
 import { DATABASE } from "../store/sqlite.ts";

@@ -3,9 +3,10 @@
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import { PRECISIONS } from "@proofmill/native/model/precision";
 import { SHAPES } from "@proofmill/native/model/shapes";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { stdout } from "../platform/output.ts";
-import { deviceOptions } from "../settings/settings.ts";
+import { deviceOptions } from "../settings/options.ts";
+import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 import { rateOf } from "./report.ts";
 
@@ -29,10 +30,10 @@ export function benchCommand(): Command {
         .choices(PRECISIONS)
         .default("bfloat16"),
     )
-    .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", positive, 256)
-    .option("--batch <n>", "nonces of a job, at least 1", positive, 32)
-    .option("--threads <n>", "threads (default: one per core)", positive)
-    .option("--repeats <n>", "runs, of which the median counts", positive, 5)
+    .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", integer(1), 256)
+    .option("--batch <n>", "nonces of a job, at least 1", integer(1), 32)
+    .option("--threads <n>", "threads (default: one per core)", integer(1))
+    .option("--repeats <n>", "runs, of which the median counts", integer(1), 5)
     .option("--json", "print one JSON object and nothing else", false)
     .action(async ({ json, ...options }: PrefillBenchOptions & { json: boolean }) => {
       await prefill(options, json);
@@ -68,9 +69,4 @@ function table(result: PrefillBench): string {
     `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB`,
     "",
   ].join("\n");
-}
-
-function positive(value: string): number {
-  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
-  throw new InvalidArgumentError("Expected an integer of at least 1.");
 }

@@ -15,10 +15,12 @@ import { dataFolder } from "../platform/folders.ts";
 import { stderr, stdout } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
-import { type DeviceConfig, DTYPES, type Dtype, deviceOptions } from "../settings/settings.ts";
+import { type DeviceConfig, DTYPES, type Dtype } from "../settings/config.ts";
+import { deviceOptions } from "../settings/options.ts";
+import { integer } from "../settings/values.ts";
 import { startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
-import { addRemoteOptions, clientOf, integer, orExit, type RemoteOptions } from "./remote.ts";
+import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";
 
 const POLL_MS = 200;

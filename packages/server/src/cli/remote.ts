@@ -6,7 +6,6 @@ import {
   PocClientError,
 } from "@proofmill/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { milliseconds } from "../settings/duration.ts";
 import { Exit } from "./exit.ts";
 
 export interface RemoteOptions {
@@ -52,24 +51,4 @@ function address(value: string): string {
   throw new InvalidArgumentError(
     "Expected an address like http://127.0.0.1:8000; credentials go into --api-key.",
   );
-}
-
-export function integer(minimum: number): (value: string) => number {
-  return (value) => {
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-    if (number >= minimum) return number;
-    throw new InvalidArgumentError(`Expected an integer of at least ${minimum}.`);
-  };
-}
-
-export function number(value: string): number {
-  const number = value.trim() === "" ? Number.NaN : Number(value);
-  if (Number.isFinite(number)) return number;
-  throw new InvalidArgumentError("Expected a number.");
-}
-
-export function time(value: string): number {
-  const parsed = milliseconds(value);
-  if (parsed !== null && parsed > 0) return parsed;
-  throw new InvalidArgumentError("Expected a time, e.g. 90s, 15m or 2h.");
 }

@@ -3,16 +3,9 @@ import type { InitBody, PocClient, StatusSummary } from "@proofmill/client";
 import { Command } from "commander";
 import { stderr, stdout } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
+import { integer, number, time } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
-import {
-  addRemoteOptions,
-  clientOf,
-  integer,
-  number,
-  orExit,
-  type RemoteOptions,
-  time,
-} from "./remote.ts";
+import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { rateOf, summaryOf } from "./report.ts";
 
 interface RoundOptions extends RemoteOptions {

@@ -1,8 +1,9 @@
 /** `proofmill selftest`: whether this machine, or its GPU, computes what it must. */
 import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
-import { deviceOptions } from "../settings/settings.ts";
+import { deviceOptions, MAX_THREADS } from "../settings/options.ts";
+import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 
 export function selftestCommand(): Command {
@@ -10,8 +11,8 @@ export function selftestCommand(): Command {
     .description(
       "check a device: golden numbers, every operation, batch invariance, a steady search",
     )
-    .option("--seconds <n>", "length of the steady search, 1 to 86400", seconds, 60)
-    .option("--threads <n>", "threads on the CPU (default: one per core)", threads)
+    .option("--seconds <n>", "length of the steady search, 1 to 86400", integer(1, 86_400), 60)
+    .option("--threads <n>", "threads on the CPU (default: one per core)", integer(1, MAX_THREADS))
     .option("--json", "print one JSON object and nothing else", false);
   for (const option of deviceOptions()) command.addOption(option);
   return command.action(async ({ json, ...options }: SelftestOptions & { json: boolean }) => {
@@ -37,16 +38,4 @@ async function check(options: SelftestOptions): Promise<Selftest> {
 
 function row({ name, ok, seconds, detail }: CheckResult): string {
   return `${ok ? "ok    " : "FAILED"}  ${name.padEnd(26)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
-}
-
-function seconds(value: string): number {
-  const number = /^\d{1,5}$/.test(value) ? Number(value) : 0;
-  if (number >= 1 && number <= 86_400) return number;
-  throw new InvalidArgumentError("Expected an integer from 1 to 86400.");
-}
-
-function threads(value: string): number {
-  const number = /^\d{1,4}$/.test(value) ? Number(value) : 0;
-  if (number >= 1 && number <= 1024) return number;
-  throw new InvalidArgumentError("Expected an integer from 1 to 1024.");
 }

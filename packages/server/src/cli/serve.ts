@@ -3,7 +3,9 @@ import { Command } from "commander";
 import { ListenError, type RunningNode, startNode } from "../node.ts";
 import { exit, say } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
-import { addServeOptions, readConfig, type ServeConfig } from "../settings/settings.ts";
+import type { ServeConfig } from "../settings/config.ts";
+import { addServeOptions } from "../settings/options.ts";
+import { readConfig } from "../settings/read.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");

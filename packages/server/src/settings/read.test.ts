@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, type CommanderError } from "commander";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { addServeOptions, parseConfig as read, readConfig } from "./settings.ts";
+import { addServeOptions } from "./options.ts";
+import { parseConfig as read, readConfig } from "./read.ts";
 
 type Environment = Record<string, string>;
 

@@ -1,0 +1,59 @@
+/** What a running node is configured with. */
+import { PRECISIONS } from "@proofmill/native/model/precision";
+import type { HubModel } from "../models/locate.ts";
+
+export interface ServeConfig extends DeviceConfig {
+  /** Absolute path of a model directory; null: the demo model, unless one is to be downloaded. */
+  model: string | null;
+  /** The model to download; null: none. */
+  download: HubModel | null;
+  servedModelName: string;
+  enablePoc: boolean;
+  pocBatchSize: number;
+  pocSeqLen: number;
+  /** Undefined: as long as the model and the memory allow. */
+  maxModelLen: number | undefined;
+  maxValidateNonces: number;
+  /** Nonces of all proofs that wait. */
+  maxQueuedValidateNonces: number;
+  allowInferenceWhileValidating: boolean;
+  /** Seconds that running inference has to end when a round begins. */
+  pocDrainSeconds: number;
+  /** Base address of the server that inference is forwarded to; undefined: this node's own. */
+  upstream: string | undefined;
+  upstreamApiKey: string | undefined;
+  /** Milliseconds. */
+  callbackInterval: number;
+  callbackMaxNonces: number;
+  /** Milliseconds. */
+  callbackMaxAge: number;
+  /** Undefined: every host that the protocol allows. */
+  callbackAllow: string[] | undefined;
+  callbackSecret: string | undefined;
+  /** Origins whose pages may use this node from a browser. */
+  allowOrigin: string[];
+  /** Hosts that this node answers to, besides those that nobody can make lead here. */
+  allowHost: string[];
+  host: string;
+  port: number;
+  dtype: Dtype;
+  /** Undefined: the runner's own choice, one per core. */
+  threads: number | undefined;
+  /** Absolute path; null without a home folder, where PoC is off. */
+  dataDir: string | null;
+  logLevel: LogLevel;
+}
+
+export const DTYPES = ["auto", ...PRECISIONS] as const;
+export type Dtype = (typeof DTYPES)[number];
+
+/** Where a model runs, and how much of it. */
+export interface DeviceConfig {
+  /** `auto`, `cpu`, `cuda` or `cuda:N`. */
+  device: string;
+  /** Share of the GPU's memory that may be in use once the model is loaded, (0, 1]. */
+  gpuMemoryUtilization: number;
+}
+
+export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];

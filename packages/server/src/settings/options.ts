@@ -1,0 +1,199 @@
+/** The options of `proofmill serve`, and those of them that other commands have too. */
+import { availableParallelism } from "node:os";
+import { MAX_BATCH_SIZE } from "@proofmill/core";
+import { type Command, Option } from "commander";
+import { dataFolder } from "../platform/folders.ts";
+import { DTYPES, LOG_LEVELS } from "./config.ts";
+import { variableOf } from "./environment.ts";
+import {
+  choice,
+  device,
+  duration,
+  folder,
+  hosts,
+  integer,
+  listenHost,
+  origins,
+  share,
+  text,
+  upstream,
+} from "./values.ts";
+
+/** A list of numbers longer than this is not searched for repeats, so no proof may be. */
+const MAX_VALIDATE_NONCES = 65_536;
+const MAX_QUEUED_VALIDATE_NONCES = 1_048_576;
+export const MAX_THREADS = 1024;
+const HOUR_MS = 3_600_000;
+const MAX_SEQ_LEN = 2 ** 31 - 1;
+
+/** The model directory's variable; an option's is its long name in the same manner. */
+export const MODEL_VARIABLE = "PROOFMILL_MODEL";
+
+/** Gives a command the arguments and options of `serve`. */
+export function addServeOptions(command: Command): Command {
+  command.argument(
+    "[model]",
+    "model directory in Hugging Face layout, or a model's name on the hub such as " +
+      "Qwen/Qwen3-0.6B, which is downloaded unless it is in the Hugging Face cache (env: " +
+      `${MODEL_VARIABLE}); without one a small demo model with random weights is made and served`,
+  );
+  for (const option of serveOptions()) {
+    // Commander reads variables itself, but takes PROOFMILL_ENABLE_POC=false for true.
+    option.description += ` (env: ${variableOf(option)})`;
+    command.addOption(option);
+  }
+  return command;
+}
+
+function serveOptions(): Option[] {
+  return [
+    new Option(
+      "--revision <name>",
+      "branch, tag or commit of a model that is given by name (default: main)",
+    ).argParser(text),
+    new Option("--enable-poc", "switch the Proof-of-Compute endpoints on").default(false),
+    new Option(
+      "--poc-batch-size <n>",
+      `nonces per batch for rounds that name none, 1 to ${MAX_BATCH_SIZE}`,
+    )
+      .argParser(integer(1, MAX_BATCH_SIZE))
+      .default(32),
+    new Option(
+      "--poc-seq-len <n>",
+      "tokens per nonce for rounds that name none, 1 to the model's context",
+    )
+      .argParser(integer(1, MAX_SEQ_LEN))
+      .default(256),
+    new Option(
+      "--max-model-len <n>",
+      "most tokens that a sequence may have, 1 to the model's context (default: as many as the " +
+        "model and the memory allow)",
+    ).argParser(integer(1, MAX_SEQ_LEN)),
+    new Option(
+      "--max-validate-nonces <n>",
+      `nonces that one /validate may have, 1 to ${MAX_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_VALIDATE_NONCES))
+      .default(4096),
+    new Option(
+      "--max-queued-validate-nonces <n>",
+      "nonces of all proofs that may wait, beyond which /validate is 503; --max-validate-nonces " +
+        `to ${MAX_QUEUED_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_QUEUED_VALIDATE_NONCES))
+      .default(65_536),
+    new Option(
+      "--allow-inference-while-validating",
+      "answer /v1 requests during VALIDATING too",
+    ).default(false),
+    new Option(
+      "--poc-drain-seconds <n>",
+      "seconds that running inference has to end when a round begins, 0 to 3600",
+    )
+      .argParser(integer(0, 3600))
+      .default(5),
+    new Option(
+      "--upstream <address>",
+      "forward /v1, /tokenize and /detokenize to this server, e.g. http://127.0.0.1:8001",
+    ).argParser(upstream),
+    new Option(
+      "--upstream-api-key <key>",
+      "the key that the upstream wants; the variable keeps it out of the list of processes",
+    ).argParser(text),
+    new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
+      .argParser(duration("10ms", "1h"))
+      .default(1000, "1s"),
+    new Option("--callback-max-nonces <n>", "nonces that one callback has at most, 1 to 100000")
+      .argParser(integer(1, 100_000))
+      .default(10_000),
+    new Option(
+      "--callback-max-age <time>",
+      "give up what could not be delivered for so long, 1m to 720h",
+    )
+      .argParser(duration("1m", "720h"))
+      .default(24 * HOUR_MS, "24h"),
+    new Option(
+      "--callback-allow <host,…>",
+      "call only these hosts, name or name:port (default: all but metadata, link-local and " +
+        "multicast addresses)",
+    ).argParser(hosts),
+    new Option(
+      "--callback-secret <text>",
+      "sign callbacks with HMAC-SHA-256; the variable keeps it out of the list of processes",
+    ).argParser(text),
+    new Option(
+      "--allow-origin <origin,…>",
+      "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
+    )
+      .argParser(origins)
+      .default([], "none"),
+    new Option(
+      "--allow-host <host,…>",
+      "answer requests for these hosts too, name or name:port, e.g. node.example; IP addresses, " +
+        "names without a dot and those under .local, .internal and .localhost are always answered",
+    )
+      .argParser(hosts)
+      .default([], "none"),
+    new Option("--host <address>", "address or name to listen on, without a port")
+      .argParser(listenHost)
+      .default("127.0.0.1"),
+    new Option("--port <n>", "port to listen on, 0 (any free one) to 65535")
+      .argParser(integer(0, 65_535))
+      .default(8000),
+    new Option(
+      "--dtype <type>",
+      `precision of matrix inputs, ${DTYPES.join(", ")}; auto: bfloat16 for bfloat16 models, ` +
+        "else float32",
+    )
+      .argParser(choice(DTYPES))
+      .default("auto"),
+    ...deviceOptions(),
+    new Option(
+      "--threads <n>",
+      `threads that compute, 1 to ${MAX_THREADS} (default: one per core, ` +
+        `${availableParallelism()} here)`,
+    ).argParser(integer(1, MAX_THREADS)),
+    new Option(
+      "--served-model-name <name>",
+      "the model's name in /v1 (default: as on the hub, or its directory's name)",
+    ).argParser(text),
+    dataDirOption(),
+    new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
+      .argParser(choice(LOG_LEVELS))
+      .default("info"),
+  ];
+}
+
+/** The options of every command that loads a model. */
+export function deviceOptions(): Option[] {
+  return [
+    new Option(
+      "--device <device>",
+      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one",
+    )
+      .argParser(device)
+      .default("auto"),
+    new Option(
+      "--gpu-memory-utilization <share>",
+      "share of the GPU's memory that may be in use, by anyone, once the model is loaded",
+    )
+      .argParser(share)
+      .default(0.9),
+  ];
+}
+
+/** Gives a command the data folder of `serve`. */
+export function addDataDirOption(command: Command): Command {
+  const option = dataDirOption();
+  option.description += ` (env: ${variableOf(option)})`;
+  return command.addOption(option);
+}
+
+function dataDirOption(): Option {
+  const option = new Option(
+    "--data-dir <folder>",
+    "folder for rounds, finds and undelivered callbacks; one for each node",
+  ).argParser(folder);
+  const standard = dataFolder();
+  return standard === null ? option : option.default(standard);
+}

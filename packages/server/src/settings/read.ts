@@ -1,0 +1,91 @@
+/** The flags and the environment of a command, read once. */
+import { resolve } from "node:path";
+import { Command } from "commander";
+import { checkLengths } from "../models/directory.ts";
+import { locateModel } from "../models/locate.ts";
+import type { ServeConfig } from "./config.ts";
+import { applyEnvironment } from "./environment.ts";
+import { addServeOptions, MODEL_VARIABLE } from "./options.ts";
+
+/**
+ * The data folder of a parsed command. Where none is named, and there is no home to have it in, the
+ * command ends with one line.
+ *
+ * @returns an absolute path
+ */
+export function readDataDir(command: Command, environment: NodeJS.ProcessEnv): string {
+  applyEnvironment(command, environment);
+  return dataDirOf(command);
+}
+
+function dataDirOf(command: Command): string {
+  const { dataDir } = command.opts<{ dataDir?: string }>();
+  return resolve(
+    dataDir ?? command.error("there is no home folder to keep rounds in; name one with --data-dir"),
+  );
+}
+
+/**
+ * The configuration of a parsed command: flags first, then `PROOFMILL_*` (an empty variable counts
+ * as unset), then defaults.
+ *
+ * Where anything is wrong the command ends with one line that names the value and what was expected.
+ */
+export function readConfig(command: Command, environment: NodeJS.ProcessEnv): ServeConfig {
+  applyEnvironment(command, environment);
+  const { revision, ...options } = command.opts<
+    Omit<ServeConfig, "model" | "dataDir"> & { revision?: string; dataDir?: string }
+  >();
+  const { maxValidateNonces, maxQueuedValidateNonces } = options;
+  if (maxQueuedValidateNonces < maxValidateNonces) {
+    command.error(
+      `--max-queued-validate-nonces ${maxQueuedValidateNonces} is less than ` +
+        `--max-validate-nonces ${maxValidateNonces}: no such proof could ever wait`,
+    );
+  }
+  const named = command.args[0] || environment[MODEL_VARIABLE] || null;
+  const model = orFail(command, () => {
+    const located = locateModel({ model: named, revision, environment });
+    checkLengths(options, located.context);
+    return located;
+  });
+  return {
+    ...options,
+    model: model.directory,
+    download: model.download,
+    servedModelName: options.servedModelName ?? model.name,
+    threads: options.threads,
+    maxModelLen: options.maxModelLen,
+    upstream: options.upstream,
+    upstreamApiKey: options.upstreamApiKey,
+    callbackAllow: options.callbackAllow,
+    callbackSecret: options.callbackSecret,
+    dataDir: options.enablePoc || options.dataDir !== undefined ? dataDirOf(command) : null,
+  };
+}
+
+/**
+ * The configuration that `proofmill serve` would have with these arguments.
+ *
+ * @throws CommanderError with the line that the command would end with
+ *
+ * @example
+ * const node = await startNode(parseConfig(["--enable-poc", "--port", "0"]));
+ */
+export function parseConfig(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): ServeConfig {
+  const command = addServeOptions(new Command("serve")).exitOverride();
+  command.configureOutput({ writeErr: () => {} });
+  command.parse(argv, { from: "user" });
+  return readConfig(command, environment);
+}
+
+function orFail<T>(command: Command, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    return command.error(error instanceof Error ? error.message : String(error));
+  }
+}

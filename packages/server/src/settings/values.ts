@@ -1,0 +1,125 @@
+/** What an option's value may be: each of these reads a text or says what was expected. */
+import { isIPv6 } from "node:net";
+import { InvalidArgumentError } from "commander";
+import { milliseconds } from "./duration.ts";
+
+/** @param maximum without it as much as numbers are exact */
+export function integer(minimum: number, maximum?: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= minimum && number <= (maximum ?? Number.MAX_SAFE_INTEGER)) return number;
+    const range =
+      maximum === undefined ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
+    throw new InvalidArgumentError(`Expected an integer ${range}.`);
+  };
+}
+
+export function number(value: string): number {
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  if (Number.isFinite(number)) return number;
+  throw new InvalidArgumentError("Expected a number.");
+}
+
+/** Any time but none; gives milliseconds. */
+export function time(value: string): number {
+  const parsed = milliseconds(value);
+  if (parsed !== null && parsed > 0) return parsed;
+  throw new InvalidArgumentError("Expected a time, e.g. 90s, 15m or 2h.");
+}
+
+/** A time within bounds; gives milliseconds. */
+export function duration(minimum: string, maximum: string): (value: string) => number {
+  const [least, most] = [milliseconds(minimum) ?? 0, milliseconds(maximum) ?? 0];
+  return (value) => {
+    const time = milliseconds(value);
+    if (time !== null && time >= least && time <= most) return time;
+    throw new InvalidArgumentError(
+      `Expected a time from ${minimum} to ${maximum}, e.g. 500ms, 90s, 15m or 24h.`,
+    );
+  };
+}
+
+/** Shells leave `~` as it is in `--data-dir=~/node` and in variables of a service or a container. */
+export function folder(value: string): string {
+  if (value !== "~" && !value.startsWith("~/")) return text(value);
+  throw new InvalidArgumentError(
+    "Expected a folder's whole path: ~ was not expanded by the shell.",
+  );
+}
+
+export function upstream(value: string): string {
+  if (/^https?:\/\//i.test(value) && URL.canParse(value)) {
+    const { origin, href } = new URL(value);
+    if (href === `${origin}/`) return origin;
+  }
+  throw new InvalidArgumentError(
+    "Expected a server's address without a path or credentials, e.g. http://127.0.0.1:8001.",
+  );
+}
+
+export function hosts(value: string): string[] {
+  return list(value).map((host) => {
+    try {
+      const url = new URL(`http://${host}`);
+      if (url.host !== "" && url.pathname === "/" && !/[/?#@*]/.test(host)) return url.host;
+    } catch {
+      // said below
+    }
+    throw new InvalidArgumentError("Expected hosts like aggregator or 10.0.0.7:9000.");
+  });
+}
+
+export function origins(value: string): string[] {
+  return list(value).map((origin) => {
+    if (URL.canParse(origin) && new URL(origin).origin === origin) return origin;
+    throw new InvalidArgumentError("Expected origins like https://dashboard.example.");
+  });
+}
+
+function list(value: string): string[] {
+  return text(value)
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+/** An IPv6 address may stand in brackets, as it does in a URL. */
+export function listenHost(value: string): string {
+  const inside = /^\[(.*)\]$/.exec(value)?.[1];
+  if (inside !== undefined ? isIPv6(inside) : isIPv6(value) || /^[^\s:/[\]@]+$/.test(value)) {
+    return inside ?? value;
+  }
+  throw new InvalidArgumentError(
+    "Expected an address or a name without a port, e.g. 0.0.0.0 or ::1.",
+  );
+}
+
+export function choice<T extends string>(choices: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = choices.find((each) => each === value);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Expected one of ${choices.join(", ")}.`);
+  };
+}
+
+export function device(value: string): string {
+  if (/^(auto|cpu|cuda(:\d{1,3})?)$/.test(value)) return value;
+  throw new InvalidArgumentError("Expected auto, cpu, cuda or cuda:N, e.g. cuda:1.");
+}
+
+export function share(value: string): number {
+  const number = /^(0?\.\d+|1(\.0+)?)$/.test(value) ? Number(value) : 0;
+  if (number > 0) return number;
+  throw new InvalidArgumentError("Expected more than 0 and at most 1, e.g. 0.9.");
+}
+
+export function text(value: string): string {
+  if (value.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected some text.");
+}
+
+export function boolean(value: string): boolean {
+  if (/^(1|true|yes|on)$/i.test(value)) return true;
+  if (/^(0|false|no|off)$/i.test(value)) return false;
+  throw new InvalidArgumentError("Expected one of 1, true, yes, on, 0, false, no, off.");
+}
