@@ -4,6 +4,17 @@ import { parseConfig, type RunningNode, type ServeConfig, startNode } from "@pro
 import { onTestFinished } from "vitest";
 import { temporaryFolder } from "./helpers.ts";
 
+/** The body of an init; a quarter of the nonces of a fake runner are valid. */
+export const INIT = {
+  ...{ block_hash: "hash1", block_height: 100, public_key: "node1", r_target: 0.5 },
+  ...{ node_id: 0, node_count: 1 },
+};
+/** Another key's proof for the same block. */
+export const PROOF = {
+  ...{ public_key: "node2", block_hash: "hash1", block_height: 100 },
+  ...{ nonces: [0, 1, 2], dist: [0.3, 0.4, 0.6], node_id: 0 },
+};
+
 export interface FakeNode extends RunningNode {
   readonly runner: FakeRunner;
   readonly config: ServeConfig;

@@ -138,7 +138,7 @@ async function befall({ url, logDisk, dataDisk, receiver, setClock, seconds }) {
   const steps = {};
 
   await until("the model", health, isFine);
-  const watch = watchHealth(url);
+  const watch = watchHealth(url, [200, 503]);
   await done("init/generate", round("a"));
   await finds(50);
 

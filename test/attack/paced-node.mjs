@@ -1,6 +1,6 @@
 // A node whose model only pretends, and what the processes of an attack share about rounds.
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseConfig, startNode } from "@proofmill/server";
+import { pacedRunner } from "../bench/paced-runner.mjs";
 
 /** A round's body; one nonce in a hundred of the demo model is valid. */
 export const ROUND = {
@@ -15,25 +15,11 @@ export const ROUND = {
  * @param {{ perSecond: number, info?: object }} pace nonces per second, and what differs in ModelInfo
  */
 export async function startPacedNode(args, { perSecond, info }) {
-  let free = 0;
-  const runner = {
-    pid: process.pid,
-    ended: new Promise(() => {}),
-    info: {
-      ...{ arithmetic: "paced-1", architecture: "PacedForCausalLM", device: "none" },
-      ...{ dtype: "float32", hidden_size: 8, vocab_size: 64, num_hidden_layers: 2 },
-      ...{ max_position_embeddings: 1024, max_seq_len: 1024, preferred_tokens: 32 * 256, ...info },
-    },
-    async run({ input_seeds }) {
-      free = Math.max(free, performance.now()) + (input_seeds.length * 1000) / perSecond;
-      if (free > performance.now()) await sleep(free - performance.now());
-      const values = Float32Array.from(input_seeds, (seed) => 1 + (seed / 2 ** 32) * 0.35);
-      return { completed: input_seeds.length, values };
-    },
-    cancel() {},
-    onProgress() {},
-    async close() {},
-  };
+  const runner = pacedRunner({
+    perSecond,
+    info: { preferred_tokens: 32 * 256, ...info },
+    distance: (seed) => 1 + (seed / 2 ** 32) * 0.35,
+  });
   const node = await startNode(parseConfig([...args]), { startRunner: async () => runner });
   await node.loaded;
   return node;

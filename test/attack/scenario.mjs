@@ -2,12 +2,12 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { watchHealth } from "./surroundings.mjs";
 
 /**
  * How the node is when the attack begins.
@@ -141,48 +141,25 @@ async function measureBeside({ name, node, url, seconds, honest }) {
   return { figures, reports };
 }
 
-/** Asks /health over and over on fresh connections, and looks at the node's memory. */
+/** Asks /health over and over, and looks at the node's memory. */
 function startWatch(pid, url) {
-  const none = () => ({ peak_mb: 0, health_ms: 0, health_faults: [] });
-  let seen = none();
+  const watch = watchHealth(url, [200]);
+  let peak_mb = 0;
   const memory = setInterval(() => {
-    seen.peak_mb = Math.max(seen.peak_mb, residentMegabytes(pid));
+    peak_mb = Math.max(peak_mb, residentMegabytes(pid));
   }, 10);
-  let isOver = false;
-  const asking = (async () => {
-    while (!isOver) {
-      const begin = performance.now();
-      const fault = await health(url);
-      seen.health_ms = Math.max(seen.health_ms, performance.now() - begin);
-      if (fault) seen.health_faults.push(fault);
-      await sleep(20);
-    }
-  })();
   return {
     take: () => {
-      const taken = seen;
-      seen = none();
+      const { worst_ms: health_ms, faults: health_faults } = watch.take();
+      const taken = { peak_mb, health_ms, health_faults };
+      peak_mb = 0;
       return taken;
     },
     end: async () => {
-      isOver = true;
       clearInterval(memory);
-      await asking;
+      await watch.end();
     },
   };
-}
-
-/** @returns {Promise<string | null>} what was wrong */
-function health(url) {
-  return new Promise((resolve) => {
-    const request = get(`${url}/health`, { agent: false, timeout: 30_000 }, (response) => {
-      response.resume().on("end", () => {
-        resolve(response.statusCode === 200 ? null : `status ${response.statusCode}`);
-      });
-    });
-    request.on("timeout", () => request.destroy(new Error("no answer in 30 s")));
-    request.on("error", ({ message }) => resolve(message));
-  });
 }
 
 /** The search's rate beside the attack, of that beside an attack on a server that only reads. */

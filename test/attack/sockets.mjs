@@ -48,9 +48,29 @@ export function pipelined(target, { bytes = 65_536, headers = "" } = {}) {
   return request.repeat(Math.floor(bytes / request.length));
 }
 
-const HANDSHAKE =
+/** Of a WebSocket: what comes before its first message. */
+export const HANDSHAKE =
   "GET /trpc HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
+/**
+ * A POST's head, to be followed by so many bytes of JSON.
+ *
+ * @param {string} path
+ * @param {number} length
+ */
+export function postHead(path, length) {
+  return (
+    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${length}\r\n\r\n`
+  );
+}
+
+/** A whole POST. */
+export function post(path, body) {
+  const text = JSON.stringify(body);
+  return postHead(path, Buffer.byteLength(text)) + text;
+}
 
 /**
  * A WebSocket's beginning and its first messages, to be written at once: whoever attacks does not

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -60,29 +60,49 @@ export async function startReceiver() {
   return receiver;
 }
 
-/** Asks /health over and over, on a connection of its own each time. */
-export function watchHealth(url) {
-  const seen = { worst_ms: 0, faults: [] };
+/**
+ * Asks /health over and over, on a connection of its own each time.
+ *
+ * @param {string} url
+ * @param {readonly number[]} right statuses; every other answer is a fault, and so is none
+ */
+export function watchHealth(url, right) {
+  const none = () => ({ worst_ms: 0, faults: [] });
+  let seen = none();
   let isOver = false;
   const asking = (async () => {
     while (!isOver) {
       const begin = performance.now();
-      const headers = { connection: "close" };
-      const signal = AbortSignal.timeout(10_000);
-      const fault = await fetch(`${url}/health`, { headers, signal }).then(
-        async (response) => (await response.text()) && null,
-        (error) => String(error.cause ?? error),
-      );
+      const fault = await health(url, right);
       seen.worst_ms = Math.max(seen.worst_ms, performance.now() - begin);
       if (fault) seen.faults.push(fault);
       await sleep(20);
     }
   })();
   return {
+    /** What was seen since the beginning, or since it was taken last. */
+    take() {
+      const taken = seen;
+      seen = none();
+      return taken;
+    },
     async end() {
       isOver = true;
       await asking;
       return seen;
     },
   };
+}
+
+/** @returns {Promise<string | null>} what was wrong */
+function health(url, right) {
+  return new Promise((resolve) => {
+    const request = get(`${url}/health`, { agent: false, timeout: 30_000 }, (response) => {
+      const { statusCode } = response.resume();
+      response.on("end", () => resolve(right.includes(statusCode) ? null : `status ${statusCode}`));
+      response.on("error", ({ message }) => resolve(message));
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer in 30 s")));
+    request.on("error", ({ message }) => resolve(message));
+  });
 }

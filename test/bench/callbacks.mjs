@@ -3,13 +3,10 @@
 //
 //   node test/bench/callbacks.mjs [pairs] [seconds per stretch]
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createPocClient } from "@proofmill/client";
-import { parseConfig, startNode } from "@proofmill/server";
+import { machine, startBenchNode } from "./support.mjs";
 
 const [pairs = 10, seconds = 3] = process.argv.slice(2).map(Number);
 
@@ -24,11 +21,7 @@ const aggregators = {
   redirects: (_, response) => response.writeHead(307, { location: "/elsewhere" }).end(),
 };
 
-const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
-const node = await startNode(
-  parseConfig(["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder]),
-);
-await node.loaded;
+const node = await startBenchNode();
 const client = createPocClient({ url: node.url });
 
 let block = 0;
@@ -83,11 +76,9 @@ for (const [name, answer] of Object.entries(aggregators)) {
 }
 const { delivery } = await client.nodeInfo();
 await node.close();
-rmSync(folder, { recursive: true, force: true });
-const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} threads`;
 console.log(
   JSON.stringify(
-    { bench: "callbacks", machine, pairs, seconds, ratio: results, delivery },
+    { bench: "callbacks", machine: machine(), pairs, seconds, ratio: results, delivery },
     null,
     2,
   ),

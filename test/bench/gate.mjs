@@ -4,10 +4,10 @@
 //   node test/bench/gate.mjs [requests of each kind]
 import { once } from "node:events";
 import { Agent, createServer, request as send } from "node:http";
-import { cpus } from "node:os";
 import Fastify from "fastify";
 import { InferenceGate } from "../../packages/server/dist/inference/gate.js";
 import { useUpstream } from "../../packages/server/dist/inference/upstream.js";
+import { machine, quantile } from "./support.mjs";
 
 const [requests = 5000] = process.argv.slice(2).map(Number);
 
@@ -61,7 +61,6 @@ for (let i = 0; i < rounds; i++) {
 }
 const own = (performance.now() - begin) / rounds;
 
-const quantile = (values, q) => values.toSorted((a, b) => a - b)[Math.floor(q * values.length)];
 const describe = (values) => ({ p50_ms: quantile(values, 0.5), p99_ms: quantile(values, 0.99) });
 const [gated, plain] = times.map(describe);
 for (const app of apps) await app.close();
@@ -71,7 +70,7 @@ console.log(
   JSON.stringify(
     {
       bench: "gate",
-      machine: `${cpus()[0]?.model.trim()}, ${cpus().length} threads`,
+      machine: machine(),
       requests,
       gated,
       plain,

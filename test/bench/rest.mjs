@@ -2,23 +2,17 @@
 // the runner alone, given jobs as a round gives them; prints the median ratio of their rates.
 //
 //   node test/bench/rest.mjs [pairs] [seconds per stretch] [model directory] [seq_len] [batch_size]
-import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { loadModel } from "@proofmill/native";
-import { parseConfig, startNode } from "@proofmill/server";
 import { demoModel } from "../../packages/server/dist/models/demo.js";
+import { machine, median, startBenchNode } from "./support.mjs";
 
 const [pairs = 10, seconds = 3] = process.argv.slice(2, 4).map(Number);
 const directory = process.argv[4] ?? (await demoModel());
 const [seq_len = 64, batch_size = 32] = process.argv.slice(5, 7).map(Number);
 const round = { seq_len, batch_size };
 
-const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
-const options = ["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder];
-const node = await startNode(parseConfig([directory, ...options]));
-await node.loaded;
+const node = await startBenchNode([directory]);
 const runner = await loadModel({ directory });
 
 /** Of a random direction's distances one in ten is smaller; the normal's tenth lies at -1.2816. */
@@ -89,9 +83,7 @@ for (let i = 0; i <= pairs; i++) {
 }
 await node.close();
 await runner.close();
-rmSync(folder, { recursive: true });
 
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 console.log(
   JSON.stringify({
     ratio: median(rates.map(([rest, direct]) => rest / direct)),
@@ -101,6 +93,6 @@ console.log(
     },
     pairs: rates.length,
     ...round,
-    machine: { cpu: cpus()[0].model, device: runner.info.device, node: process.version },
+    machine: machine(runner.info.device),
   }),
 );

@@ -3,12 +3,10 @@
 //   node test/bench/status.mjs [finds] [requests]
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, get } from "node:http";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { machine, quantile, startBenchNode } from "./support.mjs";
 
 const NODE = "--as-node";
 if (process.argv[2] === NODE) await serve();
@@ -16,16 +14,8 @@ else await measure();
 
 /** The node, a process of its own as for its callers. */
 async function serve() {
-  const { parseConfig, startNode } = await import("@proofmill/server");
-  const folder = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
-  const node = await startNode(
-    parseConfig(["--enable-poc", "--port", "0", "--log-level", "silent", "--data-dir", folder]),
-  );
-  process.on("disconnect", async () => {
-    await node.close();
-    rmSync(folder, { recursive: true });
-  });
-  await node.loaded;
+  const node = await startBenchNode();
+  process.on("disconnect", () => node.close());
   process.send(node.url);
 }
 
@@ -68,8 +58,7 @@ async function measure() {
   const { total_valid, rate_per_second } = await (await fetch(`${url}/status?limit=1`)).json();
   child.disconnect();
 
-  times.sort((a, b) => a - b);
-  const at = (share) => Number(times[Math.floor(share * (times.length - 1))].toFixed(2));
+  const at = (share) => Number(quantile(times, share).toFixed(2));
   console.log(
     JSON.stringify({
       milliseconds: { p50: at(0.5), p99: at(0.99), max: at(1) },
@@ -77,7 +66,7 @@ async function measure() {
       bytes,
       nonces_per_second: rate_per_second,
       requests,
-      machine: { cpu: cpus()[0].model, node: process.version },
+      machine: machine(),
     }),
   );
 }

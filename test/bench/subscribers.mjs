@@ -3,9 +3,9 @@
 //   node test/bench/subscribers.mjs [subscribers] [nonces per second] [seconds] [client processes]
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createPocClient } from "@proofmill/client";
+import { machine } from "./support.mjs";
 
 const [count = 1000, perSecond = 2000, seconds = 30, processes = 1] = process.argv
   .slice(2)
@@ -83,7 +83,7 @@ console.log(
   JSON.stringify(
     {
       bench: "subscribers",
-      machine: `${cpus()[0]?.model.trim()}, ${cpus().length} threads`,
+      machine: machine(),
       subscribers: count,
       found: pow_status.total_valid,
       lists_equal: lists.every(

@@ -1,13 +1,11 @@
 /** A real node whose clock is set forward and back. */
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
 import { createReceiver } from "@proofmill/client/receiver";
 import { expect, onTestFinished, test } from "vitest";
-import { poll, startServer, temporaryFolder } from "../helpers.ts";
+import { listen, poll, startServer, temporaryFolder } from "../helpers.ts";
 
 const MONTH_MS = 30 * 24 * 3600 * 1000;
 const SHIFTED = new URL("../clock/shifted.mjs", import.meta.url).href;
@@ -24,13 +22,7 @@ test("a clock that steps by a month each way loses no find and skips no round", 
       for (const nonce of nonces) delivered.add(nonce);
     },
   });
-  const server = createServer(receiver.handler).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const callback_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const callback_url = await listen(createServer(receiver.handler));
   const start = async () => {
     const node = await startServer({
       args: ["--enable-poc", "--data-dir", folder],

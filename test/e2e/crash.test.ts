@@ -1,12 +1,10 @@
 /** What was ever shown or delivered survives `kill -9`, and what is shown gets delivered. */
-import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createPocClient } from "@proofmill/client";
 import { createReceiver } from "@proofmill/client/receiver";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { startServer, temporaryFolder } from "../helpers.ts";
+import { listen, startServer, temporaryFolder } from "../helpers.ts";
 
 const KILLS = 20;
 
@@ -18,13 +16,7 @@ async function aggregator() {
       for (const [i, nonce] of nonces.entries()) delivered.set(nonce, dist[i] ?? Number.NaN);
     },
   });
-  const server = createServer(receiver.handler).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { delivered, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/pow` };
+  return { delivered, url: `${await listen(createServer(receiver.handler))}/pow` };
 }
 
 test(`a node that is killed ${KILLS} times in a round loses nothing`, async () => {

@@ -122,10 +122,10 @@ describe("a rule that is broken", () => {
   const DOOR = "packages/server/src/doors/rest/rest.ts";
   const STORE = "packages/server/src/store/sqlite.ts";
   const rooms: Rooms = {
-    "server tests": ["server/src/*", "vitest"],
-    "server/src/node.ts": ["server/src/doors/rest", "server/src/store"],
-    "server/src/doors/rest": ["fastify"],
-    "server/src/store": ["libsql"],
+    "server/tests": "server/src/* vitest",
+    "server/src/node.ts": "server/src/doors/rest server/src/store",
+    "server/src/doors/rest": "fastify",
+    "server/src/store": "libsql",
   };
   const broken = (files: Record<string, string>) => {
     const sources = house({ [TOP]: "", [DOOR]: "", [STORE]: "", ...files });
@@ -166,20 +166,20 @@ describe("a rule that is broken", () => {
   test("the product that imports a test", () => {
     const support = "packages/server/src/test-support.ts";
     expect(broken({ [support]: "", [STORE]: 'import "../test-support.ts";' })).toEqual([
-      `server/src/store may not import server tests: ${STORE} imports ${support}`,
+      `server/src/store may not import server/tests: ${STORE} imports ${support}`,
     ]);
   });
 
   test("an arrow of the table that leads upward, or to every room", () => {
-    expect(climbing({ ...rooms, "server/src/store": ["server/src/node.ts"] })).toEqual([
+    expect(climbing({ ...rooms, "server/src/store": "server/src/node.ts" })).toEqual([
       "server/src/store may import server/src/node.ts, which stands above it",
     ]);
-    expect(climbing({ ...rooms, "server/src/store": ["server/src/*"] })).toHaveLength(2);
+    expect(climbing({ ...rooms, "server/src/store": "server/src/*" })).toHaveLength(2);
   });
 
   test("an arrow of the table that nobody needs", () => {
     const imports = importsOf(house({ [TOP]: 'import "./store/sqlite.ts";', [STORE]: "" }));
-    const table = { ...rooms, "server tests": [], "server/src/doors/rest": [] };
+    const table = { ...rooms, "server/tests": "", "server/src/doors/rest": "" };
     expect(unused(imports, table)).toEqual([
       "server/src/node.ts may import server/src/doors/rest, and does not",
       "server/src/store may import libsql, and does not",

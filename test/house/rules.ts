@@ -2,12 +2,13 @@
 import { type Import, isSource, type Sources, stringsIn } from "./sources.ts";
 
 /**
- * What each room may import, from the roof of the house to its ground. A room is a folder with all
- * that is in it, but what is a room of its own, or a single file; its name leaves `packages/` out.
- * Tests that stand beside what they test are a room too, `<package> tests`. What may be imported are
- * rooms and modules that are not ours; `x/*` means all that begin with `x/`, `node:*` likewise.
+ * What each room may import, with spaces between, from the roof of the house to its ground.
+ *
+ * A room is a file, or a folder with all that is in it but rooms of their own; its name is its path
+ * without `packages/`. Tests that stand beside what they test are one room, `<package>/tests`. What may
+ * be imported are rooms and modules that are not ours; `x/*` means all that begin with `x/`.
  */
-export type Rooms = Readonly<Record<string, readonly string[]>>;
+export type Rooms = Readonly<Record<string, string>>;
 
 /** Where nothing but tests stands. */
 const TEST_FOLDERS = /^(test|packages\/\w+\/test)\//;
@@ -22,7 +23,7 @@ export function isTest(path: string): boolean {
 /** The room that a file stands in, null for none. */
 export function roomOf(rooms: Rooms, path: string): string | null {
   const [, tested] = UNIT_TEST.exec(path) ?? [];
-  const name = tested === undefined ? path.replace(/^packages\//, "") : `${tested} tests`;
+  const name = tested === undefined ? path.replace(/^packages\//, "") : `${tested}/tests`;
   const around = Object.keys(rooms).filter((room) => name === room || name.startsWith(`${room}/`));
   return around.sort((a, b) => b.length - a.length)[0] ?? null;
 }
@@ -40,7 +41,8 @@ export function forbidden(imports: readonly Import[], rooms: Rooms): string[] {
     const room = roomOf(rooms, from);
     if (room === null) return [];
     const target = isOurs(to) ? roomOf(rooms, to) : to;
-    if (target === room || rooms[room]?.some((allowed) => covers(allowed, target ?? to))) return [];
+    if (target === room || allowedIn(rooms, room).some((each) => covers(each, target ?? to)))
+      return [];
     return [`${room} may not import ${target ?? to}: ${from} imports ${to}`];
   });
 }
@@ -53,8 +55,8 @@ export function unused(imports: readonly Import[], rooms: Rooms): string[] {
     const targets = done.get(room) ?? new Set();
     done.set(room, targets.add((isOurs(to) ? roomOf(rooms, to) : null) ?? to));
   }
-  return Object.entries(rooms).flatMap(([room, allowed]) =>
-    allowed
+  return Object.keys(rooms).flatMap((room) =>
+    allowedIn(rooms, room)
       .filter((each) => ![...(done.get(room) ?? [])].some((target) => covers(each, target)))
       .map((each) => `${room} may import ${each}, and does not`),
   );
@@ -66,8 +68,8 @@ export function unused(imports: readonly Import[], rooms: Rooms): string[] {
  */
 export function climbing(rooms: Rooms): string[] {
   const names = Object.keys(rooms);
-  return Object.entries(rooms).flatMap(([room, allowed], floor) =>
-    allowed.flatMap((each) => {
+  return names.flatMap((room, floor) =>
+    allowedIn(rooms, room).flatMap((each) => {
       const above = names.slice(0, floor + 1).filter((name) => name !== room && covers(each, name));
       return above.map((name) => `${room} may import ${name}, which stands above it`);
     }),
@@ -110,6 +112,10 @@ export function tooLong(sources: Sources, most: number): string[] {
 
 function isOurs(target: string): boolean {
   return /^(packages|scripts|test|examples)\//.test(target);
+}
+
+function allowedIn(rooms: Rooms, room: string): string[] {
+  return rooms[room]?.split(/\s+/).filter((each) => each !== "") ?? [];
 }
 
 function covers(allowed: string, target: string): boolean {

@@ -1,16 +1,14 @@
 /** A node's callbacks as the SDK's receiver hands them on. */
-import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { createPocClient } from "@proofmill/client";
 import {
   createReceiver,
   type GeneratedBatch,
   type ValidatedBatch,
 } from "@proofmill/client/receiver";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { startFakeNode } from "../fake-node.ts";
-import { poll } from "../helpers.ts";
+import { listen, poll } from "../helpers.ts";
 
 test("rounds of one block and key are told apart, and each of their nonces comes once", async () => {
   const generated: GeneratedBatch[] = [];
@@ -19,13 +17,7 @@ test("rounds of one block and key are told apart, and each of their nonces comes
     onGenerated: (batch) => void generated.push(batch),
     onValidated: (batch) => void validated.push(batch),
   });
-  const server = createServer(receiver.handler).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const callback_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const callback_url = await listen(createServer(receiver.handler));
   const { url } = await startFakeNode();
   const client = createPocClient({ url });
   const round = {

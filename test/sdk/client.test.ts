@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import {
   ConnectionError,
@@ -16,34 +16,10 @@ import {
   type ValidNoncesEvent,
 } from "@proofmill/client";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { startFakeNode } from "../fake-node.ts";
+import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
+import { listen } from "../helpers.ts";
 
-const BODY = {
-  block_hash: "hash1",
-  block_height: 100,
-  public_key: "node1",
-  r_target: 3,
-  node_id: 0,
-  node_count: 1,
-};
-const PROOF = {
-  public_key: "node2",
-  block_hash: "hash1",
-  block_height: 100,
-  nonces: [0, 1, 2],
-  dist: [0.3, 0.4, 0.6],
-  node_id: 0,
-};
-
-async function listen(server: Server): Promise<string> {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+const BODY = { ...INIT, r_target: 3 };
 
 /** Counts the attempts of one call. */
 async function attempts(url: string, call: (client: PocClient) => Promise<unknown>) {

@@ -3,24 +3,7 @@ import type { AppRouter } from "@proofmill/server";
 import { createTRPCClient, createWSClient, httpLink, TRPCClientError, wsLink } from "@trpc/client";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
-import { startFakeNode } from "../fake-node.ts";
-
-const BODY = {
-  block_hash: "hash1",
-  block_height: 100,
-  public_key: "node1",
-  r_target: 0.5,
-  node_id: 0,
-  node_count: 1,
-};
-const PROOF = {
-  public_key: "node2",
-  block_hash: "hash1",
-  block_height: 100,
-  nonces: [0, 1, 2],
-  dist: [0.3, 0.4, 0.6],
-  node_id: 0,
-};
+import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 
 type Procedure =
   | "init"
@@ -127,15 +110,15 @@ interface Case {
   status: number;
 }
 
-const generate: Call = { procedure: "initGenerate", input: BODY };
-const validate: Call = { procedure: "initValidate", input: BODY };
+const generate: Call = { procedure: "initGenerate", input: INIT };
+const validate: Call = { procedure: "initValidate", input: INIT };
 const stop: Call = { procedure: "stop" };
-const invalid = (change: object): unknown => ({ ...BODY, ...change });
+const invalid = (change: object): unknown => ({ ...INIT, ...change });
 
 const CASES: Case[] = [
   { name: "status without a round", call: { procedure: "status" }, status: 200 },
   { name: "stop without a round", call: stop, status: 200 },
-  { name: "init", call: { procedure: "init", input: BODY }, status: 200 },
+  { name: "init", call: { procedure: "init", input: INIT }, status: 200 },
   { name: "init/generate", call: generate, status: 200 },
   { name: "init/generate again", before: [generate], call: generate, status: 200 },
   {
@@ -153,7 +136,7 @@ const CASES: Case[] = [
   {
     name: "init while generating",
     before: [generate],
-    call: { procedure: "init", input: BODY },
+    call: { procedure: "init", input: INIT },
     status: 400,
   },
   { name: "init/validate", call: validate, status: 200 },

