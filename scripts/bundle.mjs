@@ -23,7 +23,7 @@ import { root, setup } from "./setup.mjs";
 const MAX_BYTES = 60 * 2 ** 20;
 const CUDA_LIBRARY = "packages/native/build/Release/libproofmill_cuda.so";
 /** Of the repository, beside the packages. */
-const FILES = ["README.md", "docs", "examples", "test/golden", "test/bench"];
+const FILES = ["README.md", "docs", "examples", "test/bench"];
 const PACKAGES = ["core", "native", "client", "server"];
 /** What a package's folder holds that nothing runs. */
 const UNUSED = /\.(d\.[cm]?ts|map|md|markdown)$|\/(test|tests|docs|benchmarks?|\.github)$/;
@@ -72,6 +72,8 @@ function copyWorkspacePackage(each) {
     if (existsSync(join(from, part))) copy(join(from, part), join(to, part));
   }
   if (each === "native") {
+    const golden = "packages/native/lib/selftest/golden";
+    cpSync(join(root, golden), join(bundle, golden), { recursive: true });
     for (const file of ["packages/native/build/Release/proofmill.node", CUDA_LIBRARY]) {
       if (!existsSync(join(root, file))) continue;
       cpSync(join(root, file), join(bundle, file));

@@ -4,10 +4,10 @@ import { fileURLToPath } from "node:url";
 import { loadModel } from "@proofmill/native";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda, runChild } from "./cuda.ts";
-import { goldenPath } from "./golden.ts";
+import { goldenModel } from "./golden.ts";
 
 const emulated = emulatedCuda();
-const DIRECTORY = goldenPath("models/qwen2-tiny-strong");
+const DIRECTORY = goldenModel("qwen2-tiny-strong");
 
 describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   const report = { PROOFMILL_EMULATED_REPORT: "1" };

@@ -5,10 +5,10 @@ import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda, runChild } from "./cuda.ts";
-import { bitsOf, goldenPath, maxDifference } from "./golden.ts";
+import { bitsOf, goldenModel, maxDifference } from "./golden.ts";
 
 const emulated = emulatedCuda();
-const DIRECTORY = goldenPath("models/qwen3-tiny-strong");
+const DIRECTORY = goldenModel("qwen3-tiny-strong");
 
 describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   const cuda = { library: EMULATED_LIBRARY, device: 0, memoryUtilization: 0.9 };
@@ -99,7 +99,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   test.each(["float32", "bfloat16"] as const)(
     "in %s hidden_size 60 gives the same bits in every chunk",
     async (dtype) => {
-      const directory = goldenPath("models/qwen2-tiny-strong");
+      const directory = goldenModel("qwen2-tiny-strong");
       const runner = await loadModel({ directory, dtype, ...emulated[0] });
       for (const [seq_len, length] of [
         [3, 24],

@@ -10,7 +10,7 @@ import { loadModel } from "@proofmill/native";
 import { writeRandomModel } from "@proofmill/native/model/random-model";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bitsOf, goldenPath } from "./golden.ts";
+import { bitsOf, goldenModel } from "./golden.ts";
 
 const THREADS = [1, 2, 3];
 const SEQ_LENS = [1, 2, 3, 5, 16, 17, 33, 100, 257];
@@ -29,7 +29,7 @@ describe.each(LOADS)("$model in $dtype", ({ model, dtype }) => {
   const alone = new Map<number, number[]>();
 
   beforeAll(async () => {
-    const directory = goldenPath(`models/${model}`);
+    const directory = goldenModel(model);
     for (const threads of THREADS) runners.push(await loadModel({ directory, dtype, threads }));
     for (const seq_len of SEQ_LENS) {
       const bits: number[] = [];

@@ -1,4 +1,4 @@
-/** The golden data of test/golden, typed as far as the tests here read it. */
+/** Golden numbers and models, typed as far as the tests here read them. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -32,13 +32,23 @@ export interface Expected {
   cases: ExpectedCase[];
 }
 
-/** A path inside test/golden. */
-export function goldenPath(name: string): string {
-  return fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
+const NUMBERS = new URL("../golden/", import.meta.url);
+/** The self-test needs them, so they stand where it does. */
+const MODEL_FOLDERS = new URL("../../packages/native/lib/selftest/golden/", import.meta.url);
+
+/** What a file of test/golden holds. */
+export function golden<T>(name: string): T {
+  return JSON.parse(readFileSync(new URL(name, NUMBERS), "utf8")) as T;
 }
 
-export function golden<T>(name: string): T {
-  return JSON.parse(readFileSync(goldenPath(name), "utf8")) as T;
+/** A golden model's folder. */
+export function goldenModel(name: string): string {
+  return fileURLToPath(new URL(name, MODEL_FOLDERS));
+}
+
+/** What the reference implementation computes with it. */
+export function expected(model: string): Expected {
+  return JSON.parse(readFileSync(`${goldenModel(model)}/expected.json`, "utf8")) as Expected;
 }
 
 /** Of an array's bytes; the digests in the golden data are of little-endian ones. */

@@ -10,7 +10,7 @@ import { loadModel } from "@proofmill/native";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { emulatedCuda } from "./cuda.ts";
-import { type Expected, type ExpectedCase, golden, goldenPath, MODELS } from "./golden.ts";
+import { type ExpectedCase, expected, goldenModel, MODELS } from "./golden.ts";
 
 /** Greatest errors of a distance, and of logits and hidden states in shares of their norm. */
 const BOUNDS = {
@@ -33,14 +33,14 @@ const LOADS = MODELS.flatMap((model) =>
 describe.each(LOADS)("$model in $dtype on $name", ({ name, model, options, dtype }) => {
   const { share, distance, strong } = BOUNDS[dtype];
   const tolerance = model.endsWith("-strong") ? strong : distance;
-  const { meta, cases } = golden<Expected>(`models/${model}/expected.json`);
+  const { meta, cases } = expected(model);
   const batches = batchesOf(cases.filter((one) => one.input_dtype === dtype));
   /** An emulation takes its time. */
   const some = name === "emulated CUDA" ? batches.slice(0, 2) : batches;
   let runner: ModelRunner;
 
   beforeAll(async () => {
-    runner = await loadModel({ directory: goldenPath(`models/${model}`), dtype, ...options });
+    runner = await loadModel({ directory: goldenModel(model), dtype, ...options });
   });
   afterAll(() => runner.close());
 

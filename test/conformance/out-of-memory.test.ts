@@ -2,12 +2,12 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { goldenPath } from "./golden.ts";
+import { goldenModel } from "./golden.ts";
 
 const CHILD = fileURLToPath(new URL("out-of-memory-child.mjs", import.meta.url));
 
 test.runIf(process.platform === "linux")("a job that does not fit into memory", () => {
-  const printed = execFileSync(process.execPath, [CHILD, goldenPath("models/qwen3-tiny")]);
+  const printed = execFileSync(process.execPath, [CHILD, goldenModel("qwen3-tiny")]);
   expect(JSON.parse(printed.toString())).toEqual([
     "3",
     "out of memory: the results of this job could not be held",

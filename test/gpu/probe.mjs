@@ -59,7 +59,11 @@ if (mode === "ops") {
 } else if (mode === "small") {
   for (const dtype of argument ? [argument] : ["bfloat16", "float32"]) {
     for (const name of ["qwen3-tiny", "qwen2-tiny-strong"]) {
-      const model = await loadModel({ directory: `test/golden/models/${name}`, dtype, ...choice });
+      const model = await loadModel({
+        directory: `packages/native/lib/selftest/golden/${name}`,
+        dtype,
+        ...choice,
+      });
       for (const kind of ["distance", "logits", "hidden"]) {
         for (const seq_len of [1, 70]) await model.run(job(0, seq_len, seedsOf(3), kind));
       }
@@ -191,7 +195,7 @@ if (mode === "validity") {
 
 /** The same nonces on both devices, as many as the CPU computes in `limit` milliseconds. */
 async function compareValidity({ shape, seq_len, dtype, limit }) {
-  const directory = `test/golden/models/${shape}`;
+  const directory = `packages/native/lib/selftest/golden/${shape}`;
   const load = async (more) =>
     existsSync(directory)
       ? loadModel({ directory, dtype, ...more })

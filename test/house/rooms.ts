@@ -17,7 +17,7 @@ export const ROOMS: Rooms = {
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
   "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
   "test/e2e": "client/src core/src/index.ts native/lib/model server/tests test node:* vitest",
-  test: "core/src/runner/fake.ts server/src/index.ts node:* vitest",
+  test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
   "server/tests": `
     core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*

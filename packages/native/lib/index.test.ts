@@ -1,19 +1,15 @@
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { addon } from "./binding.ts";
 import { type LoadModelOptions, loadModel } from "./index.ts";
 import { parseConfig } from "./model/config.ts";
 import { requiredTensors } from "./model/weights.ts";
+import { goldenDirectory } from "./selftest/golden.ts";
 
 const SEEDS = Uint32Array.of(0, 1, 2 ** 32 - 1);
-
-function goldenModel(name: string): string {
-  return fileURLToPath(new URL(`../../../test/golden/models/${name}`, import.meta.url));
-}
 
 async function load(options: LoadModelOptions): Promise<ModelRunner> {
   const runner = await loadModel({ threads: 2, ...options });
@@ -25,13 +21,13 @@ async function load(options: LoadModelOptions): Promise<ModelRunner> {
 async function copyOf(name: string): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "proofmill-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
-  await cp(goldenModel(name), directory, { recursive: true });
+  await cp(goldenDirectory(name), directory, { recursive: true });
   return directory;
 }
 
 describe("loads", () => {
   test("and tells what it is", async () => {
-    const { info } = await load({ directory: goldenModel("qwen3-tiny"), device: "auto" });
+    const { info } = await load({ directory: goldenDirectory("qwen3-tiny"), device: "auto" });
     expect(info).toEqual({
       arithmetic: expect.stringMatching(/^cpu-\w+-bf16-\d+$/),
       architecture: "Qwen3ForCausalLM",
@@ -48,7 +44,7 @@ describe("loads", () => {
   });
 
   test("and says how far it is, and how long it took", async () => {
-    const directory = goldenModel("qwen3-tiny");
+    const directory = goldenDirectory("qwen3-tiny");
     const lines: string[] = [];
     const options = { directory, device: "cpu", onNotice: (text: string) => lines.push(text) };
     await load({ ...options, noticeEvery: 0 });
@@ -66,7 +62,7 @@ describe("loads", () => {
     ["llama-tiny", "F16", "float32"],
     ["qwen2-tiny", "F32", "float32"],
   ])("%s, stored in %s, in %s by itself, and in either on demand", async (name, _, dtype) => {
-    const directory = goldenModel(name);
+    const directory = goldenDirectory(name);
     expect((await load({ directory })).info.dtype).toBe(dtype);
     const tags = new Set<string>();
     for (const wanted of ["bfloat16", "float32"] as const) {
@@ -79,7 +75,7 @@ describe("loads", () => {
 
   test("on the instruction set that PROOFMILL_ISA names, unless the caller names one", async () => {
     onTestFinished(() => void vi.unstubAllEnvs());
-    const directory = goldenModel("qwen3-tiny");
+    const directory = goldenDirectory("qwen3-tiny");
     vi.stubEnv("PROOFMILL_ISA", "baseline");
     expect((await load({ directory })).info.device).toContain("baseline");
     vi.stubEnv("PROOFMILL_ISA", "mmx");
@@ -146,7 +142,7 @@ describe("loads", () => {
 
   test("tensors that lie at odd places", async () => {
     const directory = await copyOf("qwen2-tiny");
-    const aligned = await load({ directory: goldenModel("qwen2-tiny") });
+    const aligned = await load({ directory: goldenDirectory("qwen2-tiny") });
     const path = join(directory, "model.safetensors");
     const file = await readFile(path);
     const headerBytes = Number(file.readBigUInt64LE());
@@ -162,7 +158,7 @@ describe("loads", () => {
 });
 
 describe("refuses", () => {
-  const directory = goldenModel("qwen3-tiny");
+  const directory = goldenDirectory("qwen3-tiny");
 
   // As they may come over a channel between processes, where no compiler has looked.
   test.each([
@@ -243,7 +239,7 @@ test("a model far too large is refused before a weight is read", async () => {
 describe("a runner", () => {
   let runner: ModelRunner;
   beforeAll(async () => {
-    runner = await loadModel({ directory: goldenModel("qwen3-tiny"), threads: 2 });
+    runner = await loadModel({ directory: goldenDirectory("qwen3-tiny"), threads: 2 });
   });
   afterAll(() => runner.close());
 

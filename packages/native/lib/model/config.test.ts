@@ -1,8 +1,8 @@
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { goldenDirectory } from "../selftest/golden.ts";
 import { parseConfig, readConfig } from "./config.ts";
 import { contextOf } from "./context.ts";
 
@@ -54,10 +54,7 @@ describe("what is taken", () => {
       },
     ],
   ])("%s", async (model, expected) => {
-    const directory = fileURLToPath(
-      new URL(`../../../../test/golden/models/${model}`, import.meta.url),
-    );
-    expect(await readConfig(directory)).toMatchObject(expected);
+    expect(await readConfig(goldenDirectory(model))).toMatchObject(expected);
   });
 
   test("the defaults", () => {

@@ -6,7 +6,7 @@ import type { Precision } from "../model/precision.ts";
 import { brief, type Check, type Device } from "./check.ts";
 
 /** The same path from lib/ and dist/, in the repository and in a bundle. */
-const GOLDEN = fileURLToPath(new URL("../../../../test/golden/models", import.meta.url));
+const GOLDEN = fileURLToPath(new URL("../../lib/selftest/golden", import.meta.url));
 
 /**
  * Greatest errors of a distance; of logits' norm in shares of it. Models with strong weights apart.
