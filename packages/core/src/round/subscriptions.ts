@@ -1,0 +1,72 @@
+/** Who is told when something changes: listeners at once, subscribers together and not too often. */
+import type { Logger } from "../util/log.ts";
+import { Pulse } from "../util/pulse.ts";
+import type { InferenceCounters, Status, StatusEvent, ValidNoncesEvent } from "../wire/schemas.ts";
+import {
+  type ReadableRound,
+  type Tracked,
+  type WatchOptions,
+  watchStatus,
+  watchValidNonces,
+} from "./watch.ts";
+
+/**
+ * Finds are coalesced over at most 100 ms (docs/protocol.md §5). Subscribers are woken in groups
+ * with periods of their own: a thousand at once would keep the node busy for half a period and
+ * idle for the other.
+ */
+const NONCES_PULSES_MS = [100, 96, 92, 88, 84, 80, 76, 72];
+/** Four statuses a second at most. */
+const STATUS_PULSE_MS = 250;
+
+export class Subscriptions {
+  readonly #log: Logger;
+  readonly #listeners = new Set<() => void>();
+  readonly #noncesPulses = NONCES_PULSES_MS.map((period) => new Pulse(period));
+  readonly #statusPulse = new Pulse(STATUS_PULSE_MS);
+  /** Subscribers to finds so far. */
+  #subscribers = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /**
+   * Calls `listener` on every change.
+   *
+   * @returns what ends it
+   */
+  on(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The state, a count, a find or the runners have changed. */
+  changed(): void {
+    for (const pulse of this.#noncesPulses) pulse.touch();
+    this.#statusPulse.touch();
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.#log.error({ err: error }, "a listener failed");
+      }
+    }
+  }
+
+  /** @param rounds the rounds that can be read, oldest first */
+  watchValidNonces(
+    rounds: () => readonly ReadableRound[],
+    options: WatchOptions & { lastEventId?: string | undefined },
+  ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
+    const pulse = this.#noncesPulses[this.#subscribers++ % NONCES_PULSES_MS.length] as Pulse;
+    return watchValidNonces({ rounds, pulse }, options);
+  }
+
+  watchStatus(
+    status: () => Status & InferenceCounters,
+    options: WatchOptions,
+  ): AsyncGenerator<Tracked<StatusEvent>, void> {
+    return watchStatus({ status, pulse: this.#statusPulse }, options);
+  }
+}
