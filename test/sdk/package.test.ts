@@ -33,11 +33,12 @@ async function tarball(name: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {
-    cwd: client,
-  });
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  const files = [join(project, filename), await tarball("ws"), await tarball("zod")];
+  // As it is released: pnpm puts versions in the place of `workspace:`.
+  const pnpm = join(root, "node_modules", "pnpm", "bin", "pnpm.cjs");
+  const pack = [pnpm, "pack", "--json", "--pack-destination", project];
+  const { stdout } = await run(process.execPath, pack, { cwd: client });
+  const { filename } = JSON.parse(stdout) as { filename: string };
+  const files = [filename, await tarball("ws"), await tarball("zod")];
   writeFileSync(join(project, "package.json"), '{"type": "module", "private": true}');
   // Offline: whatever else it wanted to install would be missing.
   const quiet = ["--offline", "--no-audit", "--no-fund"];
