@@ -15,9 +15,9 @@ import type { ServeConfig } from "./settings/config.ts";
 import { startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
-/** An end takes so long at most: under the 5 seconds that it may. Milliseconds. */
+/** Closing takes so many milliseconds at most; the contract allows 5 seconds. */
 const END_MS = 4400;
-/** Within it the round, and what is in flight, have so long. */
+/** Of these, the round and the answers under way have so many. */
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
@@ -25,7 +25,7 @@ const CONNECTIONS_GRACE_MS = 1000;
 const LOG_GRACE_MS = 300;
 
 export interface NodeOptions {
-  /** Gives what computes; by default the configured model in a process of its own. */
+  /** Starts the runner; by default one with the configured model, in a process of its own. */
   startRunner?: () => Promise<ProcessRunner>;
 }
 

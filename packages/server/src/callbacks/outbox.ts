@@ -5,9 +5,9 @@ export type DeliveryKind = "generated" | "validated";
 /** One request's worth of what is due for a URL. */
 export interface Delivery {
   readonly kind: DeliveryKind;
-  /** Of the round or the verdict: what comes after it is asked for by it. */
+  /** Of the round or the verdict; `NextDelivery.after` asks for what comes behind it. */
   readonly key: number;
-  /** generated: the finds of the round up to here. */
+  /** Of a delivery of finds: it ends before the round's find with this index. */
   readonly upTo: number;
   readonly count: number;
   /** JSON. */
@@ -17,7 +17,7 @@ export interface Delivery {
 export interface NextDelivery {
   kind: DeliveryKind;
   callback_url: string;
-  /** Look behind this key first, then from the beginning. */
+  /** Key to look behind first; if nothing is due there, from the beginning. */
   after: number;
   /** Finds that one delivery has at most. */
   maxNonces: number;

@@ -1,4 +1,4 @@
-/** How many finds one request has: what a receiver takes is found out by trying. */
+/** How many finds one request has: how many a receiver takes is found out by trying. */
 
 /** After a size was refused a larger one is tried again so much later, milliseconds. */
 const FIRST_HOLD_MS = 60_000;
@@ -51,7 +51,7 @@ export class Portion {
   /** A request with so many was taken. */
   passed(count: number): void {
     this.#passed = Math.max(this.#passed, count);
-    if (count < this.#size) return; // which says nothing of a full one
+    if (count < this.#size) return; // a smaller request says nothing of a full one
     if (this.#isTrial) this.#holdMs = FIRST_HOLD_MS;
     const mayGrow = this.#isTrial || this.#now() >= this.#holdsUntil;
     this.#isTrial = mayGrow && this.#size < this.#max;

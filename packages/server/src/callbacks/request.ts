@@ -1,4 +1,4 @@
-/** One POST to an aggregator, wherever its name leads but to what is never called. */
+/** Sends one POST to an aggregator, unless its name leads to an address that is never called. */
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { isNamedHost, isRefusedAddress } from "@proofmill/core";
@@ -7,13 +7,13 @@ import { version } from "../version.ts";
 import type { DeliveryKind } from "./outbox.ts";
 import { SIGNATURE_HEADER, sign } from "./signature.ts";
 
-/** For the whole of it, milliseconds. */
+/** For the whole request and its answer, milliseconds. */
 const TIMEOUT = 10_000;
 /** An answer is read to its end and dropped; one that is longer is taken for one without an end. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-/** Where a longer body is cut off, its length may be the reason. */
+/** When the connection breaks while a longer body is sent, its length may be the reason. */
 const LONG_BODY_BYTES = 4096;
-/** What a connection dies of while a body is sent. */
+/** The errors with which a connection breaks while a body is sent. */
 const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
 
 /** A body that the receiver has refused, or most likely would, for its length. */
@@ -45,7 +45,7 @@ export function endpoint(callbackUrl: string, kind: DeliveryKind): URL {
 }
 
 export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions): Poster {
-  // A host that does not answer at all is found out before the whole time is over.
+  // Connecting gets half of the time, so that a host that does not answer at all is told apart.
   const connector = buildConnector({ lookup: refusingLookup, timeout: timeout / 2 });
   /** Answers that are being read. */
   const reading = new Set<{ host: string; mayBeCut: boolean }>();

@@ -10,7 +10,7 @@ const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 60_000;
 /** What is too old is looked for so often, milliseconds. */
 const GIVE_UP_INTERVAL_MS = 60_000;
-/** URLs of which it is remembered what they take at once. */
+/** For so many URLs it is remembered how many finds they take at once. */
 const MAX_PORTIONS = 1024;
 
 export interface SenderOptions {
@@ -155,7 +155,7 @@ class Lane {
   readonly #options: LaneOptions;
   /** Key of what was sent last: the next attempt begins behind it. */
   #after = 0;
-  /** In a row. */
+  /** Failures in a row. */
   #failures = 0;
   #isDue = false;
   /** What the receiver has and the store does not know yet: it is not sent again. */
@@ -180,7 +180,7 @@ class Lane {
     this.#isDue = true;
     this.#run ??= this.#send().finally(() => {
       this.#run = null;
-      // What became due in the last turn.
+      // Something may have become due after the last look.
       if (this.#isDue && !this.#options.signal.aborted) this.wake();
       else this.#options.onIdle();
     });
@@ -207,7 +207,7 @@ class Lane {
     }
   }
 
-  /** What came of it; after `last` there was no more to send, after `more` there may be. */
+  /** @returns what came of it: `last` when nothing more is due, `more` when something may be */
   async #sendOne(): Promise<"nothing" | "last" | "more" | "failed"> {
     const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log

@@ -47,7 +47,8 @@ function backup(folder: string, file: string): void {
   const partial = `${file}.partial`;
   rmSync(partial, { force: true });
   try {
-    // SQLite takes an empty file as it is: this one is its user's alone, as the data folder is.
+    // SQLite keeps the mode of an empty file that it is given: the backup is its user's alone, as
+    // the data folder is.
     closeSync(openSync(partial, "wx", 0o600));
     const database = new NodeDatabase(join(folder, DATABASE));
     try {

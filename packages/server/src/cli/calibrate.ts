@@ -131,7 +131,7 @@ async function measure(
   }
 }
 
-/** A running node; one that works for somebody is left alone. */
+/** A running node; one that works on a round is left alone. */
 async function remote(options: CalibrateOptions): Promise<Source> {
   const client = clientOf(options);
   const [{ state }, { vocab_size }] = await Promise.all([
@@ -151,7 +151,7 @@ async function remote(options: CalibrateOptions): Promise<Source> {
   };
 }
 
-/** A model of one's own, in a process that ends with the measurement. */
+/** A model that is loaded for the measurement alone, in a process that ends with it. */
 async function local(
   model: string,
   options: CalibrateOptions,

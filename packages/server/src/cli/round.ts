@@ -69,7 +69,7 @@ async function runRound(options: RoundOptions): Promise<void> {
   if (end === "stopped") throw new Exit(1, "the round ended before its limit");
 }
 
-/** Shows each status until the round has reached its limit, or is not this one's any more. */
+/** Shows each status until the round has reached its limit, or another one has taken its place. */
 async function follow(
   client: PocClient,
   options: {

@@ -19,7 +19,7 @@ async function serve(config: ServeConfig): Promise<void> {
   let isStopping = false;
   onStopSignal(() => {
     isStopping = true;
-    if (node) void end(node, 0); // else below, as soon as there is one
+    if (node) void end(node, 0); // while it starts, `isStopping` ends it below
   });
   try {
     node = await startNode(config);
@@ -42,7 +42,7 @@ async function serve(config: ServeConfig): Promise<void> {
 
 async function end(node: RunningNode, code: number): Promise<void> {
   if (await node.close()) await exit(code);
-  // An ordinary exit would wait for the disk. What was promised is on it: nothing is lost.
+  // An ordinary exit would wait for the disk. What was promised is stored already: nothing is lost.
   process.removeAllListeners("SIGTERM");
   process.kill(process.pid, "SIGTERM");
 }

@@ -29,7 +29,7 @@ export function validateCommand(): Command {
   );
 }
 
-/** The file's JSON; whether it is a proof the node says. */
+/** Reads the file's JSON. Whether it is a proof is for the node to say. */
 async function readProof(file: string): Promise<ProofBatch> {
   const name = file === "-" ? "stdin" : file;
   const chunks: Buffer[] = [];

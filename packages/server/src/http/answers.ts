@@ -2,7 +2,7 @@
 import { PocError } from "@proofmill/core";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
-/** Whatever a route is ready for, it takes these alone: TRACE would send a caller's secrets back. */
+/** No route takes another method. Above all not TRACE, which would send a caller's secrets back. */
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /**
@@ -24,11 +24,11 @@ function answerError(
   reply: FastifyReply,
 ): FastifyReply {
   if (error instanceof PocError) return sendPocError(error, reply);
-  // Whatever Fastify finds wrong with a request that no route takes, it is unknown first of all.
+  // A request that no route takes is answered as such, whatever else Fastify finds wrong with it.
   if (request.is404) return answerNotFound(request, reply);
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return reply.code(status).send({ detail: error.message });
-  // Who hangs up in the middle of an answer has ended it himself, and would fill the log.
+  // A caller who hangs up in the middle of an answer is no fault: he could fill the log with them.
   const isGone = error.code === "ERR_STREAM_PREMATURE_CLOSE" && request.raw.socket.destroyed;
   request.log[isGone ? "debug" : "error"]({ err: error }, "a request failed");
   return reply.code(500).send({ detail: "Internal Server Error" });
@@ -48,8 +48,8 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): Fa
 }
 
 /**
- * Answers an OPTIONS request that no route of ours takes and that is no browser's question whether
- * its page may ask: those alone are for CORS, which takes every path.
+ * Refuses an OPTIONS request where no route of ours takes it. The CORS plugin would answer it under
+ * every path; only a browser's preflight, which asks whether a page may send it, is left to that.
  */
 export function refuseStrayOptions(
   request: FastifyRequest,
@@ -65,6 +65,6 @@ export function allowedMethods(request: FastifyRequest): string[] {
   const { server } = request;
   const url = request.url.split("?", 1)[0] ?? "";
   const allowed = METHODS.filter((method) => server.findRoute({ method, url }) !== null);
-  // A browser's question whether it may ask is answered under every path, known or not.
+  // OPTIONS alone is the CORS plugin's, which answers under every path, known or not.
   return allowed.join() === "OPTIONS" ? [] : allowed;
 }

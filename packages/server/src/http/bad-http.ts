@@ -1,4 +1,4 @@
-/** What never becomes a request, or does not come to its end: answered, and cut off. */
+/** Answers what Node cannot parse and bodies that come too slowly, and closes their connections. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
@@ -10,7 +10,7 @@ const cut = new WeakSet<Socket>();
 /**
  * A server's `clientError`: what Node's HTTP parser refuses, and headers that do not come.
  *
- * @param unanswered what else the connection waits for
+ * @param unanswered the connection's requests whose answers are not out yet
  */
 export function answerBadHttp(
   error: NodeJS.ErrnoException,
@@ -35,7 +35,10 @@ export function answerSlowBody(
   else cutOff(socket, 408, "Request Timeout");
 }
 
-/** The other side may leave its half open, or read nothing, for ever: this is the end all the same. */
+/**
+ * Answers and closes a connection. The other side may keep its half open, or read nothing: after a
+ * while the connection is destroyed all the same.
+ */
 export function cutOff(socket: Socket, status: number, detail: string): void {
   cut.add(socket);
   const body = JSON.stringify({ detail });
@@ -43,7 +46,7 @@ export function cutOff(socket: Socket, status: number, detail: string): void {
     `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
-  socket.resume(); // what still comes is thrown away, or its end would not be seen
+  socket.resume(); // what still comes is thrown away; unread, it would hide the connection's end
   const linger = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(linger));
 }

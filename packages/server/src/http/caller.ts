@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 
 const signals = new WeakMap<Socket, AbortSignal>();
 
-/** Aborts when a connection has ended: whoever asked over it gets no answer. One for all its requests. */
+/** Aborts when the connection has ended and nobody gets an answer; its requests share the signal. */
 export function callerGone(socket: Socket): AbortSignal {
   const known = signals.get(socket);
   if (known) return known;

@@ -1,4 +1,4 @@
-/** Who may stay connected: limits in all and for each address, and an end for those who ask nothing. */
+/** Bounds the connections, in all and of each address, and ends those that ask nothing. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { isIPv6, type Socket } from "node:net";
@@ -6,13 +6,13 @@ import { PACE, type Pace } from "./pace.ts";
 
 /** Connections of one address; a thousand subscribers behind one address must find room. */
 const MAX_PER_ADDRESS = 2048;
-/** In all, however many descriptors there are: what a connection keeps in memory adds up too. */
+/** Connections in all, however many descriptors there are: each of them takes memory too. */
 const MAX_IN_ALL = 16_384;
 /** Descriptors that are kept for the node itself: files, the store, callbacks, the runner. */
 const KEPT_DESCRIPTORS = 64;
 /** Where the system does not say how many descriptors there are. */
 const USUAL_DESCRIPTORS = 1024;
-/** WebSockets and event streams take at most this share of the places: questions must find some. */
+/** WebSockets and event streams take at most this share of the places; the rest is for requests. */
 const STREAMS_SHARE = 3 / 4;
 /** A connection that has no request under way for so long is ended, milliseconds. */
 const IDLE_MS = 60_000;
@@ -48,7 +48,7 @@ interface Connection {
   readonly neighbours: Neighbours;
   /** Answers that are not out yet. */
   readonly unanswered: Set<ServerResponse>;
-  /** It has left HTTP, or waits for that. */
+  /** It is a WebSocket or an event stream, or waits to become one. */
   isUpgraded: boolean;
   /** When it became idle, monotonic milliseconds. */
   idleSince: number;
@@ -102,7 +102,7 @@ export class Connections {
     return new Promise((resolve) => connection.whenAnswered.push(resolve));
   }
 
-  /** The connection is no longer HTTP's, so that it is not idle without requests. */
+  /** The connection becomes a WebSocket: from now on it is not idle when it has no requests. */
   upgrading(socket: Socket): void {
     const connection = this.#bySocket.get(socket);
     if (!connection) return;
@@ -110,7 +110,7 @@ export class Connections {
     connection.neighbours.idle.delete(connection);
   }
 
-  /** Nothing came of that. */
+  /** It did not become one, and is HTTP's as before. */
   notUpgraded(socket: Socket): void {
     const connection = this.#bySocket.get(socket);
     if (!connection) return;
@@ -186,12 +186,12 @@ export class Connections {
   }
 
   #makeRoom(neighbours: Neighbours): void {
-    // The newest is idle itself, and the last in this order.
+    // There is one: the newest connection is idle too, and stands last in this order.
     const [longest] = neighbours.idle;
     if (longest) this.#end(longest);
   }
 
-  /** Of those with an idle connection; there is one, the newest. */
+  /** Among the addresses with an idle connection; the newest connection's is one. */
   #mostCrowded(): Neighbours {
     let found: Neighbours | undefined;
     for (const each of this.#byAddress.values()) {
@@ -212,7 +212,7 @@ export class Connections {
 
   #end(connection: Connection): void {
     connection.socket.destroy();
-    this.#remove(connection); // its event comes later, others may come before
+    this.#remove(connection); // at once: its "close" comes later, and others may connect before
   }
 
   #remove(connection: Connection): void {
@@ -234,7 +234,7 @@ export class Connections {
   }
 }
 
-/** An IPv4 address, or the /64 that an IPv6 address lies in: whoever has one of those has all. */
+/** An IPv4 address, or the /64 around an IPv6 address: who has one address of a /64 has all. */
 export function network(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped) return mapped[1] as string;

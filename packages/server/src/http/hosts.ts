@@ -16,7 +16,7 @@ const LOCAL_ZONES = /\.(local|internal|localhost)$/;
  * @param allowed `name` or `name:port`
  */
 export function hostGuard(allowed: readonly string[]) {
-  let last: string | null = null; // that passed; most requests ask for the same
+  let last: string | null = null; // the host that passed last: most requests name the same one
   const passes = (host: string) => {
     if (host === last) return true;
     const isPassed = isOurs(host, allowed);

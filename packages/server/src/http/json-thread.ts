@@ -15,7 +15,7 @@ const HEAP_BESIDES = 24 * 1024 * 1024;
 const YOUNG_MB = 8;
 
 export interface JsonThreadOptions {
-  /** Bytes that may wait; past that a text that needs not wait is refused. */
+  /** Bytes that may wait; past that a text is refused, but for WebSockets' messages. */
   maxWaiting: number;
   /** Bytes of the longest text. */
   maxText: number;
@@ -100,7 +100,7 @@ export class JsonThread {
       this.#current = null;
       this.#next();
     });
-    // It has run out of memory, say; the next text gets a new one.
+    // The thread has failed, of too little memory for example; the next text gets a new one.
     worker.on("error", (error) => {
       this.#current?.reject(error);
       this.#current = null;

@@ -1,14 +1,14 @@
-/** How much may wait for those who do not read. */
+/** Bounds how much waits to be sent to callers who do not read. */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 
-/** Bytes that wait for one connection before it gets no more … */
+/** When more bytes wait for a connection, it gets nothing further until they are taken. */
 const PER_CONNECTION = 64 * 1024;
-/** … and while so many wait in all, it gets only what a socket takes at once. */
+/** When more wait for all connections together, each gets only what its socket takes at once. */
 const IN_ALL = 128 * 1024 * 1024;
-/** Milliseconds that a sum of what waits in all holds. */
+/** What waits for all connections is summed up again after so many milliseconds. */
 const SUM_AGE = 100;
-/** Milliseconds in which somebody must take something of what waits for him. */
+/** A connection that takes nothing of what waits for it within so many milliseconds is dropped. */
 export const STALL_MS = 30_000;
 
 /** Bytes that were written to sockets and that the kernel has not taken yet. */
@@ -23,7 +23,8 @@ export class Owed {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
-    // Of a socket that neither sends nor takes. A request may be computed for longer than that.
+    // Called when a socket neither sends nor takes for so long. If nothing waits for it, an answer
+    // may still be computed.
     server.setTimeout(STALL_MS, (socket) => {
       if (socket.writableLength > 0) socket.destroy();
     });

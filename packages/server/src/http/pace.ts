@@ -1,4 +1,4 @@
-/** A request has to keep coming: not within a time for all of it, but at a pace. */
+/** Ends requests whose body does not keep a pace; a long one may take as long as it needs. */
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 
@@ -7,7 +7,7 @@ const CHECK_MS = 1000;
 export interface Pace {
   /** Bytes a second. */
   leastRate: number;
-  /** Milliseconds that a body may be behind that rate: so long may it be silent. */
+  /** Milliseconds that a body may be behind that rate; it may be silent for as long. */
   slackMs: number;
 }
 
@@ -16,7 +16,7 @@ export const PACE: Pace = { leastRate: 1000, slackMs: 10_000 };
 interface Upload {
   readonly socket: Socket;
   bytes: number;
-  /** What is left of the slack, milliseconds. Bytes bring it back, up to all of it. */
+  /** What is left of the slack, milliseconds: time uses it up, bytes that come restore it. */
   slack: number;
 }
 
@@ -24,7 +24,7 @@ interface Upload {
  * Ends requests whose body comes too slowly or not at all. Node's own limit is for the whole of a
  * request and would cut a large upload over a slow line.
  *
- * @param onSlow is given the request, whose connection it has to end
+ * @param onSlow gets the request, and has to end its connection
  */
 export function keepPace(
   server: Server,
@@ -43,7 +43,7 @@ export function keepPace(
   let last = performance.now();
   const timer = setInterval(() => {
     const now = performance.now();
-    // While this process was held up it did not read.
+    // While the event loop stood still nothing was read, which is not the callers' fault.
     const passed = Math.min(now - last, 2 * checkMs);
     last = now;
     for (const [request, upload] of uploads) {
@@ -64,7 +64,7 @@ function isLate(request: IncomingMessage, upload: Upload, passed: number, pace: 
   const bytes = upload.socket.bytesRead;
   const came = bytes - upload.bytes;
   upload.bytes = bytes;
-  // All is here, or what came first has not been taken yet: the node itself is slow.
+  // The body is complete, or so much of it waits to be read that it is the node that is slow.
   if (request.complete || request.readableLength >= request.readableHighWaterMark) return false;
   const slack = upload.slack - passed + (came / pace.leastRate) * 1000;
   upload.slack = Math.min(slack, pace.slackMs);

@@ -11,14 +11,14 @@ import type { Socket } from "node:net";
 import { Intake } from "./intake.ts";
 import type { Turns } from "./turns.ts";
 
-/** A piece of a connection ends with the first request that ends after so many bytes … */
+/** The parser is given pieces. A piece ends where a request ends, once it has so many bytes … */
 const LEAST_PIECE = 256;
-/** … or here, in the middle of a body. */
+/** … and where none ends, as in the middle of a body, it has this many. */
 const MOST_PIECE = 16 * 1024;
 
 /**
- * A server that begins a request when the answer to the connection's last one has been handed to the
- * kernel: who does not read answers cannot ask for more of them.
+ * A server that begins a connection's next request when the last answer has been handed to the
+ * kernel: a caller who does not read answers cannot ask for more of them.
  */
 export function createRequestServer(
   options: ServerOptions,
@@ -32,7 +32,8 @@ export function createRequestServer(
   server.on("connection", (socket: Socket) => {
     connections.set(socket, new Connection(socket, listener, turns));
   });
-  // Before anybody else hears of it, so that the bytes after the request are in their place.
+  // The first listener for it: the bytes behind the request must be back in the socket before
+  // others hear of the upgrade.
   server.on("upgrade", (_request: IncomingMessage, socket: Socket) => {
     connections.get(socket)?.handOver();
   });

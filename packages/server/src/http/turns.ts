@@ -1,8 +1,8 @@
 /** Lets work begin a little at a time, so that the event loop never stands still for a crowd. */
 
 /**
- * Milliseconds after which the rest waits for the next turn of the event loop. Little, since each
- * turn accepts but one new connection: hundreds that come at once wait for as many turns.
+ * Milliseconds that work may take in one turn of the event loop; the rest waits for the next. Few,
+ * since each turn accepts one new connection: hundreds that come at once wait for as many turns.
  */
 const BUDGET_MS = 1;
 
@@ -36,7 +36,7 @@ export class Turns {
     try {
       begin?.();
     } finally {
-      // Ticks come when every promise that can go on has done so: what they take counts too.
+      // A tick comes when all promises that could go on have done so: their time counts too.
       queueMicrotask(() => process.nextTick(this.#goOn));
     }
   };

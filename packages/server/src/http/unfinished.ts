@@ -1,4 +1,4 @@
-/** Bodies and messages that are not whole yet lie in memory: so many bytes in all, and no more. */
+/** Bounds the memory that bodies and messages take which have not come whole yet. */
 import type { FastifyInstance } from "fastify";
 import { cutOff } from "./bad-http.ts";
 
@@ -18,7 +18,7 @@ interface Held {
   readonly end: () => void;
 }
 
-/** Where all together are too many, that one ends which has held the most for the longest. */
+/** When they have too many bytes together, one is ended: the one that has held most for longest. */
 export class Unfinished {
   readonly #limit: number;
   readonly #held = new Set<Held>();

@@ -1,4 +1,4 @@
-/** A WebSocket that is read no faster than it is answered and reads. */
+/** A WebSocket that is read only as fast as it is answered and its client reads the answers. */
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
@@ -11,7 +11,7 @@ import { pieces } from "./written.ts";
 
 /** Calls under way on one socket before it is not read. */
 const MAX_CALLS = 128;
-/** Bytes that are parsed at a time: a message may have six. */
+/** Bytes that are parsed at a time; few, since a message may have as little as six. */
 const PIECE = 1024;
 
 interface Flow {
@@ -60,7 +60,7 @@ export class FlowingWebSocket extends WebSocket {
     this.once("close", () => this.#end());
   }
 
-  /** Aborts as soon as nobody will get anything any more. */
+  /** Aborts as soon as nothing can be sent to the client any more. */
   get ended(): AbortSignal {
     return this.#ended.signal;
   }
@@ -146,7 +146,7 @@ export class FlowingWebSocket extends WebSocket {
     try {
       const { text, forget } = await bodies.readMessage(data);
       if (!this.ended.aborted) super.emit("message", Buffer.from(text), false);
-      forget(); // marks are read at once
+      forget(); // its marks have been read by now
     } catch {
       this.terminate(); // the thread broke
     }

@@ -1,10 +1,10 @@
-/** Server-sent events on their way through: whole ones only, so that one can be put behind them. */
+/** Forwards server-sent events, each when it is complete, so that one of ours can follow them. */
 import { pipeline, type Readable, type Transform } from "node:stream";
 import { constants, createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 
-/** Bytes of an event that has no end yet; a longer one is no event. */
+/** Bytes that wait for their event to end; what is longer is no event and goes on as it comes. */
 const MAX_HELD = 1024 * 1024;
-/** A blank line's two ends have at most four bytes. */
+/** A blank line is two line ends, four bytes at most: so many of them may have come earlier. */
 const OVERLAP = 3;
 const [LF, CR] = [10, 13];
 
@@ -37,7 +37,7 @@ export function decode(source: Readable, coding: string | undefined): Readable |
   const name = coding?.trim().toLowerCase() || "identity";
   if (name === "identity") return source;
   const decoder = DECODERS[name]?.();
-  return decoder ? pipeline(source, decoder, () => {}) : null; // its reader is told of errors
+  return decoder ? pipeline(source, decoder, () => {}) : null; // errors reach whoever reads the decoder
 }
 
 /**

@@ -2,7 +2,7 @@
 import type { PocService } from "@proofmill/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** Seconds; a round lasts minutes, its end should be noticed soon. */
+/** Seconds. A round lasts minutes, but callers should notice its end soon. */
 const RETRY_AFTER = 5;
 
 /** Our callers read `detail`, OpenAI's clients read `error`. */
@@ -75,7 +75,7 @@ export class InferenceGate {
     return sendGateAnswer(reply);
   }
 
-  /** Counts a request in that takes its time. */
+  /** Counts in a request that is forwarded, and may have to be aborted. */
   enter(): RunningRequest {
     const running = new AbortController();
     this.#running.add(running);
@@ -110,11 +110,15 @@ export function sendGateAnswer(reply: FastifyReply): FastifyReply {
   return reply.code(503).header("retry-after", RETRY_AFTER).send(GATE_ANSWER);
 }
 
+/** The path of a request target; a target may name a host too (RFC 9112 §3.2.2). */
+export function pathOf(target: string): string {
+  return target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0] ?? "";
+}
+
 /** Whether a request target lies under /v1/, however it is written. */
 export function isInferencePath(target: string): boolean {
-  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0] ?? "";
-  // Letter by letter, since one broken escape further on must not hide the beginning.
-  const decoded = path.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) =>
+  // Each escape by itself: decodeURIComponent would give up on all for a broken one further on.
+  const decoded = pathOf(target).replace(/%([0-7][0-9a-f])/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   );
   return decoded.startsWith("/v1/");

@@ -17,7 +17,7 @@ const HOP_BY_HOP = [
   "upgrade",
 ];
 
-/** What proxies say of their callers. From a caller itself it would pass for a proxy's word. */
+/** Headers by which proxies name their callers; a caller of ours could pretend to be anybody. */
 const SAID_BY_PROXIES = /^(forwarded|x-forwarded(-.+)?|x-real-ip|x-original-.+|x-rewrite-url)$/;
 
 /** Who may read an answer in a browser, and a request's id, are this node's to say. */

@@ -1,4 +1,4 @@
-/** Inference that runs in another server: forwarded as it comes, in front of it the gate. */
+/** Forwards inference to another server; the gate stands in front of it. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Readable } from "node:stream";
 import replyFrom from "@fastify/reply-from";
@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { Agent, type Dispatcher } from "undici";
 import { decode, forwardEvents, type OpenAiError } from "./events.ts";
-import { GATE_ANSWER, GateClosed, type InferenceGate, sendGateAnswer } from "./gate.ts";
+import { GATE_ANSWER, GateClosed, type InferenceGate, pathOf, sendGateAnswer } from "./gate.ts";
 import { type Headers, headersDown, headersUp } from "./headers.ts";
 
 /** Besides all under /v1/. */
@@ -16,7 +16,7 @@ export const UPSTREAM_PATHS = ["/tokenize", "/detokenize"];
 const CONNECT_TIMEOUT = 5000;
 const ANSWER_TIMEOUT = 600_000;
 const HEALTH_TIMEOUT = 2000;
-/** What was found out about the upstream's health holds so long, milliseconds. */
+/** An answer about the upstream's health is kept so long, milliseconds. */
 const HEALTH_AGE = 5000;
 
 /** A path's segment `..`, however it is written. */
@@ -62,7 +62,7 @@ export async function useUpstream(
     bodyTimeout: ANSWER_TIMEOUT,
   });
   app.addHook("onClose", () => agent.destroy());
-  /** Of the request that is being made: the library has no place for it. */
+  /** What belongs to the request that is being made; the library has no place to keep it. */
   const making = new AsyncLocalStorage<Making>();
   const request = (call: Dispatcher.RequestOptions, done: Done) => {
     const { signal, fail } = making.getStore() as Making; // nobody else asks
@@ -77,13 +77,13 @@ export async function useUpstream(
   await app.register(async (scope) => {
     await scope.register(replyFrom, {
       base: url,
-      undici: { request } as never, // all that it uses of one
+      undici: { request } as never, // the one method that it uses
       disableRequestLogging: true,
     });
     // Bodies go through as they come, whatever they are.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
-    // Of an answer that was cut off before its first byte.
+    // Called for an answer that was cut off before its first byte.
     scope.setErrorHandler((error, _request, reply) => answerFailure(reply, error));
     for (const path of ["/v1/*", ...UPSTREAM_PATHS]) {
       scope.all(path, { schema: { hide: true }, bodyLimit: Number.MAX_SAFE_INTEGER }, forward);
@@ -91,8 +91,7 @@ export async function useUpstream(
   });
 
   function forward(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    // A target may name a host too (RFC 9112 §3.2.2).
-    const path = request.url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").split("?", 1)[0] ?? "";
+    const path = pathOf(request.url);
     // Dots in a path may lead anywhere on the upstream.
     if (DOTS.test(path)) {
       return reply.code(404).send({ detail: "Not Found" });
@@ -119,7 +118,7 @@ export async function useUpstream(
         rewriteRequestHeaders: (_, headers) =>
           headersUp(headers, { method: request.method, via, apiKey }),
         rewriteHeaders: (headers) => headersDown(headers, reply.getHeader("vary") as string),
-        onError: (_, { error }) => fail(error), // a status that is none
+        onError: (_, { error }) => fail(error), // called for a status that is no HTTP status
         onResponse: (_, to, answer) => {
           const { headers, stream } = answer as unknown as { headers: Headers; stream: Readable };
           const isEvents = /^text\/event-stream\b/i.test(String(headers["content-type"]));
@@ -128,7 +127,7 @@ export async function useUpstream(
             to.send(stream);
             return;
           }
-          // From here on the events' own end is the orderly one.
+          // From here on `forwardEvents` ends the stream in order, with a last event.
           running.signal.removeEventListener("abort", cut);
           const { signal } = running;
           to.removeHeader("content-length");
@@ -143,7 +142,7 @@ export async function useUpstream(
   }
 
   let isAway = false;
-  /** Once as it goes, and once as it is there again. */
+  /** Logs once that the upstream does not answer, and once that it does again. */
   function noteAway(error: Error | null): void {
     if (isAway === (error !== null)) return;
     isAway = error !== null;
@@ -170,7 +169,7 @@ type Done = (error: null, answer: Dispatcher.ResponseData) => void;
 interface Making {
   /** Ends the request. */
   signal: AbortSignal;
-  /** It came to nothing. */
+  /** Answers the caller when the request failed. */
   fail(error: Error): void;
 }
 

@@ -5,7 +5,7 @@ import { within } from "@proofmill/core";
 
 /** Text that waits for a reader; more than so many characters is lost. */
 const MAX_WAITING = 1 << 20;
-/** A pipe or terminal that takes nothing is tried again so often, milliseconds: no event tells. */
+/** A full pipe or terminal is tried again so often, milliseconds: no event tells when it has room. */
 const RETRY_MS = 100;
 /** The process' end waits so long for what is not written yet, milliseconds. */
 const EXIT_GRACE_MS = 300;
@@ -38,11 +38,11 @@ export class Output {
   #size = 0;
   #isWriting = false;
   #lost = 0;
-  /** Those that `onRecovery` has told of. */
+  /** Lost lines that `onRecovery` has been told of. */
   #toldLost = 0;
   #fault: NodeJS.ErrnoException | null = null;
   #last = 10;
-  /** A loss has left a part of a line behind. */
+  /** Whether a loss has left a part of a line behind. */
   #isCut = false;
   #whenIdle: (() => void)[] = [];
 
@@ -132,13 +132,13 @@ export class Output {
   }
 }
 
-/** What commands print. Whoever closes a pipe has seen enough, and needs no word. */
+/** What commands print. A reader who closes the pipe has seen enough, which is no fault. */
 export const stdout = new Output(1, {
   onFault: ({ code, message }) => {
     if (code !== "EPIPE") say(`the output cannot be written: ${message}`);
   },
 });
-/** For people, beside it. */
+/** What is said to people, beside what commands print. */
 export const stderr = new Output(2);
 
 /** One line for people. */

@@ -1,4 +1,4 @@
-/** SIGTERM, SIGINT and a terminal's end: the first asks for an orderly end, a later one insists. */
+/** SIGTERM, SIGINT, a terminal that closes: the first asks for an orderly end, a later one insists. */
 import { constants } from "node:os";
 import { isatty } from "node:tty";
 
@@ -30,8 +30,8 @@ export function onStopSignal(stop: () => void): void {
 }
 
 /**
- * What rotates logs sends these. By default the first has Node open a debugger's port, through which
- * any user of this machine could run code here, and the second ends the process.
+ * Programs that rotate logs send these. By default the first has Node open a debugger's port, through
+ * which any user of this machine could run code here, and the second ends the process.
  */
 export function ignoreUserSignals(): void {
   if (process.platform === "win32") return; // it has none

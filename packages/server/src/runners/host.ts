@@ -75,7 +75,7 @@ function endNow(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-/** A device that has failed stays lost to its process; the jobs are lost with it, not answered wrongly. */
+/** A device that has failed is lost to this process: its jobs are lost too, not answered wrongly. */
 function sayAndEnd(message: FromRunner): void {
   process.send?.(message, undefined, undefined, endNow);
 }

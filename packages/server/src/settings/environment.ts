@@ -25,7 +25,7 @@ export function applyEnvironment(command: Command, environment: NodeJS.ProcessEn
   }
 }
 
-/** Kubernetes gives every container `NAME_PORT` for each Service, as Docker's links once did. */
+/** Kubernetes sets `NAME_PORT` in every container for each Service, as Docker's links once did. */
 function isServiceAddress(variable: string, value: string): boolean {
   return variable.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//i.test(value);
 }

@@ -19,7 +19,7 @@ import {
   upstream,
 } from "./values.ts";
 
-/** A list of numbers longer than this is not searched for repeats, so no proof may be. */
+/** A longer list of numbers is not searched for repeats, so no proof may be longer. */
 const MAX_VALIDATE_NONCES = 65_536;
 const MAX_QUEUED_VALIDATE_NONCES = 1_048_576;
 export const MAX_THREADS = 1024;

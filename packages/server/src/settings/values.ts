@@ -1,9 +1,9 @@
-/** What an option's value may be: each of these reads a text or says what was expected. */
+/** What an option's value may be: each function reads a text, or says what was expected. */
 import { isIPv6 } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { milliseconds } from "./duration.ts";
 
-/** @param maximum without it as much as numbers are exact */
+/** @param maximum without it the greatest integer that a number holds exactly */
 export function integer(minimum: number, maximum?: number): (value: string) => number {
   return (value) => {
     const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
@@ -20,7 +20,7 @@ export function number(value: string): number {
   throw new InvalidArgumentError("Expected a number.");
 }
 
-/** Any time but none; gives milliseconds. */
+/** A time greater than none; gives milliseconds. */
 export function time(value: string): number {
   const parsed = milliseconds(value);
   if (parsed !== null && parsed > 0) return parsed;
