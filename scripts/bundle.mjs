@@ -18,6 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { MALLOC } from "./malloc.mjs";
 import { root, setup } from "./setup.mjs";
 
 const MAX_BYTES = 60 * 2 ** 20;
@@ -153,6 +154,11 @@ function launcher() {
   return `#!/bin/sh
 # Runs the Node beside it, whatever else is installed.
 here=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "$0")")" && pwd) || exit 1
+if [ "$1" = serve ]; then
+${Object.entries(MALLOC)
+  .map(([name, value]) => `  export ${name}="\${${name}:-${value}}"`)
+  .join("\n")}
+fi
 exec "$here/bin/node" "$here/packages/server/bin/proofmill.mjs" "$@"
 `;
 }

@@ -282,6 +282,29 @@ describe("commands", () => {
     expect(valid_distances).toEqual(valid_nonces.map((nonce) => distanceOf(nonce, "node1")));
   });
 
+  it("are dropped when their caller is gone before their turn, but for stop", async () => {
+    const { service, runner } = await start({ hold: true });
+    await service.init(BODY);
+    const caller = new AbortController();
+    const first = service.initGenerate(BODY);
+    const blocks = ["a", "b", "c"].map((block_hash) => ({ ...BODY, block_hash }));
+    const gone = [
+      ...blocks.map((body) => service.initGenerate(body, caller)),
+      service.init(BODY, caller),
+      service.initValidate(BODY, caller),
+      service.phaseGenerate(caller),
+      service.phaseValidate(caller),
+    ].map(refusal);
+    caller.abort();
+    const begun = (await first).pow_status.round_id;
+    for (const error of await Promise.all(gone)) expect(error.code).toBe("CALLER_GONE");
+    expect(service.status()).toMatchObject({ round_id: begun, state: "GENERATING" });
+    const stop = service.stop();
+    await runner.started(1);
+    runner.release();
+    expect((await stop).pow_status).toMatchObject({ round_id: begun, state: "STOPPED" });
+  });
+
   it("answer within a second though a job takes longer, also one after another", async () => {
     const { service, runner } = await start({ hold: true });
     runner.onCancel("ignore");

@@ -55,12 +55,18 @@ export interface PocServiceOptions {
   log?: Logger;
 }
 
+/** Who asks. */
+export interface Caller {
+  /** Aborts when nobody waits for the answer any more. */
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * One node's Proof-of-Compute: it holds at most one round and works for it with its runners.
  *
  * Bodies come in unparsed and refusals go out as `PocError`, in the order that the protocol names,
  * so that no two doors can disagree. Commands are carried out one after another; a refused one
- * leaves the round as it was.
+ * leaves the round as it was. One whose caller is gone before its turn is dropped, but for `stop`.
  *
  * @example
  * const service = await PocService.open({ enabled: true, store, newRoundId, defaults });
@@ -180,28 +186,28 @@ export class PocService {
     this.#runners.refuseUnlessReady();
   }
 
-  init(body: unknown): Promise<CommandAnswer> {
-    return this.#init("init", body);
+  init(body: unknown, caller: Caller = {}): Promise<CommandAnswer> {
+    return this.#init("init", body, caller);
   }
 
-  initGenerate(body: unknown): Promise<CommandAnswer> {
-    return this.#init("init/generate", body);
+  initGenerate(body: unknown, caller: Caller = {}): Promise<CommandAnswer> {
+    return this.#init("init/generate", body, caller);
   }
 
-  initValidate(body: unknown): Promise<CommandAnswer> {
-    return this.#init("init/validate", body);
+  initValidate(body: unknown, caller: Caller = {}): Promise<CommandAnswer> {
+    return this.#init("init/validate", body, caller);
   }
 
-  phaseGenerate(): Promise<CommandAnswer> {
-    return this.#phase("phase/generate");
+  phaseGenerate(caller: Caller = {}): Promise<CommandAnswer> {
+    return this.#phase("phase/generate", caller);
   }
 
-  phaseValidate(): Promise<CommandAnswer> {
-    return this.#phase("phase/validate");
+  phaseValidate(caller: Caller = {}): Promise<CommandAnswer> {
+    return this.#phase("phase/validate", caller);
   }
 
   stop(): Promise<CommandAnswer> {
-    return this.#phase("stop");
+    return this.#phase("stop", {});
   }
 
   /**
@@ -210,14 +216,10 @@ export class PocService {
    * round with a callback is stored for delivery before it is answered.
    *
    * @param body a ProofBatch
-   * @param options.signal aborts when the caller is gone: then the proof is dropped, unless its
-   *   verdict is due for delivery
+   * @param caller is gone: then the proof is dropped, unless its verdict is due for delivery
    * @throws PocError
    */
-  async validate(
-    body: unknown,
-    options: { signal?: AbortSignal | undefined } = {},
-  ): Promise<ValidateAnswer> {
+  async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
     this.#refuseUnlessOpen();
     this.#runners.refuseUnlessReady();
     const proof = this.#read("proof", body);
@@ -240,7 +242,7 @@ export class PocService {
             proof,
             seq_len: config.seq_len,
             sizers: round.sizers,
-            signal: isPushed ? undefined : options.signal,
+            signal: isPushed ? undefined : caller.signal,
           });
     const nonfinite = proof.nonces.filter((_, i) => !Number.isFinite(distances[i]));
     if (nonfinite.length > 0) {
@@ -329,13 +331,13 @@ export class PocService {
     if (round) await within(CLOSE_GRACE_MS, round.committer.idle());
   }
 
-  async #init(kind: InitKind, body: unknown): Promise<CommandAnswer> {
+  async #init(kind: InitKind, body: unknown, caller: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
     this.#runners.refuseUnlessReady();
     this.#refuseUnlessStoring();
     const config = this.#read("init", body);
-    return this.#carryOut({ kind, config }, received);
+    return this.#carryOut({ kind, config }, { received, signal: caller.signal });
   }
 
   #read<K extends BodyKind>(kind: K, body: unknown): Bodies[K] {
@@ -344,18 +346,22 @@ export class PocService {
       : checkBody(kind, body, this.#initLimits);
   }
 
-  async #phase(kind: PhaseKind): Promise<CommandAnswer> {
+  async #phase(kind: PhaseKind, caller: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
     if (kind !== "stop") {
       this.#runners.refuseUnlessReady();
       this.#refuseUnlessStoring();
     }
-    return this.#carryOut({ kind }, received);
+    return this.#carryOut({ kind }, { received, signal: caller.signal });
   }
 
-  #carryOut(command: RoundCommand, received: number): Promise<CommandAnswer> {
+  #carryOut(
+    command: RoundCommand,
+    { received, signal }: Caller & { received: number },
+  ): Promise<CommandAnswer> {
     return this.#commands.run(async () => {
+      if (signal?.aborted) throw new PocError("CALLER_GONE");
       // The runner may have gone while the command waited for its turn.
       if (command.kind !== "stop") this.#runners.refuseUnlessReady();
       await this.#rounds.perform(command, received);

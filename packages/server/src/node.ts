@@ -8,6 +8,7 @@ import {
 } from "@proofmill/core";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
+import { keepHeapSmall } from "./platform/heap.ts";
 import { roundIdAfter } from "./round-id.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
@@ -21,6 +22,8 @@ const END_MS = 4400;
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
+/** Connections that wait to be accepted: one too many would try again after a second. Linux takes as many as `somaxconn` says. */
+const BACKLOG = 4096;
 /** What the log does not take within so long is lost. */
 const LOG_GRACE_MS = 300;
 
@@ -64,6 +67,7 @@ export async function startNode(
   config: ServeConfig,
   options: NodeOptions = {},
 ): Promise<RunningNode> {
+  keepHeapSmall();
   const store =
     config.enablePoc && config.dataDir !== null
       ? await SqliteStore.open({ folder: config.dataDir })
@@ -132,6 +136,7 @@ async function startWith(
     .listen({
       host: config.host,
       port: config.port,
+      backlog: BACKLOG,
       listenTextResolver: (address) => `listening on ${address}`,
     })
     .catch(async (error) => {

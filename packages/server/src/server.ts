@@ -23,7 +23,7 @@ import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
 import { requestId } from "./http/request-id.ts";
 import { createRequestServer } from "./http/requests.ts";
-import { Turns } from "./http/turns.ts";
+import { Lanes } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
 import { InferenceGate } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, useUpstream } from "./inference/upstream.ts";
@@ -74,7 +74,8 @@ export async function createServer(
       say(`the log cannot be written (${message}); the node goes on, and counts lost lines`),
     onRecovery: (lost) => app.log.warn({ lost }, "log lines were lost"),
   });
-  const turns = new Turns();
+  const lanes = new Lanes();
+  const unfinished = new Unfinished(bodyLimit);
   const owed = new Owed();
   const app = Fastify({
     genReqId: requestId,
@@ -90,7 +91,7 @@ export async function createServer(
         requestTimeout: 0, // keepPace looks at bodies
         keepAliveTimeout: limits.idleMs,
       };
-      const server = createRequestServer(options, listener, turns);
+      const server = createRequestServer(options, listener, { lanes, unfinished });
       owed.watch(server);
       return server;
     },
@@ -114,8 +115,7 @@ export async function createServer(
     limits: () => service.initLimits,
   });
   app.addHook("onClose", async () => bodies.close());
-  const unfinished = new Unfinished(bodyLimit);
-  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, turns, bodies, unfinished });
+  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, lanes, bodies, unfinished });
   const service = await deps.openService(app.log);
   const gate = new InferenceGate({
     service,
@@ -154,7 +154,7 @@ export async function createServer(
   await useTrpc(
     app,
     createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
-    { bodies, connections, unfinished },
+    { bodies, connections, lanes, unfinished },
   );
   const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
   await app.register(async (scope) => {

@@ -14,7 +14,7 @@ import { JsonThread } from "./json-thread.ts";
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
 const LARGE = 64 * 1024;
 /** Bytes that may wait for the thread, or four texts if those are more. */
-const MAX_WAITING = 32 * 1024 * 1024;
+const MAX_WAITING = 16 * 1024 * 1024;
 
 /** Calls in one message or request. */
 export const MAX_CALLS = 32;

@@ -1,21 +1,30 @@
 /** Reads a connection no faster than what was read is dealt with. */
 import type { Socket } from "node:net";
+import { cutOff } from "./bad-http.ts";
+import type { Turns } from "./turns.ts";
+import type { Part, Unfinished } from "./unfinished.ts";
 
 /** Bytes that are held back before a socket is not read; until then a hang-up is noticed at once. */
-const MOST_HELD = 64 * 1024;
+const MOST_HELD = 16 * 1024;
 
 export interface IntakeOptions {
+  /** Shared by all connections: when many have sent much, each waits for its turn to be parsed. */
+  turns: Turns;
+  /** Counts what is held back, and ends the connection where that is too much in all. */
+  unfinished: Unfinished;
   /** Whether what was parsed before must be dealt with first. */
   isFull: () => boolean;
   /** How many bytes of a chunk to parse next, at least 1. */
   piece: (chunk: Buffer) => number;
-  /** The other side will send nothing more; `passEnd` tells the parser. */
+  /** The other side will send nothing more; `passEnd` tells the parser. May be called again. */
   onEnd: () => void;
 }
 
 /**
  * Stands between a socket and its parser. A parser handles all that it is given: a chunk of 64 KiB
- * holds thousands of requests. So it is given pieces, and the next only when there is room.
+ * holds thousands of requests. So it is given pieces, and the next only when there is room, and time
+ * in this turn of the event loop. The first piece of what comes is always parsed: a question is no
+ * longer.
  */
 export class Intake {
   readonly #socket: Socket;
@@ -24,8 +33,13 @@ export class Intake {
   readonly #end: () => void;
   /** What was read and is not parsed yet. */
   #held: Buffer | null = null;
+  /** How that is counted. */
+  #part: Part | null = null;
   #isParsing = false;
   #isPaused = false;
+  /** Whether it waits for a turn to parse more. */
+  #isTaken = false;
+  #hasEnded = false;
   #isOver = false;
 
   /** Called when the parser listens to the socket already, and before its first byte. */
@@ -33,9 +47,10 @@ export class Intake {
     this.#socket = socket;
     this.#options = options;
     this.#parse = takeListeners(socket, "data", this.#receive);
-    this.#end = takeListeners(socket, "end", options.onEnd);
+    this.#end = takeListeners(socket, "end", this.#onEnd);
     // Node's HTTP server stops and resumes a socket by itself too.
     socket.on("resume", this.goOn);
+    socket.once("close", this.#uncount);
   }
 
   /** Whether nothing waits to be parsed. */
@@ -45,21 +60,27 @@ export class Intake {
 
   /** There may be room again. */
   goOn = (): void => {
-    if (this.#isParsing) return;
+    if (this.#isParsing || this.#isTaken) return;
     this.#isParsing = true;
-    while (this.#held && !this.#isStopped) {
+    for (let isFirst = true; this.#held && !this.#isStopped; isFirst = false) {
+      if (!isFirst && !this.#options.turns.hasTime) {
+        this.#takeTurn();
+        break;
+      }
       const held: Buffer = this.#held;
       const size = Math.min(held.length, this.#options.piece(held));
       this.#held = size < held.length ? held.subarray(size) : null;
       this.#parse(held.subarray(0, size));
     }
     this.#isParsing = false;
-    if (!this.#isPaused || this.#isOver || this.#options.isFull()) return;
+    if (!this.#held) this.#uncount();
+    if (!this.#isPaused || this.#isTaken || this.#isOver || this.#options.isFull()) return;
     this.#isPaused = false;
     this.#socket.resume();
   };
 
   passEnd(): void {
+    this.#hasEnded = false;
     if (!this.#isOver) this.#end();
   }
 
@@ -67,18 +88,48 @@ export class Intake {
   handOver(): void {
     this.#isOver = true;
     this.#socket.removeListener("data", this.#receive);
-    this.#socket.removeListener("end", this.#options.onEnd);
+    this.#socket.removeListener("end", this.#onEnd);
     this.#socket.removeListener("resume", this.goOn);
     if (this.#held) this.#socket.unshift(this.#held);
     this.#held = null;
+    this.#uncount();
   }
+
+  #takeTurn(): void {
+    this.#isTaken = true;
+    this.#options.turns.take(() => {
+      this.#isTaken = false;
+      this.goOn();
+      if (this.#hasEnded) this.#options.onEnd();
+    });
+  }
+
+  #onEnd = (): void => {
+    this.#hasEnded = true;
+    this.#options.onEnd();
+  };
 
   #receive = (chunk: Buffer): void => {
     this.#held = this.#held ? Buffer.concat([this.#held, chunk]) : chunk;
     this.goOn();
-    if (this.#isOver || this.#isPaused || (this.#held?.length ?? 0) < MOST_HELD) return;
+    if (this.#held) this.#count(chunk.length);
+    if (this.#isOver || this.#isPaused) return;
+    if (!this.#isTaken && (this.#held?.length ?? 0) < MOST_HELD) return;
     this.#isPaused = true;
     this.#socket.pause();
+  };
+
+  #count(bytes: number): void {
+    this.#part ??= this.#options.unfinished.begin(() => {
+      cutOff(this.#socket, 503, "Too many large bodies are coming");
+      this.#socket.destroy();
+    });
+    this.#part.add(bytes);
+  }
+
+  #uncount = (): void => {
+    this.#part?.done();
+    this.#part = null;
   };
 
   get #isStopped(): boolean {

@@ -9,12 +9,20 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import { Intake } from "./intake.ts";
-import type { Turns } from "./turns.ts";
+import { hasBody } from "./pace.ts";
+import type { Lanes } from "./turns.ts";
+import type { Unfinished } from "./unfinished.ts";
 
 /** The parser is given pieces. A piece ends where a request ends, once it has so many bytes … */
 const LEAST_PIECE = 256;
 /** … and where none ends, as in the middle of a body, it has this many. */
 const MOST_PIECE = 16 * 1024;
+
+/** What all connections share. */
+interface Flow {
+  lanes: Lanes;
+  unfinished: Unfinished;
+}
 
 /**
  * A server that begins a connection's next request when the last answer has been handed to the
@@ -23,14 +31,16 @@ const MOST_PIECE = 16 * 1024;
 export function createRequestServer(
   options: ServerOptions,
   listener: RequestListener,
-  turns: Turns,
+  flow: Flow,
 ): Server {
   const connections = new WeakMap<Socket, Connection>();
   const server = createServer(options, (request, response) => {
     connections.get(request.socket)?.add(request, response);
   });
+  flow.lanes.arrivals.watch(server);
   server.on("connection", (socket: Socket) => {
-    connections.set(socket, new Connection(socket, listener, turns));
+    socket.setMaxListeners(32); // many wait for its end
+    connections.set(socket, new Connection(socket, listener, flow));
   });
   // The first listener for it: the bytes behind the request must be back in the socket before
   // others hear of the upgrade.
@@ -50,7 +60,7 @@ interface Exchange {
 class Connection {
   readonly #socket: Socket;
   readonly #listener: RequestListener;
-  readonly #turns: Turns;
+  readonly #lanes: Lanes;
   readonly #intake: Intake;
   /** What is being answered. */
   #current: (Exchange & { hasBegun: boolean }) | null = null;
@@ -59,13 +69,17 @@ class Connection {
   /** Whether the client will send nothing more. */
   #hasEnded = false;
 
-  constructor(socket: Socket, listener: RequestListener, turns: Turns) {
+  constructor(socket: Socket, listener: RequestListener, { lanes, unfinished }: Flow) {
     this.#socket = socket;
     this.#listener = listener;
-    this.#turns = turns;
+    this.#lanes = lanes;
     this.#intake = new Intake(socket, {
-      // What belongs to the current request is read as long as it comes.
-      isFull: () => this.#current?.request.complete === true || this.#waiting.length > 0,
+      turns: lanes.reading,
+      unfinished,
+      // What belongs to the current request is read as long as it comes, once somebody takes it.
+      isFull: () =>
+        (this.#current && (!this.#current.hasBegun || this.#current.request.complete)) ||
+        this.#waiting.length > 0,
       piece: (chunk) => {
         const end = chunk.indexOf("\r\n\r\n", LEAST_PIECE);
         return end === -1 ? MOST_PIECE : Math.min(end + 4, MOST_PIECE);
@@ -103,11 +117,13 @@ class Connection {
       else this.#next();
       this.#passEnd();
     });
-    this.#turns.take(() => {
+    const { patient, questions } = this.#lanes;
+    (hasBody(request) ? patient : questions).take(() => {
       if (this.#socket.destroyed) return;
       this.#listener(request, response);
       setImmediate(() => {
         current.hasBegun = true;
+        this.#intake.goOn();
         this.#passEnd();
       });
     });

@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { cutOff } from "./bad-http.ts";
 
 /** Bytes in all, or four bodies if those are more. */
-const LIMIT = 32 * 1024 * 1024;
+const LIMIT = 16 * 1024 * 1024;
 
 /** Something that comes, from its first byte until nothing of it has to be kept. */
 export interface Part {

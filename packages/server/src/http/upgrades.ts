@@ -4,6 +4,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { cutOff } from "./bad-http.ts";
 import type { Connections } from "./connections.ts";
+import type { Turns } from "./turns.ts";
 
 /** Bytes that may come while an upgrade waits. */
 const MAX_EARLY = 64 * 1024;
@@ -17,13 +18,17 @@ const OFFERED = /\b(upgrade|http2-settings)\b/gi;
  * Either waits until the connection's earlier requests are answered: what is written sooner would
  * come between their answers, or be swallowed with them.
  */
-export function webSocketUpgrades(server: Server, connections: Connections): never {
+export function webSocketUpgrades(
+  server: Server,
+  { connections, turns }: { connections: Connections; turns: Turns },
+): never {
   const upgrades = new EventEmitter();
   server.on("upgrade", async (request: IncomingMessage, socket: Socket, head: Buffer) => {
     connections.upgrading(socket);
     const early = connections.unanswered(socket).length > 0 ? keepEarly(socket) : null;
     if (early) await connections.answered(socket);
     const rest = early ? Buffer.concat([head, ...early.end()]) : head;
+    await turnOf(socket, turns);
     if (!socket.writable) {
       socket.destroy();
     } else if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
@@ -42,6 +47,14 @@ export function webSocketUpgrades(server: Server, connections: Connections): nev
   });
   // The plugin's types want a server; it only ever listens for upgrades on it.
   return upgrades as never;
+}
+
+/** Resolves when its turn has come; until then the socket is not read. */
+async function turnOf(socket: Socket, turns: Turns): Promise<void> {
+  const destroy = () => socket.destroy();
+  socket.on("error", destroy);
+  await turns.next();
+  socket.off("error", destroy);
 }
 
 /**

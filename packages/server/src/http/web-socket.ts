@@ -5,7 +5,7 @@ import { WebSocket } from "ws";
 import type { Bodies } from "./bodies.ts";
 import { Intake } from "./intake.ts";
 import { type Owed, STALL_MS } from "./owed.ts";
-import type { Turns } from "./turns.ts";
+import type { Lanes } from "./turns.ts";
 import type { Part, Unfinished } from "./unfinished.ts";
 import { pieces } from "./written.ts";
 
@@ -17,7 +17,7 @@ const PIECE = 1024;
 interface Flow {
   socket: Socket;
   owed: Owed;
-  turns: Turns;
+  lanes: Lanes;
   bodies: Bodies;
   unfinished: Unfinished;
 }
@@ -40,6 +40,8 @@ export class FlowingWebSocket extends WebSocket {
     const { socket } = flow;
     setMaxListeners(0, this.#ended.signal); // every subscription listens
     const intake = new Intake(socket, {
+      turns: flow.lanes.reading,
+      unfinished: flow.unfinished,
       isFull: () => this.#messages.length > 0 || this.#isFull,
       piece: (chunk) => {
         const size = Math.min(chunk.length, PIECE);
@@ -79,7 +81,7 @@ export class FlowingWebSocket extends WebSocket {
     while (this.#owesTooMuch && !this.ended.aborted) {
       this.#drained ??= withResolver();
       await this.#drained.promise;
-      await this.#flow?.turns.next(); // not all of its subscriptions at once
+      await this.#flow?.lanes.questions.next(); // not all of its subscriptions at once
     }
   }
 
@@ -126,7 +128,7 @@ export class FlowingWebSocket extends WebSocket {
   #next(): void {
     if (this.#messages.length === 0 || this.#isFull) return;
     this.#isTaken = true;
-    this.#flow?.turns.take(async () => {
+    this.#flow?.lanes.questions.take(async () => {
       const message = this.#messages.shift();
       if (message && !this.ended.aborted) await this.#give(message);
       this.#dropPart();

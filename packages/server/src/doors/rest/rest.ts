@@ -77,17 +77,17 @@ function bodyRoutes(
   route("/init", init, {
     summary: "Begin a round",
     answer: CommandAnswer,
-    call: (body) => service.init(body),
+    call: (body, signal) => service.init(body, { signal }),
   });
   route("/init/generate", init, {
     summary: "Begin a round and search",
     answer: CommandAnswer,
-    call: (body) => service.initGenerate(body),
+    call: (body, signal) => service.initGenerate(body, { signal }),
   });
   route("/init/validate", init, {
     summary: "Begin a round and validate",
     answer: CommandAnswer,
-    call: (body) => service.initValidate(body),
+    call: (body, signal) => service.initValidate(body, { signal }),
   });
   route("/validate", ProofBatch, {
     summary: "Recompute the distances of a proof and judge it",
@@ -127,8 +127,12 @@ function bodyRoutes(
 function bodylessRoutes(app: FastifyInstance, service: PocService): void {
   // A body stays unread; Node drops it once the answer is out.
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-  route("/phase/generate", "Search in the present round", () => service.phaseGenerate());
-  route("/phase/validate", "Validate in the present round", () => service.phaseValidate());
+  route("/phase/generate", "Search in the present round", (caller) =>
+    service.phaseGenerate(caller),
+  );
+  route("/phase/validate", "Validate in the present round", (caller) =>
+    service.phaseValidate(caller),
+  );
   route("/stop", "Stop the round and keep its results", () => service.stop(), {
     503: REFUSED[503],
   });
@@ -145,12 +149,15 @@ function bodylessRoutes(app: FastifyInstance, service: PocService): void {
   function route(
     path: string,
     summary: string,
-    call: () => Promise<CommandAnswer>,
+    call: (caller: { signal: AbortSignal }) => Promise<CommandAnswer>,
     refused: object = REFUSED,
   ): void {
     app.post(path, {
       schema: { tags: TAGS, summary, response: { 200: CommandAnswer, ...refused } },
-      handler: async (_request, reply) => sendWritten(reply, await call()),
+      handler: async (request, reply) => {
+        const signal = callerGone(request.raw.socket);
+        return sendWritten(reply, await call({ signal }));
+      },
     });
   }
 }

@@ -11,7 +11,7 @@ import { callerGone } from "../../http/caller.ts";
 import type { Connections } from "../../http/connections.ts";
 import type { Owed } from "../../http/owed.ts";
 import { requestId } from "../../http/request-id.ts";
-import { Turns } from "../../http/turns.ts";
+import type { Lanes, Turns } from "../../http/turns.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import { webSocketUpgrades } from "../../http/upgrades.ts";
 import { FlowingWebSocket } from "../../http/web-socket.ts";
@@ -42,7 +42,7 @@ export async function useWebSockets(
     maxPayload: number;
     connections: Connections;
     owed: Owed;
-    turns: Turns;
+    lanes: Lanes;
     bodies: Bodies;
     unfinished: Unfinished;
   },
@@ -51,7 +51,7 @@ export async function useWebSockets(
   await app.register(websocket, {
     options: {
       maxPayload,
-      server: webSocketUpgrades(app.server, connections),
+      server: webSocketUpgrades(app.server, { connections, turns: flow.lanes.patient }),
       WebSocket: FlowingWebSocket as never, // the types want the whole module of ws
     },
     // Whoever sends bad frames is told by the close; a log of it would be his to fill.
@@ -86,6 +86,7 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
 interface TrpcDeps {
   bodies: Bodies;
   connections: Connections;
+  lanes: Lanes;
   unfinished: Unfinished;
 }
 
@@ -93,15 +94,13 @@ interface TrpcDeps {
 export async function useTrpc(
   app: FastifyInstance,
   router: AppRouter,
-  { bodies, connections, unfinished }: TrpcDeps,
+  { bodies, connections, lanes, unfinished }: TrpcDeps,
 ): Promise<void> {
-  // Those who have to catch up do so beside what others ask, not before it.
-  const replays = new Turns();
   const subscriptions = new Subscriptions();
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
-    createContext: ({ req, res }) => contextOf(req, res, { replays, subscriptions }),
+    createContext: ({ req, res }) => contextOf(req, res, { replays: lanes.patient, subscriptions }),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;

@@ -36,15 +36,17 @@ const ResumeInput = z.object({ lastEventId: z.string().nullish() }).optional();
 
 export function createRouter({ service, gate, log, model, delivery }: RouterOptions) {
   const pow = router({
-    init: procedure.input(as<InitBody>()).mutation(({ input }) => service.init(input)),
+    init: procedure
+      .input(as<InitBody>())
+      .mutation(({ input, ctx }) => service.init(input, { signal: ctx.gone })),
     initGenerate: procedure
       .input(as<InitBody>())
-      .mutation(({ input }) => service.initGenerate(input)),
+      .mutation(({ input, ctx }) => service.initGenerate(input, { signal: ctx.gone })),
     initValidate: procedure
       .input(as<InitBody>())
-      .mutation(({ input }) => service.initValidate(input)),
-    phaseGenerate: procedure.mutation(() => service.phaseGenerate()),
-    phaseValidate: procedure.mutation(() => service.phaseValidate()),
+      .mutation(({ input, ctx }) => service.initValidate(input, { signal: ctx.gone })),
+    phaseGenerate: procedure.mutation(({ ctx }) => service.phaseGenerate({ signal: ctx.gone })),
+    phaseValidate: procedure.mutation(({ ctx }) => service.phaseValidate({ signal: ctx.gone })),
     stop: procedure.mutation(() => service.stop()),
     validate: procedure
       .input(as<ProofBatch>())
