@@ -8,7 +8,7 @@ import { Ledger } from "./ledger.ts";
 import { NonceSequence } from "./nonces.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 
-export interface LiveRoundOptions {
+export interface ActiveRoundOptions {
   round: RoundRecord | StoredRound;
   store: RoundStore;
   dispatcher: Dispatcher;
@@ -19,10 +19,10 @@ export interface LiveRoundOptions {
   /** The store did not take results. */
   onStoreFault: (error: Error) => void;
   /** The search cannot go on; it has stopped itself, or must be stopped. */
-  onFailure: (round: LiveRound, reason: string, error: Error) => void;
+  onFailure: (round: ActiveRound, reason: string, error: Error) => void;
 }
 
-export class LiveRound {
+export class ActiveRound {
   readonly ledger: Ledger;
   readonly sizers: BatchSizers;
   readonly committer: Committer;
@@ -44,7 +44,7 @@ export class LiveRound {
     if (this.committer.hasUnstored) throw new Error("results could not be stored");
   }
 
-  constructor(options: LiveRoundOptions) {
+  constructor(options: ActiveRoundOptions) {
     const { round, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);

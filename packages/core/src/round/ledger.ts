@@ -61,7 +61,7 @@ export class Ledger {
     return this.#nonces.length;
   }
 
-  /** The found list from the `since`-th on, at most `limit`; the arrays are not to be changed. */
+  /** The finds from the `since`-th on, at most `limit`; the arrays are not to be changed. */
   finds(page: { since: number; limit: number }): { nonces: number[]; distances: number[] } {
     return {
       nonces: this.#nonces.slice(page.since, page.limit),

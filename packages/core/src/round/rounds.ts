@@ -2,7 +2,7 @@
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
 import type { InitRequest, RoundState } from "../wire/schemas.ts";
-import { LiveRound } from "./active-round.ts";
+import { ActiveRound } from "./active-round.ts";
 import type { Runners } from "./runners.ts";
 import { nextStep, type RoundCommand } from "./state.ts";
 import type { RoundRecord, StoredRound } from "./store.ts";
@@ -29,17 +29,17 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #options: RoundsOptions;
   #state: RoundState = "IDLE";
-  #current: LiveRound | null = null;
+  #current: ActiveRound | null = null;
   /** Subscribers may still be reading it. */
-  #previous: LiveRound | null = null;
+  #previous: ActiveRound | null = null;
 
   /** A round that was there before is there again, STOPPED. */
   constructor(options: RoundsOptions) {
     this.#options = options;
     const [last, previous] = [...options.recent].reverse();
     if (!last) return;
-    this.#current = this.#liveRound(last);
-    this.#previous = previous ? this.#liveRound(previous) : null;
+    this.#current = this.#activeRound(last);
+    this.#previous = previous ? this.#activeRound(previous) : null;
     this.#state = "STOPPED";
   }
 
@@ -47,12 +47,12 @@ export class Rounds {
     return this.#state;
   }
 
-  get current(): LiveRound | null {
+  get current(): ActiveRound | null {
     return this.#current;
   }
 
   /** Those that can be read, oldest first. */
-  get readable(): readonly LiveRound[] {
+  get readable(): readonly ActiveRound[] {
     return [this.#previous, this.#current].filter((round) => round !== null);
   }
 
@@ -78,7 +78,7 @@ export class Rounds {
       old?.ledger.enter("STOPPED");
       old?.committer.saveClocks();
       this.#previous = old;
-      this.#current = this.#liveRound(begun);
+      this.#current = this.#activeRound(begun);
     }
     this.#enter(step.state, begun !== null);
     this.stopIfNoneGoesOn(); // the runners may have gone meanwhile
@@ -119,9 +119,9 @@ export class Rounds {
     });
   }
 
-  #liveRound(round: RoundRecord | StoredRound): LiveRound {
+  #activeRound(round: RoundRecord | StoredRound): ActiveRound {
     const { storeWatch, runners, now, log, onChange } = this.#options;
-    return new LiveRound({
+    return new ActiveRound({
       round,
       store: storeWatch.store,
       dispatcher: runners.dispatcher,
