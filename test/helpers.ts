@@ -23,7 +23,7 @@ export interface StartOptions {
   openFiles?: number;
 }
 
-export interface LogLine {
+interface LogLine {
   msg: string;
   [field: string]: unknown;
 }

@@ -16,12 +16,12 @@ const TEST_FOLDERS = /^(test|packages\/\w+\/test)\//;
 const UNIT_TEST =
   /^packages\/(\w+)\/(src|lib)\/(.*\/)?([^/]+\.test\.ts|test-support\.ts|[^/]+\.mjs)$/;
 
-export function isTest(path: string): boolean {
+function isTest(path: string): boolean {
   return TEST_FOLDERS.test(path) || UNIT_TEST.test(path);
 }
 
 /** The room that a file stands in, null for none. */
-export function roomOf(rooms: Rooms, path: string): string | null {
+function roomOf(rooms: Rooms, path: string): string | null {
   const [, tested] = UNIT_TEST.exec(path) ?? [];
   const name = tested === undefined ? path.replace(/^packages\//, "") : `${tested}/tests`;
   const around = Object.keys(rooms).filter((room) => name === room || name.startsWith(`${room}/`));

@@ -127,7 +127,7 @@ class LiveLine {
 }
 
 /** State, nonces per second, found, 1 in N, elapsed. */
-export function lineOf(status: StatusSummary): string {
+function lineOf(status: StatusSummary): string {
   const { state, rate_per_second, total_checked, total_valid, elapsed_seconds } = status;
   const share = total_valid > 0 ? ` (1 in ${Math.round(total_checked / total_valid)})` : "";
   return (

@@ -35,7 +35,7 @@ function answerError(
 }
 
 /** One core error as its answer. */
-export function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
+function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
   return reply.code(error.status).send({ detail: error.detail });
 }

@@ -30,7 +30,7 @@ const AWAY: OpenAiError = {
 };
 const LOOP: OpenAiError = { ...AWAY, message: "The inference server leads back to this node" };
 
-export type UpstreamHealth = "ok" | "unreachable";
+type UpstreamHealth = "ok" | "unreachable";
 
 export interface UpstreamOptions {
   /** E.g. `http://127.0.0.1:8001`. */

@@ -16,7 +16,7 @@ export interface HubSettings {
 }
 
 /** Addresses, "" for none; what `noProxy` lists is asked directly. */
-export interface ProxySettings {
+interface ProxySettings {
   httpProxy: string;
   httpsProxy: string;
   noProxy: string;

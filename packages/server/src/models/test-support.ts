@@ -18,7 +18,7 @@ export interface TestHub {
   close(): Promise<void>;
 }
 
-export interface Faults {
+interface Faults {
   /** Without this token 401. */
   token: string | null;
   /** Every answer of the hub is this refusal. */
