@@ -17,6 +17,7 @@ export * from "./round/store.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
 export * from "./runner/ports.ts";
 export { PocService, type PocServiceOptions } from "./service.ts";
+export { type Backoff, pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
 export { within } from "./util/time.ts";
 export { isRefusedAddress } from "./wire/address.ts";

@@ -9,7 +9,7 @@ import type { Logger } from "@proofmill/core";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { SqliteStore } from "../store/sqlite.ts";
 import { createPoster, endpoint, type PosterOptions, refusingLookup } from "./request.ts";
-import { CallbackSender, pauseAfter, type SenderOptions } from "./sender.ts";
+import { CallbackSender, type SenderOptions } from "./sender.ts";
 
 interface Received {
   path: string;
@@ -465,11 +465,4 @@ test("a name is judged by the addresses that it leads to", async () => {
   const url = `http://localhost:${port}/x`;
   await poster.post({ url, kind: "generated", body: "{}", signal });
   expect(received).toHaveLength(1);
-});
-
-test("pauses grow to a minute, jitter included", () => {
-  expect([1, 2, 3, 6, 7, 50].map((n) => pauseAfter(n, () => 1))).toEqual([
-    1000, 2000, 4000, 32_000, 60_000, 60_000,
-  ]);
-  expect(pauseAfter(3, () => 0)).toBe(2000);
 });

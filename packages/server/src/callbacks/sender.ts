@@ -1,13 +1,12 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DeliveryInfo, Logger } from "@proofmill/core";
+import { type DeliveryInfo, type Logger, pauseAfter } from "@proofmill/core";
 import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
 import { type Poster, TooLargeError } from "./request.ts";
 
-/** After the first failure in a row, milliseconds; doubled with each further one. */
-const FIRST_PAUSE_MS = 1000;
-const MAX_PAUSE_MS = 60_000;
+/** Between attempts of one lane. */
+const BACKOFF = { first: 1000, most: 60_000 };
 /** What is too old is looked for so often, milliseconds. */
 const GIVE_UP_INTERVAL_MS = 60_000;
 /** For so many URLs it is remembered how many finds they take at once. */
@@ -252,15 +251,10 @@ class Lane {
     const { signal } = this.#options;
     this.#pause = new AbortController();
     const either = AbortSignal.any([signal, this.#pause.signal]);
-    await sleep(pauseAfter(this.#failures), undefined, { signal: either }).catch(() => {});
+    const pauseMs = pauseAfter(this.#failures, BACKOFF);
+    await sleep(pauseMs, undefined, { signal: either }).catch(() => {});
     this.#pause = null;
   }
-}
-
-/** Milliseconds: from one half of a growing bound up to it, so that many nodes do not march in step. */
-export function pauseAfter(failures: number, random: () => number = Math.random): number {
-  const bound = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
-  return bound * (0.5 + 0.5 * random());
 }
 
 function reasonOf(error: unknown): string {
