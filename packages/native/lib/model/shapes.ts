@@ -1,4 +1,4 @@
-/** Sizes of well-known models, for benches: what they take depends on nothing else. */
+/** Sizes of well-known models, for benches: how fast they are depends on nothing else. */
 import { attentionWidths, type ModelConfig, parseConfig } from "./config.ts";
 
 const QWEN3 = {
@@ -12,7 +12,7 @@ const QWEN3 = {
   tie_word_embeddings: true,
 };
 
-const FILES: Record<string, object> = {
+const FILES: Record<string, Readonly<Record<string, unknown>>> = {
   "qwen3-0.6b": {
     ...QWEN3,
     hidden_size: 1024,
@@ -70,14 +70,23 @@ const FILES: Record<string, object> = {
 export const SHAPES: readonly string[] = Object.keys(FILES);
 
 /**
- * The configuration of a shape.
+ * What a config.json says of a shape.
  *
  * @throws Error naming the shapes there are
  */
-export function shapeConfig(shape: string): ModelConfig {
+export function shapeFile(shape: string): Readonly<Record<string, unknown>> {
   const file = FILES[shape];
   if (!file) throw new Error(`shape ${shape} is unknown, expected one of ${SHAPES.join(", ")}`);
-  return parseConfig(file, shape);
+  return file;
+}
+
+/**
+ * The configuration of a shape.
+ *
+ * @throws Error as `shapeFile`
+ */
+export function shapeConfig(shape: string): ModelConfig {
+  return parseConfig(shapeFile(shape), shape);
 }
 
 /**

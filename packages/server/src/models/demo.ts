@@ -2,33 +2,24 @@
 import { access, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { writeRandomModel } from "@proofmill/native/model/random-model";
+import { shapeConfig, shapeFile } from "@proofmill/native/model/shapes";
 import { cacheFolder, makeFolder } from "../platform/folders.ts";
 import { byteLevelTokenizer, TOKENIZER_CONFIG } from "./demo-tokenizer.ts";
 
 export const DEMO_NAME = "proofmill-demo";
 
+const SHAPE = "qwen3-tiny";
+
 /** The demo model's context in tokens. */
-export const DEMO_CONTEXT = 4096;
+export const DEMO_CONTEXT = shapeConfig(SHAPE).max_position_embeddings;
 
 /** Part of the folder's name: another model must get another folder. */
 const REVISION = 1;
 
 const CONFIG = {
-  architectures: ["Qwen3ForCausalLM"],
+  ...shapeFile(SHAPE),
   model_type: "qwen3",
-  hidden_size: 256,
-  num_hidden_layers: 4,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 64,
-  intermediate_size: 768,
-  vocab_size: 1024,
-  max_position_embeddings: DEMO_CONTEXT,
-  tie_word_embeddings: true,
   torch_dtype: "bfloat16",
-  hidden_act: "silu",
-  rms_norm_eps: 1e-6,
-  rope_theta: 1_000_000,
   rope_scaling: null,
   attention_bias: false,
   attention_dropout: 0,
