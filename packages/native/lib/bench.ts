@@ -3,13 +3,13 @@ import { availableParallelism, cpus } from "node:os";
 import type { NativeModel, Stages } from "./binding.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
-import type { ModelConfig } from "./model/config.ts";
+import type { ModelConfig } from "./model/model-config.ts";
 import type { Precision } from "./model/precision.ts";
 import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
 import { requiredTensors } from "./model/weights.ts";
 import { longestSequence } from "./pass-memory.ts";
 
-export interface RandomShapeOptions extends DeviceChoice {
+interface RandomShapeOptions extends DeviceChoice {
   /** One of `SHAPES`; its weights are random and only in memory. */
   shape: string;
   dtype: Precision;
@@ -24,7 +24,7 @@ export interface PrefillBenchOptions extends RandomShapeOptions {
   repeats: number;
 }
 
-/** Jobs that are given at once, so that the next one waits when one is done; as a round does. */
+/** Jobs under way at once: as in a round, the next one is there when one is done. */
 const JOBS_AT_ONCE = 2;
 /** A run is at least so many seconds of jobs: what one takes on a GPU is too short to be timed. */
 const RUN_SECONDS = 0.5;
@@ -83,7 +83,7 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     if (seqLen > longest) {
       throw new Error(`seq_len ${seqLen} does not fit into memory, ${longest} would`);
     }
-    // Pages and tables come, shapes are chosen and recorded.
+    // The first runs touch new memory, and a GPU chooses and records its algorithms in them.
     const warm = Math.min(batch, Math.max(1, Math.floor(model.preferredTokens / seqLen)));
     for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });
     const once = await seconds(model, { seqLen, batch: warm, jobs: 1 });

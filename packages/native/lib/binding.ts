@@ -1,20 +1,19 @@
 /** The typed face of the addon, and the only place that loads it. */
 import { createRequire } from "node:module";
 import type { PrefillJob, PrefillResult } from "@proofmill/core";
-import type { ModelConfig } from "./model/config.ts";
 import type { ModelNeeds } from "./model/memory.ts";
+import type { ModelConfig } from "./model/model-config.ts";
 import type { Precision } from "./model/precision.ts";
 import type { TensorLocation } from "./model/weights.ts";
 
 /** A model's sizes; what its name and RoPE's parameters decide is here in numbers. */
-export interface NativeConfig
-  extends Omit<ModelConfig, "architecture" | "rope_theta" | "rope_scaling"> {
+interface NativeConfig extends Omit<ModelConfig, "architecture" | "rope_theta" | "rope_scaling"> {
   /** [head_dim / 2] radians per position, scaling applied. */
   rope_inv_freq: Float64Array;
 }
 
 /** A tensor whose values are drawn in memory, for benches. */
-export interface RandomTensor {
+interface RandomTensor {
   dtype: "BF16";
   shape: number[];
   /** uint32 */
@@ -103,7 +102,7 @@ export interface NativeModel {
 }
 
 /** Seeds are uint32, `n` is at most 2²⁸. */
-export interface Addon {
+interface Addon {
   /**
    * Maps the files and packs every weight; rejects with what is wrong with which tensor. `onLayer`
    * hears how many layers are packed, not of every one when they follow each other fast.

@@ -29,7 +29,7 @@ export interface ResolvedDevice extends Pick<DeviceOptions, "threads" | "isa" | 
 
 const MAX_THREADS = 1024;
 
-/** Would let cuBLAS change how float32 is multiplied, whatever it is asked; read when it is loaded. */
+/** With other values cuBLAS rounds float32, whatever it is asked; it reads them when it is loaded. */
 const EXACT_FLOAT32 = { NVIDIA_TF32_OVERRIDE: "0", CUBLAS_EMULATE_SINGLE_PRECISION: "0" };
 
 /** The same path from lib/ and from dist/. */

@@ -2,8 +2,9 @@
 import type { ModelInfo, ModelRunner } from "@proofmill/core";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
-import { type ModelConfig, type OnNotice, readConfig } from "./model/config.ts";
+import { type OnNotice, readConfig } from "./model/config.ts";
 import { memoryNeeds, refuseTooLarge } from "./model/memory.ts";
+import type { ModelConfig } from "./model/model-config.ts";
 import { PRECISIONS, type Precision } from "./model/precision.ts";
 import { refuseUnknown, showAll } from "./model/refusal.ts";
 import { readTensors } from "./model/safetensors.ts";

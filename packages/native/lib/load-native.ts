@@ -1,12 +1,12 @@
 /** Gives the addon a model, with all that it is told beside the weights. */
 import { addon, type NativeModel, type NativeModelOptions } from "./binding.ts";
 import type { ResolvedDevice } from "./device.ts";
-import type { ModelConfig } from "./model/config.ts";
 import { CPU_PASS, modelNeeds } from "./model/memory.ts";
+import type { ModelConfig } from "./model/model-config.ts";
 import type { Precision } from "./model/precision.ts";
 import { ropeInvFreq } from "./model/rope.ts";
 
-export interface LoadNativeOptions {
+interface LoadNativeOptions {
   config: ModelConfig;
   tensors: NativeModelOptions["tensors"];
   dtype: Precision;

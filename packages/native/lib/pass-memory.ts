@@ -9,7 +9,7 @@ const KEPT_FREE = 1 / 8;
 const LARGE_GROWTH = 64 * 2 ** 20;
 
 /** What a loaded model says of its memory. */
-export type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
+type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
 
 /**
  * Tokens of the longest sequence whose pass fits into the memory that is left now: the GPU's, or

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 
-/** Where a control group's limit, use and files stand, in each version of them. */
+/** The files that tell a control group's limit, its use and its page cache, in both versions. */
 const VERSIONS = [
   {
     mount: "sys/fs/cgroup",

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { ARCHITECTURES, type Architecture } from "./architecture.ts";
-import { HONOURED, type ModelConfig, parseConfig } from "./config.ts";
+import { HONOURED, parseConfig } from "./config.ts";
 import { HARMLESS, REFUSED, ROPE_HARMLESS, ROPE_REFUSED } from "./config-keys.ts";
+import type { ModelConfig } from "./model-config.ts";
 import { ROPE_HONOURED } from "./rope-config.ts";
 
 const NAMES = Object.keys(ARCHITECTURES) as Architecture[];

@@ -6,7 +6,7 @@
  * of other families, since files are written by hand and by tools that mix them.
  */
 import { ARCHITECTURES } from "./architecture.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 /** Keys whose every value but some is refused. */
 export interface Refused {

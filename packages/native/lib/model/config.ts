@@ -5,37 +5,9 @@ import { ARCHITECTURES, type Architecture } from "./architecture.ts";
 import { HARMLESS, REFUSED, type Refused, ROPE_HARMLESS, ROPE_REFUSED } from "./config-keys.ts";
 import { contextSchema, SLIDING, size, slidingWindow } from "./context.ts";
 import { MAX_CONFIG_BYTES, readJsonFile } from "./json-file.ts";
+import type { ModelConfig } from "./model-config.ts";
 import { firstIssue, show, showAll } from "./refusal.ts";
-import type { Llama3Scaling } from "./rope.ts";
 import { ROPE_HONOURED, ropeConfig, ropeSchema } from "./rope-config.ts";
-
-export type { Architecture } from "./architecture.ts";
-
-export interface ModelConfig {
-  architecture: Architecture;
-  hidden_size: number;
-  intermediate_size: number;
-  num_hidden_layers: number;
-  num_attention_heads: number;
-  num_key_value_heads: number;
-  head_dim: number;
-  vocab_size: number;
-  /** The context: the greatest seq_len. */
-  max_position_embeddings: number;
-  rms_norm_eps: number;
-  rope_theta: number;
-  rope_scaling: Llama3Scaling | null;
-  tie_word_embeddings: boolean;
-  /** RMSNorm over head_dim on every q and k head. */
-  qk_norm: boolean;
-  qkv_bias: boolean;
-}
-
-/** Numbers in a token's queries, and in its keys or in its values: those of all heads. */
-export function attentionWidths(config: ModelConfig): { q: number; kv: number } {
-  const { num_attention_heads, num_key_value_heads, head_dim } = config;
-  return { q: num_attention_heads * head_dim, kv: num_key_value_heads * head_dim };
-}
 
 /** Is told, in a line each, what an operator may want to know. */
 export type OnNotice = (text: string, level: "info" | "warn") => void;
@@ -72,7 +44,7 @@ type ConfigFile = z.infer<typeof fileSchema>;
 /** Keys of config.json whose values reach the numbers, or are refused for what they would do. */
 export const HONOURED: readonly string[] = Object.keys(fileSchema.shape);
 
-/** Turns the config down for what one of its keys holds. */
+/** Refuses the config for what one of its keys holds. */
 interface Refusals {
   refuse(key: string, expected: string): never;
 }
@@ -163,7 +135,10 @@ function heads(architecture: Architecture, file: ConfigFile, { refuse }: Refusal
   return { num_attention_heads, num_key_value_heads, head_dim };
 }
 
-/** Where the file names none. A default that cannot be meant is none: weights have shapes as well. */
+/**
+ * For a file that names none. Where the architecture's default does not divide the heads, each head
+ * is taken to have its own keys and values; the shapes of the weights show whether that is right.
+ */
 function keyValueHeads(architecture: Architecture, file: ConfigFile): number {
   const { num_key_value_heads, num_attention_heads } = file;
   const byDefault = ARCHITECTURES[architecture].num_key_value_heads;
@@ -172,7 +147,7 @@ function keyValueHeads(architecture: Architecture, file: ConfigFile): number {
   return isMeant ? byDefault : num_attention_heads;
 }
 
-/** Which of its numbers are meant is said by keys of each method; none is read here. */
+/** Each method packs its numbers in its own way, and none of them is read here. */
 function refuseQuantised({ quantization_config }: ConfigFile): void {
   if (quantization_config === undefined || quantization_config === null) return;
   const method = (quantization_config as { quant_method?: unknown }).quant_method;
@@ -186,7 +161,7 @@ function refuseQuantised({ quantization_config }: ConfigFile): void {
   );
 }
 
-/** Where the key means anything it puts a bias on the output projection too. */
+/** Qwen2 ignores the key. Elsewhere it adds biases that are not computed here, also to o_proj. */
 function refuseBias(architecture: Architecture, file: ConfigFile, { refuse }: Refusals): void {
   if (architecture !== "Qwen2ForCausalLM" && file.attention_bias) {
     refuse("attention_bias", `false: biases of ${architecture} are not supported`);

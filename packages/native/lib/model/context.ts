@@ -15,7 +15,7 @@ export const contextSchema = z.looseObject({
   max_window_layers: z.int().nullish(),
   layer_types: z.array(z.string()).nullish(),
 });
-export type ContextKeys = z.infer<typeof contextSchema>;
+type ContextKeys = z.infer<typeof contextSchema>;
 
 /** Hugging Face's defaults for keys that are left out; null is no window. */
 const DEFAULT_WINDOW = 4096;

@@ -24,8 +24,8 @@ const MAX_DEPTH = 32;
 const MAX_VALUES = 2_000_000;
 
 /**
- * Node 20's module loader takes the last answer in plain numbers for its own, and resolves no
- * symbolic link after one about a pipe or socket.
+ * Answers in plain numbers come in an array that Node 20's module loader reads too: after one about
+ * a pipe or a socket it resolves no symbolic link any more. Answers in BigInts have another array.
  */
 const AS_BIGINT = { bigint: true } as const;
 /** Opening a pipe must not wait for whoever writes to it. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type ModelConfig, parseConfig } from "./config.ts";
+import { parseConfig } from "./config.ts";
 import { checkConfig, memoryNeeds, refuseTooLarge } from "./memory.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 const GIB = 2 ** 30;
 

@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { availableMemory } from "./available-memory.ts";
-import { attentionWidths, type ModelConfig, parseConfig } from "./config.ts";
+import { parseConfig } from "./config.ts";
+import { attentionWidths, type ModelConfig } from "./model-config.ts";
 import type { Precision } from "./precision.ts";
 import { requiredTensors } from "./weights.ts";
 
@@ -20,11 +21,11 @@ const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
 
-/** There where a driver for NVIDIA's GPUs is, the second on Windows' Linux. */
+/** What the driver of NVIDIA's GPUs makes on Linux, and on the Linux inside Windows. */
 const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
 
 /** Numbers that are held in the precision of matrix inputs, and in float32. */
-export interface Footprint {
+interface Footprint {
   elements: number;
   floats: number;
 }
@@ -59,7 +60,7 @@ export function modelNeeds(config: ModelConfig): ModelNeeds {
   };
 }
 
-export interface MemoryNeeds {
+interface MemoryNeeds {
   /** Bytes of the packed weights. */
   weights: number;
   /** Bytes of all: weights, the activations of a search at usual lengths, the process. */

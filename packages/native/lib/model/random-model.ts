@@ -7,9 +7,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseConfig } from "./config.ts";
+import { INDEX_FILE, SINGLE_FILE, shardName } from "./safetensors.ts";
 import { requiredTensors } from "./weights.ts";
 
-export interface RandomModelOptions {
+interface RandomModelOptions {
   /** Made if it is not there; files of the same names are replaced. */
   directory: string;
   /** A Hugging Face config, written to config.json as it is. */
@@ -49,12 +50,12 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<voi
   await mkdir(directory, { recursive: true });
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {
-    const file = shards.length === 1 ? "model.safetensors" : shardName(i + 1, shards.length);
+    const file = shards.length === 1 ? SINGLE_FILE : shardName(i + 1, shards.length);
     await writeFile(join(directory, file), shardContent(shard, seed), { flush: true });
     for (const { name } of shard) weightMap[name] = file;
   }
   if (shards.length > 1) {
-    await writeJson(join(directory, "model.safetensors.index.json"), {
+    await writeJson(join(directory, INDEX_FILE), {
       metadata: { total_size: sizeOf(shards.flat()) },
       weight_map: weightMap,
     });
@@ -86,11 +87,6 @@ function cutShards(tensors: PlannedTensor[], maxShardBytes: number): PlannedTens
     bytes += tensor.bytes;
   }
   return shards;
-}
-
-function shardName(number: number, count: number): string {
-  const digits = (n: number) => String(n).padStart(5, "0");
-  return `model-${digits(number)}-of-${digits(count)}.safetensors`;
 }
 
 /** The bytes of one file. A chunk is valid until the next one is asked for. */

@@ -8,14 +8,14 @@ import { size } from "./context.ts";
 import { firstIssue, show } from "./refusal.ts";
 import type { Llama3Scaling } from "./rope.ts";
 
-export interface RopeConfig {
+interface RopeConfig {
   rope_theta: number;
   rope_scaling: Llama3Scaling | null;
 }
 
 const positive = z.number().positive();
-/** Rotates every dimension of a head, or the model is not one of ours. */
-export const wholeHead = z.literal(1).nullish();
+/** Models that rotate only a part of each head are refused. */
+const wholeHead = z.literal(1).nullish();
 
 /** Keys of a `rope_scaling` or `rope_parameters` that are read here. */
 const parametersSchema = z
@@ -50,7 +50,7 @@ export const ropeSchema = z.looseObject({
   partial_rotary_factor: wholeHead,
   original_max_position_embeddings: size(2 ** 30).nullish(),
 });
-export type RopeKeys = z.infer<typeof ropeSchema>;
+type RopeKeys = z.infer<typeof ropeSchema>;
 
 /** Hugging Face's, in all architectures here. */
 const DEFAULT_THETA = 10_000;
@@ -135,7 +135,7 @@ function scalingOf(key: string, parameters: Parameters): Llama3Scaling | null {
   return scaling.data;
 }
 
-/** Frequencies that are scaled in a way left unsaid must not pass for unscaled ones. */
+/** Undefined where there are factors but no type: how they scale the frequencies is not known. */
 function typeOf({ rope_type, type, ...parameters }: Parameters): string | undefined {
   const isScaled = (["factor", "low_freq_factor", "high_freq_factor"] as const).some(
     (key) => (parameters[key] ?? 1) !== 1,

@@ -58,7 +58,7 @@ const ITEM_BYTES = new Map([
   ["F8_E5M2", 1],
 ]);
 
-/** Chooses, of the names that `has` says are there, those that matter. */
+/** Chooses the tensors that matter; `has` says whether there is one of a name. */
 export type Select = (has: (name: string) => boolean) => Iterable<string>;
 
 const extent = z.int().min(0);
@@ -101,10 +101,13 @@ export function numberedShards(names: readonly string[]): string[] {
   const counts = new Set(names.flatMap((name) => NUMBERED.exec(name)?.[2] ?? []));
   const [count] = counts;
   if (count === undefined || counts.size > 1) return [];
-  return Array.from(
-    { length: Number(count) },
-    (_, i) => `model-${String(i + 1).padStart(5, "0")}-of-${count}.safetensors`,
-  );
+  return Array.from({ length: Number(count) }, (_, i) => shardName(i + 1, Number(count)));
+}
+
+/** The name of one file of a numbered set, the first being 1. */
+export function shardName(number: number, count: number): string {
+  const digits = (n: number) => String(n).padStart(5, "0");
+  return `model-${digits(number)}-of-${digits(count)}.safetensors`;
 }
 
 async function whole(
@@ -147,7 +150,7 @@ async function readShards(source: string, select: Select | undefined): Promise<M
   return { source, tensors, names };
 }
 
-export interface WeightIndex {
+interface WeightIndex {
   /** The selected tensors of each shard that holds some. */
   shards: Map<string, string[]>;
   /** All tensors that it names. */

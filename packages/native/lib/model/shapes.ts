@@ -1,5 +1,6 @@
 /** Sizes of well-known models, for benches: how fast they are depends on nothing else. */
-import { attentionWidths, type ModelConfig, parseConfig } from "./config.ts";
+import { parseConfig } from "./config.ts";
+import { attentionWidths, type ModelConfig } from "./model-config.ts";
 
 const QWEN3 = {
   architectures: ["Qwen3ForCausalLM"],

@@ -4,9 +4,7 @@ import { MAX_CONFIG_BYTES, readJsonFile } from "./json-file.ts";
 import { INDEX_FILE, numberedShards, readIndex, type Select, SINGLE_FILE } from "./safetensors.ts";
 import { needs } from "./weights.ts";
 
-export { INDEX_FILE, SINGLE_FILE };
-
-export interface ModelFiles {
+interface ModelFiles {
   /** The names of all files of the model. */
   names: readonly string[];
   /** Where config.json lies, and the index if `names` has one. */
@@ -33,7 +31,7 @@ export function weightFiles({ names, config, index }: ModelFiles): string[] {
   return numberedShards(names);
 }
 
-/** Where a config cannot be used every tensor counts: whoever loads it says what is wrong. */
+/** Undefined, for all tensors, where the config cannot be used: the loader will say what is wrong. */
 function selectOf(config: string): Select | undefined {
   try {
     return needs(parseConfig(readJsonFile(config, MAX_CONFIG_BYTES), config));

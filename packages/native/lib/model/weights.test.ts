@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Architecture, parseConfig } from "./config.ts";
+import type { Architecture } from "./architecture.ts";
+import { parseConfig } from "./config.ts";
 import type { ModelTensors, TensorEntry } from "./safetensors.ts";
 import { locateWeights, needs, requiredTensors, unreadTensors } from "./weights.ts";
 

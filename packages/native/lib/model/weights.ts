@@ -1,5 +1,5 @@
 /** Which tensors a model needs, by their Hugging Face names, found in its files. */
-import { attentionWidths, type ModelConfig } from "./config.ts";
+import { attentionWidths, type ModelConfig } from "./model-config.ts";
 import type { ModelTensors, Select, TensorEntry } from "./safetensors.ts";
 
 /** The types of numbers that weights may be stored in. */

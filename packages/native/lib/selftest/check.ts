@@ -19,7 +19,7 @@ export interface Search {
   batch: number;
 }
 
-export interface Finding {
+interface Finding {
   ok: boolean;
   /** One line for a person. */
   detail: string;
@@ -56,7 +56,7 @@ export async function runChecks(
   return results;
 }
 
-/** Nine digits at most of what is mostly noise. */
+/** An error to two digits. */
 export function brief(value: number): string {
   return value === 0 ? "0" : value.toExponential(1);
 }

@@ -1,7 +1,7 @@
 /** A long search of the same nonces: the same bits all along, a steady rate, and no memory that grows. */
 import type { Check, Search } from "./check.ts";
 
-/** What a process may grow by while it searches: its heap breathes. */
+/** What may be added while it searches; the process has a heap, which rises and falls. */
 const ALLOWED_MIB = { process: 64, device: 1 };
 const SLICES = 6;
 

@@ -11,7 +11,8 @@ import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { rename, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { readBounded } from "@proofmill/native/model/json-file";
-import { INDEX_FILE, weightFiles } from "@proofmill/native/model/weight-files";
+import { INDEX_FILE } from "@proofmill/native/model/safetensors";
+import { weightFiles } from "@proofmill/native/model/weight-files";
 import { makeFolder } from "../platform/folders.ts";
 
 /** A ref holds 40 characters. */

@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { renameSync, statSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { readBounded } from "@proofmill/native/model/json-file";
 import { makeFolder } from "../platform/folders.ts";
@@ -92,16 +92,34 @@ async function hashOf(blob: string, signal: AbortSignal): Promise<string> {
   try {
     const { size } = await handle.stat();
     const hash = newHash({ size, isLarge: basename(blob).length === 64 });
-    const buffer = Buffer.alloc(READ_BYTES);
-    for (;;) {
-      signal.throwIfAborted();
-      const { bytesRead } = await handle.read(buffer, 0, READ_BYTES);
-      if (bytesRead === 0) return hash.digest("hex");
-      hash.update(buffer.subarray(0, bytesRead));
-    }
+    await hashFile(hash, handle, { size, signal });
+    return hash.digest("hex");
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Hashes the first `size` bytes of a file, or what there is of them.
+ *
+ * @returns how many there are
+ */
+export async function hashFile(
+  hash: Hash,
+  handle: FileHandle,
+  { size, signal }: { size: number; signal: AbortSignal },
+): Promise<number> {
+  const buffer = Buffer.alloc(READ_BYTES);
+  let position = 0;
+  while (position < size) {
+    signal.throwIfAborted();
+    const length = Math.min(READ_BYTES, size - position);
+    const { bytesRead } = await handle.read(buffer, 0, length, position);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+  return position;
 }
 
 /** git hashes a file behind a header with its length. */

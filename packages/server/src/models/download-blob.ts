@@ -10,11 +10,11 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolder } from "../platform/folders.ts";
-import { type BlobChecks, newHash } from "./checks.ts";
+import { type BlobChecks, hashFile, newHash } from "./checks.ts";
 import { type HubFetch, type HubFile, PassingFault, reasonOf } from "./hub.ts";
 import { type RetryOptions, retrying } from "./retry.ts";
 
-export interface BlobDownload {
+interface BlobDownload {
   url: string;
   file: HubFile;
   /** Absolute path of the finished blob. */
@@ -28,7 +28,6 @@ export interface BlobDownload {
 
 /** A connection that brings nothing for so many milliseconds is given up. */
 const STALL_MS = 30_000;
-const READ_BYTES = 1 << 20;
 
 /**
  * Downloads a blob unless it is there and right.
@@ -77,7 +76,7 @@ async function fill(
     const { size } = await handle.stat();
     if (size > file.size) await handle.truncate(0);
     const writer = new Writer(handle, file);
-    if (size <= file.size) await writer.takeUp(size);
+    if (size <= file.size) await writer.takeUp(size, retry.signal);
     const wasResumed = writer.position > 0;
     onPosition(writer.position);
     await retrying(() => receive(writer, download), { ...retry, progress: () => writer.position });
@@ -148,15 +147,8 @@ class Writer {
   }
 
   /** Goes on behind the bytes that the file holds. */
-  async takeUp(size: number): Promise<void> {
-    const buffer = Buffer.alloc(READ_BYTES);
-    while (this.position < size) {
-      const length = Math.min(READ_BYTES, size - this.position);
-      const { bytesRead } = await this.#handle.read(buffer, 0, length, this.position);
-      if (bytesRead === 0) return;
-      this.#hash.update(buffer.subarray(0, bytesRead));
-      this.position += bytesRead;
-    }
+  async takeUp(size: number, signal: AbortSignal): Promise<void> {
+    this.position = await hashFile(this.#hash, this.#handle, { size, signal });
   }
 
   restart(): void {

@@ -1,12 +1,8 @@
 /** A whole model from the hub into the cache: config.json, tokenizer and safetensors. */
 import { statfs } from "node:fs/promises";
 import { MAX_CONFIG_BYTES, MAX_INDEX_BYTES } from "@proofmill/native/model/json-file";
-import {
-  hasWeights,
-  INDEX_FILE,
-  SINGLE_FILE,
-  weightFiles,
-} from "@proofmill/native/model/weight-files";
+import { INDEX_FILE, SINGLE_FILE } from "@proofmill/native/model/safetensors";
+import { hasWeights, weightFiles } from "@proofmill/native/model/weight-files";
 import { makeFolder } from "../platform/folders.ts";
 import { ModelCache } from "./cache.ts";
 import { BlobChecks } from "./checks.ts";
@@ -168,7 +164,7 @@ class Download {
     await this.#cache.link({ commit, name, hash });
   }
 
-  /** Said before hours of download, not after them. */
+  /** Refuses before hours of download, not after them. */
   async #refuseFullDisk(files: readonly HubFile[]): Promise<void> {
     const { folder } = this.#cache;
     makeFolder(folder);
@@ -184,7 +180,7 @@ class Download {
   }
 }
 
-/** What nobody would read is not downloaded. */
+/** Files that are too large to be read are not downloaded. */
 function refuseLarge({ name, size }: HubFile, most: number): void {
   if (size <= most) return;
   throw new Error(`${name} has ${size} bytes on the hub, expected at most ${most}`);

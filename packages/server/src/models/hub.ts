@@ -66,7 +66,7 @@ export function hubFetch(model: HubModel, signal: AbortSignal): HubFetch {
       response = (await fetch(url, request as UndiciRequest)) as unknown as Response;
     } catch (error) {
       signal.throwIfAborted();
-      // The library throws what other clients answer.
+      // undici throws where a proxy answers 407.
       if (/\b407\b/.test(String((error as Error).cause))) throw new Error(PROXY_USER);
       const way = proxy ? " through the proxy" : "";
       throw new PassingFault(`${url.origin} cannot be reached${way} (${reasonOf(error)})`);
