@@ -67,7 +67,7 @@ export const ROOMS: Rooms = {
     core/src/index.ts native/lib/model server/src/models server/src/platform
     commander node:*`,
   "server/src/models": `
-    native/lib/model server/src/platform server/src/version.ts
+    core/src/index.ts native/lib/model server/src/platform server/src/version.ts
     @huggingface/hub node:* undici`,
   "server/src/platform": "core/src/index.ts node:*",
   "server/src/round-id.ts": "ulid",

@@ -73,6 +73,21 @@ describe("loads", () => {
     expect(tags.size).toBe(2);
   });
 
+  test("with a config.json that somebody has read", async () => {
+    const directory = await copyOf("qwen3-tiny");
+    const path = join(directory, "config.json");
+    const config = JSON.parse(await readFile(path, "utf8"));
+    await rm(path);
+    const { info } = await load({
+      directory,
+      config: { ...config, max_position_embeddings: 77 },
+    });
+    expect(info.max_position_embeddings).toBe(77);
+    await expect(loadModel({ directory, config: {} })).rejects.toThrow(
+      `${path}: max_position_embeddings is missing`,
+    );
+  });
+
   test("on the instruction set that PROOFMILL_ISA names, unless the caller names one", async () => {
     onTestFinished(() => void vi.unstubAllEnvs());
     const directory = goldenDirectory("qwen3-tiny");

@@ -1,8 +1,9 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
+import { join } from "node:path";
 import type { ModelInfo, ModelRunner } from "@proofmill/core";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
-import { type OnNotice, readConfig } from "./model/config.ts";
+import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
 import { memoryNeeds, refuseTooLarge } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import { PRECISIONS, type Precision } from "./model/precision.ts";
@@ -15,6 +16,8 @@ import { NativeRunner } from "./runner.ts";
 export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */
   directory: string;
+  /** What config.json holds, for those who have read it. */
+  config?: unknown;
   /** Precision of matrix inputs; `auto`: bfloat16 for bf16 models, else float32. */
   dtype?: "auto" | Precision;
   /** Jobs are no longer than so many tokens; as long as the model and the memory allow by default. */
@@ -43,7 +46,10 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   refuseUnknown("dtype", wanted, ["auto", ...PRECISIONS]);
   const device = resolveDevice(options);
   if (device.notice) onNotice(device.notice, "info");
-  const config = await readConfig(directory, onNotice);
+  const config =
+    options.config === undefined
+      ? await readConfig(directory, onNotice)
+      : parseConfig(options.config, join(directory, "config.json"), onNotice);
   const maxModelLen = checkedMaxModelLen(options.maxModelLen, config);
   const stored = await readTensors(directory, needs(config));
   const tensors = locateWeights(config, stored);

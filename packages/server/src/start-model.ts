@@ -15,6 +15,7 @@ import type { ServeConfig } from "./settings/config.ts";
 export type ModelConfig = Pick<
   ServeConfig,
   | "model"
+  | "modelConfig"
   | "download"
   | "dtype"
   | "device"
@@ -39,11 +40,11 @@ export async function startModel(
   options: StartOptions,
 ): Promise<ProcessRunner> {
   const { log, signal } = options;
-  const directory = await provide(config, options);
-  log.info({ directory }, "loading the model");
+  const folder = await provide(config, options);
+  log.info({ directory: folder.directory }, "loading the model");
   const runner = await startRunner({
     model: {
-      directory,
+      ...folder,
       dtype: config.dtype,
       device: config.device,
       gpuMemoryUtilization: config.gpuMemoryUtilization,
@@ -61,12 +62,19 @@ export async function startModel(
   );
 }
 
+/** A model that is there, and what its config.json holds where that has been read. */
+interface ModelFolder {
+  directory: string;
+  config?: unknown;
+}
+
 /** Makes, checks or downloads the model. */
-async function provide(config: ModelConfig, options: StartOptions): Promise<string> {
-  const { model, download: named } = config;
-  if (!named) return model ?? demo(options.log);
+async function provide(config: ModelConfig, options: StartOptions): Promise<ModelFolder> {
+  const { model, modelConfig, download: named } = config;
+  const located = model === null ? null : { directory: model, config: modelConfig };
+  if (!named) return located ?? { directory: await demo(options.log) };
   const checks = new BlobChecks(config.dataDir);
-  if (model !== null && (await isRight(named, checks, options))) return model;
+  if (located && (await isRight(named, checks, options))) return located;
   return download(named, { config, checks, ...options });
 }
 
@@ -102,23 +110,25 @@ async function isRight(
   return areRight;
 }
 
-function download(
+async function download(
   named: HubModel,
   { config, checks, log, signal }: StartOptions & { config: ModelConfig; checks: BlobChecks },
-): Promise<string> {
-  return downloadModel(named, {
+): Promise<ModelFolder> {
+  let json: unknown;
+  const directory = await downloadModel(named, {
     signal,
     checks,
     log: { info: (text) => log.info({}, text), warn: (text) => log.warn({}, text) },
     terminal: stderr,
-    // What can be refused now is not downloaded first.
+    // What config.json alone rules out is refused before weights are downloaded.
     onConfig: (directory) => {
       const { dtype, device } = config;
-      const json = readConfigFile(directory);
+      json = readConfigFile(directory);
       checkLengths(config, contextOf(json));
       checkConfig(json, { directory, dtype, device });
     },
   });
+  return { directory, config: json };
 }
 
 function demo(log: Logger): Promise<string> {

@@ -165,10 +165,11 @@ async function local(
   };
   let runner: Awaited<ReturnType<typeof startModel>>;
   try {
-    const { directory, download } = locateModel({ model, revision, environment });
+    const { directory, config, download } = locateModel({ model, revision, environment });
     runner = await startModel(
       {
         model: directory,
+        modelConfig: config,
         download,
         dtype,
         device,

@@ -210,6 +210,7 @@ test("a directory wins over a name", () => {
   expect(locate("Org/Model-1")).toEqual({
     name: "Model-1",
     directory: there,
+    config: { max_position_embeddings: 64 },
     download: null,
     context: 64,
   });

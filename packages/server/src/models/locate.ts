@@ -16,18 +16,20 @@ export interface HubModel {
   hub: HubSettings;
 }
 
-export interface LocatedModel {
+interface LocatedModel {
   /** As /v1 calls it by default. */
   name: string;
   /** Absolute path; null when it must be made or downloaded first. */
   directory: string | null;
+  /** What its config.json holds; undefined where there is no directory yet. */
+  config?: unknown;
   /** Where the hub has it; null for a directory that is no cache's, and for the demo model. */
   download: HubModel | null;
   /** In tokens; null when it is not known yet. */
   context: number | null;
 }
 
-export interface LocateOptions {
+interface LocateOptions {
   /** A directory, or the name of a model on the hub; null: the demo model. */
   model: string | null;
   /** Undefined: `main`. */
@@ -51,12 +53,13 @@ export function locateModel({ model, revision, environment }: LocateOptions): Lo
   const path = resolve(model);
   const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
   if (isThere || !isHubName(model)) {
-    // Where there is nothing, and no name either, this says so.
-    const context = contextOf(readConfigFile(path));
+    // Throws where there is no such directory.
+    const config = readConfigFile(path);
     if (revision !== undefined) {
       throw new Error(`--revision chooses among a named model's versions, but ${path} is a folder`);
     }
-    return { name: basename(path) || path, directory: path, download: null, context };
+    const name = basename(path) || path;
+    return { name, directory: path, config, download: null, context: contextOf(config) };
   }
   const chosen = revision ?? DEFAULT_REVISION;
   if (!isRevision(chosen)) {
@@ -66,7 +69,8 @@ export function locateModel({ model, revision, environment }: LocateOptions): Lo
   const directory = new ModelCache(hub.cacheFolder, model).find(chosen);
   if (directory !== null) {
     const download = { name: model, revision: basename(directory), hub };
-    return { name: model, directory, download, context: contextOf(readConfigFile(directory)) };
+    const config = readConfigFile(directory);
+    return { name: model, directory, config, download, context: contextOf(config) };
   }
   if (hub.offline) {
     throw new Error(

@@ -5,6 +5,8 @@ import type { Precision } from "@proofmill/native/model/precision";
 /** Which model a runner loads, and how. */
 export interface LoadOptions {
   directory: string;
+  /** What its config.json holds; absent: the runner reads it. */
+  config?: unknown;
   dtype: "auto" | Precision;
   /** `auto`, `cpu`, `cuda` or `cuda:N`. */
   device: string;

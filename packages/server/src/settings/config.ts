@@ -5,6 +5,8 @@ import type { HubModel } from "../models/locate.ts";
 export interface ServeConfig extends DeviceConfig {
   /** Absolute path of a model directory; null: the demo model, unless one is to be downloaded. */
   model: string | null;
+  /** What the directory's config.json held when it was looked for. */
+  modelConfig?: unknown;
   /** The model to download; null: none. */
   download: HubModel | null;
   servedModelName: string;

@@ -220,6 +220,7 @@ describe("a model directory", () => {
     const directory = modelDirectory('{"max_position_embeddings": 512}');
     const config = read([`${directory}/`], { PROOFMILL_MODEL: "/no/such/model" });
     expect(config.model).toBe(directory);
+    expect(config.modelConfig).toEqual({ max_position_embeddings: 512 });
     expect(config.servedModelName).toBe(directory.split("/").at(-1));
     expect(read([], { PROOFMILL_MODEL: directory }).model).toBe(directory);
   });

@@ -52,6 +52,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
   return {
     ...options,
     model: model.directory,
+    modelConfig: model.config,
     download: model.download,
     servedModelName: options.servedModelName ?? model.name,
     threads: options.threads,
