@@ -1,11 +1,11 @@
-/** What follows when search jobs fail: their runner pauses, and the others go on without it. */
+/** What happens when search jobs fail: their runner pauses, and the others go on without it. */
 import type { AttachedRunner } from "../runner/dispatcher.ts";
 
-/** After one fault in a row, after two, …; every further one is followed by the last. Milliseconds. */
+/** Milliseconds after the first fault in a row, the second, …; after every further one the last. */
 const PAUSES_MS = [250, 500, 1000, 2000] as const;
 
 interface Faults {
-  /** Without a success between them. */
+  /** Faults since the last success. */
   inARow: number;
   pause: NodeJS.Timeout | null;
 }
@@ -15,7 +15,7 @@ export class FaultPauses {
   readonly #faults = new Map<AttachedRunner, Faults>();
   readonly #onEnd: () => void;
 
-  /** @param onEnd some runner's pause is over */
+  /** @param onEnd called whenever a runner's pause is over */
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
   }
@@ -24,15 +24,15 @@ export class FaultPauses {
     return (this.#faults.get(runner)?.pause ?? null) !== null;
   }
 
-  /** Whether it has had every pause there is, and has failed once more. */
+  /** Whether its next job failed even after the longest pause. */
   keepsFailing(runner: AttachedRunner): boolean {
     return (this.#faults.get(runner)?.inARow ?? 0) > PAUSES_MS.length;
   }
 
   /**
-   * A job of this runner failed, while it was not paused.
+   * Counts a fault of a runner that is not paused, and pauses it.
    *
-   * @returns for how many milliseconds it is paused now
+   * @returns for how many milliseconds
    */
   begin(runner: AttachedRunner): number {
     const inARow = (this.#faults.get(runner)?.inARow ?? 0) + 1;
@@ -48,7 +48,7 @@ export class FaultPauses {
     return milliseconds;
   }
 
-  /** A job of this runner succeeded: its next fault counts as the first. */
+  /** A job of this runner succeeded, so that its next fault is a first one again. */
   recover(runner: AttachedRunner): void {
     const faults = this.#faults.get(runner);
     if (faults) faults.inARow = 0;

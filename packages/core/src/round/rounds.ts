@@ -1,4 +1,4 @@
-/** The round that a node holds and the one before it, and the commands that lead from one to the next. */
+/** The round that a node holds, the one before it, and what commands do to them. */
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
 import type { InitRequest, RoundState } from "../wire/schemas.ts";
@@ -25,12 +25,12 @@ export interface RoundsOptions {
   onChange: () => void;
 }
 
-/** At most one round is held. Commands must come one after another. */
+/** Holds at most one round, and the one before it for those who read it. */
 export class Rounds {
   readonly #options: RoundsOptions;
   #state: RoundState = "IDLE";
   #current: ActiveRound | null = null;
-  /** Subscribers may still be reading it. */
+  /** The one before it, which subscribers may still be reading. */
   #previous: ActiveRound | null = null;
 
   /** A round that was there before is there again, STOPPED. */
@@ -57,7 +57,8 @@ export class Rounds {
   }
 
   /**
-   * Carries a command out; one that is refused leaves the round as it was.
+   * Carries a command out; one that is refused leaves the round as it was. To be called for one
+   * command after another.
    *
    * @param received when the command came: a cut answers within a second of that
    * @throws PocError

@@ -1,4 +1,4 @@
-/** The node's runners as callers meet them: what they compute together, and what is refused without them. */
+/** The node's runners together: what they can compute, and what is refused without them. */
 import { Dispatcher, type Source, takes } from "../runner/dispatcher.ts";
 import type { ModelInfo, ModelRunner } from "../runner/ports.ts";
 import type { Logger } from "../util/log.ts";
@@ -9,16 +9,16 @@ export interface RunnersOptions {
   sources: Readonly<Record<"proofs" | "search", Source>>;
   now: () => number;
   log: Logger;
-  /** A runner is gone, and its jobs have been settled. */
+  /** A runner is gone, and its jobs have been settled as lost. */
   onGone: (reason: Error) => void;
-  /** There is one more runner, or one less. */
+  /** A runner has come or gone. */
   onChange: () => void;
 }
 
 export class Runners {
   readonly dispatcher: Dispatcher;
   readonly #onChange: () => void;
-  /** Of the runner that went last. */
+  /** What the runner said of itself that went last. */
   #lastGone: ModelInfo | null = null;
 
   constructor({ sources, now, log, onGone, onChange }: RunnersOptions) {
@@ -36,29 +36,29 @@ export class Runners {
     });
   }
 
-  /** Uses this runner from now on; see `PocService.attach`. */
+  /** See `PocService.attach`. */
   attach(runner: ModelRunner): (reason: Error) => void {
     const detach = this.dispatcher.attach(runner);
     this.#onChange();
     return detach;
   }
 
-  /** Whether there is one. */
+  /** Whether there is at least one. */
   get areReady(): boolean {
     return this.#infos.length > 0;
   }
 
   /**
-   * The tag of the one that has been here for the longest, and after the last has gone, of that one;
-   * null before the first has come. Results carry the tag of the one that computed them.
+   * The tag of the runner that was attached first; of the last one that went when none is left, and
+   * null before the first has come. A result carries the tag of the runner that computed it instead.
    */
   get arithmetic(): string | null {
     return (this.#infos[0] ?? this.#lastGone)?.arithmetic ?? null;
   }
 
   /**
-   * The longest sequence that one of them computes, 0 without any. The others take no part in a
-   * round that is too long for them.
+   * The longest sequence that one of them computes, 0 without any. A runner takes no part in a round
+   * that is too long for it.
    */
   get max_seq_len(): number {
     return Math.max(0, ...this.#infos.map((info) => info.max_seq_len));

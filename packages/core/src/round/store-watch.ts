@@ -1,4 +1,4 @@
-/** Whether the store works. */
+/** Watches whether the store works. */
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
 import type { RoundStore } from "./store.ts";
@@ -12,7 +12,7 @@ const ANSWER_MS = 10_000;
 export interface StoreWatchOptions {
   store: RoundStore;
   log: Logger;
-  /** The store answers again: gives it what it has not taken, and rejects when it takes that neither. */
+  /** The store answers again: gives it what it did not take, and rejects when it still does not. */
   onRecovery: () => Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export class StoreWatch {
     clearTimeout(this.#timer);
   }
 
-  /** A call of the store failed. */
+  /** To be called when a call of the store has failed. */
   onFault(error: unknown): void {
     if (this.#isClosed) return;
     const isNew = this.#fault === null;
@@ -55,7 +55,7 @@ export class StoreWatch {
   }
 
   /**
-   * Stores something that is refused when it cannot be stored.
+   * Stores what a caller is waiting for, and refuses it when that fails.
    *
    * @param what for the log, e.g. "a verdict"
    * @throws PocError STORE_FAILED

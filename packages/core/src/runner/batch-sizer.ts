@@ -1,25 +1,25 @@
 /** How many nonces a job has. */
 import type { AttachedRunner } from "./dispatcher.ts";
 
-/** A job should take about so many milliseconds: long enough to be efficient, short enough to steer. */
+/** What a job should take, milliseconds: long enough to be efficient, short enough to wait for. */
 const TARGET_MS = 500;
 
 /** No job has more: the most that a `batch_size` may be. */
 const MAX_BATCH = 1024;
 
 /**
- * Finds the size at which a job takes one runner about half a second. Sizes are multiples of what
- * the runner prefers, and at least that: a GPU takes as long for fewer.
+ * Finds the size at which a job takes one runner about half a second. Sizes are multiples of the
+ * nonces that the runner computes together, since a GPU takes as long for fewer.
  */
 export class BatchSizer {
-  /** Nonces that the runner computes together: no job that has as many to take has fewer; ≥ 1. */
+  /** Nonces that the runner computes together, ≥ 1: the smallest size. */
   readonly preferred: number;
   readonly #largest: number;
   /** 0 before the first job. */
   #size = 0;
   #lastGiven = 0;
 
-  /** @param options.largest no job is larger, unless it is one preferred batch */
+  /** @param options.largest the greatest size, but for `preferred` where that is greater */
   constructor(options: { preferred: number; largest: number }) {
     this.preferred = options.preferred;
     this.#largest = options.largest;
@@ -33,8 +33,8 @@ export class BatchSizer {
   }
 
   /**
-   * Learns from a finished job: sizes shrink at once, and grow at most twofold. A job that was
-   * smaller than could be (the end of a proof, say) costs more per nonce and teaches nothing.
+   * Learns from a finished job: the size shrinks at once, and grows at most twofold. A job of fewer
+   * nonces than `next` said, such as the end of a proof, says nothing: each of them cost more.
    */
   observe(count: number, milliseconds: number): void {
     if (count < this.#lastGiven) return;
@@ -43,7 +43,7 @@ export class BatchSizer {
   }
 }
 
-/** The sizes of a round's jobs. Each runner has a sizer of its own, for no two are as fast. */
+/** The sizes of a round's jobs: a sizer for each runner, since one may be faster than another. */
 export class BatchSizers {
   readonly #round: { seq_len: number; batch_size: number };
   readonly #sizers = new WeakMap<AttachedRunner, BatchSizer>();

@@ -1,14 +1,14 @@
-/** Gives the runners their work: two jobs at a time each, asked for when there is room for them. */
+/** Gives runners their work: each has two jobs at a time, and gets another when one has ended. */
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "./ports.ts";
 import { RunnerLost } from "./ports.ts";
 import { Turns } from "./turns.ts";
 
-/** A job at work and one that waits behind it, so that the device never waits for us. */
+/** Jobs that a runner has: one that it computes, and one behind it so that the device never waits. */
 const DEPTH = 2;
 
 /**
- * A runner from `attach` to its end, as those who have work see it. It is another object for each
- * attachment, so that whatever is learnt of a runner may be kept by it.
+ * A runner as sources of work see it, from `attach` until it is gone. Whatever they learn of it, such
+ * as the size of its jobs, they keep under this object: each attachment has another one.
  */
 export interface AttachedRunner {
   readonly info: ModelInfo;
@@ -19,7 +19,7 @@ export function takes({ info }: AttachedRunner, seqLen: number): boolean {
   return seqLen <= info.max_seq_len;
 }
 
-/** One job and who wants to know of its end. */
+/** A job, and what to call when it has ended. */
 export interface Work {
   readonly job: Omit<PrefillJob, "id">;
   /** Called exactly once. */
@@ -29,42 +29,43 @@ export interface Work {
 export type Outcome =
   | {
       readonly kind: "done";
-      /** Those of the leading nonces that are finished. */
+      /** Of the nonces that are finished: the first ones of the job, all unless it was cut. */
       readonly values: Float32Array;
       /** Of the runner that computed them. */
       readonly arithmetic: string;
-      /** The runner worked for about so long on them. */
+      /** For about how long the runner worked on them. */
       readonly milliseconds: number;
     }
   /** The job itself failed; the runner is well. */
   | { readonly kind: "fault"; readonly error: Error }
-  /** The runner is gone, and what it had finished with it. */
+  /** The runner is gone before it answered. */
   | { readonly kind: "lost"; readonly error: Error };
 
-/** One kind of work. */
+/** A kind of work: the search, or proofs. */
 export interface Source {
-  /** Of all runners' time, beside the other sources' shares; > 0. */
+  /** How large a part of all runners' time it may have, relative to the other sources; > 0. */
   readonly share: number;
-  /** Gives the most urgent work that this runner can do, or null when there is none. */
+  /** The most urgent work that this runner can do, or null when there is none. */
   next(runner: AttachedRunner): Work | null;
 }
 
 /** A job that its runner has not answered. */
 interface Given {
   readonly id: number;
+  /** When the runner was given it. */
   readonly at: number;
-  /** Is told how many milliseconds the runner spent on it. */
+  /** To be told how many milliseconds the runner spent on it. */
   readonly spent: (milliseconds: number) => void;
 }
 
 interface Attached extends AttachedRunner {
   readonly runner: ModelRunner;
   readonly inFlight: Map<Work, Given>;
-  /** When it answered last: then it began with the job that waited. */
+  /** When it answered last, and so began with the job behind. */
   lastSettled: number;
 }
 
-/** Holds any number of runners, and gives each of them whatever work is most urgent. */
+/** Holds any number of runners and gives each of them the work that is most urgent. */
 export class Dispatcher<Kind extends string = string> {
   readonly #sources: Readonly<Record<Kind, Source>>;
   readonly #turns: Turns<Kind>;
@@ -75,10 +76,10 @@ export class Dispatcher<Kind extends string = string> {
   #nextId = 0;
 
   /**
-   * @param options.sources asked in turns whenever a runner has room, so that those that have work
-   *   get their shares of the runners' time
-   * @param options.onDetached a runner is gone: it was detached, or answered with RunnerLost. Its
-   *   jobs have been settled, and the others are asked for work afterwards
+   * @param options.sources asked for work whenever a runner has room, in an order that gives each
+   *   its share of the runners' time
+   * @param options.onDetached called when a runner was detached or has answered with RunnerLost,
+   *   after its jobs have been settled as lost and before the other runners are given more work
    * @param options.now monotonic milliseconds
    */
   constructor(options: {
@@ -96,16 +97,16 @@ export class Dispatcher<Kind extends string = string> {
     this.#now = options.now;
   }
 
-  /** Those that are attached, in the order in which they came. */
+  /** In the order in which they were attached. */
   get runners(): readonly AttachedRunner[] {
     return [...this.#attached];
   }
 
   /**
-   * Uses this runner from now on, beside the others.
+   * Gives this runner work from now on, too.
    *
-   * @returns what lets it go: its jobs in flight are lost at once, and its answers are ignored.
-   *   Idempotent, also once the runner has said by itself that it is lost
+   * @returns what detaches it: its jobs are settled as lost at once, and its answers are ignored. To
+   *   call it again, or after the runner has answered with RunnerLost, does nothing
    */
   attach(runner: ModelRunner): (error: Error) => void {
     const attached: Attached = {
@@ -121,7 +122,7 @@ export class Dispatcher<Kind extends string = string> {
 
   /** Asks for work again. To be called whenever there may be some. */
   wake(): void {
-    // Whoever has nothing comes first: a proof of two jobs is computed by two runners at once.
+    // First a job for each runner that has none, then a second: so two jobs go to two runners.
     for (let depth = 0; depth < DEPTH; depth++) {
       for (const attached of this.#attached) {
         if (attached.inFlight.size === depth) this.#give(attached);
@@ -129,7 +130,7 @@ export class Dispatcher<Kind extends string = string> {
     }
   }
 
-  /** Asks for this work to be cut; it settles with what is finished. Idempotent. */
+  /** Has this work cut; it settles with what is finished. Does nothing for work that has settled. */
   cancel(work: Work): void {
     for (const { runner, inFlight } of this.#attached) {
       const given = inFlight.get(work);
@@ -138,17 +139,17 @@ export class Dispatcher<Kind extends string = string> {
   }
 
   #give(attached: Attached): void {
-    const unwanting: Kind[] = [];
+    const without: Kind[] = [];
     for (const kind of this.#turns.order()) {
       const work = this.#sources[kind].next(attached);
       if (work) {
-        const spent = this.#turns.take(kind, unwanting);
+        const spent = this.#turns.take(kind, without);
         const given = { id: this.#nextId++, at: this.#now(), spent };
         attached.inFlight.set(work, given);
         void this.#run(attached, work, given);
         return;
       }
-      unwanting.push(kind);
+      without.push(kind);
     }
   }
 
@@ -178,7 +179,7 @@ export class Dispatcher<Kind extends string = string> {
     this.wake();
   }
 
-  /** Does nothing for what has been settled: a runner may answer after it was detached. */
+  /** Does nothing for work that has settled: a runner may answer after it was detached. */
   #settle(attached: Attached, work: Work, outcome: Outcome): void {
     const given = attached.inFlight.get(work);
     if (!given) return;
@@ -194,10 +195,7 @@ export class Dispatcher<Kind extends string = string> {
   }
 }
 
-/**
- * The values of a result. A runner lives in another process: what it says is looked at before it is
- * counted.
- */
+/** The values of a result, once it fits its job: a runner is another process, and may be wrong. */
 function checked({ completed, values }: PrefillResult, batch: number): Float32Array {
   const fits = Number.isInteger(completed) && completed >= 0 && completed <= batch;
   if (fits && values.length === completed) return values;

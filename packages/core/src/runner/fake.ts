@@ -1,4 +1,4 @@
-/** A runner for tests: distances follow from the seeds alone, and every fault can be had at will. */
+/** A runner for tests: its distances follow from the seeds alone, and it fails when it is told to. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "./ports.ts";
 import { RunnerLost } from "./ports.ts";
@@ -38,9 +38,9 @@ export interface FakeRunner extends ModelRunner {
   started(number: number): Promise<PrefillJob>;
   /** From now on jobs wait until they are released. */
   hold(): void;
-  /** Answers one held job, also out of order; without an id all, and none is held any more. */
+  /** Answers one held job, in any order; without an id all of them, and holds no more. */
   release(id?: number): void;
-  /** How a cancel is answered: with so many finished nonces (0 at first), or not at all. */
+  /** How a cancel is answered from now on: with so many finished nonces (0 at first), or not at all. */
   onCancel(answer: { completed: number } | "ignore"): void;
   /** The next `times` jobs reject with this error. */
   fail(error: Error, times?: number): void;

@@ -20,11 +20,12 @@ export interface ModelInfo {
   readonly num_hidden_layers: number;
   /** The model's context. */
   readonly max_position_embeddings: number;
-  /** The greatest `seq_len` that a job may have: the context, or what fits into memory or is allowed. */
+  /** The greatest `seq_len` of a job: the context, or less where memory or the operator allow less. */
   readonly max_seq_len: number;
   /**
-   * Positions that the runner computes together. A job's best size is a multiple of the nonces that
-   * make as many; on a GPU a job of fewer takes as long.
+   * Positions that the runner computes together, over all nonces of a job: jobs of
+   * `preferred_tokens / seq_len` nonces, or a multiple, suit it best. On a GPU a smaller one takes as
+   * long.
    */
   readonly preferred_tokens: number;
 }
@@ -55,7 +56,7 @@ export interface PrefillJob {
 }
 
 export interface PrefillResult {
-  /** Leading nonces of the job that are finished: less than the batch only after a cancel. */
+  /** How many of the job's nonces, from the first on, are finished: all but after a cancel. */
   readonly completed: number;
   /** [completed, 1 | vocab_size | hidden_size] */
   readonly values: Float32Array;
@@ -70,9 +71,12 @@ export interface PrefillResult {
 export interface ModelRunner {
   readonly info: ModelInfo;
   run(job: PrefillJob): Promise<PrefillResult>;
-  /** Cuts the job, within a second at any length; its promise resolves with what is finished. Unknown ids are ignored; never throws. */
+  /**
+   * Cuts the job: within a second, whatever its length, its promise resolves with what is finished.
+   * Does nothing for an id that it does not know; never throws.
+   */
   cancel(id: number): void;
-  /** `listener` hears the layers done of the pass at work. */
+  /** Calls `listener` after each layer, with how many the pass at work has behind it. */
   onProgress(listener: (layersDone: number) => void): void;
   /** Cuts every job and frees the model. Idempotent. */
   close(): Promise<void>;

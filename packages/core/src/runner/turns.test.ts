@@ -11,14 +11,14 @@ function play(
 ): Record<Kind, number> & { order: string } {
   const had = { proofs: 0, search: 0, order: "" };
   for (let job = 0; job < jobs; job++) {
-    const unwanting: Kind[] = [];
+    const without: Kind[] = [];
     for (const kind of turns.order()) {
       const milliseconds = wants(kind, job);
       if (milliseconds === null) {
-        unwanting.push(kind);
+        without.push(kind);
         continue;
       }
-      turns.take(kind, unwanting)(milliseconds);
+      turns.take(kind, without)(milliseconds);
       had[kind] += milliseconds;
       had.order += kind[0];
       break;

@@ -1,29 +1,29 @@
-/** Whose turn it is when several want the runner. */
+/** Which kind of work is next when several kinds want the runners' time. */
 
-/** What a job is thought to take before the first one of its kind has ended, milliseconds. */
+/** What a job is assumed to take before the first of its kind has ended, milliseconds. */
 const FIRST_GUESS_MS = 500;
 
-/** Milliseconds of the runner's time. */
+/** One kind's part in the time of all runners, in milliseconds. */
 interface Account {
-  /** Of the time, beside the others' shares. */
+  /** How large a part it may have, relative to the other kinds' shares. */
   readonly share: number;
-  /** Of jobs that have ended. */
+  /** What its jobs took that have ended. */
   spent: number;
-  /** Of those that are under way, by guess. */
+  /** What its jobs under way will take, by guess. */
   pending: number;
-  /** What the last job took. */
+  /** What its last job took, which is the guess for the next. */
   guess: number;
 }
 
 /**
- * Shares the runner's time between kinds of work that want it; what one leaves is the others'.
- * Time is what counts, not jobs: those of another length take many times as long. Who wants nothing
- * saves nothing up.
+ * Divides the time of all runners between kinds of work by their shares. A kind that has no work
+ * leaves its part to the others, and is given nothing for that later. Time is counted, not jobs: a
+ * job of long sequences takes many times as long as one of short ones.
  */
 export class Turns<Kind extends string> {
   readonly #accounts: ReadonlyMap<Kind, Account>;
 
-  /** @param shares kind → its share, > 0; the first kind comes first when none has had more */
+  /** @param shares kind → its share, > 0. Of kinds that are even, the one named first is next */
   constructor(shares: Readonly<Record<Kind, number>>) {
     const accounts = Object.entries<number>(shares).map(
       ([kind, share]) =>
@@ -32,21 +32,22 @@ export class Turns<Kind extends string> {
     this.#accounts = new Map(accounts);
   }
 
-  /** All kinds, the one that has had the least of its share first. */
+  /** All kinds, first the one that has had the least time for its share. */
   order(): Kind[] {
     const had = ({ share, spent, pending }: Account) => (spent + pending) / share;
     return [...this.#accounts].sort(([, a], [, b]) => had(a) - had(b)).map(([kind]) => kind);
   }
 
   /**
-   * A job of this kind is given to the runner.
+   * A job of this kind is given to a runner.
    *
-   * @param unwanting kinds that were asked before and had none
-   * @returns what is to be told how many milliseconds the runner spent on it
+   * @param without the kinds before it in `order`, which had no job for that runner
+   * @returns to be called when the job has ended, with the milliseconds that it took
    */
-  take(kind: Kind, unwanting: readonly Kind[]): (milliseconds: number) => void {
+  take(kind: Kind, without: readonly Kind[]): (milliseconds: number) => void {
     const account = this.#of(kind);
-    for (const other of unwanting) {
+    for (const other of without) {
+      // As if it had used its part until now: it has no claim to what it left.
       const idle = this.#of(other);
       idle.spent = Math.max(idle.spent, (account.spent / account.share) * idle.share);
     }

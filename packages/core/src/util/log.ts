@@ -1,4 +1,4 @@
-/** The part of pino that core uses. */
+/** What core asks of a logger: a part of pino's interface. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,12 +1,12 @@
-/** Lets many wait for changes and wakes them together, not more often than they can use it. */
+/** Wakes everybody who waits for a change, together and not more often than they can use it. */
 
 /**
- * A change wakes whoever waits after `milliseconds` at most; changes meanwhile ride along. Waiting
- * costs no timer and no listener of one's own, so that thousands may.
+ * Everybody who waits is woken within `milliseconds` of a change, once for all changes until then.
+ * They share one timer, so that thousands may wait.
  *
  * @example
  * for (;;) {
- *   const seen = pulse.beats;   // first: what changes while we read is not missed
+ *   const seen = pulse.beats;   // before reading, so that a change meanwhile is not missed
  *   read();
  *   await pulse.after(seen, signal);
  * }
@@ -21,7 +21,7 @@ export class Pulse {
     this.#milliseconds = milliseconds;
   }
 
-  /** How often it has beaten. */
+  /** How many times it has woken those who wait. */
   get beats(): number {
     return this.#beats;
   }
@@ -31,7 +31,7 @@ export class Pulse {
     this.#timer ??= setTimeout(() => this.#beat(), this.#milliseconds).unref();
   }
 
-  /** Resolves when it has beaten more than `seen` times, or when `signal` aborts. */
+  /** Resolves when `beats` is greater than `seen`, or when `signal` aborts. */
   after(seen: number, signal: AbortSignal): Promise<void> {
     if (this.#beats > seen || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** Runs tasks one after another, in the order in which they came; one that fails stops no other. */
+/** Runs tasks one after another, in the order in which they came. A task that fails stops no other. */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve();
 
