@@ -8,7 +8,7 @@
 
 #include "device/compare.h"
 #include "device/cpu/cpu_backend.h"
-#include "model/model.h"
+#include "engine/prefill.h"
 
 using namespace proofmill;
 
@@ -92,6 +92,23 @@ bool operations_hold(const Kernels& kernels, Precision precision) {
   return hold;
 }
 
+// One nonce's values after the other, [seeds, width].
+std::vector<float> run(Prefill& prefill, const std::vector<uint32_t>& seeds, size_t seq_len,
+                       OutputKind kind) {
+  const Output output{kind, seeds, 1};
+  const size_t width = prefill.readout(kind).width();
+  std::vector<float> out(seeds.size() * width);
+  for (size_t done = 0; done < seeds.size();) {
+    const size_t sequences = prefill.sequences_of_pass(seq_len, seeds.size() - done);
+    prefill.begin(
+        {seeds.data() + done, sequences, seq_len, output, done, out.data() + done * width},
+        [](size_t) {});
+    prefill.wait();
+    done += sequences;
+  }
+  return out;
+}
+
 bool print(const Kernels& kernels) {
   bool hold = true;
   const Config config = small_config();
@@ -99,17 +116,16 @@ bool print(const Kernels& kernels) {
   std::vector<uint32_t> seeds(37);
   for (size_t i = 0; i < seeds.size(); i++) seeds[i] = static_cast<uint32_t>(i * 7919);
   for (const Precision precision : {Precision::bfloat16, Precision::float32}) {
-    Model model(config, {}, tensors, make_cpu_backend(precision, 2, kernels, {1024, 128}));
+    Prefill prefill(
+        Model(config, {}, tensors, make_cpu_backend(precision, 2, kernels, {1024, 128})));
     uint64_t hash = 14695981039346656037u;
     for (const size_t seq_len : {1, 5, 17, 64, 130}) {
       for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {
-        std::vector<float> out(seeds.size() * model.output_width(kind));
-        run_all(model, seeds, seq_len, {kind, seeds, 1}, out.data());
-        hash = digest(out, hash);
+        hash = digest(run(prefill, seeds, seq_len, kind), hash);
       }
     }
-    std::printf("%-20s %-18s %016" PRIx64 "\n", kernels.isa, model.backend().arithmetic().c_str(),
-                hash);
+    std::printf("%-20s %-18s %016" PRIx64 "\n", kernels.isa,
+                prefill.model().backend().arithmetic().c_str(), hash);
     hold = operations_hold(kernels, precision) && hold;
   }
   return hold;

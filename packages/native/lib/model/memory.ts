@@ -54,7 +54,8 @@ export function modelNeeds(config: ModelConfig): ModelNeeds {
   return {
     weights,
     token: { elements: hidden + 2 * q + 2 * kv + intermediate_size, floats: hidden },
-    sequence: { elements: q, floats: 2 * hidden + vocab_size + 1 },
+    // The last position, its logits, two seeds and the distance.
+    sequence: { elements: q, floats: hidden + vocab_size + 3 },
     position: { elements: 0, floats: head_dim },
     usual_length: USUAL_LENGTH,
   };

@@ -1,10 +1,11 @@
-// What a device must be able to do for the forward pass in model.cc: one declaration per operation.
+// What a device does for a transformer: memory and weights, passes, and one declaration for each
+// operation of the forward pass. What it does for a proof beside that is in proof_ops.h.
 //
-// Matrices are row-major. Pointers are to memory of the device. Operations may be carried out later
-// than they are asked for, but in that order.
+// Matrices are row-major. Pointers are to memory of the device. An operation may be carried out
+// later than it is asked for; operations are carried out in the order in which they were asked for.
 //
-// Every operation is deterministic, and every output row depends on its own sequence alone: never
-// on T, on its place among the rows, or on how the work is shared out.
+// Every operation is deterministic, and a row of its output depends on its own sequence alone:
+// never on how many rows there are, on its place among them, or on how the work is shared out.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,8 @@
 #include "tensor.h"
 
 namespace proofmill {
+
+class ProofOps;
 
 // Memory of the device, aligned to 64 bytes; freed with its owner.
 struct Buffer {
@@ -39,14 +42,13 @@ struct Linear {
   explicit operator bool() const { return out_features != 0; }
 };
 
-// Rows of activations in the precision of matrix inputs: how they are stored is the backend's
-// business.
+// Rows of activations in the precision of matrix inputs, stored as the backend likes.
 struct Act {
   Buffer data;
   size_t width = 0, stride = 0;  // of a row, in elements; what lies between them is zero
   bool wide = false;             // float32 now, for backends that store more than one type
-  // For backends that norm in the next product: each row is yet to be divided by the root of its
-  // mean square, whose sum over the row is that of its `parts` here; 0: it is normed.
+  // For backends that do half of a norm in the next product: each row has yet to be divided by its
+  // root mean square. The sum of its squares is given as `parts` sums here; 0 parts: it is normed.
   Buffer squares = {};  // [rows, parts] f32
   size_t parts = 0;
   float eps = 0.0f;
@@ -61,8 +63,8 @@ struct AttentionShape {
   size_t kv_width() const { return num_kv_heads * head_dim; }
 };
 
-// What becomes of every head of q and k before attention: its norm over head_dim (weight null:
-// none), and its turn to its position.
+// What is done to every head of q and k before attention: its norm over head_dim (weight null:
+// none), then RoPE's rotation by its position.
 struct Heads {
   AttentionShape shape;
   size_t seq_len;
@@ -71,15 +73,15 @@ struct Heads {
   const float *cos, *sin;  // [positions, head_dim / 2]
 };
 
-// How nonces of one length are taken together.
+// How sequences of one length are taken together.
 struct Batching {
-  size_t sequences;  // at most in one pass: so many share the product with lm_head
-  size_t chunk;      // of these, so many share the products of the layers
-  // Products have these very shapes in every pass, whatever is missing; else passes of fewer nonces
-  // have fewer rows.
+  size_t sequences;  // the most that go through the model in one pass
+  // Every pass computes that many sequences, also where fewer are wanted: its products always have
+  // the same shapes. Otherwise a pass of fewer sequences computes fewer rows.
   bool fixed;
-  // A chunk is short enough to be recorded and replayed as a whole: it is cut between chunks only.
-  bool replayed;
+  // The layers of a pass are short enough to be recorded and run as one graph. Others can be cut
+  // between their operations.
+  bool recorded;
 };
 
 // The most that goes through a model together on a CPU: so many tokens, or one sequence, and so
@@ -93,20 +95,12 @@ struct Footprint {
   size_t elements = 0, floats = 0;
 };
 
-// The sizes of a pass that operations take memory of their own for.
+// The sizes of a pass that decide how much memory operations take for themselves.
 struct PassSizes {
-  size_t tokens, seq_len;  // of a chunk, of a sequence
+  size_t tokens, seq_len;  // of all its sequences, of one
   size_t head_dim;
   size_t gate_up;  // columns of gate and up together
   size_t widest;   // the most columns that a product's input and output have together
-};
-
-// Of one pass; `permutation` is null where no distances are wanted.
-struct Seeds {
-  const uint32_t* inputs;
-  const uint32_t* permutation;
-  uint32_t target;
-  size_t count;
 };
 
 class Backend {
@@ -119,18 +113,19 @@ class Backend {
   virtual Batching batching(size_t seq_len) const = 0;
   // Operations per second of matrix products at this precision at their best, measured now.
   virtual double peak_flops() = 0;
-  // Bytes of the device's memory that are in use by this backend.
+  // Bytes of the device's memory that are in use, by anyone.
   virtual size_t memory_in_use() const = 0;
   // Bytes of the device's memory that may still be taken; infinite where the process knows better.
   virtual double memory_left() const = 0;
-  // Bytes that these numbers take, and what operations take beside them while a pass is at work.
+  // Bytes that these numbers take, and what operations take beside them during a pass.
   virtual size_t bytes(const Footprint& of) const = 0;
   virtual size_t scratch_bytes(const PassSizes& sizes) const = 0;
+  virtual ProofOps& proof_ops() = 0;
 
   // --- Memory and weights ---
-  // Throws, with both numbers, when weights and so many bytes for a pass will not fit; asked before
-  // a model is loaded.
-  virtual void expect(const Footprint& weights, size_t pass_bytes) = 0;
+  // Throws, with both numbers, where weights and so many bytes for a pass will not fit; asked
+  // before a model is loaded.
+  virtual void require_memory(const Footprint& weights, size_t pass_bytes) = 0;
   virtual Buffer allocate(size_t bytes) = 0;
   virtual Act allocate_act(size_t rows, size_t width) = 0;
   // A vector of weights as float32, e.g. a norm's.
@@ -142,48 +137,49 @@ class Backend {
   // gate and up, [F, D] each, laid out for linear_swiglu.
   virtual Linear pack_gate_up(const Tensor& gate, const Tensor& up) = 0;
 
-  // --- A pass ---
-  // Set, by another thread, when the pass that is being begun is not wanted any more: operations
-  // then do less or nothing, and what they leave is of no use.
+  // --- A pass: begin_pass, copies in, operations, copy_out, and later wait_pass ---
+  // Set, by another thread, when the pass that is being asked for is not wanted any more:
+  // operations then do less or nothing, and what they leave is of no use.
   Cut cut;
   // Called between pieces of a pass. A device that is given work ahead waits here until little
-  // enough is ahead, so that a cut frees it soon. Returns false once the pass is cut.
-  virtual bool step() { return !cut.made(); }
-  // Passes that may be under way at once: so many may be begun before the first is collected.
+  // enough is ahead, so that it is soon free after a cut. Returns false once the pass is cut.
+  virtual bool throttle() { return !cut.made(); }
+  // How many passes may be under way: begun, and not waited for. At least 1.
   virtual size_t depth() const { return 1; }
-  // Begins a pass: these are the seeds that `inputs` and `distances` use. They are copied.
-  virtual void begin(const Seeds& seeds, size_t vocab) = 0;
-  // Runs operations that are the same for every pass with this key, so that a device may record
-  // them once and replay them. Whoever frees a buffer that they use calls `forget` first.
-  virtual void replay(uint64_t key, const std::function<void()>& operations) {
+  virtual void begin_pass() = 0;
+  // Copies into a buffer, before the operations that follow and after those asked for so far.
+  // `from` is not read any more when this returns.
+  virtual void copy_in(const void* from, size_t bytes, const Buffer& to) = 0;
+  // Runs operations that are the same for every pass with this key, at the same addresses, so that
+  // a device may record them as a graph and run that. Whoever frees a buffer that they use calls
+  // `discard_graphs` first.
+  virtual void run_recorded(uint64_t key, const std::function<void()>& operations) {
     (void)key;
     operations();
   }
-  virtual void forget() {}
-  // Gives back what `scratch_bytes` speaks of.
-  virtual void trim() {}
+  // Waits for the passes under way and forgets what was recorded.
+  virtual void discard_graphs() {}
+  // Frees the memory that `scratch_bytes` speaks of.
+  virtual void free_scratch() {}
   // Ends a pass: out [rows, width] = values, whose rows are `stride` floats apart, by the time
-  // `collect` returns.
-  virtual void finish(const float* values, size_t stride, size_t rows, size_t width,
-                      float* out) = 0;
-  // Waits for the pass that was begun first.
-  virtual void collect() = 0;
+  // `wait_pass` returns.
+  virtual void copy_out(const float* values, size_t stride, size_t rows, size_t width,
+                        float* out) = 0;
+  // Waits for the oldest pass under way.
+  virtual void wait_pass() = 0;
   // Waits for all that was asked for, so that a clock can be read.
   virtual void synchronize() {}
 
-  // --- Forward ---
-  // x [sequences, numbers_each] f32: normals under the seeds from `first` on, rounded to the
-  // precision.
-  virtual void inputs(size_t first, size_t sequences, size_t numbers_each, float* x) = 0;
+  // --- The forward pass ---
   // out [rows, width] = x [rows, width] / sqrt(mean(x^2) + eps) * weight
   virtual void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                         Act& out) = 0;
   // out [rows, width] f32 = rows of x that are `x_stride` floats apart.
   virtual void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                            float* out) = 0;
-  // out [rows, N], from its column `column` on, = a [rows, K] * w^T + bias, where out's columns are
-  // those of q, k and v; its rows are the last `queries` positions of each sequence. Heads of q and
-  // k may be normed and turned here already, else `attention` does it.
+  // Columns of q, k and v, from `column` of them on: out [rows, N] = a [rows, K] * w^T + bias. Rows
+  // are the last `queries` positions of each sequence. Heads of q and k may be normed and rotated
+  // here already; where they are not, `attention` does it.
   virtual void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column,
                        const Heads& heads, size_t queries) = 0;
   // out [rows, N] f32, rows `out_stride` floats apart = a [rows, K] * w^T.
@@ -209,13 +205,7 @@ class Backend {
     Act &q, &qkv;
   };
   virtual void attention(const Attention& args, Act& out) = 0;
-  // distances [rows] of logits [rows, vocab], whose rows are `stride` floats apart, under the seeds
-  // of this pass; NaN where logits are not finite or all zero.
-  virtual void distances(const float* logits, size_t stride, size_t rows, size_t vocab,
-                         float* distances) = 0;
-  // Indices of [0, n) in ascending order of their hash, as `distances` sees them; for checks.
-  virtual std::vector<uint32_t> permutation(uint32_t seed, size_t n) = 0;
-  // Widens rows of an activation to float32, for results that leave the model.
+  // out [rows, width] f32 = a, for values that leave the model.
   virtual void widen(const Act& a, size_t rows, float* out) = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "proof_ops.h"
 #include "random.h"
 
 namespace proofmill {
@@ -37,14 +38,19 @@ class Bench {
 
   Backend& backend() { return backend_; }
 
-  void begin(const std::vector<uint32_t>& seeds, size_t vocab) {
-    backend_.begin({seeds.data(), vocab ? seeds.data() : nullptr, 7, seeds.size()}, vocab);
+  void begin() { backend_.begin_pass(); }
+  // A buffer of the pass that was begun, with these values.
+  template <class T>
+  Buffer copy_in(const std::vector<T>& values) {
+    Buffer buffer = backend_.allocate(values.size() * sizeof(T));
+    backend_.copy_in(values.data(), values.size() * sizeof(T), buffer);
+    return buffer;
   }
   // Ends the pass with these values.
   std::vector<float> end(const float* values, size_t stride, size_t rows, size_t width) {
     std::vector<float> out(rows * width);
-    backend_.finish(values, stride, rows, width, out.data());
-    backend_.collect();
+    backend_.copy_out(values, stride, rows, width, out.data());
+    backend_.wait_pass();
     return out;
   }
   std::vector<float> end(const Act& act, size_t rows) {
@@ -77,11 +83,16 @@ class Bench {
   Backend& backend_;
 };
 
+double sum_of_squares(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float x : values) sum += static_cast<double>(x) * x;
+  return sum;
+}
+
 // The greatest difference, in shares of the reference's root mean square.
 double error_of(const std::vector<float>& values, const std::vector<float>& reference) {
-  double greatest = 0, squares = 0;
-  for (const float x : reference) squares += static_cast<double>(x) * x;
-  const double size = std::sqrt(squares / static_cast<double>(reference.size()));
+  double greatest = 0;
+  const double size = std::sqrt(sum_of_squares(reference) / static_cast<double>(reference.size()));
   for (size_t i = 0; i < reference.size(); i++) {
     const double difference = std::fabs(static_cast<double>(values[i]) - reference[i]);
     if (!(difference <= greatest)) greatest = difference;  // NaN stays
@@ -147,16 +158,17 @@ class Comparison {
     const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
     compare("inputs", text("3 x %zu", n), 0, [&](Bench& bench) {
       const Buffer x = bench.backend().allocate(seeds.size() * n * sizeof(float));
-      bench.begin(seeds, 0);
-      bench.backend().inputs(0, seeds.size(), n, x.as<float>());
+      bench.begin();
+      const Buffer of = bench.copy_in(seeds);
+      bench.backend().proof_ops().inputs(of.as<uint32_t>(), seeds.size(), n, x.as<float>());
       return bench.end(x.as<float>(), n, seeds.size(), n);
     });
   }
 
   void permutation(size_t n) {
     size_t wrong = 0;
-    const std::vector<uint32_t> values = bench_.backend().permutation(99, n);
-    const std::vector<uint32_t> reference = reference_.backend().permutation(99, n);
+    const std::vector<uint32_t> values = bench_.backend().proof_ops().permutation(99, n);
+    const std::vector<uint32_t> reference = reference_.backend().proof_ops().permutation(99, n);
     for (size_t i = 0; i < n; i++) wrong += values[i] != reference[i];
     checks_.push_back({"permutation", text("%zu", n), static_cast<double>(wrong), 0});
   }
@@ -166,7 +178,7 @@ class Comparison {
       Backend& be = bench.backend();
       const Buffer x = be.upload(numbers(1, rows * width)), weight = be.upload(numbers(2, width));
       Act out = be.allocate_act(rows, width);
-      bench.begin({0}, 0);
+      bench.begin();
       be.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-5f, out);
       return bench.end(out, rows);
     });
@@ -185,7 +197,7 @@ class Comparison {
       const Linear w = be.pack({matrix(3, width, depth)}, {bias});
       const Act a = bench.act(4, rows, depth);
       Act out = be.allocate_act(rows, width + 8);
-      bench.begin({0}, 0);
+      bench.begin();
       const Heads values_alone{{0, 0, 2}, rows, nullptr, nullptr, 0.0f, nullptr, nullptr};
       be.project(a, w, rows, out, 8, values_alone, rows);
       const Values all = bench.end(out, rows);
@@ -205,7 +217,7 @@ class Comparison {
       const Linear w = be.pack({matrix(3, width, depth)}, {});
       const Act a = bench.act(4, rows, depth);
       const Buffer out = be.allocate(rows * stride * sizeof(float));
-      bench.begin({0}, 0);
+      bench.begin();
       be.linear(a, w, rows, out.as<float>(), stride);
       return bench.end(out.as<float>(), stride, rows, width);
     });
@@ -217,7 +229,7 @@ class Comparison {
       const Linear w = be.pack({matrix(3, width, depth)}, {});
       const Act a = bench.act(4, rows, depth);
       const Buffer x = be.upload(numbers(6, rows * width));
-      bench.begin({0}, 0);
+      bench.begin();
       be.linear_add(a, w, rows, x.as<float>());
       return bench.end(x.as<float>(), width, rows, width);
     });
@@ -234,11 +246,11 @@ class Comparison {
       const Buffer weight = be.upload(numbers(8, width));
       Act normed = be.allocate_act(rows, width);
       const Buffer out = be.allocate(rows * 24 * sizeof(float));
-      bench.begin({0}, 0);
+      bench.begin();
       be.linear_add_norm(a, w, rows, x.as<float>(), weight.as<float>(), 1e-6f, normed);
       be.linear(normed, next, rows, out.as<float>(), 24);
       Values values = bench.end(out.as<float>(), 24, rows, 24);
-      bench.begin({0}, 0);
+      bench.begin();
       const Values stream = bench.end(x.as<float>(), width, rows, width);
       values.insert(values.end(), stream.begin(), stream.end());
       return values;
@@ -252,7 +264,7 @@ class Comparison {
       const Linear w = be.pack_gate_up(matrix(3, width, depth), matrix(4, width, depth));
       const Act a = bench.act(5, rows, depth);
       Act out = be.allocate_act(rows, width);
-      bench.begin({0}, 0);
+      bench.begin();
       be.linear_swiglu(a, w, rows, out);
       return bench.end(out, rows);
     });
@@ -287,7 +299,7 @@ class Comparison {
       Act qkv = bench.projected(10, sequences * seq_len, width, heads, seq_len);
       Act last_q = bench.projected(11, sequences * queries, shape.q_width(), heads, queries);
       Act out = be.allocate_act(sequences * queries, shape.q_width());
-      bench.begin({0}, 0);
+      bench.begin();
       be.attention({heads, sequences, queries, queries == seq_len ? qkv : last_q, qkv}, out);
       return bench.end(out, sequences * queries);
     });
@@ -295,13 +307,21 @@ class Comparison {
 
   void distances(size_t vocab) {
     const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
+    Values target = numbers(13, vocab);  // of length 1, as a round's
+    const double length = std::sqrt(sum_of_squares(target));
+    for (float& x : target) x = static_cast<float>(x / length);
+    const double norm_squared = sum_of_squares(target);
     compare("distances", text("3 x %zu", vocab), 1e-6, [&](Bench& bench) {
       Backend& be = bench.backend();
       const size_t stride = (vocab + 7) / 8 * 8;
       const Buffer logits = be.upload(numbers(12, seeds.size() * stride));
       const Buffer out = be.allocate(seeds.size() * sizeof(float));
-      bench.begin(seeds, vocab);
-      be.distances(logits.as<float>(), stride, seeds.size(), vocab, out.as<float>());
+      bench.begin();
+      const Buffer of = bench.copy_in(seeds), on = bench.copy_in(target);
+      const Buffer norm = bench.copy_in(std::vector<double>{norm_squared});
+      be.proof_ops().distances({logits.as<float>(), stride, seeds.size(), vocab, of.as<uint32_t>(),
+                                on.as<float>(), norm.as<double>()},
+                               out.as<float>());
       return bench.end(out.as<float>(), 1, seeds.size(), 1);
     });
   }

@@ -2,27 +2,24 @@
 // over the kernels of one ISA.
 #include "cpu_backend.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <new>
 
 #include "denormals.h"
-#include "device/distance.h"
 #include "device/error.h"
 #include "device/random.h"
 #include "device/threads.h"
+#include "memory.h"
+#include "packing.h"
+#include "proof_ops.h"
 
 namespace proofmill {
 
-namespace {
+namespace cpu {
 
-constexpr size_t kHugePage = 2 << 20;
+namespace {
 
 size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
@@ -36,8 +33,9 @@ class CpuBackend final : public Backend {
         storage_(!bf16_        ? Storage::exact
                  : kernels.dot ? Storage::bf16
                                : Storage::rounded),
-        attention_scratch_(threads),
-        rankings_(threads) {}
+        packing_(pool_, bf16_),
+        proof_ops_(pool_, kernels, bf16_),
+        attention_scratch_(threads) {}
 
   std::string arithmetic() const override {
     if (!bf16_) return kernels_.fused ? "cpu-fma-f32-1" : "cpu-mul-add-f32-1";
@@ -52,7 +50,7 @@ class CpuBackend final : public Backend {
 
   Batching batching(size_t seq_len) const override {
     const size_t sequences = std::clamp<size_t>(limits_.tokens / seq_len, 1, limits_.sequences);
-    return {sequences, sequences, false, false};
+    return {sequences, false, false};
   }
 
   // Over about a second, as a search is measured over seconds: what a shared machine grants changes
@@ -80,23 +78,11 @@ class CpuBackend final : public Backend {
   size_t scratch_bytes(const PassSizes& sizes) const override {
     return pool_.size() * attention_scratch_bytes(sizes.seq_len, sizes.head_dim);
   }
+  ProofOps& proof_ops() override { return proof_ops_; }
   // What fits is decided before the files are mapped, from the machine's free memory.
-  void expect(const Footprint&, size_t) override {}
+  void require_memory(const Footprint&, size_t) override {}
 
-  Buffer allocate(size_t bytes) override {
-    // Products walk through weights and activations by thousands of pages.
-    const bool huge = bytes >= 2 * kHugePage;
-    const size_t alignment = huge ? kHugePage : 64;
-    const size_t rounded = std::max<size_t>(divide_up(bytes, 64) * 64, 64);
-    void* memory = nullptr;
-    if (posix_memalign(&memory, alignment, rounded) != 0) {
-      fail("out of memory: %zu bytes for the model could not be had", rounded);
-    }
-#ifdef MADV_HUGEPAGE
-    if (huge) madvise(memory, rounded, MADV_HUGEPAGE);  // as good without, only slower
-#endif
-    return {{memory, std::free}, rounded};
-  }
+  Buffer allocate(size_t bytes) override { return cpu::allocate(bytes); }
   Act allocate_act(size_t rows, size_t width) override {
     const size_t stride = divide_up(width, 2) * 2;  // for pairs of bf16
     Act act{allocate(rows * stride * sizeof(float)), width, stride};
@@ -118,70 +104,25 @@ class CpuBackend final : public Backend {
   }
 
   Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases) override {
-    size_t rows = 0;
-    for (const Tensor& matrix : matrices) rows += matrix.shape[0];
-    Linear packed = pack_rows(rows, matrices[0].shape[1], [&](size_t row, float* out) {
-      for (const Tensor& matrix : matrices) {
-        if (row < matrix.shape[0]) return matrix.read(row * matrix.shape[1], matrix.shape[1], out);
-        row -= matrix.shape[0];
-      }
-    });
-    for (const Tensor& matrix : matrices) matrix.release();
-    if (!biases.empty()) {
-      packed.bias = allocate(rows * sizeof(float));
-      float* at = packed.bias.as<float>();
-      for (const Tensor& bias : biases) {
-        bias.read(0, bias.elements(), at);
-        at += bias.elements();
-      }
-    }
-    return packed;
+    return packing_.pack(matrices, biases);
   }
-
-  // Panels of gate and up alternate, so that both halves of an output meet in one block.
   Linear pack_gate_up(const Tensor& gate, const Tensor& up) override {
-    const size_t features = gate.shape[0], depth = gate.shape[1];
-    const size_t panels = divide_up(features, kPanelColumns);
-    Linear packed = pack_rows(panels * 2 * kPanelColumns, depth, [&](size_t row, float* out) {
-      const size_t panel = row / kPanelColumns;
-      const size_t feature = panel / 2 * kPanelColumns + row % kPanelColumns;
-      if (feature >= features) return std::fill_n(out, depth, 0.0f), void();
-      (panel % 2 == 0 ? gate : up).read(feature * depth, depth, out);
-    });
-    packed.out_features = features;
-    gate.release();
-    up.release();
-    return packed;
+    return packing_.pack_gate_up(gate, up);
   }
 
-  void trim() override {
+  // Every operation is done when it returns: a pass has nothing to wait for.
+  void begin_pass() override {}
+  void copy_in(const void* from, size_t bytes, const Buffer& to) override {
+    std::memcpy(to.as<void>(), from, bytes);
+  }
+  void copy_out(const float* values, size_t stride, size_t rows, size_t width,
+                float* out) override {
+    gather_rows(values, stride, rows, width, out);
+  }
+  void wait_pass() override {}
+
+  void free_scratch() override {
     for (Buffer& scratch : attention_scratch_) scratch = {};
-  }
-
-  void begin(const Seeds& seeds, size_t vocab) override {
-    input_seeds_.assign(seeds.inputs, seeds.inputs + seeds.count);
-    if (!seeds.permutation) return;
-    permutation_seeds_.assign(seeds.permutation, seeds.permutation + seeds.count);
-    if (target_.values.size() != vocab || target_.seed != seeds.target) {
-      target_ = make_target(seeds.target, vocab);
-    }
-  }
-
-  void finish(const float* values, size_t stride, size_t rows, size_t width, float* out) override {
-    for (size_t row = 0; row < rows; row++) {
-      std::memcpy(out + row * width, values + row * stride, width * sizeof(float));
-    }
-  }
-  void collect() override {}
-
-  void inputs(size_t first, size_t sequences, size_t n, float* x) override {
-    constexpr size_t kPairs = 4096;
-    const size_t pairs = divide_up(n, 2), chunks = divide_up(pairs, kPairs);
-    pool_.run(sequences * chunks, [&](size_t part, size_t) {
-      const size_t sequence = part / chunks, begin = part % chunks * kPairs;
-      kernels_.inputs(input_seeds_[first + sequence], n, begin, std::min(begin + kPairs, pairs),
-                      bf16_, x + sequence * n);
-    });
   }
 
   void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
@@ -245,18 +186,6 @@ class CpuBackend final : public Backend {
     out.wide = storage_ != Storage::bf16;
   }
 
-  void distances(const float* logits, size_t stride, size_t rows, size_t,
-                 float* distances) override {
-    pool_.run(rows, [&](size_t row, size_t worker) {
-      distances[row] =
-          distance(logits + row * stride, permutation_seeds_[row], target_, rankings_[worker]);
-    });
-  }
-
-  std::vector<uint32_t> permutation(uint32_t seed, size_t n) override {
-    return proofmill::permutation(seed, n);
-  }
-
   void widen(const Act& a, size_t rows, float* out) override {
     for (size_t row = 0; row < rows; row++) {
       for (size_t i = 0; i < a.width; i++) {
@@ -286,42 +215,6 @@ class CpuBackend final : public Backend {
     });
   }
 
-  template <class ReadRow>
-  Linear pack_rows(size_t rows, size_t depth, ReadRow&& read_row) {
-    const size_t panels = divide_up(rows, kPanelColumns);
-    const size_t panel_elements = panel_size(depth);
-    Linear packed{rows, depth, allocate(panels * panel_elements * (bf16_ ? 2 : 4)), {}};
-    // An odd depth's last pair is half empty.
-    std::vector<std::vector<float>> row_of(pool_.size(), std::vector<float>(depth + 1));
-    pool_.run(panels, [&](size_t panel, size_t worker) {
-      std::vector<float>& row = row_of[worker];
-      for (size_t column = 0; column < kPanelColumns; column++) {
-        const size_t r = panel * kPanelColumns + column;
-        if (r < rows) {
-          read_row(r, row.data());
-        } else {
-          std::fill(row.begin(), row.end(), 0.0f);
-        }
-        const size_t base = panel * panel_elements;
-        if (bf16_) {
-          uint16_t* to = packed.packed.as<uint16_t>() + base + column * 2;
-          for (size_t k = 0; k < depth + depth % 2; k++) {
-            to[k / 2 * 2 * kPanelColumns + k % 2] = rng::to_bf16(row[k]);
-          }
-        } else {
-          float* to = packed.packed.as<float>() + base + column;
-          for (size_t k = 0; k < depth; k++) to[k * kPanelColumns] = row[k];
-        }
-      }
-    });
-    return packed;
-  }
-
-  // Elements of a packed panel.
-  size_t panel_size(size_t depth) const {
-    return (bf16_ ? divide_up(depth, 2) * 2 : depth) * kPanelColumns;
-  }
-
   // Threads walk through the columns side by side, so that memory gives each weight once, and each
   // with rows of its own. A share of the rows passes by columns that stay in a cache.
   void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
@@ -334,7 +227,7 @@ class CpuBackend final : public Backend {
     const size_t blocks = divide_up(rows, groups * kBlockRows);  // of a group
     const size_t rows_each = divide_up(rows, groups * blocks * kRowStep) * kRowStep;
     const size_t columns_each = kBlockPanels * kPanelColumns / (swiglu ? 2 : 1);
-    const size_t panel_bytes = panel_size(w.in_features) * (bf16_ ? 2 : 4);
+    const size_t panel_bytes = packing_.panel_bytes(w.in_features);
     const size_t out_size = swiglu ? size_of(storage_) : sizeof(float);
     pool_.run(groups * chunks * blocks, [&](size_t part, size_t) {
       const size_t group = part / (chunks * blocks), chunk = part / blocks % chunks;
@@ -355,14 +248,15 @@ class CpuBackend final : public Backend {
   const bool bf16_;
   const Kernels& kernels_;
   ThreadPool pool_;
-  const Storage storage_;                                  // of what matrix products read
-  std::vector<Buffer> attention_scratch_;                  // one for each worker
-  std::vector<Ranking> rankings_;                          // one for each worker
-  std::vector<uint32_t> input_seeds_, permutation_seeds_;  // of the pass
-  Target target_;                                          // of the last pass: a round has one
+  const Storage storage_;  // of what matrix products read
+  const Packing packing_;
+  CpuProofOps proof_ops_;
+  std::vector<Buffer> attention_scratch_;  // one for each worker
 };
 
 }  // namespace
+
+}  // namespace cpu
 
 std::vector<std::string> cpu_isas() {
   size_t count;
@@ -392,7 +286,7 @@ std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,
                                           const Kernels& kernels, PassLimits limits) {
   if (threads < 1 || threads > 1024) fail("threads must be between 1 and 1024, not %zu", threads);
   if (limits.tokens < 1 || limits.sequences < 1) fail("a pass must hold at least one sequence");
-  return std::make_unique<CpuBackend>(precision, threads, kernels, limits);
+  return std::make_unique<cpu::CpuBackend>(precision, threads, kernels, limits);
 }
 
 std::unique_ptr<Backend> make_cpu_backend(Precision precision, size_t threads,

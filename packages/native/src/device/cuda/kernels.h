@@ -13,6 +13,9 @@
 
 namespace proofmill::cuda {
 
+// Rows of matrices begin on 16 bytes of bfloat16, as tensor cores want them.
+constexpr size_t padded(size_t width) { return divide_up(width, 8) * 8; }
+
 // x [sequences, n] f32: n normals under each seed, rounded to T.
 template <class T>
 void inputs(const Device& device, const uint32_t* seeds, size_t sequences, size_t n, float* x);

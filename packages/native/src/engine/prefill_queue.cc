@@ -1,4 +1,4 @@
-#include "runner.h"
+#include "prefill_queue.h"
 
 #include <exception>
 #include <new>
@@ -16,25 +16,22 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 }  // namespace
 
-Runner::Runner(Model model, std::function<void(uint64_t, Result)> done,
-               std::function<void(size_t)> progress)
-    : model_(std::move(model)), done_(std::move(done)), progress_(std::move(progress)) {
+PrefillQueue::PrefillQueue(Prefill prefill, std::function<void(uint64_t, Result)> done,
+                           std::function<void(size_t)> progress)
+    : prefill_(std::move(prefill)), done_(std::move(done)), progress_(std::move(progress)) {
   thread_ = std::thread([this] { work(); });
 }
 
-Runner::~Runner() { close(); }
+PrefillQueue::~PrefillQueue() { close(); }
 
-void Runner::submit(uint64_t ticket, Job job) {
-  const size_t longest = model_.config().longest();
+void PrefillQueue::submit(uint64_t ticket, Job job) {
+  const size_t longest = prefill_.model().config().longest();
   const size_t batch = job.input_seeds.size();
   if (batch < 1) fail("input_seeds must hold at least one seed");
   if (job.seq_len < 1 || job.seq_len > longest) {
     fail("seq_len must be between 1 and %zu, not %zu", longest, job.seq_len);
   }
-  if (job.output.kind == OutputKind::distance && job.output.permutation_seeds.size() != batch) {
-    fail("permutation_seeds must hold one seed for each of the %zu input_seeds, not %zu", batch,
-         job.output.permutation_seeds.size());
-  }
+  prefill_.readout(job.output.kind).check(job.output, batch);
   {
     const std::lock_guard lock(mutex_);
     if (closing_) throw Error("the model is closed");
@@ -43,26 +40,26 @@ void Runner::submit(uint64_t ticket, Job job) {
   wake_.notify_one();
 }
 
-void Runner::cancel(uint64_t id) {
+void PrefillQueue::cancel(uint64_t id) {
   const std::lock_guard lock(mutex_);
   for (Entry& entry : queue_) {
     if (entry.job.id != id) continue;
     entry.cancelled = true;
-    if (&entry == begun_) model_.backend().cut.set(true);
+    if (&entry == begun_) prefill_.model().backend().cut.set(true);
   }
 }
 
-void Runner::close() {
+void PrefillQueue::close() {
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
-    if (begun_) model_.backend().cut.set(true);
+    if (begun_) prefill_.model().backend().cut.set(true);
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
 }
 
-void Runner::work() {
+void PrefillQueue::work() {
   lower_this_threads_priority();
   for (;;) {
     Entry* entry;
@@ -72,12 +69,12 @@ void Runner::work() {
         wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
         if (queue_.empty()) return;
       }
-      entry = passes_.size() < model_.depth() ? next_entry() : nullptr;
+      entry = passes_.size() < prefill_.depth() ? next_entry() : nullptr;
     }
     if (entry) {
       begin_pass(*entry);
     } else if (!passes_.empty()) {
-      collect_pass();
+      wait_pass();
     }
     // In the order they came: a later job cannot be done before an earlier one.
     for (;;) {
@@ -95,7 +92,7 @@ void Runner::work() {
 }
 
 // The first job that has a pass to begin; null when there is none.
-Runner::Entry* Runner::next_entry() {
+PrefillQueue::Entry* PrefillQueue::next_entry() {
   for (Entry& entry : queue_) {
     if (!entry.ended) return &entry;
   }
@@ -103,13 +100,13 @@ Runner::Entry* Runner::next_entry() {
 }
 
 // From now on the backend's cut is for `begun`, or for nothing.
-void Runner::look_at_cut(const Entry* begun) {
+void PrefillQueue::look_at_cut(const Entry* begun) {
   const std::lock_guard lock(mutex_);
   begun_ = begun;
-  model_.backend().cut.set(begun && (closing_ || begun->cancelled));
+  prefill_.model().backend().cut.set(begun && (closing_ || begun->cancelled));
 }
 
-void Runner::tell_progress(size_t layer) {
+void PrefillQueue::tell_progress(size_t layer) {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_progress_ >= kProgressInterval) {
     last_progress_ = now;
@@ -117,21 +114,18 @@ void Runner::tell_progress(size_t layer) {
   }
 }
 
-void Runner::begin_pass(Entry& entry) {
+void PrefillQueue::begin_pass(Entry& entry) {
   const Job& job = entry.job;
   const size_t batch = job.input_seeds.size();
   look_at_cut(&entry);
   try {
-    const size_t width = model_.output_width(job.output.kind);
+    const size_t width = prefill_.readout(job.output.kind).width();
     entry.result.values.resize(batch * width);
-    const size_t sequences = model_.sequences_of_pass(job.seq_len, batch - entry.begun);
-    const bool distance = job.output.kind == OutputKind::distance;
+    const size_t sequences = prefill_.sequences_of_pass(job.seq_len, batch - entry.begun);
     const bool whole =
-        model_.begin({job.input_seeds.data() + entry.begun,
-                      distance ? job.output.permutation_seeds.data() + entry.begun : nullptr,
-                      job.output.target_seed, sequences, job.seq_len, job.output.kind,
-                      entry.result.values.data() + entry.begun * width},
-                     [this](size_t layer) { tell_progress(layer); });
+        prefill_.begin({job.input_seeds.data() + entry.begun, sequences, job.seq_len, job.output,
+                        entry.begun, entry.result.values.data() + entry.begun * width},
+                       [this](size_t layer) { tell_progress(layer); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;
@@ -145,13 +139,13 @@ void Runner::begin_pass(Entry& entry) {
   settle_values(entry);
 }
 
-void Runner::collect_pass() {
-  const Pass pass = passes_.front();
+void PrefillQueue::wait_pass() {
+  const UnderWay pass = passes_.front();
   passes_.pop_front();
   Entry& entry = *pass.entry;
   entry.under_way--;
   try {
-    model_.collect();
+    prefill_.wait();
     entry.result.completed += pass.sequences;
   } catch (const std::exception& error) {
     fail_entry(entry, error);
@@ -159,7 +153,7 @@ void Runner::collect_pass() {
   settle_values(entry);
 }
 
-void Runner::fail_entry(Entry& entry, const std::exception& error) {
+void PrefillQueue::fail_entry(Entry& entry, const std::exception& error) {
   entry.ended = true;
   if (!entry.result.error.empty()) return;
   const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
@@ -169,11 +163,11 @@ void Runner::fail_entry(Entry& entry, const std::exception& error) {
 }
 
 // Once nothing writes into them any more: only finished nonces' values leave.
-void Runner::settle_values(Entry& entry) {
+void PrefillQueue::settle_values(Entry& entry) {
   if (!entry.ended || entry.under_way > 0) return;
   Result& result = entry.result;
   if (!result.error.empty()) result.completed = 0;
-  result.values.resize(result.completed * model_.output_width(entry.job.output.kind));
+  result.values.resize(result.completed * prefill_.readout(entry.job.output.kind).width());
 }
 
 }  // namespace proofmill

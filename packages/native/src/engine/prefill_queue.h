@@ -1,5 +1,5 @@
-// A model with a thread of its own that runs jobs in the order they came. Passes of the next job
-// begin while the last ones of a job are under way, as far as the model's depth allows.
+// Jobs for a model, which a thread of their own runs in the order they came. Passes of the next job
+// begin while the last ones of a job are under way, as far as the device's depth allows.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "model/model.h"
+#include "prefill.h"
 
 namespace proofmill {
 
@@ -25,19 +25,19 @@ struct Job {
 
 struct Result {
   size_t completed = 0;
-  std::vector<float> values;  // [completed, output_width]
+  std::vector<float> values;  // [completed, width of the readout]
   std::string error;          // not empty: the job failed
   bool device_lost = false;   // so will every other one
 };
 
-class Runner {
+class PrefillQueue {
  public:
-  // `done` and `progress` are called on the runner's thread.
-  Runner(Model model, std::function<void(uint64_t ticket, Result)> done,
-         std::function<void(size_t layers_done)> progress);
-  ~Runner();
+  // `done` and `progress` are called on the queue's thread.
+  PrefillQueue(Prefill prefill, std::function<void(uint64_t ticket, Result)> done,
+               std::function<void(size_t layers_done)> progress);
+  ~PrefillQueue();
 
-  Model& model() { return model_; }
+  Prefill& prefill() { return prefill_; }
   // Queues a job; `done` is called exactly once with the ticket. Throws Error when the job cannot
   // be.
   void submit(uint64_t ticket, Job job);
@@ -53,10 +53,10 @@ class Runner {
     Job job;
     bool cancelled = false;
     Result result{};
-    size_t begun = 0, under_way = 0;  // nonces of begun passes; passes not yet collected
+    size_t begun = 0, under_way = 0;  // nonces of begun passes; passes not yet waited for
     bool ended = false;               // no pass will begin any more
   };
-  struct Pass {
+  struct UnderWay {
     Entry* entry;
     size_t sequences;
   };
@@ -65,17 +65,17 @@ class Runner {
   void look_at_cut(const Entry* begun);
   void tell_progress(size_t layer);
   void begin_pass(Entry& entry);
-  void collect_pass();
+  void wait_pass();
   void fail_entry(Entry& entry, const std::exception& error);
   void settle_values(Entry& entry);
 
-  Model model_;
+  Prefill prefill_;
   std::function<void(uint64_t, Result)> done_;
   std::function<void(size_t)> progress_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Entry> queue_;       // in the order they came, and are done
-  std::deque<Pass> passes_;       // under way, of the runner's thread alone
+  std::deque<UnderWay> passes_;   // under way, of the queue's thread alone
   const Entry* begun_ = nullptr;  // whose pass is being begun: the backend's cut is for it
   bool closing_ = false;
   std::chrono::steady_clock::time_point last_progress_{};

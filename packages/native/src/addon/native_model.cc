@@ -1,0 +1,241 @@
+#include "native_model.h"
+
+#include <utility>
+
+#include "model/reference.h"
+
+namespace proofmill {
+
+Napi::Function NativeModel::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeModel",
+      {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
+       InstanceAccessor<&NativeModel::device>("device"),
+       InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
+       InstanceAccessor<&NativeModel::longest>("longest"), InstanceMethod<&NativeModel::run>("run"),
+       InstanceMethod<&NativeModel::cancel>("cancel"),
+       InstanceMethod<&NativeModel::on_progress>("onProgress"),
+       InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+       InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
+       InstanceMethod<&NativeModel::time_stages>("timeStages"),
+       InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
+       InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
+       InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
+       InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
+       InstanceMethod<&NativeModel::close>("close")});
+}
+
+NativeModel::~NativeModel() {
+  if (!queue_) return;
+  queue_.reset();
+  to_js_.Release();
+}
+
+void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
+  config_ = options.config;
+  tensors_ = std::move(options.tensors);
+  precision_ = options.device.precision;
+  arithmetic_ = model.backend().arithmetic();
+  device_ = model.backend().device();
+  preferred_tokens_ = model.preferred_tokens();
+  // Called from the queue's thread, run on JavaScript's. Unreferenced while no job is pending,
+  // so that an idle model keeps no process alive.
+  to_js_ = Napi::ThreadSafeFunction::New(
+      env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "proofmill", 0, 1);
+  to_js_.Unref(env);
+  queue_ = std::make_unique<PrefillQueue>(
+      Prefill(std::move(model)),
+      [this](uint64_t ticket, Result result) {
+        auto* owned = new Result(std::move(result));
+        const auto settle = [this, ticket](Napi::Env js, Napi::Function, Result* data) {
+          const std::unique_ptr<Result> own(data);
+          if (static_cast<napi_env>(js) != nullptr) settle_job(js, ticket, *own);
+        };
+        if (to_js_.NonBlockingCall(owned, settle) != napi_ok) delete owned;
+      },
+      [this](size_t layers) {
+        if (!watched_.load(std::memory_order_relaxed)) return;
+        to_js_.NonBlockingCall([this, layers](Napi::Env js, Napi::Function) {
+          if (static_cast<napi_env>(js) == nullptr || listener_.IsEmpty()) return;
+          listener_.Call({Napi::Number::New(js, static_cast<double>(layers))});
+        });
+      });
+}
+
+Napi::Value NativeModel::arithmetic(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), arithmetic_);
+}
+Napi::Value NativeModel::device(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), device_);
+}
+Napi::Value NativeModel::preferred_tokens(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(preferred_tokens_));
+}
+
+Napi::Value NativeModel::longest(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(config_.longest()));
+}
+
+// A fault of the job itself is thrown at once; later ones reject the promise.
+Napi::Value NativeModel::run(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!queue_) throw Error("the model is closed");
+    const uint64_t ticket = next_ticket_++;
+    auto deferred = Napi::Promise::Deferred::New(info.Env());
+    queue_->submit(ticket, read_job(object(info[0], "job")));
+    if (pending_.empty()) {
+      to_js_.Ref(info.Env());
+      Ref();  // the object outlives its jobs
+    }
+    pending_.emplace(ticket, deferred);
+    return deferred.Promise();
+  });
+}
+
+Napi::Value NativeModel::cancel(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (queue_) queue_->cancel(integer(info[0], "id", uint64_t{1} << 53));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::on_progress(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (!info[0].IsFunction()) fail("listener must be a function");
+    listener_ = Napi::Persistent(info[0].As<Napi::Function>());
+    watched_.store(true, std::memory_order_relaxed);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::reference_logits(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    const size_t seq_len =
+        static_cast<size_t>(integer(info[0], "seq_len", config_.max_position_embeddings));
+    if (seq_len < 1) fail("seq_len must be at least 1");
+    return to_js(info.Env(), proofmill::reference_logits(config_, tensors_, precision_, seq_len,
+                                                         seed_of(info[1], "input_seed")));
+  });
+}
+
+Napi::Value NativeModel::stage_seconds(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("stage times can be read");
+    static constexpr const char* kNames[kStages] = {"inputs", "qkv",  "attention", "o",
+                                                    "mlp",    "head", "distance"};
+    Napi::Object seconds = Napi::Object::New(info.Env());
+    for (size_t i = 0; i < kStages; i++) {
+      seconds.Set(kNames[i], Napi::Number::New(info.Env(), prefill().model().clock().seconds()[i]));
+    }
+    return seconds;
+  });
+}
+
+Napi::Value NativeModel::peak_flops(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("the peak can be measured");
+    return Napi::Number::New(info.Env(), prefill().model().backend().peak_flops());
+  });
+}
+
+Napi::Value NativeModel::memory_in_use(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("the device's memory can be asked for");
+    const double bytes = static_cast<double>(prefill().model().backend().memory_in_use());
+    return Napi::Number::New(info.Env(), bytes);
+  });
+}
+
+Napi::Value NativeModel::memory_left(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("the device's memory can be asked for");
+    return Napi::Number::New(info.Env(), prefill().model().backend().memory_left());
+  });
+}
+
+// What it looks at never changes, so a job may run.
+Napi::Value NativeModel::pass_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!queue_) throw Error("the model is closed");
+    const size_t seq_len = static_cast<size_t>(integer(info[0], "seq_len", config_.longest()));
+    if (seq_len < 1) fail("seq_len must be at least 1");
+    const double bytes = static_cast<double>(prefill().model().pass_bytes(seq_len));
+    return Napi::Number::New(info.Env(), bytes);
+  });
+}
+
+Napi::Value NativeModel::time_stages(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("stage times can be switched");
+    prefill().model().clock().set_exact(flag(info[0], "on"));
+    return info.Env().Undefined();
+  });
+}
+
+void NativeModel::require_idle(const char* what) const {
+  if (!queue_) throw Error("the model is closed");
+  if (!pending_.empty()) fail("%s only while no job runs", what);
+}
+
+class NativeModel::CloseWorker : public Napi::AsyncWorker {
+ public:
+  CloseWorker(Napi::Env env, NativeModel& owner, std::unique_ptr<PrefillQueue> queue)
+      : Napi::AsyncWorker(env), owner_(owner), queue_(std::move(queue)), deferred_(env) {
+    owner_.Ref();
+  }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    open_ = queue_ != nullptr;
+    queue_.reset();
+  }
+  void OnOK() override {
+    if (open_) {
+      owner_.tensors_.clear();
+      owner_.to_js_.Release();
+    }
+    owner_.Unref();
+    deferred_.Resolve(Env().Undefined());
+  }
+
+ private:
+  NativeModel& owner_;
+  std::unique_ptr<PrefillQueue> queue_;
+  bool open_ = false;
+  Napi::Promise::Deferred deferred_;
+};
+
+// Cuts every job and ends the queue off JavaScript's thread; jobs that are cut settle too.
+Napi::Value NativeModel::close(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    auto* worker = new CloseWorker(info.Env(), *this, std::move(queue_));
+    const Napi::Promise promise = worker->promise();
+    worker->Queue();  // deletes itself
+    return promise;
+  });
+}
+
+void NativeModel::settle_job(Napi::Env env, uint64_t ticket, const Result& result) {
+  const auto found = pending_.find(ticket);
+  if (found == pending_.end()) return;
+  const Napi::HandleScope scope(env);
+  const Napi::Promise::Deferred deferred = found->second;
+  pending_.erase(found);
+  if (result.error.empty()) {
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("completed", Napi::Number::New(env, static_cast<double>(result.completed)));
+    value.Set("values", to_js(env, result.values));
+    deferred.Resolve(value);
+  } else {
+    const Napi::Error error = Napi::Error::New(env, result.error);
+    if (result.device_lost) error.Set("code", Napi::String::New(env, "DEVICE_LOST"));
+    deferred.Reject(error.Value());
+  }
+  if (pending_.empty()) {
+    if (queue_) to_js_.Unref(env);
+    Unref();
+  }
+}
+
+}  // namespace proofmill

@@ -1,0 +1,81 @@
+#include "prefill.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "device/proof_ops.h"
+
+namespace proofmill {
+
+Prefill::Prefill(Model model) : input_seeds_(model.backend()), model_(std::move(model)) {
+  const Config& config = model_.config();
+  for (size_t i = 0; i < kOutputKinds; i++) {
+    readouts_[i] = make_readout(static_cast<OutputKind>(i), model_.backend(), config.vocab_size,
+                                config.hidden_size);
+  }
+}
+
+size_t Prefill::sequences_of_pass(size_t seq_len, size_t left) const {
+  const Batching batching = model_.backend().batching(seq_len);
+  if (batching.fixed) return std::min(batching.sequences, left);
+  // Even shares: 6 nonces where 4 fit run as 3 + 3, not 4 + 2.
+  const size_t passes = (left + batching.sequences - 1) / batching.sequences;
+  return (left + passes - 1) / passes;
+}
+
+bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& heard) {
+  Backend& be = model_.backend();
+  StageClock& clock = model_.clock();
+  const Batching batching = be.batching(pass.seq_len);
+  const size_t sequences = batching.fixed ? batching.sequences : pass.sequences;
+  const size_t kind = static_cast<size_t>(pass.output.kind);
+  Readout& readout = *readouts_[kind];
+
+  model_.reserve(batching.sequences, pass.seq_len);
+  input_seeds_.reserve(batching.sequences);
+  readout.reserve(batching.sequences);
+  if (!be.throttle()) return false;
+
+  be.begin_pass();
+  input_seeds_.copy_in(pass.input_seeds, pass.sequences, sequences);
+  readout.copy_in(pass.output, pass.first, pass.sequences, sequences);
+  // Stages cannot be told apart in a graph.
+  if (clock.exact()) be.discard_graphs();
+
+  const auto layers = [&] {
+    if (!clock.enter(Stage::inputs)) return;
+    be.proof_ops().inputs(input_seeds_.on_device(), sequences,
+                          pass.seq_len * model_.config().hidden_size, model_.embeddings());
+    model_.layers(sequences, pass.seq_len, heard);
+  };
+  const LastRows last{be,
+                      clock,
+                      model_.last_normed(),
+                      model_.lm_head(),
+                      model_.logits(),
+                      model_.logits_stride(),
+                      sequences};
+  const auto read = [&] {
+    clock.enter(Stage::head);
+    model_.final_norm(sequences);
+    readout.read(last);
+  };
+  // What is recorded differs by length, and is either the layers or one of the readouts.
+  const uint64_t key = static_cast<uint64_t>(pass.seq_len) << 8;
+  if (batching.recorded) {
+    be.run_recorded(key, layers);
+  } else {
+    layers();
+  }
+  if (be.throttle()) be.run_recorded(key | (kind + 1), read);
+  clock.leave();
+  if (be.cut.made()) {
+    be.synchronize();  // the little that was ahead
+    return false;
+  }
+  const Values values = readout.values(last);
+  be.copy_out(values.at, values.stride, pass.sequences, readout.width(), pass.out);
+  return true;
+}
+
+}  // namespace proofmill
