@@ -44,7 +44,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
       return bitsOf(values);
     }
 
-    // Passes of one chunk and of several, full ones and ones that are filled up, recorded or not.
+    // Several passes, full ones and ones that are filled up, recorded or not.
     test.each([1, 3, 16, 33])(
       "a nonce's bits do not depend on its batch, seq_len %i",
       async (n) => {
@@ -97,7 +97,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
 
   // A row of 60 numbers ends on no boundary that products may count on.
   test.each(["float32", "bfloat16"] as const)(
-    "in %s hidden_size 60 gives the same bits in every chunk",
+    "in %s hidden_size 60 gives the same bits in every pass",
     async (dtype) => {
       const directory = goldenModel("qwen2-tiny-strong");
       const runner = await loadModel({ directory, dtype, ...emulated[0] });

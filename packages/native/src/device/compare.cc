@@ -31,7 +31,7 @@ Tensor matrix(uint32_t seed, size_t rows, size_t width) {
   return tensor;
 }
 
-// One backend at work: what each check below does on both.
+// A backend that is compared, and how the checks below use it.
 class Bench {
  public:
   explicit Bench(Backend& backend) : backend_(backend) {}
@@ -150,8 +150,8 @@ class Comparison {
     checks_.push_back({operation, shape, error_of(values, reference), allowed});
   }
 
-  // Of values that were rounded once, in shares of their root mean square: single ones may be
-  // several times that.
+  // The error of values that were rounded once, in shares of their root mean square. A single value
+  // may be several times as large as that.
   double rounded() const { return bf16_ ? 4.0 / 256 : 4e-6; }
 
   void inputs(size_t n) {
@@ -188,7 +188,8 @@ class Comparison {
     return text("%zu x %zu x %zu", rows, depth, width);
   }
 
-  // Into the columns behind 8 others, with a bias; as values, which stay as they are.
+  // Columns that begin behind 8 others, with a bias. They are columns of v, which are neither
+  // normed nor rotated.
   void project(size_t rows, size_t depth, size_t width) {
     compare("project", product(rows, depth, width), rounded(), [&](Bench& bench) {
       Backend& be = bench.backend();
@@ -235,7 +236,8 @@ class Comparison {
     });
   }
 
-  // As the next product sees it: a norm may be half done before it.
+  // Compares what the next product makes of the norm, since a device may leave half of the norm to
+  // that product.
   void linear_add_norm(size_t rows, size_t depth, size_t width) {
     compare("linear_add_norm", product(rows, depth, width), 4 * rounded(), [&](Bench& bench) {
       Backend& be = bench.backend();

@@ -11,7 +11,9 @@ namespace proofmill {
 
 struct OperationCheck {
   std::string operation, shape;
-  double error;  // the greatest, of the size of the values compared; NaN where one of them is
+  // The greatest difference in shares of the values' root mean square; NaN where a value is NaN. Of
+  // a permutation: how many indices differ.
+  double error;
   double allowed;
 
   bool holds() const { return error <= allowed; }  // false for NaN

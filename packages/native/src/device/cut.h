@@ -1,8 +1,9 @@
-// Says that nobody wants what is being computed. One thread makes it, others look at it now and
+// Whether what is being computed is still wanted. One thread sets it, others look at it now and
 // then.
 //
-// No std::atomic: kernels are compiled once for each instruction set, and the linker might take an
-// inline function of the library from any of them for all.
+// It is no std::atomic: kernels are compiled once for each instruction set, and of an inline
+// function of the library the linker keeps one copy for all of them, maybe of a set that this CPU
+// lacks.
 #pragma once
 
 namespace proofmill {

@@ -24,7 +24,8 @@ DType parse_dtype(const std::string& name) {
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  // Looked at before; whatever has taken the file's place since then is not waited for.
+  // O_NONBLOCK: the path led to a regular file when it was checked; should it lead to a pipe by
+  // now, opening it must not wait for a writer.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) fail("%s: %s", path.c_str(), std::strerror(errno));
   struct stat info {};

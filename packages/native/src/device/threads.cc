@@ -10,8 +10,8 @@ namespace proofmill {
 
 namespace {
 
-// Operations of a small model follow each other within microseconds, far less than a sleep and a
-// wake cost; a thread that finds nothing for this many looks sleeps.
+// How often a thread looks for work before it sleeps. Operations of a small model follow each other
+// within microseconds, and falling asleep and being woken takes far longer.
 constexpr int kSpins = 4000;
 
 void pause() {

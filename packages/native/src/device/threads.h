@@ -1,4 +1,4 @@
-// A fixed set of threads that share out the parts of one operation at a time.
+// A fixed set of threads that do the parts of one operation at a time.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ namespace proofmill {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller's own: 1 starts none. While `cut` is made, parts are left out.
+  // `threads` counts the caller's own: 1 starts none. Once `cut` is made, parts that no thread has
+  // begun are left out.
   ThreadPool(size_t threads, const Cut& cut);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -61,7 +62,7 @@ class ThreadPool {
   std::exception_ptr error_;
 };
 
-// Below the process's other threads: serving comes before searching.
+// Puts the calling thread below the process's others, since serving comes before searching.
 void lower_this_threads_priority();
 
 }  // namespace proofmill

@@ -23,7 +23,7 @@ size_t Prefill::sequences_of_pass(size_t seq_len, size_t left) const {
   return (left + passes - 1) / passes;
 }
 
-bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& heard) {
+bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_layer) {
   Backend& be = model_.backend();
   StageClock& clock = model_.clock();
   const Batching batching = be.batching(pass.seq_len);
@@ -46,7 +46,7 @@ bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& heard) 
     if (!clock.enter(Stage::inputs)) return;
     be.proof_ops().inputs(input_seeds_.on_device(), sequences,
                           pass.seq_len * model_.config().hidden_size, model_.embeddings());
-    model_.layers(sequences, pass.seq_len, heard);
+    model_.layers(sequences, pass.seq_len, on_layer);
   };
   const LastRows last{be,
                       clock,

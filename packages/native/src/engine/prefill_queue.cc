@@ -11,7 +11,7 @@ namespace proofmill {
 
 namespace {
 
-// A small model has thousands of layers a second; nobody watches that closely.
+// Progress is told no more often than this: a small model does thousands of layers a second.
 constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -76,7 +76,7 @@ void PrefillQueue::work() {
     } else if (!passes_.empty()) {
       wait_pass();
     }
-    // In the order they came: a later job cannot be done before an earlier one.
+    // Results are given in the order in which the jobs came.
     for (;;) {
       std::unique_lock lock(mutex_);
       if (queue_.empty()) break;
@@ -99,7 +99,7 @@ PrefillQueue::Entry* PrefillQueue::next_entry() {
   return nullptr;
 }
 
-// From now on the backend's cut is for `begun`, or for nothing.
+// From now on the backend's cut speaks of `begun`; null: of no job.
 void PrefillQueue::look_at_cut(const Entry* begun) {
   const std::lock_guard lock(mutex_);
   begun_ = begun;
@@ -162,7 +162,7 @@ void PrefillQueue::fail_entry(Entry& entry, const std::exception& error) {
   entry.result.device_lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
 }
 
-// Once nothing writes into them any more: only finished nonces' values leave.
+// Once no pass writes values any more, leaves those of finished nonces alone.
 void PrefillQueue::settle_values(Entry& entry) {
   if (!entry.ended || entry.under_way > 0) return;
   Result& result = entry.result;

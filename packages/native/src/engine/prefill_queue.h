@@ -38,8 +38,8 @@ class PrefillQueue {
   ~PrefillQueue();
 
   Prefill& prefill() { return prefill_; }
-  // Queues a job; `done` is called exactly once with the ticket. Throws Error when the job cannot
-  // be.
+  // Queues a job; `done` is called exactly once with the ticket. Throws Error where the job is not
+  // possible.
   void submit(uint64_t ticket, Job job);
   // Cuts every job of this id, queued ones too, in the middle of a layer.
   void cancel(uint64_t id);
@@ -74,9 +74,10 @@ class PrefillQueue {
   std::function<void(size_t)> progress_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Entry> queue_;       // in the order they came, and are done
-  std::deque<UnderWay> passes_;   // under way, of the queue's thread alone
-  const Entry* begun_ = nullptr;  // whose pass is being begun: the backend's cut is for it
+  std::deque<Entry> queue_;      // in the order they came, and are done
+  std::deque<UnderWay> passes_;  // under way, of the queue's thread alone
+  const Entry* begun_ =
+      nullptr;  // the job that a pass is begun of, which the backend's cut speaks of
   bool closing_ = false;
   std::chrono::steady_clock::time_point last_progress_{};
   std::thread thread_;

@@ -6,11 +6,11 @@
 namespace proofmill {
 
 Model::Model(const Config& config, const ModelNeeds& needs, const TensorMap& tensors,
-             std::unique_ptr<Backend> backend, const std::function<void(size_t)>& loaded)
+             std::unique_ptr<Backend> backend, const std::function<void(size_t)>& on_layer)
     : config_(config), needs_(needs), clock_(*backend), backend_(std::move(backend)) {
   config_.check();
   backend_->require_memory(needs_.weights, pass_bytes(needs_.usual_length));
-  weights_ = load_weights(config_, tensors, *backend_, loaded);
+  weights_ = load_weights(config_, tensors, *backend_, on_layer);
 }
 
 size_t Model::preferred_tokens() const {
@@ -35,7 +35,7 @@ size_t Model::pass_bytes(size_t seq_len) const {
 // Rows of logits begin on 32 bytes.
 size_t Model::logits_stride() const { return (config_.vocab_size + 7) / 8 * 8; }
 
-void Model::layers(size_t sequences, size_t seq_len, const std::function<void(size_t)>& heard) {
+void Model::layers(size_t sequences, size_t seq_len, const std::function<void(size_t)>& on_layer) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
   const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
@@ -44,7 +44,7 @@ void Model::layers(size_t sequences, size_t seq_len, const std::function<void(si
   float* last = act_.last.as<float>();
 
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
-    heard(i);
+    on_layer(i);
     const Layer& layer = weights_.layers[i];
     const bool pruned = i + 1 == config_.num_hidden_layers;
     // From here on only the last positions matter: in the last layer one row each goes on.

@@ -25,10 +25,10 @@ struct Activations {
 
 class Model {
  public:
-  // Packs every weight into the backend's memory; the files are not needed after. `loaded` hears
-  // after every layer how many are packed.
+  // Packs every weight into the backend's memory; the files are not needed after. `on_layer` is
+  // called after every layer with the number of those that are packed.
   Model(const Config& config, const ModelNeeds& needs, const TensorMap& tensors,
-        std::unique_ptr<Backend> backend, const std::function<void(size_t layers)>& loaded = {});
+        std::unique_ptr<Backend> backend, const std::function<void(size_t layers)>& on_layer = {});
 
   const Config& config() const { return config_; }
   Backend& backend() { return *backend_; }
@@ -45,9 +45,9 @@ class Model {
   void reserve(size_t sequences, size_t seq_len);
   // Where a pass's embeddings are written, [sequences, seq_len, hidden_size] f32.
   float* embeddings() const { return act_.x.as<float>(); }
-  // Takes them through every layer; what remains are the last positions. `heard` hears of every
-  // layer that begins.
-  void layers(size_t sequences, size_t seq_len, const std::function<void(size_t layer)>& heard);
+  // Takes them through every layer; what remains are the last positions. `on_layer` is called
+  // when a layer begins.
+  void layers(size_t sequences, size_t seq_len, const std::function<void(size_t layer)>& on_layer);
   // The last positions of so many sequences, through the final norm.
   void final_norm(size_t rows);
   // What it writes, [rows, hidden_size].

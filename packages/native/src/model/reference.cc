@@ -127,9 +127,9 @@ class Reference {
         const double angle = static_cast<double>(row / heads) * c_.rope_inv_freq[j];
         double& a = x[row * 2 * half + j];
         double& b = x[row * 2 * half + half + j];
-        const double turned = a * std::cos(angle) - b * std::sin(angle);
+        const double rotated = a * std::cos(angle) - b * std::sin(angle);
         b = b * std::cos(angle) + a * std::sin(angle);
-        a = turned;
+        a = rotated;
       }
     }
   }

@@ -29,7 +29,7 @@ const Tensor& fetch(const TensorMap& tensors, const std::string& name,
 }
 
 Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend,
-                     const std::function<void(size_t layers)>& loaded) {
+                     const std::function<void(size_t layers)>& on_layer) {
   const auto tensor = [&](const std::string& name,
                           const std::vector<size_t>& shape) -> const auto& {
     return fetch(tensors, name, shape);
@@ -70,7 +70,7 @@ Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend
     layer.down = backend.pack(
         {tensor(at + "mlp.down_proj.weight", {c.hidden_size, c.intermediate_size})}, {});
     weights.layers.push_back(std::move(layer));
-    if (loaded) loaded(i + 1);
+    if (on_layer) on_layer(i + 1);
   }
   weights.norm = backend.upload(tensor("model.norm.weight", {c.hidden_size}));
   const char* head = c.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";

@@ -33,9 +33,9 @@ struct Weights {
   Linear lm_head;  // [vocab_size, hidden_size]
 };
 
-// Packs every weight; the files are not needed after. `loaded` hears after every layer how many are
-// packed.
+// Packs every weight; the files are not needed after. `on_layer` is called after every layer with
+// the number of those that are packed; it may be empty.
 Weights load_weights(const Config& config, const TensorMap& tensors, Backend& backend,
-                     const std::function<void(size_t layers)>& loaded);
+                     const std::function<void(size_t layers)>& on_layer);
 
 }  // namespace proofmill

@@ -86,7 +86,8 @@ void run_thread() {
 void prepare(Fiber& fiber, unsigned x) {
   fiber.thread = dim3(x);
   fiber.state = Fiber::State::ready;
-  // As if run_thread had been called: aligned as a function expects it, six registers below.
+  // The stack as if run_thread had been called: aligned as a function expects it, and below that
+  // the six registers that proofmill_switch_stack restores.
   const auto top = (reinterpret_cast<uintptr_t>(fiber.stack.get()) + kStack) & ~uintptr_t{63};
   auto* slot = reinterpret_cast<void**>(top - 64);
   *slot = reinterpret_cast<void*>(run_thread);
@@ -139,7 +140,7 @@ void warp_collective(void* arguments, void (*work)(void* const*)) {
   Warp& warp = warps[first / 32];
   warp.arguments[here.thread.x % 32] = arguments;
   if (++warp.arrived < 32) return leave(Fiber::State::warp_barrier);
-  work(warp.arguments);  // the last one to come does it for all
+  work(warp.arguments);  // the last lane to arrive does it for all
   warp.arrived = 0;
   for (size_t lane = 0; lane < 32; lane++) fibers[first + lane]->state = Fiber::State::ready;
 }

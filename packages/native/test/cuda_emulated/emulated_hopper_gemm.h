@@ -3,7 +3,7 @@
 #pragma once
 
 #include "device/cuda/hopper_gemm.h"
-#include "device/cuda/tile_epilogue.cuh"
+#include "device/cuda/tile_addition.cuh"
 
 namespace proofmill::cuda::hopper {
 
@@ -24,7 +24,7 @@ __global__ void gemm_kernel(HopperProduct p, Epilogue epilogue) {
     }
   }
   const Tile tile{sums, row, column, static_cast<int>(p.rows), static_cast<int>(p.n)};
-  if constexpr (kWantsOld<Epilogue>) {
+  if constexpr (kAddsResidual<Epilogue>) {
     for (int i = 0; i < kTileSums; i++) {
       const int own = row + i % 4 / 2 * 8, at = column + i / 4 * 8 + thread % 4 * 2 + i % 2;
       if (own >= tile.rows || at >= tile.n) continue;

@@ -1,11 +1,10 @@
 // The runtime's functions over the CPU's memory: streams that run nothing before somebody waits,
 // events, graphs. By the environment:
-//   PROOFMILL_EMULATED_FAIL=N lets the Nth wait of the process fail, for good, as an illegal
-//   address
-//     in a kernel does;
-//   PROOFMILL_EMULATED_NO_MEMORY=N lets the Nth allocation from then on find no memory, once;
-//   PROOFMILL_EMULATED_REPORT=1 says at the end of the process what was never given back, and how
-//     often something was that work under way may have used.
+// - PROOFMILL_EMULATED_FAIL=N: the Nth wait of the process fails, and everything after it, as after
+//   an illegal address in a kernel;
+// - PROOFMILL_EMULATED_NO_MEMORY=N: the Nth allocation from then on finds no memory, once;
+// - PROOFMILL_EMULATED_REPORT=1: at the end of the process it prints what was never freed, and how
+//   often memory was freed that work under way may have used.
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -170,7 +169,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = kMemory;
   return cudaSuccess;
 }
-// For what is freed: CUDA waits there too, but nobody should count on it.
+// Counts memory that is freed while there is work under way. CUDA waits there, but nobody should
+// count on it.
 static void finish_all_work() {
   const std::lock_guard lock(streams_mutex);
   for (EmulatedStream* stream : streams) {

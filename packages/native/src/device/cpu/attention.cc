@@ -39,12 +39,13 @@ class Attention {
   using A = typename Operands::A;
   using B = typename Operands::B;
 
-  static constexpr size_t kAhead = 12;  // rows: a few hundred cycles of norms
+  // Rows that are asked for ahead: the norms of so many take a few hundred cycles, as memory does.
+  static constexpr size_t kAhead = 12;
 
   static size_t steps(size_t depth) { return (depth + Operands::kStep - 1) / Operands::kStep; }
 
-  // Asks for a head's part of the row that stands `ahead` rows further, if it is before `end`: rows
-  // lie far apart, and no CPU guesses where.
+  // Asks memory for a head's part of the row that stands `ahead` rows further, if it is before
+  // `end`. Rows lie too far apart for a CPU to prefetch them by itself.
   void prefetch(const float* rows, size_t stride, size_t row, size_t ahead, size_t end) const {
     constexpr size_t kLine = 64 / sizeof(float);
     if (row + ahead >= end) return;
@@ -52,9 +53,9 @@ class Attention {
     for (size_t d = 0; d < head_.head_dim; d += kLine) __builtin_prefetch(x + d);
   }
 
-  // A row of q or k, normed and turned to its position, as an operand of q * k^T.
+  // A row of q or k, normed and rotated by its position, as an operand of q * k^T.
   template <Storage kStorage>
-  void turn(const float* x, const float* weight, size_t position, void* out) {
+  void norm_and_rotate(const float* x, const float* weight, size_t position, void* out) {
     const size_t half = head_.head_dim / 2, at = position * half;
     norm_rope<kStorage>(x, half, weight, head_.eps, head_.cos + at, head_.sin + at, out);
   }
@@ -70,7 +71,7 @@ class Attention {
         prefetch(head_.v, head_.kv_stride, first + j, kAhead, head_.seq_len);
         if (first + j < head_.seq_len) {
           const float* key = head_.k + (first + j) * head_.kv_stride;
-          turn<Operands::kRight>(key, head_.k_norm, first + j, row);
+          norm_and_rotate<Operands::kRight>(key, head_.k_norm, first + j, row);
         } else {
           std::memset(row, 0, key_steps_ * sizeof(B));
         }
@@ -104,9 +105,10 @@ class Attention {
     for (size_t r = 0; r < rows; r++) {
       const float* query = head_.q + (row + r) * head_.q_stride + column;
       prefetch(head_.q + column, head_.q_stride, row + r, kTileRows, head_.queries);
-      turn<Operands::kLeft>(query, head_.q_norm, first + r, queries + r * head_.head_dim);
+      norm_and_rotate<Operands::kLeft>(query, head_.q_norm, first + r,
+                                       queries + r * head_.head_dim);
     }
-    // Only what the last of these rows may see.
+    // Keys that the last of these rows sees; rows before it see fewer.
     const size_t visible = first + rows, padded = round_up(visible);
     tiles<Operands>(queries, head_.head_dim, rows, packed_keys_, kPanel * key_steps_,
                     padded / kPanel, key_steps_, Plain{scores_, keys_});
@@ -126,8 +128,8 @@ class Attention {
     }
   }
 
-  // scores [padded] -> e^(score - max), in place as left operands, zero from `valid` on. Returns 1
-  // / their sum.
+  // Replaces scores [padded] by e^(score - max), as left operands of the product with the values;
+  // from `valid` on they are zero. Returns 1 / their sum.
   float softmax(float* scores, size_t valid, size_t padded) {
     const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_.head_dim));
     const float lowest = -__builtin_inff();
@@ -157,9 +159,9 @@ class Attention {
   const size_t key_steps_, value_steps_;
   B* const packed_keys_;    // [keys / kPanel, key_steps, kPanel]
   B* const packed_values_;  // [width / kPanel, value_steps, kPanel]
-  float* const scores_;     // [kTileRows, keys], then weights [kTileRows] A, as far apart
+  float* const scores_;     // [kTileRows, keys]; then, at the same rows, weights of type A
   float* const mixed_;      // [kTileRows, width]
-  float* const rows_;       // [kPanel, width]: keys or queries on their way
+  float* const rows_;       // [kPanel, width]: keys before they are packed, or queries
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The operations of backend.h on the CPU: each is cut into parts that the thread pool shares out
-// over the kernels of one ISA.
+// The operations of backend.h on the CPU. Each is cut into parts, which the threads of a pool take
+// and do with the kernels of one ISA.
 #include "cpu_backend.h"
 
 #include <algorithm>
@@ -53,8 +53,8 @@ class CpuBackend final : public Backend {
     return {sequences, false, false};
   }
 
-  // Over about a second, as a search is measured over seconds: what a shared machine grants changes
-  // within tenths of one.
+  // It is measured for about a second, since what a shared machine grants changes within tenths of
+  // one.
   double peak_flops() override {
     using Clock = std::chrono::steady_clock;
     constexpr size_t kRounds = 1 << 16, kPartsEach = 4096;
@@ -69,7 +69,7 @@ class CpuBackend final : public Backend {
     return static_cast<double>(parts * kRounds * peak.flops_each) / seconds;
   }
 
-  // The process's own memory tells more.
+  // What the operating system says of the process's memory tells more than this could.
   size_t memory_in_use() const override { return 0; }
   double memory_left() const override { return std::numeric_limits<double>::infinity(); }
   size_t bytes(const Footprint& of) const override {
@@ -79,14 +79,15 @@ class CpuBackend final : public Backend {
     return pool_.size() * attention_scratch_bytes(sizes.seq_len, sizes.head_dim);
   }
   ProofOps& proof_ops() override { return proof_ops_; }
-  // What fits is decided before the files are mapped, from the machine's free memory.
+  // Whether a model fits was decided before its files were mapped, from the machine's free memory.
   void require_memory(const Footprint&, size_t) override {}
 
   Buffer allocate(size_t bytes) override { return cpu::allocate(bytes); }
   Act allocate_act(size_t rows, size_t width) override {
     const size_t stride = divide_up(width, 2) * 2;  // for pairs of bf16
     Act act{allocate(rows * stride * sizeof(float)), width, stride};
-    // Clearing gigabytes takes seconds, in which nothing could be cut.
+    // All of it is cleared only where there is something between rows: clearing gigabytes takes
+    // seconds, in which a job could not be cut.
     if (stride != width) std::memset(act.data.as<char>(), 0, act.data.bytes);
     return act;
   }
@@ -142,7 +143,7 @@ class CpuBackend final : public Backend {
     }
   }
 
-  // Heads are normed and turned on their way into attention.
+  // `attention` norms and rotates heads, while it reads them.
   void project(const Act& a, const Linear& w, size_t rows, Act& out, size_t column, const Heads&,
                size_t) override {
     product(a, w, rows, GemmBlock::Epilogue::store, out.data.as<float>() + column, out.stride);
@@ -201,7 +202,7 @@ class CpuBackend final : public Backend {
     return kernels_.attention_scratch_floats(seq_len, head_dim) * sizeof(float);
   }
 
-  // Where an element of an activation goes that is stored as matrix products read it.
+  // Element `at` of an activation that is stored as matrix products read it.
   void* element(const Act& act, size_t at) const {
     return act.data.as<char>() + at * size_of(storage_);
   }
@@ -215,11 +216,12 @@ class CpuBackend final : public Backend {
     });
   }
 
-  // Threads walk through the columns side by side, so that memory gives each weight once, and each
-  // with rows of its own. A share of the rows passes by columns that stay in a cache.
+  // Each thread has a share of the rows, and all threads go through the columns together: so a
+  // weight comes from memory once, and stays in a cache while every thread's rows are multiplied by
+  // it.
   void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
                size_t out_stride) {
-    constexpr size_t kFewRows = 48;  // too few to be worth reading all weights for
+    constexpr size_t kFewRows = 48;  // fewer are not worth that a thread reads all weights for them
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
     const size_t chunks = divide_up(panels, kBlockPanels);

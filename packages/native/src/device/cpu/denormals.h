@@ -1,5 +1,5 @@
-// While it lives, this thread reads and writes denormal float32 numbers as zero, as instructions
-// for bf16 do: that leaves other ISAs equal to them to the last bit.
+// While a FlushDenormals lives, its thread takes denormal float32 numbers for zero, as instructions
+// for bf16 always do. So ISAs with and without such instructions give equal bits.
 #pragma once
 
 #include <cstdint>

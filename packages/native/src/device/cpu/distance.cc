@@ -8,9 +8,9 @@
 
 namespace proofmill::cpu {
 
-// The hash is a bijection, so its high bits spread the keys evenly, and no two keys are equal.
-// First by the upper 8 bits, in streams; then each of these parts, which fits a cache, by bits that
-// leave few keys together, which are put in order one by one.
+// A radix sort, and an insertion sort of what is left. The hash is a bijection, so no two keys are
+// equal, and their high bits spread them evenly. Keys are first distributed by their upper 8 bits;
+// then each of these parts, which fits a cache, by so many bits more that few keys share them.
 void Ranking::rank(uint32_t seed, size_t n) {
   constexpr int kCoarse = 8;
   int bits = kCoarse;
@@ -56,8 +56,8 @@ float distance(const ProofOps::Distances& of, size_t row, Ranking& ranking) {
   for (size_t j = 0; j < n; j++) {
     dot += static_cast<double>(logits[ranking.index(j)]) * of.target[j];
   }
-  // |u - t|^2 = |u|^2 + |t|^2 - 2 u.t with |u| = 1: one pass, and no cancellation that a double
-  // feels.
+  // |u - t|^2 = |u|^2 + |t|^2 - 2 u.t with |u| = 1: one loop, and what cancels is far above a
+  // double's precision.
   const double squared = 1.0 + *of.target_norm_squared - 2.0 * dot / std::sqrt(squares);
   if (!std::isfinite(squared)) return std::nanf("");
   return static_cast<float>(std::sqrt(squared < 0 ? 0 : squared));

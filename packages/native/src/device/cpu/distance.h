@@ -10,7 +10,8 @@
 
 namespace proofmill::cpu {
 
-// Indices of [0, n) in ascending order of hash(i, seed), n < 2^32; its memory serves the next one.
+// Indices of [0, n) in ascending order of hash(i, seed), n < 2^32. Its memory is reused by the next
+// call of `rank`.
 class Ranking {
  public:
   void rank(uint32_t seed, size_t n);

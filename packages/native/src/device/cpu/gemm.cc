@@ -5,7 +5,7 @@ namespace proofmill::PROOFMILL_ISA {
 
 namespace {
 
-// Panels that a block's rows are taken through together: gate and up meet in one strip.
+// A strip is the panels that a tile's rows are multiplied by together: gate and up are in one.
 constexpr size_t kStrip = kTilePanels < 2 ? 2 : kTilePanels;
 constexpr size_t kStripColumns = kStrip * kPanel;
 static_assert(kRowStep % kTileRows == 0);
@@ -14,7 +14,7 @@ constexpr size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 vf silu(vf x) { return x / (exp(vf{} - x) + 1.0f); }
 
-// One block, by its operands and by what becomes of its sums.
+// One block, for the types of its operands and for what is done with its sums.
 template <class Operands, GemmBlock::Epilogue kEpilogue>
 class Block {
  public:
@@ -33,8 +33,8 @@ class Block {
       const size_t columns =
           block_.columns - first < kOutColumns ? block_.columns - first : kOutColumns;
       const B* b = b_ + panel * steps_ * kPanel;
-      // The next strip comes from memory, a share of it with each tile of this one. Where a few
-      // rows run through the weights as fast as they come, the CPU itself sees what is next.
+      // With each tile of this strip, memory is asked for a share of the next one. A block of few
+      // rows goes through the weights one after another, and the CPU prefetches them by itself.
       Ahead ahead{kNear, 0};
       if (bytes_each <= 64) ahead = {reinterpret_cast<const char*>(b + strip), bytes_each};
       for (size_t row = 0; row < block_.rows; row += kTileRows) {
@@ -64,16 +64,16 @@ class Block {
   static constexpr bool kSwiglu = kEpilogue == GemmBlock::Epilogue::swiglu;
   static constexpr size_t kOutColumns = kStripColumns / (kSwiglu ? 2 : 1);
   static constexpr Storage kStorage = kSwiglu ? Operands::kLeft : Storage::exact;
-  // Whether a tile holds all that an element of out is made of: gate and up, for swiglu.
+  // Whether every element of out is made from one tile: for swiglu a tile must hold gate and up.
   static constexpr bool kWhole = !kSwiglu || kTilePanels % 2 == 0;
 
-  // Where the sums of some rows and of one strip go, and what becomes of them on the way.
+  // Where the sums of a tile's rows and one strip go, and what is done with them before.
   struct Out {
     char* at;
     size_t stride;      // bytes
     const float* bias;  // of the strip, or null
 
-    // Element `column` of row r and those after it; `up` for swiglu only.
+    // Stores y as elements `column` to `column` + n of row r; `up` counts for swiglu only.
     inline __attribute__((always_inline)) void put(size_t r, size_t column, vf y, vf up,
                                                    size_t n) const {
       char* row = at + r * stride;

@@ -28,7 +28,7 @@ const Kernels* const* available_kernels(size_t* count) {
   static const Kernels* const all[] = {&avx512_bf16::table, &avx512::table, &avx2::table,
                                        &baseline::table};
   __builtin_cpu_init();
-  // Each has what the next one needs.
+  // An ISA of the list implies those after it.
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -41,7 +41,7 @@ struct GemmBlock {
 };
 
 // One key/value head of one sequence, with every query head that reads it. Rows of q and k are not
-// yet normed nor turned. q, k, v and the weights of the values are rounded to bf16 unless storage
+// yet normed nor rotated. q, k, v and the weights of the values are rounded to bf16 unless storage
 // is exact.
 struct AttentionHead {
   const float *q, *k, *v;  // this sequence's first row, this head's first column
@@ -56,7 +56,8 @@ struct AttentionHead {
   const Cut& cut;  // looked at between tiles, since a long sequence takes seconds
 };
 
-// Multiply-adds in registers alone, `rounds` times `flops_each` of them: the ceiling of gemm.
+// A loop of multiply-adds in registers alone, `rounds` times `flops_each` operations: no product
+// can be faster.
 struct Peak {
   float (*run)(size_t rounds);
   size_t flops_each;
@@ -66,11 +67,11 @@ struct Kernels {
   const char* isa;
   // Whether multiply-adds round once: all ISAs with equal `fused` give equal bits.
   bool fused;
-  // Whether bf16 is multiplied as such, by an instruction for it.
+  // Whether there is an instruction that multiplies bf16.
   bool dot;
-  // Whether that instruction rounds as two multiply-adds do: tried out on this CPU.
+  // Tries out on this CPU whether that instruction rounds as two multiply-adds do.
   bool (*dot_is_fma)();
-  // Pairs [begin, end) of the n normals of a seed, cosine half and sine half.
+  // Of the n normals of a seed: the two of each of the pairs [begin, end).
   void (*inputs)(uint32_t seed, size_t n, size_t begin, size_t end, bool round_bf16, float* out);
   void (*rms_norm)(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
                    float eps, Storage storage, void* out, size_t out_stride);

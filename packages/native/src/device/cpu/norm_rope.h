@@ -1,4 +1,4 @@
-// RMSNorm of a row, and what every head of q and k gets before it meets the others.
+// RMSNorm of a row, and the norm and RoPE of a head of q or k.
 #pragma once
 
 #include "simd.h"
@@ -27,9 +27,10 @@ inline float inverse_rms(const float* x, size_t n, float eps) {
   return 1.0f / __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n) + eps);
 }
 
-// out [2 * half], stored as told, = x [2 * half], normed over the head where `weight` is not null,
-// then turned by the angles of its position, cos and sin [half]: dimension j with j + half, as
-// Hugging Face lays them.
+// out [2 * half], stored as kStorage says, = x [2 * half], normed over the head where `weight` is
+// not null, then rotated by the angles of its position, cos and sin [half]. Dimension j is paired
+// with j
+// + half, as in Hugging Face's layout.
 template <Storage kStorage>
 inline void norm_rope(const float* x, size_t half, const float* weight, float eps, const float* cos,
                       const float* sin, void* out) {

@@ -19,7 +19,7 @@ float first_lane(const vf (&sums)[kPeakSums]) {
 float peak(size_t rounds) {
   vf sums[kPeakSums];
   for (int i = 0; i < kPeakSums; i++) sums[i] = splat(static_cast<float>(i));
-  // Operands that the compiler cannot know, or it would fold the loop.
+  // volatile: with operands that the compiler knows it would compute the loop itself.
   volatile float one = 1.0f, small = 1e-9f;
   const vf a = splat(one), b = splat(small);
   for (size_t round = 0; round < rounds; round++) {

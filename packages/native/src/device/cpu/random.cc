@@ -5,8 +5,8 @@
 
 namespace proofmill::PROOFMILL_ISA {
 
-// The shared header's scalar functions are branchless: the compiler makes vectors of this loop. It
-// is correctly rounded operations alone, so the bits are the same on every ISA.
+// random.h's functions have no branches, so that the compiler can vectorise this loop. They use
+// correctly rounded operations alone, so the bits are the same on every ISA.
 void inputs(uint32_t seed, size_t n, size_t begin, size_t end, bool round, float* out) {
   const uint32_t pairs = static_cast<uint32_t>((n + 1) / 2);
   constexpr size_t kChunk = 64;

@@ -93,7 +93,8 @@ inline __attribute__((always_inline)) void for_vectors(size_t n, Fn&& fn) {
 inline vu as_uint(vf x) { return reinterpret_cast<vu>(x); }
 inline vf as_float(vu x) { return reinterpret_cast<vf>(x); }
 
-// a * b + c: one rounding where the ISA has it, else two. That alone parts the two kinds of bits.
+// a * b + c, rounded once where the ISA can, else twice: the one difference between the bits of
+// ISAs (see Kernels::fused).
 inline vf fma(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
   return _mm512_fmadd_ps(a, b, c);
@@ -162,7 +163,7 @@ inline vf round_bf16(vf x) {
 }
 inline vh to_bf16(vf x) {
 #if defined(__AVX512BF16__)
-  // It takes denormals for zeros, which products of bf16 do anyway.
+  // The instruction takes denormals for zeros, as products of bf16 do anyway.
   return reinterpret_cast<vh>(_mm512_cvtneps_pbh(x));
 #else
   return __builtin_convertvector(as_uint(round_bf16(x)) >> 16, vh);

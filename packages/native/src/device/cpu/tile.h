@@ -29,9 +29,9 @@ inline __attribute__((always_inline)) void multiply_add(Sums<R, P>& sums, Left&&
   }
 }
 
-// What can be multiplied: the operands' elements and how they are stored, how many of the right
-// one's rows are one step of k, and that step. a's rows are a_stride elements apart, b's panels
-// b_stride. `join` makes the step of the right operand of its rows.
+// The kinds of operands: the type of a left and of a right element, how they are stored, how many
+// rows of the right operand one step of k takes (kStep), and one step of the product. `join` makes
+// a step of the right operand of that many of its rows.
 struct Float32 {
   using A = float;
   using B = float;
@@ -92,12 +92,13 @@ struct Bf16 {
   }
 };
 
-// What a product asks memory for while it is at work: `bytes_each` further at every step.
+// Memory that a product asks for ahead: at every step `bytes_each` further on.
 struct Ahead {
   const char* at;
   size_t bytes_each;
 };
-// Where there is nothing to ask for: an address that is no one's costs a walk through page tables.
+// For products that ask for nothing: a valid address, since one that is not mapped would cost a
+// walk through page tables at every step.
 inline constexpr char kNear[64] = {};
 
 // Sums that go to memory as they are: c [rows, panels], its rows `stride` apart.

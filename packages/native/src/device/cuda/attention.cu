@@ -11,8 +11,8 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 
-// What both kernels make of their place in the grid: blockIdx.x counts blocks of queries, the last
-// and longest first, blockIdx.y heads, blockIdx.z sequences.
+// What a block of either kernel works on. blockIdx.x counts blocks of queries, beginning with the
+// last, which takes longest; blockIdx.y counts heads, blockIdx.z sequences.
 struct Place {
   int head, kv_head, sequence;
   int first_query;     // of the block, among the sequence's queries
@@ -34,10 +34,11 @@ constexpr int kQueries = 16 * kWarps;  // of a block: 16 rows a warp
 // kWidth: head_dim rounded up to the next of the sizes below; kKeys: of a block.
 template <int kWidth, int kKeys>
 struct Tiles {
-  // Eight numbers more than a row: the eight rows of a matrix then lie in different banks.
+  // Rows are padded by eight numbers, so that the eight rows of a matrix lie in different banks.
   static constexpr int kStride = kWidth + 8;
   static constexpr int kTile = kKeys * kStride;
-  // Two stages of keys and values; queries pass through the second before any key comes to it.
+  // Two stages of keys and values. Queries are loaded into the second, and read before keys come
+  // there.
   static constexpr size_t kBytes = sizeof(bf16) * 4 * kTile;
   static_assert(2 * kTile >= kQueries * kStride, "queries fit into a stage");
 };
@@ -53,7 +54,7 @@ __device__ __forceinline__ void load_tile(const bf16* from, size_t stride, int f
   const int thread = static_cast<int>(threadIdx.x);
   if (head_dim % 8 == 0) {
     if constexpr (kWarps * 32 % kChunks == 0) {
-      // A thread stays in its column.
+      // A thread copies from one column alone.
       constexpr int kRows = kWarps * 32 / kChunks;
       const int row = thread / kChunks, column = thread % kChunks * 8;
       const int left = column < head_dim ? end - first - row : 0;
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
     const bf16* key_tile = shared + block % 2 * 2 * Shared::kTile;
     const bf16* value_tile = key_tile + Shared::kTile;
     wait_for_copies<1>();
-    __syncthreads();  // these keys are there, and the other stage is read no more
+    __syncthreads();  // these keys are there, and nobody reads the other stage any more
     if (block + 1 < blocks) {
       bf16* next = shared + (block + 1) % 2 * 2 * Shared::kTile;
       load_tile<kWidth, kKeys>(keys, args.kv_stride, first_key + kKeys, visible, head_dim, next);
@@ -160,7 +161,7 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
       }
     }
 
-    // Only blocks on the diagonal hide keys from some query.
+    // Only in blocks on the diagonal are there keys that some query may not see.
     if (first_key + kKeys - 1 > at.first_position + at.first_query + warp * 16) {
 #pragma unroll
       for (int n = 0; n < kKeys / 8; n++) {
@@ -304,7 +305,7 @@ __global__ void __launch_bounds__(kWarps * 32)
   for (int r = 0; r < kPlainRows; r++) highest[r] = -INFINITY;
 
   for (int first_key = 0; first_key < visible; first_key += kPlainKeys) {
-    __syncthreads();  // the last tiles are read no more
+    __syncthreads();  // nobody reads the last tiles any more
     for (int i = static_cast<int>(threadIdx.x); i < kPlainKeys * head_dim; i += kWarps * 32) {
       const int r = i / head_dim, j = i % head_dim;
       const size_t offset = static_cast<size_t>(first_key + r) * args.kv_stride + j;

@@ -19,12 +19,12 @@ namespace cuda {
 
 namespace {
 
-// Tokens that share the products of the layers, for each multiprocessor: then tiles of 128 rows by
-// 256 columns fill them all, with none left over. 8,448 on an H100.
+// Tokens of a pass, for each multiprocessor: with so many, tiles of 128 rows by 256 columns divide
+// evenly among the multiprocessors. 8,448 tokens on an H100.
 constexpr size_t kTokensEach = 64;
 constexpr size_t kMaxSequences = 1024;
-// The newest compute capability that CMakeLists.txt compiles for: the driver compiles for later
-// ones.
+// The newest compute capability that CMakeLists.txt compiles for; for later ones the driver
+// compiles.
 constexpr int kNewestChip = 90;
 
 // "NVIDIA H100 80GB HBM3": h100_80gb_hbm3
@@ -62,10 +62,10 @@ class CudaBackend final : public Backend {
     cudaStreamSynchronize(device_.stream);
   }
 
-  // Everything that cuBLASLt's choices and the kernels' code follow from: the card, by name too,
-  // since cards with one chip are told apart; how many multiprocessors of it are there for us; the
-  // versions of cuBLASLt and of the CUDA compiler; of the driver, where that compiles. On Hopper
-  // bfloat16 needs nothing but kernels of this library.
+  // Everything that decides what cuBLASLt chooses and how the kernels are compiled: the card (by
+  // name too, since cuBLASLt may tell cards with one chip apart), how many of its multiprocessors
+  // we may use, the versions of cuBLASLt and of the CUDA compiler, and of the driver where that
+  // compiles. In bfloat16 on Hopper only kernels of this library run.
   std::string arithmetic() const override {
     if (on_hopper()) return "cuda-sm90-wgmma-nvcc" + std::to_string(CUDART_VERSION) + "-bf16-1";
     const int capability = 10 * device_.major + device_.minor;
@@ -90,15 +90,15 @@ class CudaBackend final : public Backend {
   size_t bytes(const Footprint& of) const override {
     return of.elements * sizeof(T) + of.floats * sizeof(float);
   }
-  // gate and up apart from their product; and choosing an algorithm takes a product's operands
-  // twice.
+  // Elsewhere than on Hopper, gate and up take memory before SwiGLU, and choosing an algorithm
+  // takes a product's operands twice.
   size_t scratch_bytes(const PassSizes& sizes) const override {
     if (on_hopper()) return sizes.tokens * hopper_parts(sizes.widest) * sizeof(float);
     return sizes.tokens * (padded(sizes.gate_up) + 2 * sizes.widest) * sizeof(T);
   }
   ProofOps& proof_ops() override { return proof_ops_; }
 
-  // Large square products, as many as take a while.
+  // The rate of large square products: the median of five measurements.
   double peak_flops() override {
     return fault_.guard([&] {
       const size_t n = std::clamp<size_t>(padded(64 * device_.multiprocessors), 64, 8192);
@@ -119,7 +119,7 @@ class CudaBackend final : public Backend {
       constexpr int kRuns = 10;
       std::vector<double> rates;
       for (int repeat = 0; repeat < 5; repeat++) {
-        multiply();  // warm, and between the clocks of one repeat and the next
+        multiply();  // not measured: the first of a kind takes longer
         PROOFMILL_CUDA(device_, cudaEventRecord(from.event, device_.stream));
         for (int i = 0; i < kRuns; i++) multiply();
         PROOFMILL_CUDA(device_, cudaEventRecord(to.event, device_.stream));
@@ -237,7 +237,7 @@ class CudaBackend final : public Backend {
     k.weight = heads.k_norm;
     const size_t k_end = shape.q_width() + shape.kv_width();
     if constexpr (kBf16) {
-      if (on_hopper() && hopper_turns_heads(shape.head_dim)) {
+      if (on_hopper() && hopper_rotates_heads(shape.head_dim)) {
         return hopper_product_heads(
             device_, hopper(a, w, w.out_features, rows), bias_of(w),
             {q, k, column, shape.q_width(), shape.kv_width(), heads.seq_len, queries}, d,
@@ -245,14 +245,16 @@ class CudaBackend final : public Backend {
       }
     }
     product(a, w, rows, d, out.stride);
-    const auto turn = [&](size_t from, size_t end, const HeadRope& rope) {
+    const auto norm_and_rotate = [&](size_t from, size_t end, const HeadRope& rope) {
       if (column >= end) return;
       norm_rope<T>(device_, out.data.as<T>() + from, out.stride, rows,
                    static_cast<int>((end - from) / shape.head_dim), static_cast<int>(heads.seq_len),
                    static_cast<int>(queries), rope);
     };
-    turn(0, shape.q_width(), q);
-    if (column + w.out_features > shape.q_width()) turn(shape.q_width(), k_end, k);
+    norm_and_rotate(0, shape.q_width(), q);
+    if (column + w.out_features > shape.q_width()) {
+      norm_and_rotate(shape.q_width(), k_end, k);
+    }
   }
   void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
     if constexpr (kBf16) {
@@ -322,7 +324,7 @@ class CudaBackend final : public Backend {
  private:
   static constexpr bool kBf16 = sizeof(T) == 2;
 
-  // Its own kernels multiply bfloat16 there.
+  // Whether our own kernels do the products, instead of cuBLASLt.
   bool on_hopper() const { return kBf16 && device_.major == 9 && device_.minor == 0; }
 
   static const T* bias_of(const Linear& w) { return w.bias.bytes ? w.bias.as<T>() : nullptr; }

@@ -32,8 +32,8 @@ struct Device {
   cudaStream_t stream = nullptr;
 };
 
-// What a call did wrong, where, and on what: nothing is made of a GPU that has erred. Memory that
-// is not to be had is no fault of the GPU: it is asked before it does anything.
+// Throws DeviceLost where a call of CUDA has failed, with what it did wrong and where; but Error
+// where memory could not be had, since the GPU goes on working then.
 inline void check(cudaError_t error, const Device& device, const char* call, const char* file,
                   int line) {
   if (error == cudaSuccess) return;
@@ -43,7 +43,7 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
                 cudaGetErrorString(error), cudaGetErrorName(error), slash ? slash + 1 : file, line,
                 device.index, device.name.c_str());
   if (error != cudaErrorMemoryAllocation) throw DeviceLost(text);
-  cudaGetLastError();  // it is told of here
+  cudaGetLastError();  // clears it: this has reported it
   throw Error(text);
 }
 

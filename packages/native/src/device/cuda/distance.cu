@@ -20,7 +20,7 @@ constexpr uint32_t kBuckets = 8192;  // of a stretch
 struct Shared {
   uint32_t counts[kThreads / 32];
   double sums[kThreads / 32];
-  uint32_t bucket[kBuckets];  // how many it holds; where it begins; where it ends
+  uint32_t bucket[kBuckets];  // first how many it holds, then where it begins, then where it ends
   uint32_t index[1];          // [capacity]
 };
 
@@ -63,7 +63,8 @@ template <class Visit>
 __device__ void visit_stretch(Shared& s, uint32_t capacity, uint32_t seed, uint32_t n, uint64_t low,
                               uint64_t width, Visit&& visit) {
   const uint64_t end = low + width;
-  // A stretch that by chance holds more than its room is walked in halves, quarters and so on.
+  // A stretch that by chance holds more than there is room for is done in halves, quarters and so
+  // on.
   uint64_t step = width;
   while (low < end) {
     int shift = 0;
@@ -113,7 +114,8 @@ uint32_t capacity_of(const Device& device) {
   return static_cast<uint32_t>((device.shared_memory - sizeof(Shared)) / sizeof(uint32_t));
 }
 
-// The least power of two of stretches of which each holds its share with room for chance.
+// Into how many stretches hash values are divided: the least power of two with which a stretch's
+// share of the indices fits into a block's memory, with room for more by chance.
 uint32_t stretches(const Device& device, size_t vocab) {
   uint32_t count = 1;
   const auto fits = [&](double share) {
@@ -168,7 +170,7 @@ __global__ void __launch_bounds__(kThreads)
                 [&](uint32_t rank, uint32_t index) { out[rank] = index; });
 }
 
-// All that a block may have, for `kernel`.
+// Lets blocks of `kernel` use all shared memory that they may have, and returns its bytes.
 template <class Kernel>
 size_t shared_bytes(const Device& device, Kernel* kernel) {
   const size_t bytes = sizeof(Shared) + capacity_of(device) * sizeof(uint32_t);

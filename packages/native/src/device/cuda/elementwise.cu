@@ -1,4 +1,4 @@
-// SwiGLU, widening, and what the choice of matrix algorithms needs.
+// SwiGLU, widening, and the kernels that check an algorithm for matrix products.
 #include "kernel.h"
 #include "kernels.h"
 

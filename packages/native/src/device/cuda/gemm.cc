@@ -25,7 +25,7 @@ void expect_success(Status status, const Device& device, const char* call, int l
   throw DeviceLost(text);
 }
 
-// Candidates that are asked for; the first few are as fast as it gets.
+// How many algorithms are asked for; the fastest are among the first few.
 constexpr int kCandidates = 16;
 
 template <class T>
@@ -59,7 +59,7 @@ void Gemm<T>::run(const Product<T>& product) {
   multiply(product, plan_of(product));
 }
 
-// Multiplies numbers whose last bit counts by the identity.
+// Multiplies numbers that use every bit of a float32 by the identity.
 template <class T>
 void Gemm<T>::expect_unrounded_inputs() {
   if constexpr (std::is_same_v<T, float>) {
@@ -116,7 +116,7 @@ const typename Gemm<T>::Plan& Gemm<T>::plan_of(const Product<T>& p) {
 // Row-major d = a * w^T is column-major d^T = w * a^T: w, read transposed, stands on the left.
 template <class T>
 void Gemm<T>::describe(const Product<T>& p, Plan& plan) {
-  // float32 inputs are not rounded to TF32: that would be another compute type.
+  // With this compute type float32 inputs are not rounded to TF32.
   PROOFMILL_LT(device_, lt_.matmul_desc_create(&plan.desc, kCompute32F, kFloat32));
   const int32_t transpose = kTranspose, none = kNone;
   PROOFMILL_LT(device_, lt_.matmul_desc_set(plan.desc, kTransA, &transpose, sizeof transpose));
@@ -137,9 +137,9 @@ void Gemm<T>::describe(const Product<T>& p, Plan& plan) {
   layout(&plan.d, p.d_is_float ? kFloat32 : type, p.n, p.rows, p.d_stride);
 }
 
-// The library's own order, which is the same on every run, is kept: choosing by the clock would
-// choose different bits from run to run. No workspace and no reduction: nothing splits a sum over
-// k.
+// Takes the first suitable algorithm in the library's own order, which is the same in every run:
+// choosing by the clock would give different bits from run to run. Without a workspace and a
+// reduction no algorithm can split a sum over k.
 template <class T>
 void Gemm<T>::choose(const Product<T>& p, const Shape& shape, Plan& plan) {
   Preference preference = nullptr;
@@ -186,7 +186,8 @@ bool Gemm<T>::rows_are_independent(const Product<T>& p, const Plan& plan) {
   const size_t d_bytes = p.rows * p.d_stride * (p.d_is_float ? sizeof(float) : sizeof(T));
   const Buffer a = allocate_(a_bytes), permuted = allocate_(a_bytes);
   const Buffer d = allocate_(d_bytes), d_permuted = allocate_(d_bytes), count = allocate_(4);
-  // Takes every row to another place: step and rows share no factor.
+  // Row r comes to place (r * step + shift) % rows: a permutation, since step and rows share no
+  // factor.
   size_t step = p.rows / 3 + 1;
   while (std::gcd(step, p.rows) != 1) step++;
   const size_t shift = p.rows / 2;

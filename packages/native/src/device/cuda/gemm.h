@@ -41,7 +41,8 @@ class Gemm {
   // A shape's first product chooses its algorithm, which takes a while and waits for the device: it
   // must not happen while a graph is recorded.
   void run(const Product<T>& product);
-  // Throws where products of float32 do not take their inputs as they are: the tag would not tell.
+  // Throws where products round float32 inputs, as the environment may ask of cuBLAS: the tag would
+  // not show it.
   void expect_unrounded_inputs();
   // E.g. 130100; algorithms may differ between versions.
   size_t library_version() const { return lt_.get_version(); }

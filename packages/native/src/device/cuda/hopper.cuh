@@ -41,9 +41,9 @@ __device__ __forceinline__ void wait(uint64_t* barrier, uint32_t parity) {
       "r"(parity)
       : "memory");
 }
-// Arrives at the same barrier of block `rank` of the cluster. Nothing that was written needs to be
-// seen there: without saying so, this would wait for all of it at every piece, and cost a third of
-// the speed.
+// Arrives at the same barrier of block `rank` of the cluster. Plain `arrive` orders nothing that
+// was written before it, and nothing needs to be: with `release.cluster` it would wait for all of
+// it at every piece, which costs a third of the speed.
 __device__ __forceinline__ void arrive_at(uint64_t* barrier, uint32_t rank) {
   asm volatile(
       "{\n"
@@ -60,8 +60,8 @@ __device__ __forceinline__ uint32_t cluster_rank() {
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
-// Counts one more of `count` to have arrived: true for the last, which sees what those before it
-// did; then counting begins anew, at zero.
+// Counts arrivals. Returns true to the last of `count`, which then sees what the others had done
+// before; counting begins again at zero.
 __device__ __forceinline__ bool last_to_arrive(unsigned* arrived, unsigned count) {
   unsigned before;
   asm volatile("atom.acq_rel.cta.shared::cta.inc.u32 %0, [%1], %2;"
@@ -162,8 +162,8 @@ __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 
-// What products read or write is in these registers from here on: without it the compiler, which
-// knows nothing of products that are under way, may use them earlier or set them later.
+// Keeps the compiler from moving uses of these registers over this place. It does not know that
+// products under way read and write them.
 template <int kCount>
 __device__ __forceinline__ void settle(float (&d)[kCount]) {
 #pragma unroll

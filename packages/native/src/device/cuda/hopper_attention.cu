@@ -27,7 +27,7 @@ void hopper_attention(const Device& device, const AttentionArgs<bf16>& args) {
 
 #else
 
-// Its instructions are not emulated: there `attention` does it all.
+// The emulation has none of Hopper's instructions: there `attention` does everything.
 namespace proofmill::cuda {
 
 bool hopper_attends(const AttentionArgs<bf16>&) { return false; }

@@ -1,11 +1,11 @@
 // Causal grouped-query attention on Hopper in the flash manner, as in attention.cu, with products
 // of warpgroups.
 //
-// A unit of work is 64 queries of a head; units of the heads that share keys and values stand
-// beside each other, and a block takes two of them, a warpgroup each, so that what it copies serves
-// both. Tiles of 64 keys and of 64 values have two places each, and whichever warp is the last to
-// leave a place asks the copy engine for the tile after next. Tensors end with their sequence: what
-// a tile has beyond is zero, whatever the neighbour holds.
+// A unit of work is 64 queries of a head. Units of heads that share keys and values follow each
+// other, and a block takes two, one for each of its warpgroups, so that the keys and values that it
+// copies serve both. There are two places for tiles of 64 keys, and two for tiles of 64 values; the
+// last warp that has read a place asks the copy engine for the tile after the next one. For the
+// copy engine a tensor ends with its sequence, so what a tile has beyond that is zero.
 //
 // Queries and keys come in tiles of 64 that begin with the sequence: the order of all sums, and
 // with it every bit, follows from a query's position alone.
@@ -29,7 +29,7 @@ struct AttentionShared {
   using Rows = bf16[kTileRows * kHeadDim];
   Rows queries[kUnits], keys[kPlaces], values[kPlaces];
   uint64_t queries_there[kUnits], keys_there[kPlaces], values_there[kPlaces];
-  unsigned keys_left[kPlaces], values_left[kPlaces];  // by so many warps
+  unsigned keys_left[kPlaces], values_left[kPlaces];  // how many warps have read the place
 };
 template <int kHeadDim>
 constexpr size_t kAttentionBytes = sizeof(AttentionShared<kHeadDim>) + 1024;  // to be aligned
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kUnits* kUnitWarps * 32, 2)
     settle(scores);
     leave(&shared.keys_left[place], tile, shared.keys[place], &k_map, &shared.keys_there[place]);
 
-    // Only the tile on the diagonal hides keys from some query.
+    // Only in the tile on the diagonal are there keys that some query may not see.
     if (tile == mine - 1) {
 #pragma unroll
       for (int i = 0; i < kTileRows / 2; i++) {

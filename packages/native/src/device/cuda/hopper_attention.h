@@ -6,8 +6,8 @@
 
 namespace proofmill::cuda {
 
-// Whether hopper_attention takes them: every position asks, head_dim is 64 or 128, and rows and
-// heads begin on 16 bytes. `attention` takes all.
+// Whether hopper_attention can do these: there is a query for every position, head_dim is 64 or
+// 128, and rows and heads begin on 16 bytes. `attention` can do all.
 bool hopper_attends(const AttentionArgs<bf16>& args);
 void hopper_attention(const Device& device, const AttentionArgs<bf16>& args);
 

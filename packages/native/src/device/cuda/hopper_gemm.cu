@@ -1,5 +1,7 @@
 // Matrix products of bfloat16 on Hopper, each with its epilogue.
 #include "hopper_gemm.h"
+#include "tile_addition.cuh"
+#include "tile_epilogue.cuh"
 
 #if defined(__CUDACC__)
 #include "hopper_gemm.cuh"
@@ -30,7 +32,7 @@ void hopper_product(const Device& device, const HopperProduct& p, const bf16* bi
   hopper::multiply_tiles(device, p, store_of(p, bias, d, stride));
 }
 
-bool hopper_turns_heads(size_t head_dim) { return head_dim == 64 || head_dim == 128; }
+bool hopper_rotates_heads(size_t head_dim) { return head_dim == 64 || head_dim == 128; }
 
 void hopper_product_heads(const Device& device, const HopperProduct& p, const bf16* bias,
                           const HopperHeads& heads, bf16* d, size_t stride) {
@@ -39,7 +41,8 @@ void hopper_product_heads(const Device& device, const HopperProduct& p, const bf
     epilogue.store = store_of(p, bias, d, stride);
     epilogue.q = heads.q;
     epilogue.k = heads.k;
-    // Heads of this product: those of q that lie before its first column are not among them.
+    // The number of heads of this product before a column of q, k and v: those before its own first
+    // column are not among them.
     const auto head = [&](size_t column) {
       return static_cast<int>(column > heads.column ? (column - heads.column) / head_dim : 0);
     };

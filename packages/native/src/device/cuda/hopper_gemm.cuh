@@ -1,10 +1,11 @@
 // The kernel of a matrix product of bfloat16 on Hopper, and how it is launched.
 //
-// A block works on tiles of 128 rows by 256 columns, two blocks of a cluster on tiles below each
-// other, so that each copies half of their common columns' weights to both. One warp asks the copy
-// engine for the next pieces of 64 along k while two warpgroups multiply, 64 rows each. Blocks stay
-// for many tiles: the first pieces of the next one come while the last one's sums are stored. Every
-// sum runs over k in one order, whatever the tile.
+// A block computes tiles of 128 rows by 256 columns. Two blocks form a cluster, and their tiles
+// stand one below the other: they need the same weights, so each copies half of them to both. In a
+// block one warp asks the copy engine for the next pieces, 64 long along k, while two warpgroups
+// multiply, 64 rows each. A block computes many tiles, and the first pieces of the next one are
+// copied while the sums of the last one are stored. Every sum runs over k in one order, whatever
+// the tile.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 #include "hopper.cuh"
 #include "hopper_gemm.h"
 #include "hopper_launch.h"
-#include "tile_epilogue.cuh"
+#include "tile_addition.cuh"
 
 namespace proofmill::cuda::hopper {
 
@@ -21,8 +22,8 @@ constexpr int kCluster = 2;
 constexpr int kStages = 4;
 constexpr int kConsumers = 2;  // warpgroups
 constexpr int kThreads = 128 * (1 + kConsumers);
-// Pairs of row tiles whose columns are walked together, so that both matrices' parts stay in the
-// L2.
+// How many pairs of row tiles are computed before the next ones are begun, all columns of them: so
+// few that their parts of both matrices stay in the L2.
 constexpr int kGroup = 8;
 
 struct Stage {
@@ -51,30 +52,33 @@ struct Tiles {
   }
 };
 
-// What is added to comes as further pieces, so that it is there when the sums are: columns of a
-// tile in pieces of kOldColumns, each in boxes of 128 bytes, which are swizzled.
-constexpr int kOldColumns = 64, kOldPieces = kColumns / kOldColumns, kOldBox = 32;
-static_assert(kOldColumns * kRows * sizeof(float) <= sizeof(Stage), "a piece fits into a stage");
+// The residual that a tile is added to is copied as further pieces, so that it is there when the
+// sums are. A piece has kResidualColumns columns of the tile, in boxes of 128 bytes, which are
+// swizzled.
+constexpr int kResidualColumns = 64, kResidualPieces = kColumns / kResidualColumns,
+              kResidualBox = 32;
+static_assert(kResidualColumns * kRows * sizeof(float) <= sizeof(Stage),
+              "a piece fits into a stage");
 
 // Adds piece `piece` to the sums of this thread's rows: `row` of the tile, and 8 below.
 __device__ __forceinline__ void add_piece(const char* piece_at, int row, int piece,
                                           float (&sums)[kTileSums]) {
   const int lane = Tile::lane();
 #pragma unroll
-  for (int part = 0; part < kOldPieces; part++) {
-    if (part != piece) continue;  // so that sums are named by constants
+  for (int part = 0; part < kResidualPieces; part++) {
+    if (part != piece) continue;  // so that every index of sums is a constant
 #pragma unroll
-    for (int i = 0; i < kOldColumns / 8; i++) {
+    for (int i = 0; i < kResidualColumns / 8; i++) {
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         const int at = row + half * 8;
         const int chunk = (i % 4 * 2 + lane / 2) ^ (at % 8);
-        const float2 old = *reinterpret_cast<const float2*>(
-            piece_at + i / 4 * kOldBox * kRows * static_cast<int>(sizeof(float)) + at * 128 +
+        const float2 residual = *reinterpret_cast<const float2*>(
+            piece_at + i / 4 * kResidualBox * kRows * static_cast<int>(sizeof(float)) + at * 128 +
             chunk * 16 + lane % 2 * 8);
-        const int j = part * (kOldColumns / 8) + i;
-        sums[j * 4 + half * 2] += old.x;
-        sums[j * 4 + half * 2 + 1] += old.y;
+        const int j = part * (kResidualColumns / 8) + i;
+        sums[j * 4 + half * 2] += residual.x;
+        sums[j * 4 + half * 2 + 1] += residual.y;
       }
     }
   }
@@ -84,7 +88,7 @@ template <class Epilogue>
 __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
     gemm_kernel(const __grid_constant__ CUtensorMap a_map,
                 const __grid_constant__ CUtensorMap w_map,
-                const __grid_constant__ CUtensorMap old_map, int rows, int n, int k,
+                const __grid_constant__ CUtensorMap residual_map, int rows, int n, int k,
                 const Epilogue epilogue) {
   extern __shared__ __align__(16) unsigned char raw[];
   Shared& shared =
@@ -134,14 +138,15 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
           copy_box_to((1 << kCluster) - 1, to.w + rank * kColumns / kCluster * kDepth, &w_map,
                       piece * kDepth, own_columns, &shared.full[stage]);
         }
-        if constexpr (kWantsOld<Epilogue>) {
-          for (int piece = 0; piece < kOldPieces; piece++, next()) {
+        if constexpr (kAddsResidual<Epilogue>) {
+          for (int piece = 0; piece < kResidualPieces; piece++, next()) {
             wait(&shared.empty[stage], parity ^ 1);
             float* to = reinterpret_cast<float*>(&shared.stages[stage]);
-            expect_bytes(&shared.full[stage], kOldColumns * kRows * sizeof(float));
-            for (int box = 0; box < kOldColumns; box += kOldBox) {
-              copy_box(to + box * kRows, &old_map, column * kColumns + piece * kOldColumns + box,
-                       row, &shared.full[stage]);
+            expect_bytes(&shared.full[stage], kResidualColumns * kRows * sizeof(float));
+            for (int box = 0; box < kResidualColumns; box += kResidualBox) {
+              copy_box(to + box * kRows, &residual_map,
+                       column * kColumns + piece * kResidualColumns + box, row,
+                       &shared.full[stage]);
             }
           }
         }
@@ -177,8 +182,8 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
       wait_products<0>();
       settle(sums);
       if (thread < kCluster) arrive_at(&shared.empty[previous], static_cast<uint32_t>(thread));
-      if constexpr (kWantsOld<Epilogue>) {
-        for (int piece = 0; piece < kOldPieces; piece++, next()) {
+      if constexpr (kAddsResidual<Epilogue>) {
+        for (int piece = 0; piece < kResidualPieces; piece++, next()) {
           wait(&shared.full[stage], parity);
           add_piece(reinterpret_cast<const char*>(&shared.stages[stage]),
                     own * 64 + thread / 32 * 16 + thread % 32 / 4, piece, sums);
@@ -189,7 +194,7 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
       epilogue(Tile{sums, row, column * kColumns, rows, n}, begun);
     }
   }
-  // Nobody leaves while the other block may still write here or arrive here.
+  // No block may end while the other one may still write to its memory or arrive at its barriers.
   __syncwarp();
   sync_cluster();
 }
@@ -208,14 +213,14 @@ void multiply_tiles(const Device& device, const HopperProduct& p, const Epilogue
                                               static_cast<int>(kSharedBytes)));
   const CUtensorMap a = map_of(device, p.a, p.rows, p.k, p.a_stride, kRows);
   const CUtensorMap w = map_of(device, p.w, p.n, p.k, p.w_stride, kColumns / kCluster);
-  CUtensorMap old{};
-  if constexpr (kWantsOld<Epilogue>) {
-    old = map_of(device, epilogue.x, p.rows, p.n, epilogue.stride, kRows);
+  CUtensorMap residual{};
+  if constexpr (kAddsResidual<Epilogue>) {
+    residual = map_of(device, epilogue.x, p.rows, p.n, epilogue.stride, kRows);
   }
   const size_t tiles = divide_up(p.rows, kCluster * kRows) * divide_up(p.n, kColumns);
   const size_t clusters = std::min<size_t>(tiles, device.multiprocessors / kCluster);
   launch_early(device, kernel, dim3(static_cast<unsigned>(clusters * kCluster)), kThreads,
-               kSharedBytes, a, w, old, static_cast<int>(p.rows), static_cast<int>(p.n),
+               kSharedBytes, a, w, residual, static_cast<int>(p.rows), static_cast<int>(p.n),
                static_cast<int>(p.k), epilogue);
 }
 

@@ -11,8 +11,8 @@ namespace proofmill::cuda {
 struct HopperProduct {
   const bf16* a;
   size_t a_stride;
-  // Where rows of a are still to be divided by their root mean square: the sums of squares of their
-  // parts [rows, parts]; else null.
+  // Null, or where rows of a have yet to be divided by their root mean square the sums of squares
+  // of their parts, [rows, parts].
   const float* squares;
   size_t parts;
   float eps;
@@ -25,14 +25,14 @@ struct HopperProduct {
 void hopper_product(const Device& device, const HopperProduct& product, const bf16* bias, bf16* d,
                     size_t stride);
 
-// The same for columns of q, k and v, of which the first begins at `column` of them; d is theirs.
-// Heads of q and k are normed and turned; rows are the last `positions` of each sequence.
+// The same for columns of q, k and v, from `column` of them on; d points to that column.
+// Heads of q and k are normed and rotated; rows are the last `positions` of each sequence.
 struct HopperHeads {
   HeadRope q, k;
   size_t column, q_width, kv_width;
   size_t seq_len, positions;
 };
-bool hopper_turns_heads(size_t head_dim);  // else hopper_product and norm_rope do it
+bool hopper_rotates_heads(size_t head_dim);  // whether it takes them; hopper_product takes all
 void hopper_product_heads(const Device& device, const HopperProduct& product, const bf16* bias,
                           const HopperHeads& heads, bf16* d, size_t stride);
 
@@ -47,7 +47,7 @@ void hopper_product_float(const Device& device, const HopperProduct& product, fl
 
 // x [rows, n] f32 += the product. What the next product reads: next [rows, n] in bf16 = x * weight,
 // whose rows, aligned to 16 bytes, are still to be divided by their root mean square: squares
-// [rows, hopper_parts(n)]. With a null weight there is none.
+// [rows, hopper_parts(n)]. With a null weight there is no next product.
 struct HopperNext {
   const float* weight;
   bf16* next;

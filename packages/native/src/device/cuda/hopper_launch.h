@@ -1,4 +1,4 @@
-// What Hopper's copy engine knows a tensor in device memory by, and how its kernels are launched.
+// The description by which Hopper's copy engine knows a tensor, and how kernels are launched.
 #pragma once
 
 #include <cuda.h>

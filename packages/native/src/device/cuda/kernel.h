@@ -1,4 +1,4 @@
-// What every kernel here is written with: number formats, sums over a warp and a block, launching.
+// What the kernels have in common: number formats, sums over a warp and a block, launching.
 #pragma once
 
 #include "device.h"
@@ -93,8 +93,8 @@ __device__ __forceinline__ float fast_silu(float gate) {
 #endif
 }
 
-// Lane q of four neighbours has two columns of each of four groups of eight; afterwards it has all
-// eight columns of group q.
+// Four neighbouring lanes have two columns each of four groups of eight (a, b, c, d). Exchanges
+// them, so that lane q of the four gets all eight columns of group q.
 __device__ __forceinline__ uint4 gather_group(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   const bool odd = threadIdx.x % 2 != 0, high = threadIdx.x % 4 >= 2;
   const uint32_t e = __shfl_xor_sync(kAllLanes, odd ? a : b, 1);
@@ -107,8 +107,8 @@ __device__ __forceinline__ uint4 gather_group(uint32_t a, uint32_t b, uint32_t c
   return high ? make_uint4(g, h, second_low, second_high) : make_uint4(first_low, first_high, g, h);
 }
 
-// What nothing writes while the kernel runs: the compiler may read it before it stores something
-// else.
+// Reads what nothing writes while the kernel runs, so that the compiler may move the read before a
+// store of something else.
 template <class N>
 __device__ __forceinline__ N read_only(const N* p) {
 #if defined(__CUDACC__)

@@ -43,7 +43,7 @@ void swiglu(const Device& device, const T* gate_up, size_t stride, size_t rows, 
 template <class T>
 void widen(const Device& device, const T* a, size_t stride, size_t rows, size_t width, float* out);
 
-// The norm over a head (weight null: none) and its turn by the angles of a position.
+// The norm over a head (weight null: none) and its rotation by the angles of a position.
 struct HeadRope {
   const float* weight;     // [head_dim] or null
   const float *cos, *sin;  // [positions, head_dim / 2]
@@ -59,7 +59,7 @@ void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads
                int positions, const HeadRope& rope);
 
 // Causal attention of each sequence over itself, out [sequences * queries, heads * head_dim].
-// Queries and keys are normed and turned already; queries stand at the sequence's last `queries`
+// Queries and keys are normed and rotated already; queries are at the sequence's last `queries`
 // positions.
 template <class T>
 struct AttentionArgs {

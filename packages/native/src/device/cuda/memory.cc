@@ -32,7 +32,7 @@ Buffer Memory::allocate(size_t bytes) const {
   cudaError_t error = cudaErrorMemoryAllocation;
   if (static_cast<double>(rounded) <= budget.left) error = cudaMalloc(&memory, rounded);
   if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // it is told of here
+    cudaGetLastError();  // clears it: this reports it
     fail(
         "out of GPU memory: %.2f GiB are needed, %.2f GiB are left on GPU %d, %s (%.1f GiB of its "
         "%.1f are in use, and %.0f %% may be: --gpu-memory-utilization)",

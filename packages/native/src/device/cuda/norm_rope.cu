@@ -1,4 +1,4 @@
-// Norms of rows, and of heads with their turn.
+// Norms of rows, and the norm and RoPE of heads.
 #include "kernel.h"
 #include "kernels.h"
 
@@ -9,7 +9,7 @@ namespace {
 constexpr int kNormThreads = 256;
 constexpr int kHeadWarps = 8;
 
-// One block a row. It is read twice, the second time from the cache.
+// One block for each row, which it reads twice, the second time from the cache.
 template <class T, bool kVectors>
 __global__ void rms_norm_kernel(const float* x, uint32_t width, const float* weight, float eps,
                                 T* out, size_t out_stride) {
@@ -39,8 +39,8 @@ __global__ void rms_norm_kernel(const float* x, uint32_t width, const float* wei
   }
 }
 
-// One warp a head; kPairs is half of head_dim over 32, rounded up. Dimension j turns with j +
-// head_dim / 2, as Hugging Face lays them.
+// One warp for each head; kPairs is half of head_dim over 32, rounded up. Dimension j is paired
+// with j + head_dim / 2, as in Hugging Face's layout.
 template <class T, int kPairs>
 __global__ void norm_rope_kernel(T* x, size_t stride, uint32_t rows, uint32_t heads,
                                  uint32_t first_position, uint32_t positions, HeadRope rope) {
@@ -49,7 +49,7 @@ __global__ void norm_rope_kernel(T* x, size_t stride, uint32_t rows, uint32_t he
   if (row >= rows) return;  // the whole warp
   T* head = x + row * stride + (task - row * heads) * rope.head_dim;
   const int lane = static_cast<int>(threadIdx.x % kWarp), half = rope.head_dim / 2;
-  const size_t turn = static_cast<size_t>(first_position + row % positions) * half;
+  const size_t angles = static_cast<size_t>(first_position + row % positions) * half;
   float a[kPairs], b[kPairs];
   float squares = 0.0f;
 #pragma unroll
@@ -73,7 +73,7 @@ __global__ void norm_rope_kernel(T* x, size_t stride, uint32_t rows, uint32_t he
         first = first * scale * rope.weight[j];
         second = second * scale * rope.weight[j + half];
       }
-      const float cos = rope.cos[turn + j], sin = rope.sin[turn + j];
+      const float cos = rope.cos[angles + j], sin = rope.sin[angles + j];
       head[j] = from_float<T>(first * cos - second * sin);
       head[j + half] = from_float<T>(second * cos + first * sin);
     }

@@ -1,12 +1,12 @@
-// What the host and the device share: memory that copies can read and write by themselves, and
-// events to wait for.
+// What host and device share: pinned memory, which copies need so that the host does not wait for
+// them, and events to wait for.
 #pragma once
 
 #include "device.h"
 
 namespace proofmill::cuda {
 
-// Memory of the host that the device reads and writes by itself.
+// Memory of the host that the device reads and writes.
 struct Pinned {
   void* memory = nullptr;
   size_t bytes = 0;
@@ -15,7 +15,7 @@ struct Pinned {
   Pinned(const Pinned&) = delete;
   Pinned& operator=(const Pinned&) = delete;
   ~Pinned() { cudaFreeHost(memory); }
-  // Whoever asks for more must have no copy under way.
+  // At least so many bytes; no copy may be under way. Where it has to grow, its values are lost.
   void reserve(const Device& device, size_t wanted) {
     if (wanted <= bytes) return;
     cudaFreeHost(memory);
