@@ -98,7 +98,8 @@ async function run(command, args) {
   progress.end();
   if (code === 0) return;
   console.error(printed.join("\n"));
-  fail(`set-up failed: ${args.slice(-4).join(" ")} ended with ${code}`, code);
+  const step = command === "npx" ? "installing dependencies" : "the build";
+  fail(`set-up failed: ${step} ended with ${code}`, code);
 }
 
 function fail(message, code) {
