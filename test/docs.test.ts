@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { POC_ERRORS } from "@proofmill/core";
+import { OPERATIONS, type OperationTable, POC_ERRORS } from "@proofmill/core";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -32,6 +32,33 @@ function texts(folder: string, name: RegExp): string[] {
 
 /** What stands between a cell's first two backticks; null without them. */
 const quoted = (cell = ""): string | null => /`([^`]+)`/.exec(cell)?.[1] ?? null;
+
+test("the table of operations is that of core", () => {
+  const documented = rows(PROTOCOL, "| operation | REST | procedure (§5) | sent | answered |");
+  const table: OperationTable = OPERATIONS;
+  const known = Object.entries(table).map(([name, operation]) => {
+    const { rest, procedure, body, query, output } = operation;
+    return [
+      `\`${name}\``,
+      rest?.replace(/\/.*/, (path) => `\`${path}\``) ?? "–",
+      procedure ? `\`${procedure}\`` : "–",
+      body ?? query ?? "–",
+      output,
+    ];
+  });
+  expect(documented).toEqual(known);
+});
+
+test("the README names every path, the SDK's every method", () => {
+  const table: OperationTable = OPERATIONS;
+  const [readme, sdk] = ["README.md", "packages/client/README.md"].map((document) =>
+    readFileSync(join(ROOT, document), "utf8"),
+  );
+  for (const [name, { rest, procedure }] of Object.entries(table)) {
+    if (rest) expect(readme).toContain(`| ${rest.replace(" ", " `")}\` |`);
+    if (procedure) expect(sdk).toMatch(new RegExp(`\`${name}[\`(]`));
+  }
+});
 
 test("the table of refusals is that of core", () => {
   const documented = rows(PROTOCOL, "| code | status | `detail` | seconds | when |").map(

@@ -1,7 +1,8 @@
 // One bundle without workspace packages and without tRPC: what coordinators install is this, ws and zod.
 
 import { execFileSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -31,3 +32,22 @@ execFileSync(
   ],
   { stdio: "inherit" },
 );
+
+// The types are core's own: its declarations come along, and ours name them where they then are.
+const wire = dirname(fileURLToPath(import.meta.resolve("@proofmill/core/wire")));
+mkdirSync(`${here}dist/wire`);
+for (const [from, to] of [
+  [wire, `${here}dist/wire`],
+  [`${here}dist`, `${here}dist`],
+]) {
+  for (const name of readdirSync(from).filter((each) => each.endsWith(".d.ts"))) {
+    const text = readFileSync(`${from}/${name}`, "utf8")
+      .replaceAll('"@proofmill/core/wire"', '"./wire/index.ts"')
+      // An operation's summary is what editors show beside the method.
+      .replaceAll(
+        /^( {4}readonly \w+: \{\n(?: {8}.*\n)*? {8}readonly summary: "(.*)";)$/gm,
+        "    /** $2. */\n$1",
+      );
+    writeFileSync(`${to}/${name}`, text);
+  }
+}

@@ -12,15 +12,15 @@ export const ROOMS: Rooms = {
     @trpc/client node:* vitest ws`,
   "test/bench": "client/src native/lib server/src/* fastify node:*",
   "test/sdk": `
-    client/src core/src/index.ts server/src/index.ts test
-    @trpc/* esbuild node:* vitest ws`,
+    client/src core/src/index.ts server/src/* test
+    @trpc/* esbuild fastify node:* vitest ws`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
   "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
   "test/e2e": "client/src core/src/index.ts native/lib/model server/tests test node:* vitest",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
   "server/tests": `
-    core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
+    client/src core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
     @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "client/tests": "client/src fastify node:* vitest",
   "native/tests": "core/src/index.ts native/lib native/lib/* node:* vitest",
@@ -35,7 +35,7 @@ export const ROOMS: Rooms = {
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/index.ts": `
-    server/src/doors/trpc server/src/node.ts server/src/server.ts server/src/settings`,
+    server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
     core/src/index.ts server/src/callbacks server/src/round-id.ts server/src/runners
     server/src/server.ts server/src/settings server/src/start-model.ts server/src/store`,
@@ -43,19 +43,18 @@ export const ROOMS: Rooms = {
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
     server/src/settings`,
   "server/src/server.ts": `
-    core/src/index.ts server/src/api-docs server/src/doors/rest server/src/doors/trpc
-    server/src/http server/src/inference server/src/platform server/src/settings
+    core/src/index.ts server/src/api-docs server/src/calls.ts server/src/doors/rest
+    server/src/doors/trpc server/src/http server/src/inference server/src/platform server/src/settings
     @fastify/cors fastify`,
   "server/src/api-docs": `
     core/src/index.ts server/src/inference server/src/version.ts
     @fastify/swagger fastify fastify-type-provider-zod`,
   "server/src/doors/trpc": `
-    core/src/index.ts server/src/doors/rest server/src/http server/src/inference
-    server/src/version.ts
-    @fastify/websocket @trpc/server fastify node:* ws zod`,
-  "server/src/doors/rest": `
-    core/src/index.ts server/src/http server/src/inference server/src/version.ts
-    fastify zod`,
+    client/src core/src/index.ts server/src/calls.ts server/src/http
+    @fastify/websocket @trpc/server fastify node:* ws`,
+  "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
+  // What the doors call: the service, and what a node says of itself.
+  "server/src/calls.ts": "core/src/index.ts server/src/inference server/src/version.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   "server/src/http": "core/src/index.ts fastify node:* ulid ws",
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",
@@ -75,7 +74,7 @@ export const ROOMS: Rooms = {
 
   // What a coordinator installs.
   "client/build.mjs": "esbuild node:*",
-  "client/src": "core/src/wire @trpc/client node:crypto node:http ws zod",
+  "client/src": "core/src/wire @trpc/client @trpc/server node:crypto node:http ws zod",
 
   // Seeds, tensors and devices.
   "native/test/cuda_emulated": "native/src/device/cuda",

@@ -1,5 +1,5 @@
 /** REST, tRPC over HTTP and tRPC over WebSocket are three doors to one service. */
-import type { AppRouter } from "@proofmill/server";
+import type { AppRouter } from "@proofmill/client/trpc";
 import { createTRPCClient, createWSClient, httpLink, TRPCClientError, wsLink } from "@trpc/client";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";

@@ -1,8 +1,8 @@
-/** Compiles only while the SDK's types, core's schemas and the router say the same. */
+/** Compiles only while the SDK's types, core's schemas and the router's type say the same. */
 import type * as sdk from "@proofmill/client";
 import type { GeneratedBatch } from "@proofmill/client/receiver";
+import type { AppRouter } from "@proofmill/client/trpc";
 import type * as core from "@proofmill/core";
-import type { AppRouter } from "@proofmill/server";
 import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
 
 /** A's fields one by one, however A is put together. */
@@ -23,20 +23,14 @@ type Argument<Method> = Method extends (input: infer Input, ...rest: never[]) =>
 /** What one event of a subscription bears besides its id. */
 type Data<Stream> = Stream extends AsyncIterable<{ data: infer Event }> ? Event : never;
 type WithId<Event> = Event extends unknown ? Event & { id: string } : never;
-/** The SDK offers the new names only. */
-type WithoutOlderNames = Omit<core.InitBody, "url" | "params">;
 
 export const agreement: true[] = [
-  yes<Same<sdk.InitBody, WithoutUndefined<WithoutOlderNames>>>(),
-  yes<Argument<sdk.PocClient["init"]> extends Inputs["pow"]["init"] ? true : false>(),
-  yes<
-    Argument<sdk.PocClient["initGenerate"]> extends Inputs["pow"]["initGenerate"] ? true : false
-  >(),
-  yes<
-    Argument<sdk.PocClient["initValidate"]> extends Inputs["pow"]["initValidate"] ? true : false
-  >(),
+  yes<Same<sdk.InitBody, Inputs["pow"]["init"]>>(),
+  yes<Same<Argument<sdk.PocClient["init"]>, Inputs["pow"]["init"]>>(),
+  yes<Same<Argument<sdk.PocClient["initGenerate"]>, Inputs["pow"]["initGenerate"]>>(),
+  yes<Same<Argument<sdk.PocClient["initValidate"]>, Inputs["pow"]["initValidate"]>>(),
   yes<Same<Argument<sdk.PocClient["validate"]>, Inputs["pow"]["validate"]>>(),
-  yes<Same<sdk.StatusPage, WithoutUndefined<core.StatusPage>>>(),
+  yes<Same<sdk.StatusPage, Exclude<Inputs["pow"]["status"], void>>>(),
   yes<Same<Answer<sdk.PocClient["init"]>, Outputs["pow"]["init"]>>(),
   yes<Same<Answer<sdk.PocClient["initGenerate"]>, Outputs["pow"]["initGenerate"]>>(),
   yes<Same<Answer<sdk.PocClient["initValidate"]>, Outputs["pow"]["initValidate"]>>(),
@@ -58,7 +52,6 @@ export const agreement: true[] = [
 type OrNull<A, Fields extends keyof A> = {
   [K in keyof A]: K extends Fields ? A[K] | null : A[K];
 };
-type WithoutUndefined<A> = { [K in keyof A]: Exclude<A[K], undefined> };
 
 function yes<_ extends true>(): true {
   return true;

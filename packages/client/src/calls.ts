@@ -1,4 +1,5 @@
 /** One call: its time limit, its retries, and its failure as one of our errors. */
+import type { Operation, Refusal } from "@proofmill/core/wire";
 import { createTRPCUntypedClient, httpLink, TRPCClientError } from "@trpc/client";
 import {
   ConnectionError,
@@ -12,7 +13,6 @@ import {
   TooLargeError,
   UnavailableError,
 } from "./errors.ts";
-import type { ValidationIssue } from "./types.ts";
 
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 10_000;
@@ -26,14 +26,14 @@ export interface CallOptions {
   retries?: number;
 }
 
+/** An operation that can be called. */
+export type Procedure = Operation & { procedure: string };
+
 export interface Call extends CallOptions {
-  kind: "query" | "mutation";
-  path: string;
+  operation: Procedure;
   input?: unknown;
   timeoutMs: number;
   retries: number;
-  /** Whether doing it twice is the same as once; else only what surely was not done is repeated. */
-  isRepeatable: boolean;
 }
 
 export interface Endpoint {
@@ -62,14 +62,15 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
     ],
   });
 
-  async function attempt({ kind, path, input, signal, timeoutMs }: Call): Promise<unknown> {
+  async function attempt({ operation, input, signal, timeoutMs }: Call): Promise<unknown> {
+    const { kind, procedure } = operation;
     const timeout = AbortSignal.timeout(timeoutMs);
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
     try {
       const options = { signal: either };
       return kind === "query"
-        ? await client.query(path, input, options)
-        : await client.mutation(path, input, options);
+        ? await client.query(procedure, input, options)
+        : await client.mutation(procedure, input, options);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (timeout.aborted) {
@@ -88,7 +89,8 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
       try {
         return await attempt(call);
       } catch (error) {
-        if (retries >= call.retries || !mayRepeat(error, call.isRepeatable)) throw error;
+        const { repeatable } = call.operation;
+        if (retries >= call.retries || !mayRepeat(error, repeatable)) throw error;
         await pause(pauseMs(retries, error), call.signal);
       }
     }
@@ -110,6 +112,7 @@ function foreignAnswer(status: number, url: string, cause?: unknown): PocClientE
       });
 }
 
+/** What may have been done is repeated only where twice is the same as once. */
 function mayRepeat(error: unknown, isRepeatable: boolean): boolean {
   // The node said that it did nothing, and when it may do it.
   if (error instanceof UnavailableError) return error.retryAfter !== null;
@@ -156,11 +159,7 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
 interface ErrorData {
   code: string;
   httpStatus: number;
-  refusal: {
-    code: string;
-    detail: string | ValidationIssue[];
-    retry_after: number | null;
-  } | null;
+  refusal: Refusal | null;
   request_id: string | null;
 }
 

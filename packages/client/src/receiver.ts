@@ -4,7 +4,7 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ProofBatch as Proof, ValidatedBatch as Validated } from "@proofmill/core/schemas";
+import { ProofBatch as Proof, ValidatedBatch as Validated } from "@proofmill/core/wire";
 import { z } from "zod";
 import type { GeneratedBatch, ValidatedBatch } from "./types.ts";
 

@@ -4,7 +4,7 @@ import { createTRPCUntypedClient, createWSClient, TRPCClientError, wsLink } from
 import { PlatformWebSocket } from "#websocket";
 import { type Endpoint, pause, toClientError } from "./calls.ts";
 import type { PocClientError } from "./errors.ts";
-import type { Identified, NoncesEvent, RoundEvent, StatusUpdate } from "./types.ts";
+import type { Identified, ValidNoncesEvent } from "./types.ts";
 
 /** Events that may wait for a slow reader here; more wait at the node. */
 const MAX_WAITING = 64;
@@ -16,20 +16,21 @@ export interface WatchOptions {
   signal?: AbortSignal | undefined;
 }
 
-interface Event {
+/** An event as it comes, tracked by tRPC. */
+interface Tracked {
   readonly id: string;
-  readonly data: unknown;
+  readonly data: object;
 }
 
 /**
  * Follows a subscription, over as many connections as it takes. It ends when `signal` aborts and
  * throws only what asking again would not mend.
  */
-async function* follow(
+export async function* follow(
   endpoint: Endpoint,
-  options: WatchOptions & { path: string; lastEventId?: string | undefined },
-): AsyncGenerator<Event, void> {
-  const { path, signal } = options;
+  options: WatchOptions & { procedure: string; lastEventId?: string | undefined },
+): AsyncGenerator<Identified<object>, void> {
+  const { procedure, signal } = options;
   const socket = createWSClient({
     url: `${endpoint.url.replace(/^http/, "ws")}/trpc`,
     WebSocket: PlatformWebSocket,
@@ -44,16 +45,16 @@ async function* follow(
   let failures = 0;
   try {
     while (!signal?.aborted) {
-      const waiting: Event[] = [];
+      const waiting: Tracked[] = [];
       let ended: "full" | "stopped" | PocClientError | null = null;
       let wake = () => {};
       const subscription = client.subscription(
-        path,
+        procedure,
         { lastEventId },
         {
           onData: (event) => {
             if (ended) return;
-            waiting.push(event as Event);
+            waiting.push(event as Tracked);
             // The rest waits at the node, which keeps it anyway.
             if (waiting.length >= MAX_WAITING) ended = "full";
             wake();
@@ -80,7 +81,7 @@ async function* follow(
           if (event) {
             lastEventId = event.id;
             failures = 0;
-            yield event;
+            yield { ...event.data, id: event.id };
           } else if (ended) {
             break;
           } else {
@@ -113,15 +114,16 @@ function pauseMs(attempt: number): number {
   return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + 0.5 * Math.random());
 }
 
-/** See `PocClient.watchValidNonces`. */
-export async function* watchValidNonces(
-  endpoint: Endpoint,
-  options: WatchOptions & { lastEventId?: string | undefined },
-): AsyncGenerator<Identified<RoundEvent> | Identified<NoncesEvent>, void> {
-  let seen = readId(options.lastEventId);
-  for await (const { id, data } of follow(endpoint, { ...options, path: "pow.onValidNonces" })) {
-    const event = { ...(data as RoundEvent | NoncesEvent), id };
-    // A connection that is replaced while it works may bring what the new one brings again.
+/**
+ * Each find once: a connection that is replaced while it works may bring what the new one brings
+ * again.
+ */
+export async function* eachOnce(
+  events: AsyncIterable<ValidNoncesEvent>,
+  lastEventId: string | undefined,
+): AsyncGenerator<ValidNoncesEvent, void> {
+  let seen = readId(lastEventId);
+  for await (const event of events) {
     const isKnownRound = seen?.round_id === event.round_id;
     if (event.type === "round") {
       if (isKnownRound) continue;
@@ -146,14 +148,4 @@ export async function* watchValidNonces(
 function readId(id: string | undefined): { round_id: string; index: number } | null {
   const [round_id, index] = id?.split(":") ?? [];
   return round_id ? { round_id, index: Number(index) } : null;
-}
-
-/** See `PocClient.watchStatus`. */
-export async function* watchStatus(
-  endpoint: Endpoint,
-  options: WatchOptions,
-): AsyncGenerator<Identified<StatusUpdate>, void> {
-  for await (const { id, data } of follow(endpoint, { ...options, path: "pow.onStatus" })) {
-    yield { ...(data as StatusUpdate), id };
-  }
 }

@@ -20,16 +20,4 @@ export { PocService, type PocServiceOptions } from "./service.ts";
 export { type Backoff, pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
 export { within } from "./util/time.ts";
-export { isRefusedAddress } from "./wire/address.ts";
-export {
-  type BodyKind,
-  CheckedBody,
-  type CheckOutcome,
-  checkBody,
-  type InitLimits,
-  outcomeOf,
-} from "./wire/body.ts";
-export * from "./wire/errors.ts";
-export { isNamedHost } from "./wire/fields.ts";
-export { invalidJson, parseWith } from "./wire/issues.ts";
-export * from "./wire/schemas.ts";
+export * from "./wire/index.ts";

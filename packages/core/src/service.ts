@@ -14,18 +14,14 @@ import type { ModelRunner } from "./runner/ports.ts";
 import { type Logger, silentLog } from "./util/log.ts";
 import { Serial } from "./util/serial.ts";
 import { within } from "./util/time.ts";
-import {
-  type Bodies,
-  type BodyKind,
-  CheckedBody,
-  checkBody,
-  type InitLimits,
-} from "./wire/body.ts";
+import { CheckedBody, checkBody } from "./wire/body.ts";
 import { PocError } from "./wire/errors.ts";
+import type { Parsed, SchemaName } from "./wire/operations.ts";
 import type {
   CommandAnswer,
   InferenceCounters,
   InitDefaults,
+  InitLimits,
   RoundState,
   Status,
   StatusEvent,
@@ -222,7 +218,7 @@ export class PocService {
   async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
     this.#refuseUnlessOpen();
     this.#runners.refuseUnlessReady();
-    const proof = this.#read("proof", body);
+    const proof = this.#read("ProofBatch", body);
     const { maxValidateNonces, log } = this.#options;
     if (proof.nonces.length > maxValidateNonces) {
       const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
@@ -336,14 +332,14 @@ export class PocService {
     this.#refuseUnlessOpen();
     this.#runners.refuseUnlessReady();
     this.#refuseUnlessStoring();
-    const config = this.#read("init", body);
+    const config = this.#read("InitRequest", body);
     return this.#carryOut({ kind, config }, { received, signal: caller.signal });
   }
 
-  #read<K extends BodyKind>(kind: K, body: unknown): Bodies[K] {
+  #read<Name extends SchemaName>(schema: Name, body: unknown): Parsed<Name> {
     return body instanceof CheckedBody
-      ? body.take(kind, this.#initLimits)
-      : checkBody(kind, body, this.#initLimits);
+      ? body.take(schema, this.#initLimits)
+      : checkBody(schema, body, this.#initLimits);
   }
 
   async #phase(kind: PhaseKind, caller: Caller): Promise<CommandAnswer> {

@@ -1,6 +1,4 @@
 /** The node as a library: the server and what it is made of. */
-
-export type { AppRouter } from "./doors/trpc/router.ts";
 export { ListenError, type NodeOptions, type RunningNode, startNode } from "./node.ts";
 export { createServer, type ServerDeps } from "./server.ts";
 export type { ServeConfig } from "./settings/config.ts";

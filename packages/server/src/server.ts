@@ -1,6 +1,6 @@
 /** The HTTP server with all its routes; it does not listen. */
 import cors from "@fastify/cors";
-import type { DeliveryInfo, InitDefaults, PocService } from "@proofmill/core";
+import { type DeliveryInfo, type InitDefaults, OPERATIONS, type PocService } from "@proofmill/core";
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -9,8 +9,8 @@ import Fastify, {
   LogController,
 } from "fastify";
 import { useOpenApi } from "./api-docs/routes.ts";
-import { type NodeModel, nodeRoutes } from "./doors/rest/node-routes.ts";
-import { POW_PREFIX, restRoutes } from "./doors/rest/rest.ts";
+import { createCalls, type NodeModel } from "./calls.ts";
+import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
@@ -26,7 +26,7 @@ import { createRequestServer } from "./http/requests.ts";
 import { Lanes } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
 import { InferenceGate } from "./inference/gate.ts";
-import { UPSTREAM_PATHS, useUpstream } from "./inference/upstream.ts";
+import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
 import { Output, say } from "./platform/output.ts";
 import type { LogLevel } from "./settings/config.ts";
 
@@ -150,22 +150,16 @@ export async function createServer(
       exposedHeaders: ["x-request-id", "retry-after"],
     });
   }
-  useOpenApi(app);
-  await useTrpc(
-    app,
-    createRouter({ service, gate, log, model: deps.model, delivery: deps.delivery }),
-    { bodies, connections, lanes, unfinished },
+  const { model, delivery, defaults } = deps;
+  const { listModels, ...others } = OPERATIONS;
+  const operations = deps.upstream ? others : OPERATIONS; // the upstream lists its own models
+  let upstream: Upstream | null = null;
+  const calls = createCalls({ service, gate, log, model, delivery, upstream: () => upstream });
+  useOpenApi(app, { operations, defaults });
+  await useTrpc(app, createRouter(OPERATIONS, calls), { bodies, connections, lanes, unfinished });
+  if (deps.upstream) upstream = await useUpstream(app, { ...deps.upstream, gate });
+  await app.register(async (scope) =>
+    restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  const upstream = deps.upstream && (await useUpstream(app, { ...deps.upstream, gate }));
-  await app.register(async (scope) => {
-    nodeRoutes(scope, { service, model: deps.model, upstream });
-    await scope.register(restRoutes, {
-      prefix: POW_PREFIX,
-      service,
-      bodies,
-      unfinished,
-      defaults: deps.defaults,
-    });
-  });
   return { app, service, log };
 }

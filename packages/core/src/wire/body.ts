@@ -1,45 +1,48 @@
 /** Bodies and what they have to fit; large ones are checked elsewhere, on a thread of a door's. */
+import { z } from "zod";
 import { PocError, type PocErrorCode, type ValidationIssue } from "./errors.ts";
 import { parseWith } from "./issues.ts";
-import { type InitDefaults, type InitRequest, initRequestSchema, ProofBatch } from "./schemas.ts";
+import type { Parsed, SchemaName, SchemaOf } from "./operations.ts";
+import * as schemas from "./schemas.ts";
 
-/** What init bodies have to fit, as `initRequestSchema` takes it. */
-export interface InitLimits {
-  defaults: InitDefaults;
-  max_seq_len?: number;
-  callback_hosts?: readonly string[] | undefined;
+/** All of them, by name: what imports this file has them all, so the SDK does not. */
+const SCHEMAS = schemas;
+
+/** The schema of that name, made for what the node allows where that matters. */
+export function schemaNamed<Name extends SchemaName>(
+  name: Name,
+  limits: schemas.InitLimits,
+): SchemaOf<Name> {
+  const schema = SCHEMAS[name];
+  return (typeof schema === "function" ? schema(limits) : schema) as SchemaOf<Name>;
 }
 
-export interface Bodies {
-  init: InitRequest;
-  proof: ProofBatch;
+/** The names of the fields of a schema that is a plain object. */
+export function fieldsOf(name: SchemaName): string[] {
+  const schema: unknown = SCHEMAS[name];
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
-export type BodyKind = keyof Bodies;
 
 /** What came of a check. Can be cloned to and from a thread. */
 export type CheckOutcome =
-  | { readonly value: Bodies[BodyKind] }
+  | { readonly value: unknown }
   | { readonly refusal: PocErrorCode; readonly detail?: string | ValidationIssue[] };
 
 /**
- * Checks what a caller sent.
+ * Checks what a caller sent against the schema of that name.
  *
  * @throws PocError INVALID_BODY
  */
-export function checkBody<K extends BodyKind>(
-  kind: K,
+export function checkBody<Name extends SchemaName>(
+  name: Name,
   value: unknown,
-  limits: InitLimits,
-): Bodies[K] {
-  const body =
-    kind === "init"
-      ? parseWith(initRequestSchema(limits), value, "body")
-      : parseWith(ProofBatch, value, "body");
-  return body as Bodies[K];
+  limits: schemas.InitLimits,
+): Parsed<Name> {
+  return parseWith(schemaNamed(name, limits) as z.ZodType<Parsed<Name>>, value, "body");
 }
 
 /** The outcome of `work`, which may refuse. */
-export function outcomeOf(work: () => Bodies[BodyKind]): CheckOutcome {
+export function outcomeOf(work: () => unknown): CheckOutcome {
   try {
     return { value: work() };
   } catch (error) {
@@ -50,13 +53,13 @@ export function outcomeOf(work: () => Bodies[BodyKind]): CheckOutcome {
 
 /** A body that has been checked already; the service takes it instead of what was sent. */
 export class CheckedBody {
-  readonly #kind: BodyKind;
-  readonly #limits: InitLimits;
+  readonly #schema: SchemaName;
+  readonly #limits: schemas.InitLimits;
   readonly #outcome: CheckOutcome;
 
   /** @param limits the service's at the time of the check */
-  constructor(kind: BodyKind, limits: InitLimits, outcome: CheckOutcome) {
-    this.#kind = kind;
+  constructor(schema: SchemaName, limits: schemas.InitLimits, outcome: CheckOutcome) {
+    this.#schema = schema;
     this.#limits = limits;
     this.#outcome = outcome;
   }
@@ -66,13 +69,14 @@ export class CheckedBody {
    *
    * @throws PocError what it was refused with; MODEL_LOADING when the limits are others by now
    */
-  take<K extends BodyKind>(kind: K, limits: InitLimits): Bodies[K] {
+  take<Name extends SchemaName>(schema: Name, limits: schemas.InitLimits): Parsed<Name> {
     const outcome = this.#outcome;
     if ("refusal" in outcome) {
       throw new PocError(outcome.refusal, outcome.detail ? { detail: outcome.detail } : {});
     }
-    if (this.#kind !== kind) throw new Error(`checked as ${this.#kind}, wanted as ${kind}`);
-    if (kind === "init" && this.#limits !== limits) throw new PocError("MODEL_LOADING");
-    return outcome.value as Bodies[K];
+    if (this.#schema !== schema) throw new Error(`checked as ${this.#schema}, wanted as ${schema}`);
+    const isLimited = typeof SCHEMAS[schema] === "function";
+    if (isLimited && this.#limits !== limits) throw new PocError("MODEL_LOADING");
+    return outcome.value as Parsed<Name>;
   }
 }

@@ -50,6 +50,14 @@ export interface ValidationIssue {
   input: unknown;
 }
 
+/** What the `data` of a tRPC error says of a refusal: the same as REST's answer. */
+export interface Refusal {
+  code: PocErrorCode;
+  detail: string | ValidationIssue[];
+  /** Seconds after which asking again makes sense; null when it does not. */
+  retry_after: number | null;
+}
+
 /**
  * A refusal that the caller is meant to see.
  *

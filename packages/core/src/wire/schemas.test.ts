@@ -4,9 +4,9 @@ import { z } from "zod";
 import { BODY, CONFIG, issuesOf } from "../test-support.ts";
 import { MAX_ISSUES } from "./fields.ts";
 import { parseWith } from "./issues.ts";
-import { initRequestSchema, ProofBatch, Status, StatusPage, ValidateAnswer } from "./schemas.ts";
+import { InitRequest, ProofBatch, Status, StatusPage, ValidateAnswer } from "./schemas.ts";
 
-const schema = initRequestSchema({
+const schema = InitRequest({
   defaults: { batch_size: 32, seq_len: 256 },
   max_seq_len: 1024,
 });
@@ -254,7 +254,7 @@ describe("InitRequest", () => {
   });
 
   it("has no bound on seq_len without a model", () => {
-    const open = initRequestSchema({ defaults: { batch_size: 8, seq_len: 16 } });
+    const open = InitRequest({ defaults: { batch_size: 8, seq_len: 16 } });
     expect(open.parse({ ...BODY, seq_len: 1e6 })).toMatchObject({ seq_len: 1e6, batch_size: 8 });
   });
 });

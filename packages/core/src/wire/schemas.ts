@@ -14,20 +14,16 @@ export interface InitDefaults {
   seq_len: number;
 }
 
-/**
- * What starts a round. A factory, because two defaults are the server's and one bound the model's.
- *
- * Callers of the older service send `url` and `params.seq_len`: the new names win where both are
- * there, and all that are present are checked. The parsed object bears the new names only.
- *
- * @param limits.max_seq_len the longest that the node computes; without it any safe length passes
- * @param limits.callback_hosts hosts that may be called; without it all that the protocol allows
- */
-export function initRequestSchema(limits: {
+/** What a node allows in an init body. */
+export interface InitLimits {
   defaults: InitDefaults;
+  /** The longest that the node computes; without it any safe length passes. */
   max_seq_len?: number;
+  /** Hosts that may be called; without it all that the protocol allows. */
   callback_hosts?: readonly string[] | undefined;
-}) {
+}
+
+function initRequestSchema(limits: InitLimits) {
   const { defaults, max_seq_len = Number.MAX_SAFE_INTEGER, callback_hosts } = limits;
   return z
     .object({
@@ -104,8 +100,17 @@ export function initRequestSchema(limits: {
     );
 }
 
-/** An init body as callers write it. */
-export type InitBody = z.input<ReturnType<typeof initRequestSchema>>;
+/** An init body as callers write it. The names of the older service are accepted, not offered. */
+export type InitBody = Omit<z.input<ReturnType<typeof initRequestSchema>>, "url" | "params">;
+
+/**
+ * What starts a round: a function, because two defaults are the server's and one bound the model's.
+ *
+ * Callers of the older service send `url` and `params.seq_len`: the new names win where both are
+ * there, and all that are present are checked. The parsed object bears the new names only.
+ */
+export const InitRequest: (limits: InitLimits) => z.ZodType<InitRequest, InitBody> =
+  initRequestSchema;
 
 /** A round's configuration: an init body after parsing, every default filled in. */
 export interface InitRequest {
@@ -160,7 +165,7 @@ export const ProofBatch = z
 export type ProofBatch = z.output<typeof ProofBatch>;
 
 /** What both kinds of answer to a proof say of it (docs/protocol.md §3). */
-const verdictFields = {
+export const Verdict = z.object({
   received_dist: z.array(z.number()).describe("The claimed distances."),
   r_target: z.number(),
   fraud_threshold: z.number(),
@@ -170,7 +175,8 @@ const verdictFields = {
     .describe("P(at least n_invalid invalid | honest); −1 when nothing could be judged."),
   fraud_detected: z.boolean(),
   arithmetic: z.string().describe("A verdict is sharp only between equal tags."),
-};
+});
+export type Verdict = z.output<typeof Verdict>;
 
 const recomputed = () =>
   z.array(z.number().nullable()).describe("Recomputed distances; null where not finite.");
@@ -193,7 +199,7 @@ export const ValidatedBatch = z.object({
   dist: recomputed(),
   node_id: z.int(),
   round_id: z.string().describe("Names the round in which it was judged."),
-  ...verdictFields,
+  ...Verdict.shape,
 });
 export type ValidatedBatch = z.output<typeof ValidatedBatch>;
 
@@ -202,7 +208,7 @@ export const ValidateAnswer = z.object({
   nonces: z.array(z.int()),
   distances: recomputed(),
   valid: z.array(z.boolean()).describe("Whether the recomputed distance is less than r_target."),
-  ...verdictFields,
+  ...Verdict.shape,
   status: z.literal("OK").describe("For callers of the older service."),
   computed_distances: recomputed().describe("The same as distances, for those callers."),
 });
@@ -241,10 +247,12 @@ export const InferenceCounters = z.object({
 });
 export type InferenceCounters = z.output<typeof InferenceCounters>;
 
-/** A Status without its lists, as `pow.onStatus` streams it. */
-export const StatusEvent = Status.omit({ valid_nonces: true, valid_distances: true }).extend(
-  InferenceCounters.shape,
-);
+/** A Status without its lists. */
+export const StatusSummary = Status.omit({ valid_nonces: true, valid_distances: true });
+export type StatusSummary = z.output<typeof StatusSummary>;
+
+/** A status as it is streamed: with what the inference gate has done. */
+export const StatusEvent = StatusSummary.extend(InferenceCounters.shape);
 export type StatusEvent = z.output<typeof StatusEvent>;
 
 /** A round begins, for those who follow its finds (docs/protocol.md §5). */
@@ -255,6 +263,7 @@ export const RoundEvent = z.object({
   block_height: z.int(),
   r_target: z.number(),
 });
+export type RoundEvent = z.output<typeof RoundEvent>;
 
 /** Finds, in the order in which they were found (docs/protocol.md §5). */
 export const NoncesEvent = z.object({
@@ -265,6 +274,7 @@ export const NoncesEvent = z.object({
   nonces: z.array(z.int()),
   distances: z.array(z.number()),
 });
+export type NoncesEvent = z.output<typeof NoncesEvent>;
 
 export const ValidNoncesEvent = z.discriminatedUnion("type", [RoundEvent, NoncesEvent]);
 export type ValidNoncesEvent = z.output<typeof ValidNoncesEvent>;
@@ -317,6 +327,11 @@ export const StatusPage = z.object({
 });
 export type StatusPage = z.output<typeof StatusPage>;
 
+/** Where a subscription goes on. */
+export const Resume = z.object({
+  lastEventId: z.string().nullish().describe("The id of the last event that was seen."),
+});
+
 /** The body of every refusal. */
 export const ErrorAnswer = z.object({
   detail: z.union([
@@ -332,3 +347,36 @@ export const ErrorAnswer = z.object({
   ]),
 });
 export type ErrorAnswer = z.output<typeof ErrorAnswer>;
+
+/** A refusal of what OpenAI's clients ask: the inference gate adds what they read. */
+export const InferenceRefusal = ErrorAnswer.extend({
+  error: z
+    .object({ message: z.string(), type: z.string(), param: z.null(), code: z.string() })
+    .optional(),
+});
+
+/** The answer of `/v1/models`, in OpenAI's shape. */
+export const ModelList = z.object({
+  object: z.literal("list"),
+  data: z.array(
+    z.object({
+      id: z.string(),
+      object: z.literal("model"),
+      created: z.int().describe("When this node started, in seconds since 1970."),
+      owned_by: z.string(),
+      max_model_len: z.int().describe("The model's context in tokens."),
+    }),
+  ),
+});
+
+/** The answer of `/health` when all is well. */
+export const Health = z.object({
+  status: z.literal("ok"),
+  upstream: z
+    .enum(["ok", "unreachable"])
+    .optional()
+    .describe("The server that inference is forwarded to, as it was within the last seconds."),
+});
+
+/** The answer of `/version`. */
+export const Version = z.object({ version: z.string() });

@@ -1,5 +1,6 @@
 /** The API document, completed: what the routes' schemas do not say. */
-import { API_EXAMPLES, type ApiExample, OVERSIZED } from "./examples.ts";
+import type { OperationTable } from "@proofmill/core";
+import { type ApiExample, EXAMPLES, OVERSIZED } from "./examples.ts";
 
 /** The parts of OpenAPI 3.1 that we write and read. */
 export interface OpenApi {
@@ -58,20 +59,20 @@ export interface JsonSchema {
 const JSON_TYPE = "application/json";
 
 /** Adds names, examples and what holds for every operation. Changes the document it is given. */
-export function completeDocument<T extends object>(document: T): T {
+export function completeDocument<T extends object>(document: T, operations: OperationTable): T {
   const open = document as OpenApi;
   open.info.license = { name: "Apache-2.0", identifier: "Apache-2.0" };
   open.servers ??= [{ url: "/" }];
   open.security ??= [];
-  for (const [path, methods] of Object.entries(open.paths ?? {})) {
-    for (const [method, operation] of Object.entries(methods)) {
-      const known = API_EXAMPLES[`${method} ${path}`];
-      if (!known) continue;
-      operation.operationId = known.operationId;
-      const success = operation.responses["200"];
-      if (success) success.description = known.success;
-      for (const example of known.examples) addExample(operation, example);
-    }
+  for (const [name, { rest = "" }] of Object.entries(operations)) {
+    const [method = "", path = ""] = rest.split(" ");
+    const operation = open.paths?.[path]?.[method.toLowerCase()];
+    if (!operation) continue;
+    operation.operationId = name;
+    const { success, examples = [] } = EXAMPLES[name] ?? {};
+    const answer = operation.responses["200"];
+    if (answer && success !== undefined) answer.description = success;
+    for (const example of examples) addExample(operation, example);
   }
   return document;
 }

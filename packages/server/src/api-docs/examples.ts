@@ -27,10 +27,11 @@ export interface ApiExample {
   answer: unknown;
 }
 
-export interface ApiOperation {
-  operationId: string;
+export interface OperationExamples {
   /** What a 200 means. */
   success: string;
+  /** What a status means here, where it is more than its usual meaning. */
+  refused?: Readonly<Record<number, string>>;
   examples: ApiExample[];
 }
 
@@ -154,10 +155,9 @@ const TOO_LARGE: ApiExample = {
 };
 
 /** Of the three paths that begin a round. */
-function init(operationId: string, success: string, state: string): ApiOperation {
-  const needsNode = operationId === "initGenerate";
+function init(success: string, state: string): OperationExamples {
+  const needsNode = state === "GENERATING";
   return {
-    operationId,
     success,
     examples: [
       { given: "no round", body: INIT, status: 200, answer: done(state) },
@@ -185,13 +185,12 @@ function init(operationId: string, success: string, state: string): ApiOperation
   };
 }
 
-/** By method and path. */
-export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
-  "post /api/v1/pow/init": init("init", "The round is set up.", "IDLE"),
-  "post /api/v1/pow/init/generate": init("initGenerate", "The search runs.", "GENERATING"),
-  "post /api/v1/pow/init/validate": init("initValidate", "The round is set up.", "VALIDATING"),
-  "post /api/v1/pow/phase/generate": {
-    operationId: "phaseGenerate",
+/** By the operation's name. */
+export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
+  init: init("The round is set up.", "IDLE"),
+  initGenerate: init("The search runs.", "GENERATING"),
+  initValidate: init("The round is set up.", "VALIDATING"),
+  phaseGenerate: {
     success: "The search runs, on from where it stopped.",
     examples: [
       { given: "stopped", status: 200, answer: done("GENERATING", FOUND) },
@@ -199,8 +198,7 @@ export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
       ...unready(),
     ],
   },
-  "post /api/v1/pow/phase/validate": {
-    operationId: "phaseValidate",
+  phaseValidate: {
     success: "The search stands still, and proofs are checked and pushed.",
     examples: [
       { given: "stopped", status: 200, answer: done("VALIDATING", FOUND) },
@@ -208,8 +206,7 @@ export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
       ...unready(),
     ],
   },
-  "post /api/v1/pow/stop": {
-    operationId: "stop",
+  stop: {
     success: "The round is stopped; its results stay.",
     examples: [
       { given: "stopped", status: 200, answer: done("STOPPED", FOUND) },
@@ -217,8 +214,7 @@ export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
       refusal("closing", "SHUTTING_DOWN"),
     ],
   },
-  "post /api/v1/pow/validate": {
-    operationId: "validate",
+  validate: {
     success: "The proof was recomputed; this is the verdict.",
     examples: [
       { given: "validating", body: PROOF, status: 200, answer: VERDICT },
@@ -250,8 +246,7 @@ export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
       ...unready({ body: PROOF }),
     ],
   },
-  "get /api/v1/pow/status": {
-    operationId: "status",
+  status: {
     success: "The node's state; the lists are paged, the totals never.",
     examples: [
       {
@@ -274,23 +269,24 @@ export const API_EXAMPLES: Readonly<Record<string, ApiOperation>> = {
       refusal("PoC is off", "POC_NOT_ENABLED"),
     ],
   },
-  "get /health": {
-    operationId: "health",
+  health: {
     success: "Model and runner work.",
+    refused: {
+      503: "The model is loading, its runner is gone, or nothing can be stored: the reason follows a colon.",
+    },
     examples: [
       { given: "searching", status: 200, answer: { status: "ok" } },
       refusal("the model is loading", "MODEL_LOADING"),
       refusal("the runner is gone", "RUNNER_LOST"),
     ],
   },
-  "get /version": {
-    operationId: "version",
+  version: {
     success: "The version.",
     examples: [{ given: "no round", status: 200, answer: { version } }],
   },
-  "get /v1/models": {
-    operationId: "listModels",
+  listModels: {
     success: "The one model of this node.",
+    refused: { 503: "A round is active, the model is loading, or its runner is gone." },
     examples: [
       {
         given: "no round",

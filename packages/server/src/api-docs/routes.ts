@@ -1,13 +1,23 @@
-/** GET /openapi.json and /docs, made from the schemas that the service checks with. */
+/** GET /openapi.json and /docs, made from the table of operations and the schemas that it names. */
 import swagger from "@fastify/swagger";
+import type { InitDefaults, OperationTable } from "@proofmill/core";
 import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { version } from "../version.ts";
 import { completeDocument, type OpenApi } from "./document.ts";
+import { schemaOf } from "./operation.ts";
 import { PAGE_POLICY, renderPage } from "./page.ts";
 
-/** Called before the routes that it documents. */
-export function useOpenApi(app: FastifyInstance): void {
+/** Called before the routes that it documents: those that bear an operation's name. */
+export function useOpenApi(
+  app: FastifyInstance,
+  { operations, defaults }: { operations: OperationTable; defaults: InitDefaults },
+): void {
+  app.addHook("onRoute", (route) => {
+    const name = route.config?.operation ?? "";
+    const operation = operations[name];
+    if (operation) route.schema = schemaOf(name, operation, defaults);
+  });
   // The routes' schemas are documentation: the service checks what comes in, and what goes out is
   // built by types. Fastify's own compilers cannot read zod either.
   app.setValidatorCompiler(() => () => true);
@@ -21,6 +31,7 @@ export function useOpenApi(app: FastifyInstance): void {
     transformObject: (document) =>
       completeDocument(
         "openapiObject" in document ? document.openapiObject : document.swaggerObject,
+        operations,
       ),
   });
   // Routes do not change once there are requests: both are written for the first one that asks.

@@ -1,11 +1,11 @@
 /** Bodies on their way to the service: large ones are parsed and checked on a thread. */
 import { randomBytes } from "node:crypto";
 import {
-  type BodyKind,
   CheckedBody,
   type CheckOutcome,
   type InitLimits,
   PocError,
+  type SchemaName,
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
 import type { JsonResult } from "./json-tasks.ts";
@@ -51,15 +51,15 @@ export class Bodies {
    * @throws PocError INVALID_BODY, TOO_MANY_BODIES
    */
   async read(
-    kind: BodyKind,
+    schema: SchemaName,
     bytes: Uint8Array | undefined,
     contentType: string | undefined,
   ): Promise<unknown> {
     if (!bytes || bytes.length <= LARGE) return readBody(bytes, contentType);
     const limits = this.#limits();
-    const task = { door: "rest", kind, contentType, limits, mark: "" } as const;
+    const task = { door: "rest", schema, contentType, limits, mark: "" } as const;
     const { checked } = await this.#thread.perform(task, bytes);
-    return checked.map((each) => new CheckedBody(each.kind, limits, each.outcome))[0];
+    return checked.map((each) => new CheckedBody(each.schema, limits, each.outcome))[0];
   }
 
   /**
@@ -83,7 +83,7 @@ export class Bodies {
       const outcome: CheckOutcome = { refusal: error.code };
       const inputs = Object.fromEntries(paths.map((_, i) => [i, `${mark}${i}`]));
       const rest = JSON.stringify(isBatch ? inputs : inputs[0]);
-      const checked = paths.map(() => ({ kind: "proof" as const, outcome }));
+      const checked = paths.map(() => ({ schema: "ProofBatch" as const, outcome }));
       return remember({ rest, checked }, mark, limits);
     }
   }
@@ -122,8 +122,8 @@ function newMark(): string {
 }
 
 function remember({ rest, checked }: JsonResult, mark: string, limits: InitLimits): MarkedText {
-  for (const [i, { kind, outcome }] of checked.entries()) {
-    marks.set(`${mark}${i}`, new CheckedBody(kind, limits, outcome));
+  for (const [i, { schema, outcome }] of checked.entries()) {
+    marks.set(`${mark}${i}`, new CheckedBody(schema, limits, outcome));
   }
   return {
     text: rest ?? "not JSON",

@@ -1,17 +1,20 @@
 /** What the thread for large JSON does; it knows no sockets and no round. */
 import {
-  type BodyKind,
   type CheckOutcome,
   checkBody,
+  fieldsOf,
   type InitLimits,
+  OPERATIONS,
+  type Operation,
   outcomeOf,
+  type SchemaName,
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
 
 /** A body of REST's. */
 interface RestTask {
   readonly door: "rest";
-  readonly kind: BodyKind;
+  readonly schema: SchemaName;
   readonly contentType: string | undefined;
 }
 
@@ -39,7 +42,7 @@ export type JsonTask = (RestTask | CallsTask | MessageTask) & {
 
 /** A body that was checked. */
 export interface Checked {
-  readonly kind: BodyKind;
+  readonly schema: SchemaName;
   readonly outcome: CheckOutcome;
 }
 
@@ -49,26 +52,25 @@ export interface JsonResult {
   readonly rest: string | null;
 }
 
-/** Procedures with a body; the inputs of others are a few short fields. */
-const KINDS: Readonly<Record<string, BodyKind>> = {
-  "pow.init": "init",
-  "pow.initGenerate": "init",
-  "pow.initValidate": "init",
-  "pow.validate": "proof",
-};
-const SHORT_FIELDS = ["since", "limit", "lastEventId"];
+const TABLE: readonly Operation[] = Object.values(OPERATIONS);
+/** Procedures with a body, and its schema. */
+const BODIES = new Map<string, SchemaName>(
+  TABLE.flatMap(({ procedure, body }) => (procedure && body ? [[procedure, body]] : [])),
+);
+/** The inputs of others are a few short fields. */
+const SHORT_FIELDS = TABLE.flatMap(({ query }) => (query ? fieldsOf(query) : []));
 const CALL_FIELDS = ["id", "jsonrpc", "method"];
 
 /** Parses and checks; never throws for what a caller sent. */
 export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
   const checked: Checked[] = [];
-  const check = (kind: BodyKind, read: () => unknown): string => {
-    const outcome = outcomeOf(() => checkBody(kind, read(), task.limits));
-    return `${task.mark}${checked.push({ kind, outcome }) - 1}`;
+  const check = (schema: SchemaName, read: () => unknown): string => {
+    const outcome = outcomeOf(() => checkBody(schema, read(), task.limits));
+    return `${task.mark}${checked.push({ schema, outcome }) - 1}`;
   };
   if (task.door === "rest") {
-    const { kind, contentType } = task;
-    return { rest: JSON.stringify(check(kind, () => readBody(bytes, contentType))), checked };
+    const { schema, contentType } = task;
+    return { rest: JSON.stringify(check(schema, () => readBody(bytes, contentType))), checked };
   }
   let value: unknown;
   try {
@@ -77,8 +79,8 @@ export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
     return { rest: null, checked };
   }
   const input = (path: unknown, sent: unknown): unknown => {
-    const kind = typeof path === "string" && Object.hasOwn(KINDS, path) ? KINDS[path] : undefined;
-    return kind === undefined ? short(sent) : check(kind, () => sent);
+    const schema = typeof path === "string" ? BODIES.get(path) : undefined;
+    return schema === undefined ? short(sent) : check(schema, () => sent);
   };
   const rest = task.door === "calls" ? calls(task) : message(task);
   return { rest: JSON.stringify(rest), checked };

@@ -35,13 +35,14 @@ const texts = new WeakMap<readonly unknown[], string>();
 
 /**
  * Writes an answer's long lists, a slice in each turn of the event loop: all at once they would hold
- * it up. What `marked` makes of the answer then is short.
+ * it up. Finds are written already. What `marked` makes of the answer then is short.
  *
  * @param answer an object; its lists hold numbers, booleans and nulls
  */
 export async function writeLists<T extends object>(answer: T): Promise<T> {
   for (const list of Object.values(answer)) {
     if (!Array.isArray(list) || list.length <= SLICE || texts.has(list)) continue;
+    if (sectionOf(list)) continue;
     const slices: string[] = [];
     for (let i = 0; i < list.length; i += SLICE) {
       slices.push(JSON.stringify(list.slice(i, i + SLICE)).slice(1, -1));

@@ -4,8 +4,7 @@ import { basename } from "node:path";
 import {
   type DueVerdict,
   type GeneratedBatch,
-  type InitRequest,
-  initRequestSchema,
+  InitRequest,
   KEPT_ROUNDS,
   type RoundProgress,
   type RoundRecord,
@@ -566,7 +565,7 @@ export class NodeDatabase {
 }
 
 /** Every default has been filled in when it was stored. */
-const StoredConfig = initRequestSchema({ defaults: { batch_size: 1, seq_len: 1 } });
+const StoredConfig = InitRequest({ defaults: { batch_size: 1, seq_len: 1 } });
 const FILLED_IN = ["fraud_threshold", "node_id", "node_count", "batch_size", "seq_len"];
 
 /** Null where the text is no round's configuration. */

@@ -1,10 +1,10 @@
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
+import type { AppRouter } from "@proofmill/client/trpc";
 import { createTRPCClient, createWSClient, httpBatchLink, wsLink } from "@trpc/client";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { INIT_GENERATE, type TestServer, testServer } from "../../test-support.ts";
-import type { AppRouter } from "./router.ts";
 
 interface Listening extends TestServer {
   url: string;

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from "node:http";
 import websocket from "@fastify/websocket";
-import type { AnyProcedure } from "@trpc/server";
+import type { AnyTRPCProcedure, AnyTRPCRouter } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { WebSocket } from "ws";
@@ -17,7 +17,6 @@ import { webSocketUpgrades } from "../../http/upgrades.ts";
 import { FlowingWebSocket } from "../../http/web-socket.ts";
 import { writtenStream } from "../../http/written.ts";
 import { sharedEventEncoder } from "./encoder.ts";
-import type { AppRouter } from "./router.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Context } from "./trpc.ts";
 
@@ -93,11 +92,11 @@ interface TrpcDeps {
 /** The procedures under `TRPC_PREFIX`. */
 export async function useTrpc(
   app: FastifyInstance,
-  router: AppRouter,
+  router: AnyTRPCRouter,
   { bodies, connections, lanes, unfinished }: TrpcDeps,
 ): Promise<void> {
   const subscriptions = new Subscriptions();
-  const trpcOptions: FastifyTRPCPluginOptions<AppRouter>["trpcOptions"] = {
+  const trpcOptions: FastifyTRPCPluginOptions<AnyTRPCRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
     createContext: ({ req, res }) => contextOf(req, res, { replays: lanes.patient, subscriptions }),
@@ -151,9 +150,8 @@ export async function useTrpc(
 }
 
 /** Whether what is called over HTTP is answered by a stream of events. */
-function isSubscription(router: AppRouter, path: string): boolean {
-  // By their whole names, whatever the type says.
-  const procedures = router._def.procedures as unknown as Record<string, AnyProcedure | undefined>;
+function isSubscription(router: AnyTRPCRouter, path: string): boolean {
+  const procedures: Record<string, AnyTRPCProcedure | undefined> = router._def.procedures;
   return procedures[path]?._def.type === "subscription";
 }
 

@@ -1,112 +1,53 @@
-/** The procedures: a thin door to the service, as REST is (docs/protocol.md §5). */
-import {
-  type DeliveryInfo,
-  type InitBody,
-  type NodeInfo,
-  type PocService,
-  type ProofBatch,
-  parseWith,
-  type StatusPage,
-  type Tracked,
-  type WatchOptions,
-} from "@proofmill/core";
-import { tracked } from "@trpc/server";
-import { z } from "zod";
+/** The procedures of the table of operations (docs/protocol.md §5): a thin door, as REST is. */
+import type { RouterOf } from "@proofmill/client/trpc";
+import { type Operation, type OperationTable, parseWith, Resume } from "@proofmill/core";
+import { type AnyTRPCProcedure, tracked } from "@trpc/server";
+import { type Call, type Calls, callOf, type Watch } from "../../calls.ts";
 import { writeLists } from "../../http/written.ts";
-import type { InferenceGate } from "../../inference/gate.ts";
-import { version } from "../../version.ts";
-import type { NodeModel } from "../rest/node-routes.ts";
 import { asTrpcError, type Context, procedure, router } from "./trpc.ts";
 
-export interface RouterOptions {
-  service: PocService;
-  gate: InferenceGate;
-  log: { readonly lost: number };
-  model: NodeModel;
-  delivery: () => Promise<DeliveryInfo>;
+/** The router of a table, each procedure in the namespace that its name begins with. */
+export function createRouter<Table extends OperationTable>(
+  operations: Table,
+  calls: Calls<Table>,
+): RouterOf<Table, Context> {
+  const namespaces: Record<string, Record<string, AnyTRPCProcedure>> = {};
+  for (const [name, operation] of Object.entries(operations)) {
+    const [namespace, own] = operation.procedure?.split(".") ?? [];
+    if (namespace === undefined || own === undefined) continue;
+    namespaces[namespace] ??= {};
+    namespaces[namespace][own] =
+      operation.kind === "subscription"
+        ? subscriptionTo(calls[name] as Watch)
+        : procedureOf(operation, callOf(operations, calls, name));
+  }
+  // The types are computed from the table, as this is: `RouterOf` says the same.
+  return router(namespaces) as unknown as RouterOf<Table, Context>;
 }
 
-/** The service alone says what is right: here a type is only a promise to the caller. */
-const as =
-  <T>() =>
-  (value: unknown): T =>
-    value as T;
+/** The calls alone say what is right: here everything passes. */
+const anything = (value: unknown) => value;
 
-const ResumeInput = z.object({ lastEventId: z.string().nullish() }).optional();
+const resume = (value: unknown) => parseWith(Resume.optional(), value, "body");
 
-export function createRouter({ service, gate, log, model, delivery }: RouterOptions) {
-  const pow = router({
-    init: procedure
-      .input(as<InitBody>())
-      .mutation(({ input, ctx }) => service.init(input, { signal: ctx.gone })),
-    initGenerate: procedure
-      .input(as<InitBody>())
-      .mutation(({ input, ctx }) => service.initGenerate(input, { signal: ctx.gone })),
-    initValidate: procedure
-      .input(as<InitBody>())
-      .mutation(({ input, ctx }) => service.initValidate(input, { signal: ctx.gone })),
-    phaseGenerate: procedure.mutation(({ ctx }) => service.phaseGenerate({ signal: ctx.gone })),
-    phaseValidate: procedure.mutation(({ ctx }) => service.phaseValidate({ signal: ctx.gone })),
-    stop: procedure.mutation(() => service.stop()),
-    validate: procedure
-      .input(as<ProofBatch>())
-      .mutation(async ({ input, ctx }) =>
-        writeLists(await service.validate(input, { signal: ctx.gone })),
-      ),
-    status: procedure
-      .input(as<StatusPage | undefined>())
-      .query(({ input }) => service.status(input ?? {})),
-    onValidNonces: procedure
-      .input((value: unknown) => parseWith(ResumeInput, value, "body"))
-      .subscription(({ input, ctx, signal }) =>
-        stream(ctx, signal, (options) =>
-          service.watchValidNonces({ ...options, lastEventId: input?.lastEventId ?? undefined }),
-        ),
-      ),
-    onStatus: procedure
-      // A client that reconnects names its last event; a status needs no past.
-      .input((value: unknown) => parseWith(ResumeInput, value, "body"))
-      .subscription(({ ctx, signal }) =>
-        stream(ctx, signal, (options) =>
-          service.watchStatus({
-            ...options,
-            inference: () => ({
-              inference_refused: gate.counters.refused,
-              inference_aborted: gate.counters.aborted,
-            }),
-          }),
-        ),
-      ),
-  });
-
-  const node = router({
-    info: procedure.query(async (): Promise<NodeInfo> => {
-      const { info } = model;
-      return {
-        version,
-        poc_enabled: service.enabled,
-        model: model.name,
-        architecture: info?.architecture ?? null,
-        arithmetic: info?.arithmetic ?? null,
-        dtype: info?.dtype ?? null,
-        device: info?.device ?? null,
-        hidden_size: info?.hidden_size ?? null,
-        vocab_size: info?.vocab_size ?? null,
-        num_hidden_layers: info?.num_hidden_layers ?? null,
-        max_position_embeddings: info?.max_position_embeddings ?? null,
-        lost_log_lines: log.lost,
-        max_seq_len: info?.max_seq_len ?? null,
-        delivery: await delivery(),
-      };
-    }),
-  });
-
-  return router({ pow, node });
+function procedureOf({ kind, body, query }: Operation, call: Call): AnyTRPCProcedure {
+  const asked = body || query ? procedure.input(anything) : procedure;
+  return kind === "command"
+    ? asked.mutation(({ input, ctx }) => answer(call, input, ctx))
+    : asked.query(({ input, ctx }) => answer(call, input ?? undefined, ctx));
 }
 
-export type AppRouter = ReturnType<typeof createRouter>;
+/** Any client that reconnects names its last event, also where the past does not matter. */
+function subscriptionTo(watch: Watch): AnyTRPCProcedure {
+  return procedure.input(resume).subscription(({ input, ctx, signal }) => {
+    const lastEventId = input?.lastEventId ?? undefined;
+    return stream(ctx, signal, (options) => watch({ ...options, lastEventId }));
+  });
+}
 
-type Watch<T> = (options: WatchOptions) => AsyncGenerator<Tracked<T>, void>;
+async function answer(call: Call, input: unknown, { gone }: Context): Promise<object> {
+  return writeLists((await call(input, { signal: gone })) as object);
+}
 
 /** A stream of core's as tRPC gives it out, counted as long as it runs. */
 async function* stream<T>(ctx: Context, signal: AbortSignal | undefined, watch: Watch<T>) {

@@ -1,5 +1,6 @@
 /** tRPC as this node speaks it: its context, and core's errors as tRPC's, in one place. */
-import { PocError, type ValidationIssue } from "@proofmill/core";
+import type { ErrorShape } from "@proofmill/client/trpc";
+import { PocError, type Refusal } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
 import { unmarked } from "../../http/bodies.ts";
 import { marked } from "../../http/written.ts";
@@ -31,15 +32,6 @@ const CODES = {
   503: "SERVICE_UNAVAILABLE",
 } as const;
 
-/** What an error's `data` says of a refusal by the service: the same as REST's answer. */
-export interface Refusal {
-  /** Core's own code, e.g. `ROUND_IN_PROGRESS`. */
-  code: string;
-  detail: string | ValidationIssue[];
-  /** Seconds. */
-  retry_after: number | null;
-}
-
 /**
  * Large bodies come as marks, for which what they were found to say is put in; lists of finds leave
  * as marks, for which each transport puts in what is written already.
@@ -55,7 +47,7 @@ const t = initTRPC.context<Context>().create({
   ...(marks as object), // on the wire it is plain JSON: a client needs no transformer
   isDev: false, // no stack leaves the node
   sse: { ping: { enabled: true, intervalMs: 15_000 } },
-  errorFormatter: ({ shape, error, ctx }) => {
+  errorFormatter: ({ shape, error, ctx }): ErrorShape => {
     const { cause } = error;
     const refusal: Refusal | null =
       cause instanceof PocError
@@ -71,7 +63,7 @@ const t = initTRPC.context<Context>().create({
   },
 });
 
-export const { router, createCallerFactory } = t;
+export const { router } = t;
 
 /** A procedure whose refusals are tRPC's. */
 export const procedure = t.procedure.use(async ({ ctx, next }) => {

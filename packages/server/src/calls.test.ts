@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { INIT_GENERATE, testServer } from "../../test-support.ts";
-import { version } from "../../version.ts";
+import { INIT_GENERATE, testServer } from "./test-support.ts";
+import { version } from "./version.ts";
 
 test("health is 503 until the model is there, then 200, also with PoC off", async () => {
   const loading = await testServer({ loaded: false });

@@ -1,0 +1,15 @@
+/** What goes over the wire, and every operation. Free of Node: a browser bundles it. */
+export { isRefusedAddress } from "./address.ts";
+export {
+  CheckedBody,
+  type CheckOutcome,
+  checkBody,
+  fieldsOf,
+  outcomeOf,
+  schemaNamed,
+} from "./body.ts";
+export * from "./errors.ts";
+export { isNamedHost } from "./fields.ts";
+export { invalidJson, parseWith } from "./issues.ts";
+export * from "./operations.ts";
+export * from "./schemas.ts";

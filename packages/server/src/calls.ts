@@ -1,0 +1,156 @@
+/** What the doors call: for each operation of the table what does it, by the operation's name. */
+import {
+  type DeliveryInfo,
+  type ModelInfo,
+  OPERATIONS,
+  type Operation,
+  type Operations,
+  type OperationTable,
+  type OutputOf,
+  PocError,
+  type PocService,
+  type SchemaName,
+  type Tracked,
+  type WatchOptions,
+} from "@proofmill/core";
+import type { InferenceGate } from "./inference/gate.ts";
+import type { Upstream } from "./inference/upstream.ts";
+import { version } from "./version.ts";
+
+/** What a call knows of who asks. */
+export interface Caller {
+  /** Aborts when the caller is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** @param input what a caller sent, unchecked: what is called alone says what is right */
+export type Call<Output = unknown> = (input: unknown, caller: Caller) => Output | Promise<Output>;
+
+/** Ends when `signal` aborts. */
+export type Watch<Event = unknown> = (
+  options: WatchOptions & { lastEventId?: string | undefined },
+) => AsyncGenerator<Tracked<Event>, void>;
+
+type CallOf<O extends Operation> = O extends { kind: "subscription" }
+  ? Watch<OutputOf<O>>
+  : O extends { body: SchemaName } | { query: SchemaName }
+    ? Call<OutputOf<O>>
+    : (caller: Caller) => OutputOf<O> | Promise<OutputOf<O>>;
+
+/** For each operation what does it: nothing is handed to one that nothing is sent to. */
+export type Calls<Table extends OperationTable = Operations> = {
+  readonly [Name in keyof Table]: CallOf<Table[Name]>;
+};
+
+/** The call of a command or query that is handed what was sent, whatever it takes. */
+export function callOf<Table extends OperationTable>(
+  operations: Table,
+  calls: Calls<Table>,
+  name: keyof Table,
+): Call {
+  const takesInput = operations[name]?.body ?? operations[name]?.query;
+  const call = calls[name] as (...sent: unknown[]) => unknown;
+  return (input, caller) => (takesInput ? call(input, caller) : call(caller));
+}
+
+/** The node's model, loaded or not. */
+export interface NodeModel {
+  /** As /v1 calls it. */
+  readonly name: string;
+  /** Of the runner that is or was there; null while it loads. */
+  readonly info: ModelInfo | null;
+}
+
+export interface CallsOptions {
+  service: PocService;
+  gate: InferenceGate;
+  log: { readonly lost: number };
+  model: NodeModel;
+  delivery: () => Promise<DeliveryInfo>;
+  /** Where inference is forwarded to; null: nowhere. */
+  upstream: () => Upstream | null;
+}
+
+/** The service's calls, and those that the node answers itself. */
+export function createCalls(options: CallsOptions): Calls {
+  const { service } = options;
+  const ofNode = nodeCalls(options);
+  // What does not compile here is an operation of the table that the service lacks.
+  const ofService: Omit<Calls, keyof typeof ofNode> = service;
+  const names = Object.keys(OPERATIONS).filter((name) => !(name in ofNode));
+  const calls = names.map((name) => [
+    name,
+    (input: unknown, each: never) =>
+      ofService[name as keyof typeof ofService](input as never, each),
+  ]);
+  return { ...(Object.fromEntries(calls) as typeof ofService), ...ofNode };
+}
+
+/** What a node says of itself. */
+function nodeCalls({ service, gate, log, model, delivery, upstream }: CallsOptions) {
+  const created = Math.floor(Date.now() / 1000);
+
+  /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
+  function readyModel(): ModelInfo {
+    if (!model.info) throw new PocError("MODEL_LOADING");
+    if (!service.ready) throw new PocError("RUNNER_LOST");
+    return model.info;
+  }
+
+  return {
+    async health() {
+      readyModel();
+      if (service.storeFault !== null) {
+        throw new PocError("STORE_FAILED", {
+          detail: `Could not be stored: ${service.storeFault}`,
+        });
+      }
+      const forwarding = await upstream()?.health();
+      return { status: "ok", ...(forwarding && { upstream: forwarding }) };
+    },
+
+    version: () => ({ version }),
+
+    listModels: () => ({
+      object: "list",
+      data: [
+        {
+          id: model.name,
+          object: "model",
+          created,
+          owned_by: "proofmill",
+          max_model_len: readyModel().max_seq_len,
+        },
+      ],
+    }),
+
+    async nodeInfo() {
+      const { info } = model;
+      return {
+        version,
+        poc_enabled: service.enabled,
+        model: model.name,
+        architecture: info?.architecture ?? null,
+        arithmetic: info?.arithmetic ?? null,
+        dtype: info?.dtype ?? null,
+        device: info?.device ?? null,
+        hidden_size: info?.hidden_size ?? null,
+        vocab_size: info?.vocab_size ?? null,
+        num_hidden_layers: info?.num_hidden_layers ?? null,
+        max_position_embeddings: info?.max_position_embeddings ?? null,
+        lost_log_lines: log.lost,
+        max_seq_len: info?.max_seq_len ?? null,
+        delivery: await delivery(),
+      };
+    },
+
+    watchStatus: (watch) =>
+      service.watchStatus({
+        ...watch,
+        inference: () => ({
+          inference_refused: gate.counters.refused,
+          inference_aborted: gate.counters.aborted,
+        }),
+      }),
+  } satisfies Partial<Calls>;
+}
