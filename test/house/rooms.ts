@@ -97,16 +97,17 @@ export const ROOMS: Rooms = {
 
   // The protocol and the round, without sockets, files or pointers.
   "core/src/index.ts": `
-    core/src/proof/distance core/src/round core/src/runner core/src/service.ts core/src/util
-    core/src/wire`,
+    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
+    core/src/service.ts core/src/util core/src/wire`,
   "core/src/service.ts": `
-    core/src/proof/distance core/src/round core/src/runner core/src/util core/src/wire`,
-  "core/src/round": `
-    core/src/proof/distance core/src/runner core/src/util core/src/wire
-    node:timers/promises`,
+    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
+    core/src/util core/src/wire`,
+  "core/src/round":
+    "core/src/proof core/src/runner core/src/util core/src/wire node:timers/promises",
+  "core/src/proof/schemes.ts": "core/src/proof core/src/proof/distance",
   "core/src/proof/distance": "core/src/proof core/src/wire node:crypto",
-  "core/src/proof": "@stdlib/math-base-special-betainc node:module",
-  // For tests alone.
+  "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:module",
+
   "core/src/runner/fake.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",
   "core/src/util": "",

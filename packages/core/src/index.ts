@@ -10,6 +10,16 @@ export {
   targetSeed,
 } from "./proof/distance/seeds.ts";
 export { isValid, judge, toValidateAnswer } from "./proof/distance/verdict.ts";
+export {
+  type FindRecord,
+  type Finds,
+  type ProofScheme,
+  type RoundBook,
+  type RoundConfig,
+  type Schemes,
+  schemeOf,
+} from "./proof/scheme.ts";
+export { SCHEMES } from "./proof/schemes.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
 export { type IndexRange, NonceSequence } from "./round/nonces.ts";
 export * from "./round/state.ts";

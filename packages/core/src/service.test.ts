@@ -245,7 +245,9 @@ describe("commands", () => {
       seq_len: 1,
       callback_url: null,
     };
-    for (const round_id of ["round-9", "round-5"]) await store.create({ round_id, config });
+    for (const round_id of ["round-9", "round-5"]) {
+      await store.create({ round_id, scheme: "distance", config });
+    }
     const asked: (string | null)[] = [];
     const { service } = await start({
       store,

@@ -1,10 +1,14 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
 
-import { judge, toValidateAnswer } from "./proof/distance/verdict.ts";
+import { configOf, FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
+import { distance } from "./proof/distance/scheme.ts";
+import { toValidateAnswer } from "./proof/distance/verdict.ts";
+import { readRows } from "./proof/scheme.ts";
+import { SCHEMES } from "./proof/schemes.ts";
+import { parsePage } from "./round/page.ts";
 import { Rounds } from "./round/rounds.ts";
 import { Runners } from "./round/runners.ts";
 import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
-import { parsePage, statusWithoutRound } from "./round/status.ts";
 import type { RoundStore, StoredRound } from "./round/store.ts";
 import { StoreWatch } from "./round/store-watch.ts";
 import { Subscriptions } from "./round/subscriptions.ts";
@@ -125,6 +129,7 @@ export class PocService {
     });
     this.#rounds = new Rounds({
       recent,
+      schemes: SCHEMES,
       storeWatch: this.#storeWatch,
       runners: this.#runners,
       newRoundId,
@@ -226,28 +231,29 @@ export class PocService {
     }
     const round = this.#rounds.current;
     if (!round) throw new PocError("NO_ROUND");
-    const { config, round_id } = round.ledger;
+    const { round_id } = round.ledger;
+    const config = configOf(round.ledger);
     const { callback_url } = config;
     const isPushed = this.state === "VALIDATING" && callback_url !== null;
     if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
     this.#runners.refuseTooLong(config.seq_len);
-    const { distances, arithmetic } =
+    const recomputed =
       proof.nonces.length === 0
-        ? { distances: new Float32Array(0), arithmetic: this.#runners.arithmetic ?? "" }
+        ? { values: new Float32Array(0), arithmetic: this.#runners.arithmetic ?? "" }
         : await this.#validations.recompute({
-            proof,
-            seq_len: config.seq_len,
+            scheme: distance,
+            config: { ...config, public_key: proof.public_key },
+            nonces: proof.nonces,
             sizers: round.sizers,
             signal: isPushed ? undefined : caller.signal,
           });
-    const nonfinite = proof.nonces.filter((_, i) => !Number.isFinite(distances[i]));
+    const { nonfinite } = readRows(distance, config, recomputed.values);
     if (nonfinite.length > 0) {
-      log.warn(
-        { round_id, count: nonfinite.length, nonces: nonfinite.slice(0, 8) },
-        "distances are not finite, their nonces are left out of the verdict",
-      );
+      const nonces = nonfinite.slice(0, 8).map((place) => proof.nonces[place]);
+      const fields = { round_id, count: nonfinite.length, nonces };
+      log.warn(fields, "results are not finite, their nonces are left out of the verdict");
     }
-    const batch = judge({ proof, distances, round: { ...config, round_id }, arithmetic });
+    const batch = distance.judge(proof, { round_id, config }, recomputed);
     if (isPushed) {
       await this.#storeWatch.keep("a verdict", (store) => store.enqueue({ callback_url, batch }));
     }
@@ -264,7 +270,7 @@ export class PocService {
     this.#refuseUnlessEnabled();
     const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parsePage(page);
     return {
-      ...(this.#rounds.current?.ledger.status({ since, limit }) ?? statusWithoutRound()),
+      ...roundStatus(this.#rounds.current?.ledger ?? null, { since, limit }),
       state: this.state,
       status: this.state,
       is_model_initialized: this.ready,
@@ -282,7 +288,8 @@ export class PocService {
     options: WatchOptions & { lastEventId?: string | undefined },
   ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
     this.#refuseUnlessEnabled();
-    return this.#subscriptions.watchValidNonces(() => this.#rounds.readable, options);
+    const rounds = () => this.#rounds.readable;
+    return this.#subscriptions.watchFinds({ rounds, events: FIND_EVENTS }, options);
   }
 
   /**
@@ -295,7 +302,7 @@ export class PocService {
   ): AsyncGenerator<Tracked<StatusEvent>, void> {
     this.#refuseUnlessEnabled();
     const { inference = () => ({ inference_refused: 0, inference_aborted: 0 }) } = options;
-    const status = () => ({ ...this.status({ limit: 1 }), ...inference() });
+    const status = () => ({ ...withoutLists(this.status({ limit: 1 })), ...inference() });
     return this.#subscriptions.watchStatus(status, options);
   }
 
@@ -333,7 +340,10 @@ export class PocService {
     this.#runners.refuseUnlessReady();
     this.#refuseUnlessStoring();
     const config = this.#read("InitRequest", body);
-    return this.#carryOut({ kind, config }, { received, signal: caller.signal });
+    return this.#carryOut(
+      { kind, scheme: distance.name, config },
+      { received, signal: caller.signal },
+    );
   }
 
   #read<Name extends SchemaName>(schema: Name, body: unknown): Parsed<Name> {

@@ -1,4 +1,5 @@
 /** The round that a node holds, with everything that works for it. */
+import type { ProofScheme } from "../proof/scheme.ts";
 import { BatchSizers } from "../runner/batch-sizer.ts";
 import type { Dispatcher } from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
@@ -10,6 +11,8 @@ import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 
 export interface ActiveRoundOptions {
   round: RoundRecord | StoredRound;
+  /** The one that the round names. */
+  scheme: ProofScheme;
   store: RoundStore;
   dispatcher: Dispatcher;
   now: () => number;
@@ -45,14 +48,12 @@ export class ActiveRound {
   }
 
   constructor(options: ActiveRoundOptions) {
-    const { round, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
+    const { round, scheme, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);
     this.sizers = new BatchSizers(config);
     const sequence = new NonceSequence({
-      // A round without them (−1) is never searched: the state machine sees to that.
-      node_id: Math.max(config.node_id, 0),
-      node_count: Math.max(config.node_count, 1),
+      ...scheme.walk(config),
       position: this.ledger.position,
     });
     this.committer = new Committer({
@@ -74,6 +75,7 @@ export class ActiveRound {
       },
     });
     this.generator = new Generator({
+      scheme,
       config,
       sequence,
       sizers: this.sizers,

@@ -1,6 +1,6 @@
 /** Brings results into sequence order and stores them before anyone sees them. */
 
-import { isValid } from "../proof/distance/verdict.ts";
+import type { FindRecord, Results } from "../proof/scheme.ts";
 import type { Ledger } from "./ledger.ts";
 import type { NonceSequence } from "./nonces.ts";
 import type { RoundProgress, RoundStore } from "./store.ts";
@@ -8,9 +8,8 @@ import type { RoundProgress, RoundStore } from "./store.ts";
 /** Pauses between the attempts to store one piece of progress, milliseconds. */
 const RETRY_PAUSES_MS = [100, 200, 400, 800, 1600];
 
-/** Distances of consecutive indices, and the tag of what computed them. */
-export interface Results {
-  readonly distances: Float32Array;
+/** Results of consecutive indices, and the tag of what computed them. */
+interface TaggedResults extends Results {
   readonly arithmetic: string;
 }
 
@@ -33,7 +32,7 @@ export interface CommitterOptions {
 export class Committer {
   readonly #options: CommitterOptions;
   /** Index of the first → results that are not stored yet. */
-  readonly #waiting = new Map<number, Results>();
+  readonly #waiting = new Map<number, TaggedResults>();
   /** Progress whose storing is being tried; sent again as it is, for the store may have it already. */
   #pending: RoundProgress | null = null;
   #clocksAreDue = false;
@@ -60,8 +59,8 @@ export class Committer {
   }
 
   /** Takes the results of the indices from `start` on, each index once in a round. */
-  offer(start: number, results: Results): void {
-    if (results.distances.length === 0) return;
+  offer(start: number, results: TaggedResults): void {
+    if (results.count === 0) return;
     this.#waiting.set(start, results);
     this.resume();
   }
@@ -108,7 +107,7 @@ export class Committer {
     const { ledger, sequence } = this.#options;
     const from = ledger.position;
     const nonces: number[] = [];
-    const distances: number[] = [];
+    const records: FindRecord[] = [];
     let position = from;
     let nonfinite = 0;
     let arithmetic = "";
@@ -117,19 +116,17 @@ export class Committer {
       if (!results || (arithmetic !== "" && results.arithmetic !== arithmetic)) break;
       this.#waiting.delete(position);
       arithmetic = results.arithmetic;
-      for (const [i, distance] of results.distances.entries()) {
-        if (!Number.isFinite(distance)) nonfinite++;
-        else if (isValid(distance, ledger.config.r_target)) {
-          nonces.push(sequence.nonceAt(position + i));
-          distances.push(distance);
-        }
+      for (const { place, record } of results.finds) {
+        nonces.push(sequence.nonceAt(position + place));
+        records.push(record);
       }
-      position += results.distances.length;
+      nonfinite += results.nonfinite.length;
+      position += results.count;
     }
     if (position === from && !this.#clocksAreDue) return null;
     this.#clocksAreDue = false;
     const counters = ledger.countersAfter(position - from, nonfinite);
-    return { from, nonces, distances, arithmetic, counters };
+    return { from, nonces, records, arithmetic, counters };
   }
 
   async #store(progress: RoundProgress): Promise<Error | null> {

@@ -1,4 +1,5 @@
-/** A round's growing list, as numbers and as the JSON that all answers are made of. */
+/** A round's growing list, as items and as the JSON that all answers are made of. */
+import type { FindRecord } from "../proof/scheme.ts";
 
 /** Part of a list: the items from the `since`-th on, up to `end`. */
 export interface Section {
@@ -7,26 +8,26 @@ export interface Section {
   readonly end: number;
 }
 
-const sections = new WeakMap<readonly number[], Section>();
+const sections = new WeakMap<readonly unknown[], Section>();
 
-/** Where the numbers of a Status or an event come from; undefined for an array of one's own. */
-export function sectionOf(items: readonly number[]): Section | undefined {
+/** Where the items of an answer or an event come from; undefined for an array of one's own. */
+export function sectionOf(items: readonly unknown[]): Section | undefined {
   return sections.get(items);
 }
 
 /**
- * Finite numbers in the order in which they were found. Each is written as JSON once, when it comes,
- * however many answers it stands in: a long list that is written when somebody asks would hold up
- * everybody else.
+ * Finite numbers or texts in the order in which they were found. Each is written as JSON once, when
+ * it comes, however many answers it stands in: a long list that is written when somebody asks would
+ * hold up everybody else.
  */
-export class FoundList {
-  readonly #items: number[] = [];
+export class FoundList<Item extends FindRecord = FindRecord> {
+  readonly #items: Item[] = [];
   #bytes = Buffer.alloc(0);
   /** For each item, the byte after it. */
   readonly #ends: number[] = [];
-  #lastGiven: { section: Section; items: number[] } | null = null;
+  #lastGiven: { section: Section; items: Item[] } | null = null;
 
-  constructor(items: readonly number[]) {
+  constructor(items: readonly Item[]) {
     this.append(items);
   }
 
@@ -34,13 +35,15 @@ export class FoundList {
     return this.#items.length;
   }
 
-  append(items: readonly number[]): void {
+  append(items: readonly Item[]): void {
     const written = this.#ends.at(-1) ?? 0;
     const texts: string[] = [];
     let length = written;
     for (const item of items) {
-      const text = this.length === 0 ? `${item}` : `,${item}`;
-      length += text.length; // digits: a byte for each character
+      const isText = typeof item === "string";
+      const json = isText ? JSON.stringify(item) : `${item}`;
+      const text = this.length === 0 ? json : `,${json}`;
+      length += isText ? Buffer.byteLength(text) : text.length; // a digit is a byte
       texts.push(text);
       this.#items.push(item);
       this.#ends.push(length);
@@ -50,11 +53,11 @@ export class FoundList {
       this.#bytes.copy(larger, 0, 0, written);
       this.#bytes = larger;
     }
-    this.#bytes.write(texts.join(""), written, "latin1");
+    this.#bytes.write(texts.join(""), written, "utf8");
   }
 
   /** Items as an array, which is not to be changed: whoever asks for the same ones gets the same. */
-  slice(since: number, limit: number): number[] {
+  slice(since: number, limit: number): Item[] {
     const end = Math.min(since + limit, this.length);
     const last = this.#lastGiven;
     if (last && last.section.since === since && last.section.end === end) return last.items;

@@ -1,6 +1,6 @@
 /** The search of one round: turns its sequence into jobs and their results into progress. */
 
-import { inputSeed, permutationSeed, targetSeed } from "../proof/distance/seeds.ts";
+import { type ProofScheme, type Results, type RoundConfig, readRows } from "../proof/scheme.ts";
 import type { BatchSizers } from "../runner/batch-sizer.ts";
 import {
   type AttachedRunner,
@@ -11,7 +11,6 @@ import {
 } from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
 import { within } from "../util/time.ts";
-import type { InitRequest } from "../wire/schemas.ts";
 import type { Committer } from "./committer.ts";
 import { FaultPauses } from "./fault-pauses.ts";
 import type { IndexRange, NonceSequence } from "./nonces.ts";
@@ -25,7 +24,8 @@ const MAX_BACKLOG = 8;
 const STORE_GRACE_MS = 100;
 
 export interface GeneratorOptions {
-  config: InitRequest;
+  scheme: ProofScheme;
+  config: RoundConfig;
   sequence: NonceSequence;
   sizers: BatchSizers;
   committer: Committer;
@@ -44,7 +44,6 @@ interface Batch {
 
 export class Generator {
   readonly #options: GeneratorOptions;
-  readonly #targetSeed: number;
   readonly #inFlight = new Set<Batch>();
   readonly #pauses: FaultPauses;
   #isRunning = false;
@@ -52,7 +51,6 @@ export class Generator {
 
   constructor(options: GeneratorOptions) {
     this.#options = options;
-    this.#targetSeed = targetSeed(options.config.block_hash);
     this.#pauses = new FaultPauses(() => options.dispatcher.wake());
   }
 
@@ -88,7 +86,7 @@ export class Generator {
 
   /** The next job for this runner, or null when there is none now. */
   next(runner: AttachedRunner): Work | null {
-    const { sequence, sizers, committer, config, dispatcher } = this.#options;
+    const { scheme, sequence, sizers, committer, config, dispatcher } = this.#options;
     if (!this.#isRunning || this.#pauses.isPaused(runner)) return null;
     if (!takes(runner, config.seq_len)) return null;
     const isFull = committer.backlog >= MAX_BACKLOG * dispatcher.runners.length;
@@ -101,15 +99,8 @@ export class Generator {
       range,
       runner,
       work: {
-        job: {
-          seq_len: config.seq_len,
-          input_seeds: Uint32Array.from(nonces, (nonce) => inputSeed(config, nonce)),
-          output: {
-            kind: "distance",
-            permutation_seeds: Uint32Array.from(nonces, (nonce) => permutationSeed(config, nonce)),
-            target_seed: this.#targetSeed,
-          },
-        },
+        job: scheme.job(config, nonces),
+        width: scheme.width(config),
         settle: (outcome) => this.#settle(batch, outcome),
       },
     };
@@ -119,18 +110,19 @@ export class Generator {
 
   #settle(batch: Batch, outcome: Outcome): void {
     if (!this.#inFlight.delete(batch)) return; // abandoned: its nonces have been given back
-    const { sequence, committer, sizers } = this.#options;
+    const { scheme, config, sequence, committer, sizers } = this.#options;
     const { range, runner } = batch;
     const { start, count } = range;
-    const finished = outcome.kind === "done" ? outcome.values.length : 0;
+    const finished = outcome.kind === "done" ? outcome.completed : 0;
     sequence.giveBack({ start: start + finished, count: count - finished });
     if (outcome.kind === "done") {
       const { values, arithmetic, milliseconds } = outcome;
       if (finished === count) sizers.of(runner).observe(count, milliseconds);
       if (finished > 0) this.#pauses.recover(runner);
       else this.#fault(runner, new Error("the runner finished none of a job's nonces"));
-      this.#warnOfNonfinite(start, values);
-      committer.offer(start, { distances: values, arithmetic });
+      const results = readRows(scheme, config, values);
+      this.#warnOfNonfinite(start, results);
+      committer.offer(start, { ...results, arithmetic });
     } else if (outcome.kind === "fault") {
       this.#fault(runner, outcome.error);
     }
@@ -158,16 +150,13 @@ export class Generator {
     );
   }
 
-  #warnOfNonfinite(start: number, distances: Float32Array): void {
+  #warnOfNonfinite(start: number, { nonfinite }: Results): void {
     const { sequence, log } = this.#options;
-    const nonces: number[] = [];
-    for (const [i, distance] of distances.entries()) {
-      if (!Number.isFinite(distance)) nonces.push(sequence.nonceAt(start + i));
-    }
-    if (nonces.length === 0) return;
+    if (nonfinite.length === 0) return;
+    const nonces = nonfinite.slice(0, 8).map((place) => sequence.nonceAt(start + place));
     log.warn(
-      { count: nonces.length, nonces: nonces.slice(0, 8) },
-      "distances are not finite, their nonces are not valid",
+      { count: nonfinite.length, nonces },
+      "results are not finite, their nonces are not valid",
     );
   }
 

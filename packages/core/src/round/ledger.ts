@@ -1,6 +1,7 @@
 /** One round's book: its configuration, counts, finds and clocks. */
 
-import type { InitRequest, RoundState } from "../wire/schemas.ts";
+import type { FindRecord, Finds, RoundBook, RoundConfig } from "../proof/scheme.ts";
+import type { RoundState } from "../wire/schemas.ts";
 import { FoundList } from "./found-list.ts";
 import type { RoundCounters, RoundProgress, RoundRecord, StoredRound } from "./store.ts";
 
@@ -28,11 +29,11 @@ class Stopwatch {
 }
 
 /** Holds only what is stored: finds and counts enter through `apply`, after the store has them. */
-export class Ledger {
+export class Ledger implements RoundBook {
   readonly round_id: string;
-  readonly config: InitRequest;
-  readonly #nonces: FoundList;
-  readonly #distances: FoundList;
+  readonly config: RoundConfig;
+  readonly #nonces: FoundList<number>;
+  readonly #records: FoundList<FindRecord>;
   readonly #elapsed: Stopwatch;
   readonly #generating: Stopwatch;
   #position: number;
@@ -44,7 +45,7 @@ export class Ledger {
     this.round_id = round.round_id;
     this.config = round.config;
     this.#nonces = new FoundList(stored?.nonces ?? []);
-    this.#distances = new FoundList(stored?.distances ?? []);
+    this.#records = new FoundList(stored?.records ?? []);
     this.#position = stored?.counters.position ?? 0;
     this.#nonfinite = stored?.counters.total_nonfinite ?? 0;
     this.#elapsed = new Stopwatch(now, stored?.counters.elapsed_seconds ?? 0);
@@ -61,11 +62,23 @@ export class Ledger {
     return this.#nonces.length;
   }
 
+  get nonfinite(): number {
+    return this.#nonfinite;
+  }
+
+  get elapsed_seconds(): number {
+    return this.#elapsed.seconds;
+  }
+
+  get generating_seconds(): number {
+    return this.#generating.seconds;
+  }
+
   /** The finds from the `since`-th on, at most `limit`; the arrays are not to be changed. */
-  finds(page: { since: number; limit: number }): { nonces: number[]; distances: number[] } {
+  finds(page: { since: number; limit: number }): Finds {
     return {
       nonces: this.#nonces.slice(page.since, page.limit),
-      distances: this.#distances.slice(page.since, page.limit),
+      records: this.#records.slice(page.since, page.limit),
     };
   }
 
@@ -80,38 +93,16 @@ export class Ledger {
     return {
       position: this.#position + nonces,
       total_nonfinite: this.#nonfinite + nonfinite,
-      elapsed_seconds: this.#elapsed.seconds,
-      generating_seconds: this.#generating.seconds,
+      elapsed_seconds: this.elapsed_seconds,
+      generating_seconds: this.generating_seconds,
     };
   }
 
   /** Takes over what the store has. */
   apply(progress: RoundProgress): void {
     this.#nonces.append(progress.nonces);
-    this.#distances.append(progress.distances);
+    this.#records.append(progress.records);
     this.#position = progress.counters.position;
     this.#nonfinite = progress.counters.total_nonfinite;
-  }
-
-  /** The round's part of a Status; the lists from the `since`-th find on, at most `limit`. */
-  status(page: { since: number; limit: number }) {
-    const { nonces, distances } = this.finds(page);
-    const generating = this.#generating.seconds;
-    return {
-      valid_nonces: nonces,
-      valid_distances: distances,
-      total_checked: this.#position,
-      total_valid: this.#nonces.length,
-      elapsed_seconds: this.#elapsed.seconds,
-      rate_per_second: generating > 0 ? this.#position / generating : 0,
-      total_nonfinite: this.#nonfinite,
-      round_id: this.round_id,
-      block_hash: this.config.block_hash,
-      block_height: this.config.block_height,
-      public_key: this.config.public_key,
-      r_target: this.config.r_target,
-      node_id: this.config.node_id,
-      node_count: this.config.node_count,
-    };
   }
 }

@@ -6,15 +6,15 @@ const indices = ({ start, count }: IndexRange) =>
   Array.from({ length: count }, (_, i) => start + i);
 
 describe("NonceSequence", () => {
-  it("walks node_id + i·node_count", () => {
-    const sequence = new NonceSequence({ node_id: 2, node_count: 5 });
+  it("walks first + i·step", () => {
+    const sequence = new NonceSequence({ first: 2, step: 5 });
     const range = sequence.take(4);
     expect(range && indices(range).map((i) => sequence.nonceAt(i))).toEqual([2, 7, 12, 17]);
     expect(sequence.take(2)).toEqual({ start: 4, count: 2 });
   });
 
   it("goes on from a position", () => {
-    const sequence = new NonceSequence({ node_id: 0, node_count: 1, position: 100 });
+    const sequence = new NonceSequence({ first: 0, step: 1, position: 100 });
     expect(sequence.take(3)).toEqual({ start: 100, count: 3 });
   });
 
@@ -25,21 +25,21 @@ describe("NonceSequence", () => {
     [2, 3, 2 ** 53 - 3],
     [5, 7, 2 ** 53 - 1 - ((2 ** 53 - 1 - 5) % 7)],
     [2 ** 53 - 2, 2 ** 53 - 1, 2 ** 53 - 2],
-  ])("ends with the last safe nonce of node %i of %i", (node_id, node_count, last) => {
-    const lastIndex = (last - node_id) / node_count;
+  ])("ends with the last safe nonce from %i in steps of %i", (first, step, last) => {
+    const lastIndex = (last - first) / step;
     const position = Math.max(0, lastIndex - 2);
-    const sequence = new NonceSequence({ node_id, node_count, position });
+    const sequence = new NonceSequence({ first, step, position });
     const range = sequence.take(10);
     expect(range).toEqual({ start: position, count: lastIndex - position + 1 });
     expect(sequence.nonceAt(lastIndex)).toBe(last);
-    expect(Number.isSafeInteger(last + node_count)).toBe(false);
+    expect(Number.isSafeInteger(last + step)).toBe(false);
     expect(sequence.take(10)).toBe(null);
     sequence.giveBack({ start: lastIndex, count: 1 });
     expect(sequence.take(10)).toEqual({ start: lastIndex, count: 1 });
   });
 
   it("gives what came back first, lowest first, joined where it touches", () => {
-    const sequence = new NonceSequence({ node_id: 0, node_count: 1 });
+    const sequence = new NonceSequence({ first: 0, step: 1 });
     for (let i = 0; i < 3; i++) sequence.take(10);
     sequence.giveBack({ start: 20, count: 10 });
     sequence.giveBack({ start: 3, count: 7 });
@@ -57,7 +57,7 @@ describe("NonceSequence", () => {
     const steps = fc.array(fc.record({ take: fc.integer({ min: 1, max: 9 }), keep: fc.nat(9) }));
     fc.assert(
       fc.property(steps, (script) => {
-        const sequence = new NonceSequence({ node_id: 0, node_count: 1 });
+        const sequence = new NonceSequence({ first: 0, step: 1 });
         const done: number[] = [];
         for (const { take, keep } of script) {
           const range = sequence.take(take);

@@ -1,4 +1,4 @@
-/** The nonces of one node: `node_id + i·node_count`, i = 0, 1, 2… (docs/protocol.md §2). */
+/** The nonces that one node walks: `first + i·step`, i = 0, 1, 2… (docs/protocol.md §2). */
 
 /** A run of indices of the sequence: `start`, `start + 1`, … `start + count − 1`; `count` ≥ 1. */
 export interface IndexRange {
@@ -11,29 +11,29 @@ export interface IndexRange {
  * skipped. The sequence ends with the last nonce that is a safe integer.
  */
 export class NonceSequence {
-  readonly #nodeId: number;
-  readonly #nodeCount: number;
+  readonly #first: number;
+  readonly #step: number;
   readonly #lastIndex: number;
   #next: number;
   /** Disjoint, not adjacent, ascending. */
   #returned: IndexRange[] = [];
 
   /**
-   * @param options.node_id ≥ 0
-   * @param options.node_count ≥ 1
+   * @param options.first ≥ 0
+   * @param options.step ≥ 1
    * @param options.position the first index to hand out
    */
-  constructor(options: { node_id: number; node_count: number; position?: number }) {
-    const room = Number.MAX_SAFE_INTEGER - options.node_id;
-    this.#nodeId = options.node_id;
-    this.#nodeCount = options.node_count;
-    this.#lastIndex = (room - (room % options.node_count)) / options.node_count;
+  constructor(options: { first: number; step: number; position?: number }) {
+    const room = Number.MAX_SAFE_INTEGER - options.first;
+    this.#first = options.first;
+    this.#step = options.step;
+    this.#lastIndex = (room - (room % options.step)) / options.step;
     this.#next = options.position ?? 0;
   }
 
   /** The nonce at an index that was handed out. */
   nonceAt(index: number): number {
-    return this.#nodeId + index * this.#nodeCount;
+    return this.#first + index * this.#step;
   }
 
   /** Whether something that was given back has not been handed out again. */

@@ -1,11 +1,12 @@
 /** The round that a node holds, the one before it, and what commands do to them. */
+import { type Schemes, schemeOf } from "../proof/scheme.ts";
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
-import type { InitRequest, RoundState } from "../wire/schemas.ts";
+import type { RoundState } from "../wire/schemas.ts";
 import { ActiveRound } from "./active-round.ts";
 import type { Runners } from "./runners.ts";
 import { nextStep, type RoundCommand } from "./state.ts";
-import type { RoundRecord, StoredRound } from "./store.ts";
+import type { NewRound, RoundRecord, StoredRound } from "./store.ts";
 import type { StoreWatch } from "./store-watch.ts";
 
 /** From the arrival of a command the runners have so long to answer a cut; the command, a second. */
@@ -14,6 +15,8 @@ const CUT_GRACE_MS = 800;
 export interface RoundsOptions {
   /** The last rounds that are kept, at most two, oldest first. */
   recent: readonly StoredRound[];
+  /** What rounds may prove. */
+  schemes: Schemes;
   storeWatch: StoreWatch;
   runners: Runners;
   /** A fresh ULID, greater than `last`. */
@@ -110,20 +113,22 @@ export class Rounds {
     }
   }
 
-  #create(config: InitRequest): Promise<RoundRecord> {
+  #create(begins: NewRound): Promise<RoundRecord> {
     return this.#options.storeWatch.keep("a new round", async (store) => {
       // The store forgets the one before the present round: what that found has to be there first.
       await this.#previous?.settle();
       const round_id = this.#options.newRoundId(await store.greatestId());
-      await store.create({ round_id, config });
-      return { round_id, config };
+      const round = { round_id, ...begins };
+      await store.create(round);
+      return round;
     });
   }
 
   #activeRound(round: RoundRecord | StoredRound): ActiveRound {
-    const { storeWatch, runners, now, log, onChange } = this.#options;
+    const { schemes, storeWatch, runners, now, log, onChange } = this.#options;
     return new ActiveRound({
       round,
+      scheme: schemeOf(round, schemes),
       store: storeWatch.store,
       dispatcher: runners.dispatcher,
       now,

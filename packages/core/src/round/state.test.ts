@@ -78,7 +78,7 @@ const NO_ROUND: Row[] = (["IDLE", "STOPPED"] as const).flatMap((state): Row[] =>
 ]);
 
 const commandOf = (kind: string, config: InitRequest | null) =>
-  (config ? { kind, config: { ...config } } : { kind }) as RoundCommand;
+  (config ? { kind, scheme: "distance", config: { ...config } } : { kind }) as RoundCommand;
 
 describe("nextStep", () => {
   it.each(A_ROUND)("%s %j while %s", (kind, body, state, expected) => {
@@ -112,7 +112,9 @@ describe("nextStep", () => {
     const view: RoundView = { state: "GENERATING", config: CONFIG };
     for (const change of changes) {
       const config = { ...CONFIG, ...change };
-      expect(outcome(view, { kind: "init/generate", config })).toBe("ROUND_IN_PROGRESS");
+      expect(outcome(view, { kind: "init/generate", scheme: "distance", config })).toBe(
+        "ROUND_IN_PROGRESS",
+      );
     }
   });
 
@@ -160,7 +162,7 @@ describe("nextStep", () => {
           if (step.begins) round++;
           const leaves = step.begins !== null || step.state !== "GENERATING";
           expect(step.cutsSearch).toBe(view.state === "GENERATING" && leaves);
-          view = { state: step.state, config: step.begins ?? view.config };
+          view = { state: step.state, config: (step.begins?.config as InitRequest) ?? view.config };
           expected = wanted;
           expect({ ...view, round }).toEqual({
             state: wanted.state,

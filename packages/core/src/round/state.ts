@@ -1,41 +1,41 @@
 /** The state machine of a round, as a pure function: the table of docs/protocol.md §2. */
+import type { RoundConfig } from "../proof/scheme.ts";
 import type { PocErrorCode } from "../wire/errors.ts";
-import type { InitRequest, RoundState } from "../wire/schemas.ts";
+import type { RoundState } from "../wire/schemas.ts";
+import type { NewRound } from "./store.ts";
 
 /** What the table looks at. */
 export interface RoundView {
   readonly state: RoundState;
   /** The round's configuration, null without a round. */
-  readonly config: InitRequest | null;
+  readonly config: RoundConfig | null;
 }
 
 export type InitKind = "init" | "init/generate" | "init/validate";
 export type PhaseKind = "phase/generate" | "phase/validate" | "stop";
-export type RoundCommand =
-  | { readonly kind: InitKind; readonly config: InitRequest }
-  | { readonly kind: PhaseKind };
+export type RoundCommand = ({ readonly kind: InitKind } & NewRound) | { readonly kind: PhaseKind };
 
 /** What a command leads to. */
 export type RoundStep =
   | { readonly refusal: PocErrorCode }
   | {
       readonly state: RoundState;
-      /** The configuration of the round that begins; null: the round stays. */
-      readonly begins: InitRequest | null;
+      /** The round that begins; null: the present one stays. */
+      readonly begins: NewRound | null;
       /** Whether a running search must be cut: it ends, or its round does. */
       readonly cutsSearch: boolean;
     };
 
 /** One cell of the table. Refusals before the table (503, 422) are not its concern. */
 export function nextStep(view: RoundView, command: RoundCommand): RoundStep {
-  if ("config" in command) return init(view, command.kind, command.config);
+  if ("config" in command) return init(view, command.kind, command);
   if (command.kind === "stop") return keep(view, "STOPPED");
   if (!view.config) return { refusal: "POC_NOT_INITIALIZED" };
   if (command.kind === "phase/validate") return keep(view, "VALIDATING");
   return hasNode(view.config) ? keep(view, "GENERATING") : { refusal: "NODE_ID_REQUIRED" };
 }
 
-function init(view: RoundView, kind: InitKind, config: InitRequest): RoundStep {
+function init(view: RoundView, kind: InitKind, { scheme, config }: NewRound): RoundStep {
   if (kind === "init/generate" && !hasNode(config)) return { refusal: "NODE_ID_REQUIRED" };
   const isSame = view.config !== null && isSameConfig(view.config, config);
   if (view.state === "GENERATING" && view.config) {
@@ -49,7 +49,7 @@ function init(view: RoundView, kind: InitKind, config: InitRequest): RoundStep {
   }
   return {
     state: kind === "init" ? "IDLE" : kind === "init/generate" ? "GENERATING" : "VALIDATING",
-    begins: config,
+    begins: { scheme, config },
     cutsSearch: view.state === "GENERATING",
   };
 }
@@ -62,15 +62,15 @@ function keep(view: RoundView, state: RoundState): RoundStep {
   };
 }
 
-function hasNode(config: InitRequest): boolean {
+function hasNode(config: RoundConfig): boolean {
   return config.node_id !== -1 && config.node_count !== -1;
 }
 
-function isSameBlock(a: InitRequest, b: InitRequest): boolean {
+function isSameBlock(a: RoundConfig, b: RoundConfig): boolean {
   return a.block_hash === b.block_hash && a.block_height === b.block_height;
 }
 
 /** Equal after parsing, field by field. */
-function isSameConfig(a: InitRequest, b: InitRequest): boolean {
-  return (Object.keys(a) as (keyof InitRequest)[]).every((field) => a[field] === b[field]);
+function isSameConfig(a: RoundConfig, b: RoundConfig): boolean {
+  return (Object.keys(a) as (keyof RoundConfig)[]).every((field) => a[field] === b[field]);
 }

@@ -1,19 +1,25 @@
 /** Where rounds are kept: core's port to storage, and the store that keeps them in memory only. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { InitRequest, ValidatedBatch } from "../wire/schemas.ts";
+import type { FindRecord, Finds, RoundConfig } from "../proof/scheme.ts";
+
+/** What a round is to be. */
+export interface NewRound {
+  /** The name of what it proves; config and records are that scheme's own. */
+  readonly scheme: string;
+  readonly config: RoundConfig;
+}
 
 /** A round as it begins. */
-export interface RoundRecord {
+export interface RoundRecord extends NewRound {
   /** A ULID: it names the round for good. A later round's is greater. */
   readonly round_id: string;
-  readonly config: InitRequest;
 }
 
 /** The totals of a round, as they stand after a piece of progress. */
 export interface RoundCounters {
   /** Nonces of the sequence that are counted: also the index of the next one. */
   readonly position: number;
-  /** Those among them whose distance was not finite. */
+  /** Those among them whose result was not finite. */
   readonly total_nonfinite: number;
   /** Seconds since init without the time spent STOPPED. */
   readonly elapsed_seconds: number;
@@ -27,23 +33,23 @@ export interface RoundProgress {
   readonly from: number;
   /** Valid nonces among them, in sequence order. */
   readonly nonces: readonly number[];
-  readonly distances: readonly number[];
+  /** What is kept of each. */
+  readonly records: readonly FindRecord[];
   /** What computed them (docs/protocol.md §1), "" where there is nothing. */
   readonly arithmetic: string;
   readonly counters: RoundCounters;
 }
 
 /** A round as it is read back. */
-export interface StoredRound extends RoundRecord {
+export interface StoredRound extends RoundRecord, Finds {
   readonly counters: RoundCounters;
-  readonly nonces: number[];
-  readonly distances: number[];
 }
 
 /** A verdict that is due for delivery. */
 export interface DueVerdict {
   readonly callback_url: string;
-  readonly batch: ValidatedBatch;
+  /** JSON, as the scheme judged. */
+  readonly batch: object;
 }
 
 /**
@@ -91,11 +97,10 @@ export class MemoryRoundStore implements RoundStore {
   async create(round: RoundRecord): Promise<void> {
     await nextTurn();
     this.#rounds.set(round.round_id, {
-      round_id: round.round_id,
-      config: { ...round.config },
+      ...structuredClone(round),
       counters: NOTHING_YET,
       nonces: [],
-      distances: [],
+      records: [],
     });
     for (const id of this.#rounds.keys()) {
       if (this.#rounds.size <= KEPT_ROUNDS) break;
@@ -113,7 +118,7 @@ export class MemoryRoundStore implements RoundStore {
     }
     if (progress.from === position && progress.counters.position > position) {
       for (const nonce of progress.nonces) round.nonces.push(nonce);
-      for (const distance of progress.distances) round.distances.push(distance);
+      for (const record of progress.records) round.records.push(record);
     }
     this.#rounds.set(roundId, { ...round, counters: { ...progress.counters } });
   }

@@ -1,13 +1,13 @@
 /** Who is told when something changes: listeners at once, subscribers together and not too often. */
 import type { Logger } from "../util/log.ts";
 import { Pulse } from "../util/pulse.ts";
-import type { InferenceCounters, Status, StatusEvent, ValidNoncesEvent } from "../wire/schemas.ts";
 import {
+  type FindEvents,
   type ReadableRound,
   type Tracked,
   type WatchOptions,
+  watchFinds,
   watchStatus,
-  watchValidNonces,
 } from "./watch.ts";
 
 /**
@@ -54,19 +54,19 @@ export class Subscriptions {
     }
   }
 
-  /** @param rounds the rounds that can be read, oldest first */
-  watchValidNonces(
-    rounds: () => readonly ReadableRound[],
+  /** @param source.rounds the rounds that can be read, oldest first */
+  watchFinds<Event>(
+    source: { rounds: () => readonly ReadableRound[]; events: FindEvents<Event> },
     options: WatchOptions & { lastEventId?: string | undefined },
-  ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
+  ): AsyncGenerator<Tracked<Event>, void> {
     const pulse = this.#noncesPulses[this.#subscribers++ % NONCES_PULSES_MS.length] as Pulse;
-    return watchValidNonces({ rounds, pulse }, options);
+    return watchFinds({ ...source, pulse }, options);
   }
 
-  watchStatus(
-    status: () => Status & InferenceCounters,
+  watchStatus<Event>(
+    status: () => Event,
     options: WatchOptions,
-  ): AsyncGenerator<Tracked<StatusEvent>, void> {
+  ): AsyncGenerator<Tracked<Event>, void> {
     return watchStatus({ status, pulse: this.#statusPulse }, options);
   }
 }

@@ -1,6 +1,6 @@
 /** Proofs that wait to be recomputed, and the jobs that do it. */
 
-import { inputSeed, permutationSeed, targetSeed } from "../proof/distance/seeds.ts";
+import type { ProofScheme, Recomputed, RoundConfig } from "../proof/scheme.ts";
 import type { BatchSizers } from "../runner/batch-sizer.ts";
 import {
   type AttachedRunner,
@@ -10,7 +10,6 @@ import {
   type Work,
 } from "../runner/dispatcher.ts";
 import { PocError, type PocErrorCode } from "../wire/errors.ts";
-import type { ProofBatch } from "../wire/schemas.ts";
 import type { IndexRange } from "./nonces.ts";
 
 /** Proofs that may wait at once. */
@@ -18,25 +17,21 @@ const MAX_WAITING = 64;
 
 /** What to recompute, and for whom; nothing of it changes when another round begins meanwhile. */
 export interface Recomputation {
-  /** At least one nonce. */
-  proof: ProofBatch;
-  seq_len: number;
+  scheme: ProofScheme;
+  /** That of the round, with the prover's key. */
+  config: RoundConfig;
+  /** At least one. */
+  nonces: readonly number[];
   sizers: BatchSizers;
   /** Aborts when nobody waits for the answer any more: the proof is dropped, in the middle of a job. */
   signal?: AbortSignal | undefined;
 }
 
-/** What a proof's nonces came to. */
-export interface Recomputed {
-  /** [nonces], NaN or infinite where the arithmetic failed. */
-  readonly distances: Float32Array;
-  /** Of the runners that computed them all. */
-  readonly arithmetic: string;
-}
-
 interface Request extends Omit<Recomputation, "signal"> {
-  /** [nonces] */
-  readonly distances: Float32Array;
+  /** Floats of a nonce. */
+  readonly width: number;
+  /** [nonces, width] */
+  readonly values: Float32Array;
   /** Of the runner that took its first job: none with another tag gets one. null before. */
   arithmetic: string | null;
   /** Nonces that jobs have been made of, and those that are not computed yet. */
@@ -71,13 +66,14 @@ export class ValidationQueue {
   }
 
   /**
-   * Recomputes a proof's distances, all under one arithmetic.
+   * Computes a proof's nonces again, all of them under one arithmetic.
    *
    * @throws PocError TOO_MANY_VALIDATIONS, TOO_MANY_QUEUED_NONCES, CALLER_GONE, COMPUTE_FAILED,
    *   RUNNER_LOST, SHUTTING_DOWN
    */
   async recompute({ signal, ...what }: Recomputation): Promise<Recomputed> {
-    const count = what.proof.nonces.length;
+    const count = what.nonces.length;
+    const width = what.scheme.width(what.config);
     if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
     let waiting = 0;
     for (const { left } of this.#requests) waiting += left;
@@ -90,7 +86,8 @@ export class ValidationQueue {
       const drop = () => this.#reject(request, new PocError("CALLER_GONE"));
       const request: Request = {
         ...what,
-        distances: new Float32Array(count),
+        width,
+        values: new Float32Array(count * width),
         arithmetic: null,
         given: 0,
         left: count,
@@ -134,7 +131,9 @@ export class ValidationQueue {
    */
   onDetached(error: Error): void {
     for (const request of this.#requests) {
-      const able = this.#dispatcher.runners.filter((runner) => takes(runner, request.seq_len));
+      const able = this.#dispatcher.runners.filter((runner) =>
+        takes(runner, request.config.seq_len),
+      );
       if (able.length === 0) this.#reject(request, new PocError("RUNNER_LOST", { cause: error }));
       else if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
     }
@@ -152,18 +151,11 @@ export class ValidationQueue {
   }
 
   #work(request: Request, range: IndexRange, runner: AttachedRunner): Work {
-    const { proof, seq_len } = request;
-    const nonces = proof.nonces.slice(range.start, range.start + range.count);
+    const { scheme, config, width } = request;
+    const nonces = request.nonces.slice(range.start, range.start + range.count);
     const work: Work = {
-      job: {
-        seq_len,
-        input_seeds: Uint32Array.from(nonces, (nonce) => inputSeed(proof, nonce)),
-        output: {
-          kind: "distance",
-          permutation_seeds: Uint32Array.from(nonces, (nonce) => permutationSeed(proof, nonce)),
-          target_seed: targetSeed(proof.block_hash),
-        },
-      },
+      job: scheme.job(config, nonces),
+      width,
       settle: (outcome) => {
         request.inFlight.delete(work);
         if (this.#requests.has(request)) this.#settle(request, { range, runner, outcome });
@@ -186,12 +178,12 @@ export class ValidationQueue {
       this.#reject(request, new PocError("COMPUTE_FAILED", { cause: outcome.error }));
       return;
     }
-    const finished = outcome.values.length;
+    const finished = outcome.completed;
     if (finished === 0) {
       this.#reject(request, new PocError("COMPUTE_FAILED"));
       return;
     }
-    request.distances.set(outcome.values, range.start);
+    request.values.set(outcome.values, range.start * request.width);
     request.left -= finished;
     if (finished < range.count) {
       request.todo.unshift({ start: range.start + finished, count: range.count - finished });
@@ -200,7 +192,7 @@ export class ValidationQueue {
     }
     if (request.todo.length > 0 || request.inFlight.size > 0) return;
     this.#remove(request);
-    request.resolve({ distances: request.distances, arithmetic: outcome.arithmetic });
+    request.resolve({ values: request.values, arithmetic: outcome.arithmetic });
   }
 
   #reject(request: Request, error: PocError): void {
@@ -217,15 +209,14 @@ export class ValidationQueue {
 }
 
 /** Whether a job of this proof may be this runner's: no proof is computed under two arithmetics. */
-function mayServe(runner: AttachedRunner, { seq_len, arithmetic }: Request): boolean {
-  return (
-    takes(runner, seq_len) && (arithmetic ?? runner.info.arithmetic) === runner.info.arithmetic
-  );
+function mayServe(runner: AttachedRunner, { config, arithmetic }: Request): boolean {
+  const own = runner.info.arithmetic;
+  return takes(runner, config.seq_len) && (arithmetic ?? own) === own;
 }
 
 /** Nothing of it is in flight: the runners that had its jobs are gone. */
 function beginAnew(request: Request): void {
-  const { length } = request.distances;
+  const { length } = request.nonces;
   request.arithmetic = null;
   request.given = 0;
   request.left = length;

@@ -1,8 +1,8 @@
 /** What subscribers see of a node: docs/protocol.md §5 as async generators, read by cursor. */
 
+import type { RoundBook } from "../proof/scheme.ts";
 import type { Pulse } from "../util/pulse.ts";
 import { PocError } from "../wire/errors.ts";
-import type { InferenceCounters, Status, StatusEvent, ValidNoncesEvent } from "../wire/schemas.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Finds that one event has at most: a subscriber who comes late is caught up in such steps. */
@@ -30,6 +30,14 @@ export interface WatchOptions {
   nextTurn?: () => Promise<void>;
 }
 
+/** What a scheme tells of its rounds and finds. */
+export interface FindEvents<Event> {
+  /** The round begins. */
+  round(book: RoundBook): Event;
+  /** Finds of the round, from the `from`-th on, up to the `to`-th. */
+  finds(book: RoundBook, from: number, to: number): Event;
+}
+
 /** Everything up to here has been seen. */
 interface Cursor {
   readonly round_id: string;
@@ -44,12 +52,12 @@ interface Cursor {
  * @param source.rounds the rounds that can be read, oldest first
  * @throws PocError INVALID_BODY for a `lastEventId` that is none
  */
-export async function* watchValidNonces(
-  source: { rounds: () => readonly ReadableRound[]; pulse: Pulse },
+export async function* watchFinds<Event>(
+  source: { rounds: () => readonly ReadableRound[]; pulse: Pulse; events: FindEvents<Event> },
   options: WatchOptions & { lastEventId?: string | undefined },
-): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
+): AsyncGenerator<Tracked<Event>, void> {
   const { signal, writable, nextTurn, lastEventId } = options;
-  const { pulse } = source;
+  const { pulse, events } = source;
   let cursor = lastEventId === undefined ? null : parseEventId(lastEventId);
   while (!signal.aborted) {
     await writable?.();
@@ -61,15 +69,17 @@ export async function* watchValidNonces(
       continue;
     }
     cursor = step.cursor;
-    yield { id: `${cursor.round_id}:${cursor.index}`, event: step.event };
+    yield { id: `${cursor.round_id}:${cursor.index}`, event: eventOf(step, events) };
     if (step.isAll) await pulse.after(seen, signal);
     else await nextTurn?.();
   }
 }
 
 interface Step {
+  readonly round: Ledger;
+  /** The index of the first find that is told; null: the round is announced. */
+  readonly from: number | null;
   readonly cursor: Cursor;
-  readonly event: ValidNoncesEvent;
   /** Whether there was no more to say just then. */
   readonly isAll: boolean;
 }
@@ -93,40 +103,34 @@ function nextStep(rounds: readonly ReadableRound[], cursor: Cursor | null): Step
 }
 
 function announce({ ledger }: ReadableRound): Step {
-  const { round_id, config } = ledger;
-  const { block_hash, block_height, r_target } = config;
-  return {
-    cursor: { round_id, index: 0 },
-    event: { type: "round", round_id, block_hash, block_height, r_target },
-    isAll: false,
-  };
+  const cursor = { round_id: ledger.round_id, index: 0 };
+  return { round: ledger, from: null, cursor, isAll: false };
 }
 
-/** The last event of each round: subscribers who keep up all read the same one. */
-const lastRead = new WeakMap<Ledger, Step>();
-
 function read(ledger: Ledger, from: number): Step {
-  const last = lastRead.get(ledger);
   // Steps end at the same places for all who are behind, so that they can share them.
   const end = (Math.floor(from / MAX_EVENT_NONCES) + 1) * MAX_EVENT_NONCES;
   const index = ledger.found - from <= MAX_EVENT_NONCES ? ledger.found : end;
-  if (last?.event.type === "nonces" && last.event.from === from && last.cursor.index === index) {
-    return last;
+  const cursor = { round_id: ledger.round_id, index };
+  return { round: ledger, from, cursor, isAll: index === ledger.found };
+}
+
+/** The last finds that were told of each round: subscribers who keep up all get the same event. */
+const lastTold = new WeakMap<
+  Ledger,
+  { events: object; from: number; to: number; event: unknown }
+>();
+
+function eventOf<Event>({ round, from, cursor }: Step, events: FindEvents<Event>): Event {
+  if (from === null) return events.round(round);
+  const to = cursor.index;
+  const last = lastTold.get(round);
+  if (last?.events === events && last.from === from && last.to === to) {
+    return last.event as Event; // these events made it
   }
-  const { round_id, config } = ledger;
-  const step: Step = {
-    cursor: { round_id, index },
-    event: {
-      type: "nonces",
-      round_id,
-      block_hash: config.block_hash,
-      from,
-      ...ledger.finds({ since: from, limit: index - from }),
-    },
-    isAll: index === ledger.found,
-  };
-  lastRead.set(ledger, step);
-  return step;
+  const event = events.finds(round, from, to);
+  lastTold.set(round, { events, from, to, event });
+  return event;
 }
 
 /** `<round_id>:<index after the last>`. */
@@ -140,18 +144,18 @@ function parseEventId(id: string): Cursor {
   throw new PocError("INVALID_BODY", { detail });
 }
 
-/** The node's Status without its lists: at once, and whenever it has changed. */
-export async function* watchStatus(
-  source: { status: () => Status & InferenceCounters; pulse: Pulse },
+/** What the node says of itself: at once, and whenever it has changed. */
+export async function* watchStatus<Event>(
+  source: { status: () => Event; pulse: Pulse },
   options: WatchOptions,
-): AsyncGenerator<Tracked<StatusEvent>, void> {
+): AsyncGenerator<Tracked<Event>, void> {
   const { signal, writable } = options;
   let said = "";
   for (let count = 0; !signal.aborted; ) {
     await writable?.();
     if (signal.aborted) return;
     const seen = source.pulse.beats;
-    const { valid_nonces, valid_distances, ...event } = source.status();
+    const event = source.status();
     const text = JSON.stringify(event);
     if (text !== said) {
       said = text;

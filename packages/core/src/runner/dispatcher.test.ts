@@ -24,6 +24,7 @@ function start(jobs: number) {
                 ...{ kind: "distance", permutation_seeds: Uint32Array.of(0), target_seed: 0 },
               },
             },
+            width: 1,
             settle: (outcome) => outcomes.push({ ...outcome, place }),
           };
         },

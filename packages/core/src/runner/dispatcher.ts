@@ -22,6 +22,8 @@ export function takes({ info }: AttachedRunner, seqLen: number): boolean {
 /** A job, and what to call when it has ended. */
 export interface Work {
   readonly job: Omit<PrefillJob, "id">;
+  /** Floats that each of its nonces yields. */
+  readonly width: number;
   /** Called exactly once. */
   settle(outcome: Outcome): void;
 }
@@ -29,7 +31,9 @@ export interface Work {
 export type Outcome =
   | {
       readonly kind: "done";
-      /** Of the nonces that are finished: the first ones of the job, all unless it was cut. */
+      /** Nonces that are finished: the first ones of the job, all unless it was cut. */
+      readonly completed: number;
+      /** [completed, width] */
       readonly values: Float32Array;
       /** Of the runner that computed them. */
       readonly arithmetic: string;
@@ -158,9 +162,9 @@ export class Dispatcher<Kind extends string = string> {
     let outcome: Outcome;
     try {
       const result = await runner.run({ ...work.job, id: given.id });
-      const values = checked(result, work.job.input_seeds.length);
+      const { completed, values } = checked(result, work);
       const milliseconds = this.#timeOf(attached, given);
-      outcome = { kind: "done", values, arithmetic: info.arithmetic, milliseconds };
+      outcome = { kind: "done", completed, values, arithmetic: info.arithmetic, milliseconds };
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       if (error instanceof RunnerLost) return this.#detach(attached, error);
@@ -195,10 +199,12 @@ export class Dispatcher<Kind extends string = string> {
   }
 }
 
-/** The values of a result, once it fits its job: a runner is another process, and may be wrong. */
-function checked({ completed, values }: PrefillResult, batch: number): Float32Array {
+/** A result that fits its job: a runner is another process, and may be wrong. */
+function checked(result: PrefillResult, { job, width }: Work): PrefillResult {
+  const { completed, values } = result;
+  const batch = job.input_seeds.length;
   const fits = Number.isInteger(completed) && completed >= 0 && completed <= batch;
-  if (fits && values.length === completed) return values;
+  if (fits && values.length === completed * width) return result;
   throw new Error(
     `the runner answered ${completed} of ${batch} nonces with ${values.length} values`,
   );

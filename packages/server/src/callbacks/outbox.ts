@@ -1,5 +1,6 @@
 /** What is due for delivery: the sender's port to the store (docs/protocol.md §4). */
 
+/** Finds of a round, or a verdict. */
 export type DeliveryKind = "generated" | "validated";
 
 /** One request's worth of what is due for a URL. */
@@ -13,6 +14,8 @@ export interface Delivery {
   /** JSON. */
   readonly body: string;
 }
+
+export type Acknowledged = Pick<Delivery, "kind" | "key" | "upTo">;
 
 export interface NextDelivery {
   kind: DeliveryKind;
@@ -31,7 +34,7 @@ export interface Outbox {
   /** What to send next, or null. */
   next(wanted: NextDelivery): Promise<Delivery | null>;
   /** The receiver has it: it is not due any more. */
-  acknowledge(delivery: Pick<Delivery, "kind" | "key" | "upTo">): Promise<void>;
+  acknowledge(delivery: Acknowledged): Promise<void>;
   /** What is older (milliseconds) is not due any more; gives how much that was. */
   giveUp(maxAge: number): Promise<{ nonces: number; verdicts: number }>;
   /** Calls `listener` whenever something has become due for a URL; gives what ends it. */

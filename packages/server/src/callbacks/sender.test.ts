@@ -95,7 +95,7 @@ async function round(store: SqliteStore, callback_url: string, block_hash = "abc
     ...{ block_hash, block_height: 7, public_key: "node1", r_target: 3, fraud_threshold: 0.01 },
     ...{ node_id: 0, node_count: 1, batch_size: 32, seq_len: 256, callback_url },
   };
-  await store.create({ round_id, config });
+  await store.create({ round_id, scheme: "distance", config });
   let position = 0;
   return {
     round_id,
@@ -104,7 +104,7 @@ async function round(store: SqliteStore, callback_url: string, block_hash = "abc
       position += count;
       const nonces = Array.from({ length: count }, (_, i) => from + i);
       await store.append(round_id, {
-        ...{ from, nonces, distances: nonces.map((nonce) => nonce / 4), arithmetic: "cpu-1" },
+        ...{ from, nonces, records: nonces.map((nonce) => nonce / 4), arithmetic: "cpu-1" },
         counters: { position, total_nonfinite: 0, elapsed_seconds: 1, generating_seconds: 1 },
       });
     },

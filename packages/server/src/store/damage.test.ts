@@ -14,12 +14,18 @@ import { join } from "node:path";
 import Sqlite from "libsql";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { NodeDatabase } from "./database.ts";
+import { SqliteStore } from "./sqlite.ts";
 
 const CONFIG = {
   ...{ block_hash: "abc123", block_height: 100, public_key: "node1", r_target: 3 },
   ...{ fraud_threshold: 0.01, node_id: 0, node_count: 1, batch_size: 32, seq_len: 256 },
   callback_url: "http://aggregator:9000/pow",
 };
+const DUE = {
+  ...{ kind: "generated" as const, callback_url: CONFIG.callback_url },
+  ...{ after: 0, maxNonces: 9 },
+};
+const roundOf = (round_id: string) => ({ round_id, scheme: "distance", config: CONFIG });
 const FRAME_BYTES = 24 + 4096;
 
 /** A folder as a node leaves it that was killed: rounds a and b in the database, c in the journal. */
@@ -27,11 +33,11 @@ function killedFolder(): string {
   const running = temporaryFolder();
   const database = new NodeDatabase(join(running, "proofmill.db"));
   const folder = temporaryFolder();
-  for (const round_id of ["a", "b"]) database.create({ round_id, config: CONFIG });
+  for (const round_id of ["a", "b"]) database.create(roundOf(round_id));
   database.close();
   const again = new NodeDatabase(join(running, "proofmill.db"));
   onTestFinished(() => again.close());
-  again.create({ round_id: "c", config: CONFIG });
+  again.create(roundOf("c"));
   find(again, "c", 0);
   for (const suffix of ["", "-wal"]) {
     copyFileSync(join(running, `proofmill.db${suffix}`), join(folder, `proofmill.db${suffix}`));
@@ -44,7 +50,7 @@ function find(database: NodeDatabase, round: string, nonce: number): void {
     ...{ position: nonce + 1, total_nonfinite: 0 },
     ...{ elapsed_seconds: 0, generating_seconds: 0 },
   };
-  const progress = { from: nonce, nonces: [nonce], distances: [1], arithmetic: "cpu-1", counters };
+  const progress = { from: nonce, nonces: [nonce], records: [1], arithmetic: "cpu-1", counters };
   database.transaction(() => database.append(round, progress));
 }
 
@@ -61,11 +67,18 @@ function damage(file: string, at: number, length = 16): void {
   writeFileSync(file, bytes);
 }
 
-function open(folder: string): { rounds: string[]; notices: string[] } {
+function open(folder: string): { rounds: string[]; notices: readonly string[] } {
   const database = new NodeDatabase(join(folder, "proofmill.db"));
   const rounds = database.recent().map(({ round_id }) => round_id);
   database.close();
   return { rounds, notices: database.notices };
+}
+
+/** As a node does, which lets each round's scheme look at it. */
+async function openStore(folder: string): Promise<SqliteStore> {
+  const store = await SqliteStore.open({ folder });
+  onTestFinished(() => store.close());
+  return store;
 }
 
 function refusalOf(folder: string): string {
@@ -149,20 +162,17 @@ describe("the database", () => {
     expect(refusalOf(other)).toMatch(/not a database; put a backup in its place/);
   });
 
-  test("with a round that cannot be read: the others are there, and nobody stumbles over it", () => {
-    const folder = killedFolder();
-    open(folder);
-    const file = new Sqlite(join(folder, "proofmill.db"));
-    file.exec("UPDATE rounds SET config = '{', delivered = 0, found = 1 WHERE round_id = 'b'");
-    file.close();
-    const database = new NodeDatabase(join(folder, "proofmill.db"));
-    onTestFinished(() => database.close());
-    expect(database.recent().map(({ round_id }) => round_id)).toEqual(["c"]);
-    expect(database.notices).toEqual([
+  test.each([
+    ["counts finds that are not there", "found = 1"],
+    ["has a configuration that is none", "config = '{'"],
+    ["proves what nobody knows", "scheme = 'colour'"],
+  ])("with a round that %s: the others are there, and nobody stumbles over it", async (_, part) => {
+    const store = await openStore(changedFolder(`UPDATE rounds SET ${part} WHERE round_id = 'b'`));
+    expect((await store.recent()).map(({ round_id }) => round_id)).toEqual(["c"]);
+    expect(store.notices).toEqual([
       "round b cannot be read and is left out: its finds are not sent",
     ]);
-    const due = { kind: "generated", callback_url: CONFIG.callback_url, after: 0, maxNonces: 9 };
-    expect(database.next({ ...due, kind: "generated" })?.body).toContain('"round_id":"c"');
+    expect((await store.next(DUE))?.body).toContain('"round_id":"c"');
   });
 });
 
@@ -195,23 +205,26 @@ describe("a round that says what cannot be is left out, with a word:", () => {
     setRound("found = 0"),
     setRound("delivered = 7"),
     setRound("elapsed_seconds = 9e999"),
+    setRound("scheme = ''"),
     "DELETE FROM finds",
+    "UPDATE finds SET record = 'near'",
+    "UPDATE finds SET record = x'00'",
+    "UPDATE finds SET record = 9e999",
     "UPDATE finds SET nonce = -1",
     "UPDATE finds SET place = 3",
-  ])("%s", (sql) => {
-    const database = new NodeDatabase(join(changedFolder(sql), "proofmill.db"));
-    onTestFinished(() => database.close());
-    expect(database.recent().map(({ round_id }) => round_id)).toEqual(["b"]);
-    expect(database.notices).toEqual([
+  ])("%s", async (sql) => {
+    const store = await openStore(changedFolder(sql));
+    expect((await store.recent()).map(({ round_id }) => round_id)).toEqual(["b"]);
+    expect(store.notices).toEqual([
       "round c cannot be read and is left out: its finds are not sent",
     ]);
-    const due = { callback_url: CONFIG.callback_url, after: 0, maxNonces: 9 };
-    expect(database.next({ ...due, kind: "generated" })).toBeNull();
+    expect(await store.next(DUE)).toBeNull();
   });
 
-  test("but for its callback_url alone it is not", () => {
-    const { rounds, notices } = open(changedFolder(setConfig("'$.callback_url', 'nowhere'")));
-    expect({ rounds, notices }).toEqual({ rounds: ["b", "c"], notices: [] });
+  test("but for its callback_url alone it is not", async () => {
+    const store = await openStore(changedFolder(setConfig("'$.callback_url', 'nowhere'")));
+    expect((await store.recent()).map(({ round_id }) => round_id)).toEqual(["b", "c"]);
+    expect(store.notices).toEqual([]);
   });
 });
 

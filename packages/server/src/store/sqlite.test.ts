@@ -31,6 +31,8 @@ const CONFIG = {
   callback_url: "http://aggregator:9000/pow",
 };
 
+const roundOf = (round_id: string) => ({ round_id, scheme: "distance", config: CONFIG });
+
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "proofmill-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -50,7 +52,7 @@ const progress = (
 ): RoundProgress => ({
   from,
   nonces: options.nonces ?? [],
-  distances: (options.nonces ?? []).map((nonce) => Math.fround(nonce / 7)),
+  records: (options.nonces ?? []).map((nonce) => Math.fround(nonce / 7)),
   arithmetic: options.arithmetic ?? "cpu-1",
   counters: { position, total_nonfinite: 1, elapsed_seconds: 2.5, generating_seconds: 1.25 },
 });
@@ -89,7 +91,7 @@ test("a new folder is made and empty", async () => {
 test("rounds come back with every digit after the folder is opened again", async () => {
   const folder = temporaryFolder();
   const first = await SqliteStore.open({ folder });
-  await first.create({ round_id: "a", config: CONFIG });
+  await first.create(roundOf("a"));
   const nonces = [0, 7, Number.MAX_SAFE_INTEGER];
   await first.append("a", progress(0, 4, { nonces }));
   await first.append("a", progress(4, 8, { nonces: [9] }));
@@ -97,18 +99,17 @@ test("rounds come back with every digit after the folder is opened again", async
   const store = await open(folder);
   expect(await store.recent()).toEqual([
     {
-      round_id: "a",
-      config: CONFIG,
+      ...roundOf("a"),
       counters: progress(4, 8).counters,
       nonces: [...nonces, 9],
-      distances: [...nonces, 9].map((nonce) => Math.fround(nonce / 7)),
+      records: [...nonces, 9].map((nonce) => Math.fround(nonce / 7)),
     },
   ]);
 });
 
 test("the same progress twice adds no finds; a gap and an unknown round are refused alone", async () => {
   const store = await open();
-  await store.create({ round_id: "a", config: CONFIG });
+  await store.create(roundOf("a"));
   const results = await Promise.allSettled([
     store.append("a", progress(0, 4, { nonces: [1] })),
     store.append("a", progress(8, 12, { nonces: [8] })),
@@ -125,7 +126,7 @@ test("the same progress twice adds no finds; a gap and an unknown round are refu
 test("two rounds stay readable; an older one stays as long as something of it is due", async () => {
   const store = await open();
   for (const round_id of ["a", "b", "c", "d"]) {
-    await store.create({ round_id, config: CONFIG });
+    await store.create(roundOf(round_id));
     if (round_id === "a") await store.append("a", progress(0, 4, { nonces: [3] }));
   }
   expect((await store.recent()).map(({ round_id }) => round_id)).toEqual(["c", "d"]);
@@ -138,7 +139,7 @@ test("two rounds stay readable; an older one stays as long as something of it is
 
 test("a round without a callback owes nobody anything", async () => {
   const store = await open();
-  await store.create({ round_id: "a", config: { ...CONFIG, callback_url: null } });
+  await store.create({ ...roundOf("a"), config: { ...CONFIG, callback_url: null } });
   const told: string[] = [];
   store.onDue((url) => told.push(url));
   await store.append("a", progress(0, 4, { nonces: [1] }));
@@ -150,7 +151,7 @@ test("finds are due in order, in portions of one arithmetic, until they are ackn
   const store = await open();
   const told: string[] = [];
   store.onDue((url) => told.push(url));
-  await store.create({ round_id: "a", config: CONFIG });
+  await store.create(roundOf("a"));
   await store.append("a", progress(0, 4, { nonces: [0, 1, 2] }));
   await store.append("a", progress(4, 8, { nonces: [4, 5], arithmetic: "cpu-2" }));
   expect(told).toEqual([CONFIG.callback_url, CONFIG.callback_url]);
@@ -193,7 +194,7 @@ test("verdicts are due one by one, and those behind a key come first", async () 
 
 test("what is too old is given up, and still shown", async () => {
   const store = await open();
-  await store.create({ round_id: "a", config: CONFIG });
+  await store.create(roundOf("a"));
   await store.append("a", progress(0, 4, { nonces: [0, 1] }));
   await store.enqueue({ callback_url: CONFIG.callback_url, batch: VERDICT });
   expect(await store.giveUp(60_000)).toEqual({ nonces: 0, verdicts: 0 });
@@ -223,7 +224,7 @@ test("the lock ends with a process that is killed, and what was promised is ther
     script,
     `import { SqliteStore } from ${JSON.stringify(built.href)};
      const store = await SqliteStore.open({ folder: ${JSON.stringify(folder)} });
-     await store.create({ round_id: "a", config: ${JSON.stringify(CONFIG)} });
+     await store.create(${JSON.stringify(roundOf("a"))});
      for (let i = 0; ; i++) {
        await store.append("a", { ...${JSON.stringify(progress(0, 0, { nonces: [1] }))},
          from: i, nonces: [i], counters: { position: i + 1, total_nonfinite: 0, elapsed_seconds: 0, generating_seconds: 0 } });
@@ -256,7 +257,7 @@ test("what is stored is its user's alone, whatever the mask", async () => {
   onTestFinished(() => void process.umask(mask));
   const folder = join(temporaryFolder(), "made", "too");
   const store = await open(folder);
-  await store.create({ round_id: "a", config: CONFIG });
+  await store.create(roundOf("a"));
   await store.append("a", progress(0, 1, { nonces: [0] }));
   expect(store.isPrivate).toBe(true);
   expect(modes(folder)).toEqual({ ".": "700", "proofmill.db": "600", "proofmill.db-wal": "600" });
@@ -266,7 +267,7 @@ test("what is stored is its user's alone, whatever the mask", async () => {
 test("a folder and files of before are closed to others, and go on as they were", async () => {
   const folder = temporaryFolder();
   const before = await open(folder);
-  await before.create({ round_id: "a", config: CONFIG });
+  await before.create(roundOf("a"));
   await before.close();
   mkdirSync(join(folder, "other"));
   writeFileSync(join(folder, "note"), "somebody else's");
@@ -276,7 +277,7 @@ test("a folder and files of before are closed to others, and go on as they were"
   }
   const after = await open(folder);
   expect((await after.recent()).map(({ round_id }) => round_id)).toEqual(["a"]);
-  await after.create({ round_id: "b", config: CONFIG });
+  await after.create(roundOf("b"));
   const { note, other, ...ours } = modes(folder);
   expect(note).toBe("644");
   expect(ours["."]).toBe("700");

@@ -8,10 +8,11 @@ import type {
   RoundStore,
   StoredRound,
 } from "@proofmill/core";
-import type { Delivery, NextDelivery, Outbox } from "../callbacks/outbox.ts";
-import { DataFolderError, type NodeDatabase } from "./database.ts";
+import type { Acknowledged, Delivery, NextDelivery, Outbox } from "../callbacks/outbox.ts";
+import type { NodeDatabase } from "./database.ts";
+import { DataFolderError } from "./faults.ts";
 import { makePrivate } from "./private.ts";
-import type { Answer, Call, Method, Opened } from "./worker.ts";
+import type { Answer, Call, Method, Opened, Started } from "./worker.ts";
 
 /** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
 const WORKER = new URL("../../dist/store/worker.js", import.meta.url);
@@ -22,6 +23,8 @@ export const DATABASE = "proofmill.db";
 export interface SqliteStoreOptions {
   /** Absolute path; made when it is not there. */
   folder: string;
+  /** A module in JavaScript whose `SCHEMES` are what rounds may prove; core's by default. */
+  schemes?: URL;
 }
 
 interface Pending {
@@ -51,7 +54,7 @@ export class SqliteStore implements RoundStore, Outbox {
 
   /** @throws DataFolderError with a message that names the folder and what is wrong with it */
   static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
-    const { folder } = options;
+    const { folder, schemes } = options;
     const refuse = (reason: string, remedy?: string) => {
       const error = new DataFolderError(reason, remedy);
       error.message = `cannot use the data folder ${folder}: ${reason}; ${error.remedy}`;
@@ -64,7 +67,7 @@ export class SqliteStore implements RoundStore, Outbox {
       throw refuse((error as Error).message);
     }
     const worker = new Worker(WORKER, {
-      workerData: { path: join(folder, DATABASE) },
+      workerData: { path: join(folder, DATABASE), schemes: schemes?.href } satisfies Started,
       execArgv: [],
     });
     const opened = await new Promise<Opened>((resolve, reject) => {
@@ -133,7 +136,7 @@ export class SqliteStore implements RoundStore, Outbox {
     return this.#call("next", wanted);
   }
 
-  acknowledge(delivery: Pick<Delivery, "kind" | "key" | "upTo">): Promise<void> {
+  acknowledge(delivery: Acknowledged): Promise<void> {
     return this.#call("acknowledge", delivery);
   }
 

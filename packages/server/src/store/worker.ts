@@ -1,6 +1,8 @@
 /** The thread that owns the database: commits what comes together in one transaction. */
 import { parentPort, workerData } from "node:worker_threads";
-import { DataFolderError, explain, NodeDatabase } from "./database.ts";
+import { SCHEMES, type Schemes } from "@proofmill/core";
+import { NodeDatabase } from "./database.ts";
+import { DataFolderError, explain } from "./faults.ts";
 
 /** Progress waits so long after the last commit: a fast search must not wear the disk out. */
 const GROUP_MS = 25;
@@ -24,6 +26,13 @@ export type Answer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: Error };
 
+/** What the thread starts with. */
+export interface Started {
+  readonly path: string;
+  /** Of a module that has other `SCHEMES` than core. */
+  readonly schemes?: string | undefined;
+}
+
 /** The first message: whether it is open. */
 export type Opened =
   | { readonly open: true; readonly notices: readonly string[] }
@@ -39,7 +48,9 @@ let immediate: NodeJS.Immediate | undefined;
 let lastCommit = 0;
 
 try {
-  database = new NodeDatabase((workerData as { path: string }).path);
+  const { path, schemes } = workerData as Started;
+  const module = schemes === undefined ? { SCHEMES } : await import(schemes);
+  database = new NodeDatabase(path, { schemes: module.SCHEMES as Schemes });
   port.on("message", receive);
   say({ open: true, notices: database.notices });
 } catch (error) {

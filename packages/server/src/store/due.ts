@@ -1,0 +1,157 @@
+/**
+ * What is due for delivery. A round's finds are due in their order, so that one number, `delivered`,
+ * tells which; verdicts have rows of their own and are due as they came.
+ */
+import { type DueVerdict, type Schemes, schemeOf } from "@proofmill/core";
+import type { Acknowledged, Delivery, NextDelivery } from "../callbacks/outbox.ts";
+import type { Connection } from "./connection.ts";
+import type { FindRow, RoundRow, Rounds } from "./rounds.ts";
+import type { Uptime } from "./uptime.ts";
+
+export class Due {
+  readonly #connection: Connection;
+  readonly #uptime: Uptime;
+  readonly #schemes: Schemes;
+  readonly #rounds: Rounds;
+
+  constructor(options: {
+    connection: Connection;
+    uptime: Uptime;
+    schemes: Schemes;
+    rounds: Rounds;
+  }) {
+    this.#connection = options.connection;
+    this.#uptime = options.uptime;
+    this.#schemes = options.schemes;
+    this.#rounds = options.rounds;
+  }
+
+  /** A verdict is due from now on. */
+  enqueue({ callback_url, batch }: DueVerdict): void {
+    this.#connection.run(
+      "INSERT INTO verdicts (callback_url, body, judged_at) VALUES (?, ?, ?)",
+      callback_url,
+      JSON.stringify(batch),
+      this.#uptime.milliseconds(),
+    );
+  }
+
+  /** Every URL for which something is due. */
+  urls(): string[] {
+    const rows = this.#connection.all<{ callback_url: string }>(
+      `SELECT callback_url FROM rounds WHERE delivered < found AND callback_url IS NOT NULL
+       UNION SELECT callback_url FROM verdicts`,
+    );
+    return rows.map(({ callback_url }) => callback_url);
+  }
+
+  /** How much is due. */
+  pending(): { nonces: number; verdicts: number } {
+    const count = (sql: string) => this.#connection.get<{ n: number }>(sql)?.n ?? 0;
+    return {
+      nonces: count(
+        `SELECT coalesce(sum(found - delivered), 0) AS n FROM rounds
+         WHERE delivered < found AND callback_url IS NOT NULL`,
+      ),
+      verdicts: count("SELECT count(*) AS n FROM verdicts"),
+    };
+  }
+
+  /** What to send next; null when nothing of this kind is due for the URL. */
+  next(wanted: NextDelivery): Delivery | null {
+    const read = wanted.kind === "generated" ? this.#nextFinds : this.#nextVerdict;
+    return read.call(this, wanted) ?? read.call(this, { ...wanted, after: 0 });
+  }
+
+  /** The receiver has it. */
+  acknowledge({ kind, key, upTo }: Acknowledged): void {
+    const connection = this.#connection;
+    if (kind === "validated") {
+      connection.run("DELETE FROM verdicts WHERE id = ?", key);
+    } else {
+      connection.run("UPDATE rounds SET delivered = max(delivered, ?) WHERE number = ?", upTo, key);
+      this.#rounds.forgetOld();
+    }
+  }
+
+  /**
+   * Drops from delivery what is older; `status` goes on showing it. An age is time that nodes of this
+   * folder were up: one that is killed loses what has passed since the last call.
+   *
+   * @param maxAge milliseconds since the find
+   * @returns how much was given up
+   */
+  giveUp(maxAge: number): { nonces: number; verdicts: number } {
+    const connection = this.#connection;
+    const before = this.#uptime.milliseconds() - maxAge;
+    let nonces = 0;
+    const due = connection.all<RoundRow>(
+      "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
+    );
+    for (const { number, delivered, found } of due) {
+      // Finds are in the order of their times.
+      const young = connection.get<{ place: number }>(
+        `SELECT place FROM finds WHERE round = ? AND place >= ? AND found_at >= ?
+         ORDER BY place LIMIT 1`,
+        number,
+        delivered,
+        before,
+      );
+      const upTo = young?.place ?? found;
+      nonces += upTo - delivered;
+      if (upTo > delivered) this.acknowledge({ kind: "generated", key: number, upTo });
+    }
+    const { changes } = connection.run("DELETE FROM verdicts WHERE judged_at < ?", before);
+    return { nonces, verdicts: changes };
+  }
+
+  #nextFinds(wanted: NextDelivery): Delivery | null {
+    const connection = this.#connection;
+    const { callback_url, after, maxNonces } = wanted;
+    const row = connection.get<RoundRow>(
+      `SELECT * FROM rounds WHERE callback_url = ? AND number > ? AND delivered < found
+       ORDER BY number LIMIT 1`,
+      callback_url,
+      after,
+    );
+    if (!row) return null;
+    const round = this.#rounds.recordOf(row);
+    if (!round) return this.#nextFinds({ ...wanted, after: row.number });
+    const rows = connection.all<FindRow>(
+      `SELECT nonce, record, arithmetic FROM finds WHERE round = ? AND place >= ?
+       ORDER BY place LIMIT ?`,
+      row.number,
+      row.delivered,
+      maxNonces,
+    );
+    // One request speaks of one arithmetic.
+    const other = rows.findIndex(({ arithmetic }) => arithmetic !== rows[0]?.arithmetic);
+    const finds = other < 0 ? rows : rows.slice(0, other);
+    const { tag } = connection.get<{ tag: string }>(
+      "SELECT tag FROM arithmetics WHERE id = ?",
+      finds[0]?.arithmetic,
+    ) ?? { tag: "" };
+    const batch = schemeOf(round, this.#schemes).generated(round, {
+      nonces: finds.map(({ nonce }) => nonce),
+      records: finds.map(({ record }) => record),
+      arithmetic: tag,
+    });
+    return {
+      kind: "generated",
+      key: row.number,
+      upTo: row.delivered + finds.length,
+      count: finds.length,
+      body: JSON.stringify(batch),
+    };
+  }
+
+  #nextVerdict({ callback_url, after }: NextDelivery): Delivery | null {
+    const verdict = this.#connection.get<{ id: number; body: string }>(
+      "SELECT id, body FROM verdicts WHERE callback_url = ? AND id > ? ORDER BY id LIMIT 1",
+      callback_url,
+      after,
+    );
+    if (!verdict) return null;
+    return { kind: "validated", key: verdict.id, upTo: 0, count: 1, body: verdict.body };
+  }
+}
