@@ -15,6 +15,9 @@ export const ROOMS: Rooms = {
     client/src core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
+  "test/scheme": `
+    core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
+    server/src/store esbuild node:* vitest`,
   "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
   "test/e2e": "client/src core/src/index.ts native/lib/model server/tests test node:* vitest",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
