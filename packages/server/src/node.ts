@@ -22,7 +22,10 @@ const END_MS = 4400;
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
-/** Connections that wait to be accepted: one too many would try again after a second. Linux takes as many as `somaxconn` says. */
+/**
+ * Connections that may wait to be accepted, if the system allows so many: for one too many its client
+ * tries again after a second.
+ */
 const BACKLOG = 4096;
 /** What the log does not take within so long is lost. */
 const LOG_GRACE_MS = 300;
