@@ -14,7 +14,7 @@ import { StoreWatch } from "./round/store-watch.ts";
 import { Subscriptions } from "./round/subscriptions.ts";
 import { ValidationQueue } from "./round/validation.ts";
 import type { Tracked, WatchOptions } from "./round/watch.ts";
-import type { ModelRunner } from "./runner/ports.ts";
+import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
 import { type Logger, silentLog } from "./util/log.ts";
 import { Serial } from "./util/serial.ts";
 import { within } from "./util/time.ts";
@@ -152,6 +152,11 @@ export class PocService {
   /** Whether PoC is switched on. */
   get enabled(): boolean {
     return this.#options.enabled;
+  }
+
+  /** The model of the runners that are or were there; null while it loads. */
+  get model(): ModelInfo | null {
+    return this.#runners.model;
   }
 
   /** Whether some runner is attached and alive. */

@@ -53,19 +53,12 @@ export function callOf<Table extends OperationTable>(
   return (input, caller) => (takesInput ? call(input, caller) : call(caller));
 }
 
-/** The node's model, loaded or not. */
-export interface NodeModel {
-  /** As /v1 calls it. */
-  readonly name: string;
-  /** Of the runner that is or was there; null while it loads. */
-  readonly info: ModelInfo | null;
-}
-
 export interface CallsOptions {
   service: PocService;
   gate: InferenceGate;
   log: { readonly lost: number };
-  model: NodeModel;
+  /** The model as /v1 calls it. */
+  modelName: string;
   delivery: () => Promise<DeliveryInfo>;
   /** Where inference is forwarded to; null: nowhere. */
   upstream: () => Upstream | null;
@@ -87,14 +80,15 @@ export function createCalls(options: CallsOptions): Calls {
 }
 
 /** What a node says of itself. */
-function nodeCalls({ service, gate, log, model, delivery, upstream }: CallsOptions) {
+function nodeCalls({ service, gate, log, modelName, delivery, upstream }: CallsOptions) {
   const created = Math.floor(Date.now() / 1000);
 
   /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
   function readyModel(): ModelInfo {
-    if (!model.info) throw new PocError("MODEL_LOADING");
-    if (!service.ready) throw new PocError("RUNNER_LOST");
-    return model.info;
+    const { model, ready } = service;
+    if (!model) throw new PocError("MODEL_LOADING");
+    if (!ready) throw new PocError("RUNNER_LOST");
+    return model;
   }
 
   return {
@@ -115,7 +109,7 @@ function nodeCalls({ service, gate, log, model, delivery, upstream }: CallsOptio
       object: "list",
       data: [
         {
-          id: model.name,
+          id: modelName,
           object: "model",
           created,
           owned_by: "proofmill",
@@ -125,21 +119,21 @@ function nodeCalls({ service, gate, log, model, delivery, upstream }: CallsOptio
     }),
 
     async nodeInfo() {
-      const { info } = model;
+      const { model } = service;
       return {
         version,
         poc_enabled: service.enabled,
-        model: model.name,
-        architecture: info?.architecture ?? null,
-        arithmetic: info?.arithmetic ?? null,
-        dtype: info?.dtype ?? null,
-        device: info?.device ?? null,
-        hidden_size: info?.hidden_size ?? null,
-        vocab_size: info?.vocab_size ?? null,
-        num_hidden_layers: info?.num_hidden_layers ?? null,
-        max_position_embeddings: info?.max_position_embeddings ?? null,
+        model: modelName,
+        architecture: model?.architecture ?? null,
+        arithmetic: model?.arithmetic ?? null,
+        dtype: model?.dtype ?? null,
+        device: model?.device ?? null,
+        hidden_size: model?.hidden_size ?? null,
+        vocab_size: model?.vocab_size ?? null,
+        num_hidden_layers: model?.num_hidden_layers ?? null,
+        max_position_embeddings: model?.max_position_embeddings ?? null,
         lost_log_lines: log.lost,
-        max_seq_len: info?.max_seq_len ?? null,
+        max_seq_len: model?.max_seq_len ?? null,
         delivery: await delivery(),
       };
     },

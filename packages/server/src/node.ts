@@ -1,11 +1,5 @@
 /** A whole node: server, service, store, callbacks and the runner in its process. */
-import {
-  type DeliveryInfo,
-  MemoryRoundStore,
-  type ModelInfo,
-  PocService,
-  within,
-} from "@proofmill/core";
+import { type DeliveryInfo, MemoryRoundStore, PocService, within } from "@proofmill/core";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
@@ -89,10 +83,6 @@ async function startWith(
   options: NodeOptions,
 ): Promise<RunningNode> {
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
-  const model: { name: string; info: ModelInfo | null } = {
-    name: config.servedModelName,
-    info: null,
-  };
   const { app, service, log } = await createServer({
     logLevel: config.logLevel,
     openService: (log) =>
@@ -106,7 +96,7 @@ async function startWith(
         callbackHosts: config.callbackAllow,
         log,
       }),
-    model,
+    modelName: config.servedModelName,
     defaults,
     maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
@@ -165,7 +155,6 @@ async function startWith(
       const started = await (options.startRunner?.() ??
         startModel(config, { log: app.log, signal }));
       runner = started;
-      model.info = started.info;
       const detach = service.attach(started);
       void started.ended.then((error) => {
         if (!closing.signal.aborted) detach(error);

@@ -9,7 +9,7 @@ import Fastify, {
   LogController,
 } from "fastify";
 import { useOpenApi } from "./api-docs/routes.ts";
-import { createCalls, type NodeModel } from "./calls.ts";
+import { createCalls } from "./calls.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
@@ -44,7 +44,8 @@ export interface ServerDeps {
   logLevel: LogLevel;
   /** Opens the service, which logs where the server does. */
   openService: (log: FastifyBaseLogger) => Promise<PocService>;
-  model: NodeModel;
+  /** The model as /v1 calls it. */
+  modelName: string;
   defaults: InitDefaults;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
@@ -150,11 +151,11 @@ export async function createServer(
       exposedHeaders: ["x-request-id", "retry-after"],
     });
   }
-  const { model, delivery, defaults } = deps;
+  const { modelName, delivery, defaults } = deps;
   const { listModels, ...others } = OPERATIONS;
   const operations = deps.upstream ? others : OPERATIONS; // the upstream lists its own models
   let upstream: Upstream | null = null;
-  const calls = createCalls({ service, gate, log, model, delivery, upstream: () => upstream });
+  const calls = createCalls({ service, gate, log, modelName, delivery, upstream: () => upstream });
   useOpenApi(app, { operations, defaults });
   await useTrpc(app, createRouter(OPERATIONS, calls), { bodies, connections, lanes, unfinished });
   if (deps.upstream) upstream = await useUpstream(app, { ...deps.upstream, gate });

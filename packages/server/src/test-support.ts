@@ -63,7 +63,7 @@ export async function testServer(
         defaults,
         maxValidateNonces,
       }),
-    model: { name: "test-model", info: loaded ? runner.info : null },
+    modelName: "test-model",
     defaults,
     maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,

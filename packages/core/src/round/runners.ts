@@ -49,11 +49,16 @@ export class Runners {
   }
 
   /**
-   * The tag of the runner that was attached first; of the last one that went when none is left, and
-   * null before the first has come. A result carries the tag of the runner that computed it instead.
+   * The model of the runner that was attached first; of the last one that went when none is left, and
+   * null before the first has come.
    */
+  get model(): ModelInfo | null {
+    return this.#infos[0] ?? this.#lastGone;
+  }
+
+  /** That model's tag. A result carries the tag of the runner that computed it instead. */
   get arithmetic(): string | null {
-    return (this.#infos[0] ?? this.#lastGone)?.arithmetic ?? null;
+    return this.model?.arithmetic ?? null;
   }
 
   /**
