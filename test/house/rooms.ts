@@ -77,7 +77,8 @@ export const ROOMS: Rooms = {
 
   // What a coordinator installs.
   "client/build.mjs": "esbuild node:*",
-  "client/src": "core/src/wire @trpc/client @trpc/server node:crypto node:http ws zod",
+  "client/src":
+    "core/src/util/backoff.ts core/src/wire @trpc/client @trpc/server node:crypto node:http ws zod",
 
   // Seeds, tensors and devices.
   "native/test/cuda_emulated": "native/src/device/cuda",
@@ -101,7 +102,7 @@ export const ROOMS: Rooms = {
   // The protocol and the round, without sockets, files or pointers.
   "core/src/index.ts": `
     core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
-    core/src/service.ts core/src/util core/src/wire`,
+    core/src/service.ts core/src/util core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
     core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
     core/src/util core/src/wire`,
@@ -114,5 +115,6 @@ export const ROOMS: Rooms = {
   "core/src/runner/fake.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",
   "core/src/util": "",
+  "core/src/util/backoff.ts": "", // apart from the rest, since it runs in browsers
   "core/src/wire": "zod",
 };

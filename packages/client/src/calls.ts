@@ -1,4 +1,5 @@
 /** One call: its time limit, its retries, and its failure as one of our errors. */
+import { pauseAfter } from "@proofmill/core/backoff";
 import type { Operation, Refusal } from "@proofmill/core/wire";
 import { createTRPCUntypedClient, httpLink, TRPCClientError } from "@trpc/client";
 import {
@@ -14,8 +15,7 @@ import {
   UnavailableError,
 } from "./errors.ts";
 
-const FIRST_PAUSE_MS = 250;
-const MAX_PAUSE_MS = 10_000;
+const BACKOFF = { first: 250, most: 10_000 };
 
 export interface CallOptions {
   /** Ends the call; it throws the signal's reason. */
@@ -91,7 +91,8 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
       } catch (error) {
         const { repeatable } = call.operation;
         if (retries >= call.retries || !mayRepeat(error, repeatable)) throw error;
-        await pause(pauseMs(retries, error), call.signal);
+        const atLeast = askedPause(error);
+        await pause(pauseAfter(retries + 1, { ...BACKOFF, atLeast }), call.signal);
       }
     }
   };
@@ -133,11 +134,9 @@ function wasNeverSent(error: ConnectionError): boolean {
   return false;
 }
 
-/** Half of a growing bound and up to the other half more; never sooner than the node asked for. */
-function pauseMs(retries: number, error: unknown): number {
-  const bound = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** retries);
-  const asked = error instanceof UnavailableError ? (error.retryAfter ?? 0) * 1000 : 0;
-  return Math.max(asked, bound / 2) + (Math.random() * bound) / 2;
+/** What the node asked for, in milliseconds; 0: nothing. */
+function askedPause(error: unknown): number {
+  return error instanceof UnavailableError ? (error.retryAfter ?? 0) * 1000 : 0;
 }
 
 /** Resolves after a time; throws the signal's reason as soon as it aborts. */

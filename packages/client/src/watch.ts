@@ -1,5 +1,6 @@
 /** Subscriptions as async iterables that come back by themselves and give each find once. */
 
+import { pauseAfter } from "@proofmill/core/backoff";
 import { createTRPCUntypedClient, createWSClient, TRPCClientError, wsLink } from "@trpc/client";
 import { PlatformWebSocket } from "#websocket";
 import { type Endpoint, pause, toClientError } from "./calls.ts";
@@ -8,8 +9,7 @@ import type { Identified, ValidNoncesEvent } from "./types.ts";
 
 /** Events that may wait for a slow reader here; more wait at the node. */
 const MAX_WAITING = 64;
-const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 10_000;
+const BACKOFF = { first: 100, most: 10_000 };
 
 export interface WatchOptions {
   /** Ends the iteration. */
@@ -34,7 +34,7 @@ export async function* follow(
   const socket = createWSClient({
     url: `${endpoint.url.replace(/^http/, "ws")}/trpc`,
     WebSocket: PlatformWebSocket,
-    retryDelayMs: (attempt) => (attempt === 0 ? 0 : pauseMs(attempt)),
+    retryDelayMs: (attempt) => (attempt === 0 ? 0 : pauseAfter(attempt + 1, BACKOFF)),
     keepAlive: { enabled: true, intervalMs: 10_000, pongTimeoutMs: 10_000 },
     ...(endpoint.apiKey === undefined
       ? {}
@@ -98,7 +98,7 @@ export async function* follow(
       const end = ended as "full" | "stopped" | PocClientError | null;
       if (signal?.aborted) return;
       if (end instanceof Error) throw end;
-      if (end === "stopped") await pause(pauseMs(failures++), signal).catch(() => {});
+      if (end === "stopped") await pause(pauseAfter(++failures, BACKOFF), signal).catch(() => {});
     }
   } finally {
     await socket.close();
@@ -108,10 +108,6 @@ export async function* follow(
 /** Whether the node has answered; anything else is a connection that will be made again. */
 function isAnswer(error: unknown): boolean {
   return error instanceof TRPCClientError && error.data !== undefined && error.data !== null;
-}
-
-function pauseMs(attempt: number): number {
-  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + 0.5 * Math.random());
 }
 
 /**
