@@ -1,19 +1,21 @@
 /** REST, tRPC over HTTP and tRPC over WebSocket are three doors to one service. */
 import type { AppRouter } from "@proofmill/client/trpc";
+import { OPERATIONS, type Operations, type OperationTable } from "@proofmill/core";
 import { createTRPCClient, createWSClient, httpLink, TRPCClientError, wsLink } from "@trpc/client";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 
-type Procedure =
-  | "init"
-  | "initGenerate"
-  | "initValidate"
-  | "phaseGenerate"
-  | "phaseValidate"
-  | "stop"
-  | "validate"
-  | "status";
+/** The operations that every door has. */
+type Procedure = {
+  [Name in keyof Operations]: Operations[Name] extends { rest: string; procedure: string }
+    ? Name
+    : never;
+}[keyof Operations];
+const TABLE: OperationTable = OPERATIONS;
+const PROCEDURES = Object.keys(TABLE).filter((name): name is Procedure =>
+  Boolean(TABLE[name]?.rest && TABLE[name].procedure),
+);
 
 interface Call {
   procedure: Procedure;
@@ -29,17 +31,6 @@ interface Outcome {
 
 type Door = (call: Call) => Promise<Outcome>;
 
-const PATHS: Record<Procedure, string> = {
-  init: "/init",
-  initGenerate: "/init/generate",
-  initValidate: "/init/validate",
-  phaseGenerate: "/phase/generate",
-  phaseValidate: "/phase/validate",
-  stop: "/stop",
-  validate: "/validate",
-  status: "/status",
-};
-
 const rest =
   (url: string): Door =>
   async ({ procedure, input }) => {
@@ -47,8 +38,9 @@ const rest =
       procedure === "status" && input
         ? `?${new URLSearchParams(input as Record<string, string>)}`
         : "";
-    const response = await fetch(`${url}/api/v1/pow${PATHS[procedure]}${query}`, {
-      method: procedure === "status" ? "GET" : "POST",
+    const [method, path] = OPERATIONS[procedure].rest.split(" ");
+    const response = await fetch(`${url}${path}${query}`, {
+      ...(method && { method }),
       ...(procedure === "status" || input === undefined
         ? {}
         : { headers: { "content-type": "application/json" }, body: JSON.stringify(input) }),
@@ -70,7 +62,9 @@ function trpc(client: ReturnType<typeof createTRPCClient<AppRouter>>): Door {
       return { status: 200, answer };
     } catch (error) {
       if (!(error instanceof TRPCClientError)) throw error;
-      return { status: error.data.httpStatus, detail: error.data.refusal.detail };
+      const { code, detail } = error.data.refusal;
+      expect(OPERATIONS[procedure].refusals).toContain(code);
+      return { status: error.data.httpStatus, detail };
     }
   };
 }
@@ -247,7 +241,7 @@ test.each(CASES)("$name", async ({ before = [], call, status }) => {
 test("PoC switched off comes before anything else, at each door", async () => {
   const { url } = await startFakeNode({ enablePoc: false });
   for (const door of Object.values(doors(url))) {
-    for (const procedure of Object.keys(PATHS) as Procedure[]) {
+    for (const procedure of PROCEDURES) {
       const outcome = await door({ procedure, input: procedure === "status" ? undefined : "text" });
       expect(outcome).toEqual({ status: 503, detail: "PoC not enabled" });
     }

@@ -1,6 +1,14 @@
 /** The SDK as it is installed: packed, in an empty project, type-checked, run, and in a browser. */
 import { execFile, spawn } from "node:child_process";
-import { accessSync, constants, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
@@ -90,6 +98,25 @@ import { createRequire } from "node:module";
     createServer(receiver.handler);`;
   const typeRoots = [join(root, "node_modules", "@types")];
   expect(await check("receiver.ts", receiver, { types: ["node"], typeRoots })).toBe("");
+  // Who has a tRPC client has these too.
+  const trpc = join(project, "node_modules", "@trpc");
+  mkdirSync(trpc);
+  for (const name of ["client", "server"]) {
+    symlinkSync(join(root, "test", "node_modules", "@trpc", name), join(trpc, name));
+  }
+  const router = `import { createTRPCClient, httpLink } from "@trpc/client";
+    import type { AppRouter } from "@proofmill/client/trpc";
+    const node = createTRPCClient<AppRouter>({ links: [httpLink({ url: "http://a/trpc" })] });
+    export const checked: Promise<number> = node.pow.status.query().then((s) => s.total_checked);
+    node.pow.onValidNonces.subscribe(undefined, {
+      onData: ({ id, data }) => data.type === "nonces" && data.distances.map((d) => [id, d]),
+    });`;
+  // Those packages' own declarations are not ours to check.
+  expect(await check("router.ts", router, { types: [], skipLibCheck: true })).toBe("");
+  const wrongRouter = router.replace("total_checked", "total_unchecked");
+  expect(await check("wrong-router.ts", wrongRouter, { types: [], skipLibCheck: true })).toContain(
+    "total_unchecked",
+  );
   const wrong = `import { createPocClient } from "@proofmill/client";
     createPocClient({ url: "http://a" }).initGenerate({ block_hash: 1 });`;
   expect(await check("wrong.ts", wrong, { types: [] })).toContain("error TS");
@@ -118,7 +145,8 @@ async function bundle(url: string): Promise<string> {
     ...{ target: "es2022", metafile: true, absWorkingDir: project },
   });
   const inputs = Object.keys(metafile.inputs).join("\n");
-  expect(inputs).not.toMatch(/node_modules\/ws\/|websocket\.node/);
+  // Nor zod: what a page calls is named in a table, and checked by the node.
+  expect(inputs).not.toMatch(/node_modules\/(ws|zod)\/|websocket\.node/);
   return outputFiles[0]?.text ?? "";
 }
 
