@@ -12,7 +12,7 @@ export const ROOMS: Rooms = {
     @trpc/client node:* vitest ws`,
   "test/bench": "client/src native/lib server/src/* fastify node:*",
   "test/sdk": `
-    client/src core/src/index.ts server/src/* test
+    client/src client/src/trpc.ts core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
   "test/scheme": `
@@ -23,7 +23,7 @@ export const ROOMS: Rooms = {
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
   "server/tests": `
-    client/src core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
+    client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
     @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "client/tests": "client/src fastify node:* vitest",
   "native/tests": "core/src/index.ts native/lib native/lib/* node:* vitest",
@@ -40,8 +40,9 @@ export const ROOMS: Rooms = {
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
-    core/src/index.ts server/src/callbacks server/src/round-id.ts server/src/runners
-    server/src/server.ts server/src/settings server/src/start-model.ts server/src/store`,
+    core/src/index.ts server/src/callbacks server/src/platform server/src/round-id.ts
+    server/src/runners server/src/server.ts server/src/settings server/src/start-model.ts
+    server/src/store`,
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
     server/src/settings`,
@@ -53,7 +54,7 @@ export const ROOMS: Rooms = {
     core/src/index.ts server/src/inference server/src/version.ts
     @fastify/swagger fastify fastify-type-provider-zod`,
   "server/src/doors/trpc": `
-    client/src core/src/index.ts server/src/calls.ts server/src/http
+    client/src/trpc.ts core/src/index.ts server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
@@ -77,22 +78,23 @@ export const ROOMS: Rooms = {
 
   // What a coordinator installs.
   "client/build.mjs": "esbuild node:*",
-  "client/src":
-    "core/src/util/backoff.ts core/src/wire @trpc/client @trpc/server node:crypto node:http ws zod",
+  "client/src/trpc.ts": "core/src/wire @trpc/server",
+  "client/src": "core/src/util/backoff.ts core/src/wire @trpc/client node:crypto node:http ws zod",
 
   // Seeds, tensors and devices.
   "native/test/cuda_emulated": "native/src/device/cuda",
-  "native/test": "native/src/device native/src/device/cpu native/src/model",
+  "native/test": "native/src/device native/src/device/cpu native/src/engine",
   "native/lib/selftest": "core/src/index.ts native/lib native/lib/model node:*",
   "native/lib": `
     core/src/index.ts native/lib/model packages/native/build/Release/proofmill.node
     node:*`,
   "native/lib/model": "node:* zod",
   "native/src/addon": `
-    native/src/device native/src/device/cuda native/src/engine native/src/model
+    native/src/device native/src/device/cuda native/src/engine native/src/model native/src/proof
     <napi.h>`,
-  "native/src/engine": "native/src/device native/src/model",
+  "native/src/engine": "native/src/device native/src/model native/src/proof",
   "native/src/model": "native/src/device",
+  "native/src/proof": "native/src/device",
   "native/src/device/cpu": `
     native/src/device
     <arm_neon.h> <emmintrin.h> <immintrin.h> <sys/* <xmmintrin.h>`,
@@ -104,14 +106,16 @@ export const ROOMS: Rooms = {
     core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
     core/src/service.ts core/src/util core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
-    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
-    core/src/util core/src/wire`,
-  "core/src/round":
-    "core/src/proof core/src/runner core/src/util core/src/wire node:timers/promises",
+    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round
+    core/src/runner core/src/util core/src/wire`,
+  "core/src/round": `
+    core/src/proof core/src/runner core/src/util core/src/wire
+    node:timers/promises`,
+  // All proofs that there are; whatever else asks the scheme that it is given.
   "core/src/proof/schemes.ts": "core/src/proof core/src/proof/distance",
   "core/src/proof/distance": "core/src/proof core/src/wire node:crypto",
   "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:module",
-
+  // For tests alone.
   "core/src/runner/fake.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",
   "core/src/util": "",

@@ -1,4 +1,7 @@
-// The kernels' own source, compiled for the CPU.
+// The kernels' own source, compiled for the CPU. Of Hopper's products only the epilogues can be: the
+// tiles are multiplied by what comes first.
+#include "emulated_hopper_gemm.h"
+
 #include "device/cuda/attention.cu"
 #include "device/cuda/distance.cu"
 #include "device/cuda/elementwise.cu"

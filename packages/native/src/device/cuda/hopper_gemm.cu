@@ -5,9 +5,7 @@
 
 #if defined(__CUDACC__)
 #include "hopper_gemm.cuh"
-#else
-#include "emulated_hopper_gemm.h"
-#endif
+#endif  // else who includes this file has included another `hopper::multiply_tiles`
 
 namespace proofmill::cuda {
 
