@@ -1,7 +1,8 @@
-// The kernels' own source, compiled for the CPU. Of Hopper's products only the epilogues can be: the
-// tiles are multiplied by what comes first.
+// The kernels' own source, compiled for the CPU. Of Hopper's products only the epilogues can be:
+// the tiles are multiplied by what comes first.
+// clang-format off
 #include "emulated_hopper_gemm.h"
-
+// clang-format on
 #include "device/cuda/attention.cu"
 #include "device/cuda/distance.cu"
 #include "device/cuda/elementwise.cu"

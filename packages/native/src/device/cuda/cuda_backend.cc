@@ -23,8 +23,7 @@ namespace {
 // evenly among the multiprocessors. 8,448 tokens on an H100.
 constexpr size_t kTokensEach = 64;
 constexpr size_t kMaxSequences = 1024;
-// The newest compute capability that CMakeLists.txt compiles for; for later ones the driver
-// compiles.
+// The newest compute capability that is compiled for; for later ones the driver compiles.
 constexpr int kNewestChip = 90;
 
 // "NVIDIA H100 80GB HBM3": h100_80gb_hbm3
