@@ -18,7 +18,7 @@ import type { Upstream } from "./inference/upstream.ts";
 import { version } from "./version.ts";
 
 /** What a call knows of who asks. */
-export interface Caller {
+interface Caller {
   /** Aborts when the caller is gone. */
   readonly signal: AbortSignal;
 }

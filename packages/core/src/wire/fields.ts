@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { isRefusedAddress } from "./address.ts";
 
-export const MAX_STRING_BYTES = 1024;
+const MAX_STRING_BYTES = 1024;
 /** A list reports at most this many faults: a body of millions must be cheap to refuse. */
 export const MAX_ISSUES = 20;
 /** Longer lists are refused for their length (413) whatever is in them, so nobody looks for repeats. */

@@ -34,7 +34,7 @@ export type Content = Record<
   { schema?: JsonSchema; examples?: Record<string, NamedExample> }
 >;
 
-export interface NamedExample {
+interface NamedExample {
   summary?: string;
   value: unknown;
 }

@@ -19,7 +19,7 @@ const REFUSED: Readonly<Record<number, string>> = {
 };
 
 /** The statuses that an operation can be refused with. */
-export function refusedWith({ refusals, body }: Operation): number[] {
+function refusedWith({ refusals, body }: Operation): number[] {
   const statuses = refusals.map((code) => POC_ERRORS[code].status);
   return [...new Set(body ? [...statuses, 413] : statuses)]; // a body can be too long
 }

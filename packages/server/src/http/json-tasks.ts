@@ -41,7 +41,7 @@ export type JsonTask = (RestTask | CallsTask | MessageTask) & {
 };
 
 /** A body that was checked. */
-export interface Checked {
+interface Checked {
   readonly schema: SchemaName;
   readonly outcome: CheckOutcome;
 }

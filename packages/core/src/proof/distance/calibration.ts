@@ -6,7 +6,7 @@ const CONFIDENCE = 0.95;
 const BINS = 24;
 const QUANTILES = [0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999];
 
-export interface HistogramBin {
+interface HistogramBin {
   /** Distances from here … */
   from: number;
   /** … to below here. */

@@ -2,7 +2,7 @@
 import { incompleteBeta } from "../beta.ts";
 
 /** How often an honest node's nonce is found invalid. */
-export const MISMATCH_PROBABILITY = 5e-4;
+const MISMATCH_PROBABILITY = 5e-4;
 
 /**
  * P(X ≥ k) for X ~ Binomial(n, p), as the regularised incomplete beta function I_p(k, n − k + 1).

@@ -20,7 +20,7 @@ import { sharedEventEncoder } from "./encoder.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Context } from "./trpc.ts";
 
-export const TRPC_PREFIX = "/trpc";
+const TRPC_PREFIX = "/trpc";
 
 /** After a close that the client does not answer, milliseconds. */
 const CLOSE_GRACE_MS = 2000;
