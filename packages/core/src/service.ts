@@ -1,5 +1,4 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
-
 import { configOf, FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
 import { distance } from "./proof/distance/scheme.ts";
 import { toValidateAnswer } from "./proof/distance/verdict.ts";
