@@ -18,19 +18,19 @@ const MAX_WAITING = 16 * 1024 * 1024;
 
 /** Calls in one message or request. */
 export const MAX_CALLS = 32;
-/** Of a message with too many calls so many are refused one by one. */
+/** When a message has too many calls, so many of them are refused one by one, the rest dropped. */
 export const MAX_REFUSED = 1024;
 
-/** No caller knows it, so that none can say it. */
+/** Marks begin with it. No caller knows it, so that none can send a mark of his own. */
 const SECRET = randomBytes(16).toString("hex");
-/** What marks stand for, while somebody may read them. */
+/** What each mark stands for, as long as somebody may read it. */
 const marks = new Map<string, CheckedBody>();
 let tasks = 0;
 
 export interface BodiesOptions {
   /** Bytes of the longest body. */
   bodyLimit: number;
-  /** What init bodies have to fit now. */
+  /** What init bodies have to keep to now. */
   limits: () => InitLimits;
 }
 
@@ -47,7 +47,7 @@ export class Bodies {
   /**
    * A body of REST's, for the service.
    *
-   * @param bytes are given away
+   * @param bytes must not be used afterwards: the thread gets them
    * @throws PocError INVALID_BODY, TOO_MANY_BODIES
    */
   async read(
@@ -63,7 +63,8 @@ export class Bodies {
   }
 
   /**
-   * The body of a request to procedures, short enough to parse: marks stand for what is checked.
+   * The body of a request to procedures. In a long one, what the thread has checked is replaced by
+   * marks, so that the text is short enough to parse.
    *
    * @returns the text, and what to call when nobody reads its marks any more
    */

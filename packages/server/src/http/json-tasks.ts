@@ -30,13 +30,13 @@ interface MessageTask {
   readonly door: "message";
   /** Calls that a message may hold. */
   readonly maxCalls: number;
-  /** Of one with more, so many are left to be refused. */
+  /** When it holds more, so many of them are kept, to be refused. */
   readonly maxRefused: number;
 }
 
 export type JsonTask = (RestTask | CallsTask | MessageTask) & {
   readonly limits: InitLimits;
-  /** What stands in the place of the body with number n is the string `${mark}${n}`. */
+  /** The body with number n is replaced by the string `${mark}${n}`. */
   readonly mark: string;
 };
 
@@ -118,7 +118,7 @@ export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
   }
 }
 
-/** Enough of a value for what reads it: fields that may matter, and what kind it is. */
+/** What is kept of a value: its kind, and of an object the short fields that somebody may read. */
 function short(value: unknown): unknown {
   if (Array.isArray(value)) return [];
   return isObject(value) ? pick(value, SHORT_FIELDS) : value;

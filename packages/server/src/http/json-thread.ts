@@ -48,7 +48,7 @@ export class JsonThread {
   }
 
   /**
-   * @param bytes are given away
+   * @param bytes must not be used afterwards: the thread gets them
    * @throws PocError TOO_MANY_BODIES; Error when the thread breaks
    */
   async perform(task: JsonTask, bytes: Uint8Array): Promise<JsonResult> {

@@ -18,7 +18,7 @@ const LEAST_STREAM = 64 * 1024;
 /** Items of a list that are written in one turn of the event loop. */
 const SLICE = 8192;
 
-/** A mark is a string that begins with it. No caller knows it, so that none can say it. */
+/** Marks begin with it. No caller knows it, so that none can send a mark of his own. */
 const SECRET = randomBytes(16).toString("hex");
 const MARK = `"${SECRET}`;
 /** Behind the secret: what follows is the list's JSON. */
@@ -94,7 +94,7 @@ function markOf({ list, since, end }: Section): string {
 /**
  * JSON with marks as bytes.
  *
- * @throws Error when a list is gone, which only those meet who wait for longer than a round
+ * @throws Error when a list is gone: its answer has waited for longer than a round lasted
  */
 export function pieces(text: string): Uint8Array[] {
   const bytes: Uint8Array[] = [];
