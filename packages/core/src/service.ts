@@ -104,7 +104,7 @@ export class PocService {
     this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
     this.#runners = new Runners({
       sources: {
-        // A validator is waiting for its answer: where none has had more a proof goes first.
+        // Named first, proofs go first where both are even: somebody waits for the answer.
         proofs: { share: 1, next: (runner) => this.#validations.next(runner) },
         search: {
           share: 15,
@@ -169,12 +169,10 @@ export class PocService {
   }
 
   /**
-   * A model is loaded. The service uses its runner from now on, beside those that it has; closing it
-   * is the caller's.
+   * Gives this runner work from now on, beside the others. The caller closes it.
    *
-   * @returns what lets the runner go, for the reason that it is given: its jobs are computed by
-   *   others. When none is left that computes the round's seq_len, the round stops and keeps its
-   *   results. Idempotent, also where the runner has said by itself that it is lost
+   * @returns what detaches it, for the reason given: others compute its jobs again. When none is left
+   *   that computes the round's seq_len, the round stops and keeps its results. Idempotent
    */
   attach(runner: ModelRunner): (reason: Error) => void {
     return this.#runners.attach(runner);
@@ -221,7 +219,7 @@ export class PocService {
    * round with a callback is stored for delivery before it is answered.
    *
    * @param body a ProofBatch
-   * @param caller is gone: then the proof is dropped, unless its verdict is due for delivery
+   * @param caller once its signal aborts the proof is dropped, unless its verdict is to be delivered
    * @throws PocError
    */
   async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
@@ -372,7 +370,7 @@ export class PocService {
   ): Promise<CommandAnswer> {
     return this.#commands.run(async () => {
       if (signal?.aborted) throw new PocError("CALLER_GONE");
-      // The runner may have gone while the command waited for its turn.
+      // The runners may have gone while the command waited for its turn.
       if (command.kind !== "stop") this.#runners.refuseUnlessReady();
       await this.#rounds.perform(command, received);
       return { status: "OK", pow_status: this.status() };

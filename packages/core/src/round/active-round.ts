@@ -31,7 +31,7 @@ export class ActiveRound {
   readonly committer: Committer;
   readonly generator: Generator;
 
-  /** Whether nothing of it is on its way to the store: once it is stopped, its finds are final. */
+  /** Whether nothing is on its way to the store: then a round that has stopped finds no more. */
   get isSettled(): boolean {
     return !this.committer.isStoring;
   }
@@ -62,7 +62,7 @@ export class ActiveRound {
       store,
       onCommit: () => {
         onChange();
-        dispatcher.wake(); // results that waited to be stored may have held fresh nonces back
+        dispatcher.wake(); // fewer results wait to be stored, so that fresh nonces may be given out
       },
       onRetry: (error, pause_ms) =>
         log.warn(

@@ -21,7 +21,7 @@ export interface CommitterOptions {
   onCommit: () => void;
   /** An attempt to store failed and is made again after a pause. */
   onRetry: (error: Error, pauseMs: number) => void;
-  /** Storing failed for now; what is not stored is kept, and tried again with whatever comes next. */
+  /** Storing failed for now; the results are kept, and tried again when more come or on `resume`. */
   onFailure: (error: Error) => void;
 }
 
@@ -33,7 +33,7 @@ export class Committer {
   readonly #options: CommitterOptions;
   /** Index of the first → results that are not stored yet. */
   readonly #waiting = new Map<number, TaggedResults>();
-  /** Progress whose storing is being tried; sent again as it is, for the store may have it already. */
+  /** What is being stored. A retry sends the same again, since the store may have it already. */
   #pending: RoundProgress | null = null;
   #clocksAreDue = false;
   #isStoring = false;
@@ -58,7 +58,7 @@ export class Committer {
     return this.#isStoring;
   }
 
-  /** Takes the results of the indices from `start` on, each index once in a round. */
+  /** Takes the results of the indices from `start` on. No index may come twice in a round. */
   offer(start: number, results: TaggedResults): void {
     if (results.count === 0) return;
     this.#waiting.set(start, results);
@@ -96,7 +96,7 @@ export class Committer {
       this.#pending = null;
       this.#options.onCommit();
     }
-    this.#isStoring = false; // in the same turn in which nothing was left: no offer falls between
+    this.#isStoring = false; // in the same turn as the last look, so that no offer is overlooked
   }
 
   /**

@@ -10,7 +10,7 @@ export interface Section {
 
 const sections = new WeakMap<readonly unknown[], Section>();
 
-/** Where the items of an answer or an event come from; undefined for an array of one's own. */
+/** The section of a list that an array was made from; undefined for any other array. */
 export function sectionOf(items: readonly unknown[]): Section | undefined {
   return sections.get(items);
 }

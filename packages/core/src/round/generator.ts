@@ -16,11 +16,11 @@ import { FaultPauses } from "./fault-pauses.ts";
 import type { IndexRange, NonceSequence } from "./nonces.ts";
 
 /**
- * Results that may wait to be stored before fresh nonces are held back, for each runner: they also
- * wait for the oldest job, and while that is computed every other runner may finish several.
+ * Results that may wait to be stored, for each runner, before fresh nonces are held back. They also
+ * wait for the oldest job, and every other runner may finish several while that is computed.
  */
 const MAX_BACKLOG = 8;
-/** The store has what the runner leaves of its time to answer a cut, and so many milliseconds more. */
+/** After a cut the store has the time that the runners left, and so many milliseconds more. */
 const STORE_GRACE_MS = 100;
 
 export interface GeneratorOptions {
@@ -62,7 +62,7 @@ export class Generator {
     this.#options.dispatcher.wake();
   }
 
-  /** Begins no more jobs; those in flight go on. */
+  /** Gives out no more jobs; those in flight go on. */
   halt(): void {
     this.#isRunning = false;
     this.#pauses.clear();
@@ -90,7 +90,7 @@ export class Generator {
     if (!this.#isRunning || this.#pauses.isPaused(runner)) return null;
     if (!takes(runner, config.seq_len)) return null;
     const isFull = committer.backlog >= MAX_BACKLOG * dispatcher.runners.length;
-    // What was given back may be the gap that everything else waits for: it is never held back.
+    // Nonces that were given back are never held back: the results may be waiting for just these.
     if (isFull && !sequence.hasReturned) return null;
     const range = sequence.take(sizers.of(runner).next());
     if (!range) return null;
@@ -130,8 +130,8 @@ export class Generator {
   }
 
   /**
-   * Makes the runner pause, and gives up once no runner gets anything done. Jobs that fail during a
-   * pause are of the same fault.
+   * Makes the runner pause, and gives up when every runner keeps failing. A job that fails while its
+   * runner is paused was in flight with the first and counts as the same fault.
    */
   #fault(runner: AttachedRunner, error: Error): void {
     const { config, dispatcher, log, onGiveUp } = this.#options;
@@ -161,7 +161,7 @@ export class Generator {
   }
 
   #cancelAll(): void {
-    // Newest first: the one behind must not begin when the one before it is cut.
+    // Newest first, so that no job begins because the one before it was cut.
     for (const batch of [...this.#inFlight].reverse()) this.#options.dispatcher.cancel(batch.work);
   }
 

@@ -5,7 +5,7 @@ import type { RoundState } from "../wire/schemas.ts";
 import { FoundList } from "./found-list.ts";
 import type { RoundCounters, RoundProgress, RoundRecord, StoredRound } from "./store.ts";
 
-/** Seconds that add up while it runs. */
+/** Counts seconds while it runs, and keeps them while it does not. */
 class Stopwatch {
   readonly #now: () => number;
   #seconds: number;
@@ -82,7 +82,7 @@ export class Ledger implements RoundBook {
     };
   }
 
-  /** Sets the clocks: the one stands still while STOPPED, the other runs while GENERATING. */
+  /** Sets the two clocks: one runs unless the round is STOPPED, one only while it is GENERATING. */
   enter(state: RoundState): void {
     this.#elapsed.set(state !== "STOPPED");
     this.#generating.set(state === "GENERATING");

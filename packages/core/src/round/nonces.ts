@@ -15,7 +15,7 @@ export class NonceSequence {
   readonly #step: number;
   readonly #lastIndex: number;
   #next: number;
-  /** Disjoint, not adjacent, ascending. */
+  /** Given back and not handed out again: ascending, with gaps between them. */
   #returned: IndexRange[] = [];
 
   /**

@@ -26,7 +26,7 @@ export type RoundStep =
       readonly cutsSearch: boolean;
     };
 
-/** One cell of the table. Refusals before the table (503, 422) are not its concern. */
+/** One cell of the table. Refusals that come before the table (503, 422) are made elsewhere. */
 export function nextStep(view: RoundView, command: RoundCommand): RoundStep {
   if ("config" in command) return init(view, command.kind, command);
   if (command.kind === "stop") return keep(view, "STOPPED");

@@ -53,8 +53,8 @@ export interface DueVerdict {
 }
 
 /**
- * What is shown has been stored: each promise resolves only when its data would survive what the
- * store promises to survive. A call that rejects has stored nothing, or all of it.
+ * Each promise resolves only once its data would survive whatever the store is made to survive; the
+ * data is shown to nobody before. A call that rejects has stored either nothing or all of it.
  *
  * Calls for one round come one at a time, in order.
  */
@@ -73,7 +73,7 @@ export interface RoundStore {
   greatestId(): Promise<string | null>;
   /** The last two rounds, or as many as there are, oldest first. */
   recent(): Promise<StoredRound[]>;
-  /** Whether the other calls would keep what they are given; rejects with the reason where not. */
+  /** Resolves when the store could keep data now; rejects with the reason when it could not. */
   probe(): Promise<void>;
 }
 

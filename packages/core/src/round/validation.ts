@@ -23,7 +23,7 @@ export interface Recomputation {
   /** At least one. */
   nonces: readonly number[];
   sizers: BatchSizers;
-  /** Aborts when nobody waits for the answer any more: the proof is dropped, in the middle of a job. */
+  /** Aborts when nobody waits for the answer any more: the proof is dropped and its jobs are cut. */
   signal?: AbortSignal | undefined;
 }
 
@@ -32,7 +32,7 @@ interface Request extends Omit<Recomputation, "signal"> {
   readonly width: number;
   /** [nonces, width] */
   readonly values: Float32Array;
-  /** Of the runner that took its first job: none with another tag gets one. null before. */
+  /** The tag of the runner that got its first job, null before. Only runners with that tag get more. */
   arithmetic: string | null;
   /** Nonces that jobs have been made of, and those that are not computed yet. */
   given: number;
@@ -47,9 +47,9 @@ interface Request extends Omit<Recomputation, "signal"> {
 }
 
 /**
- * Serves by turns the proof that has been given the least, so that a short one waits for no long
- * one, and the oldest, so that none waits for ever. Jobs are as large as the search's, but for the
- * smallest there are while several proofs wait.
+ * Every other job is for the proof of which the fewest nonces were given out, so that a short proof
+ * need not wait for a long one; the jobs between are for the oldest, so that none waits for ever.
+ * Jobs are as large as the search's, and as small as possible while several proofs wait.
  */
 export class ValidationQueue {
   readonly #dispatcher: Dispatcher;
@@ -126,8 +126,9 @@ export class ValidationQueue {
   }
 
   /**
-   * A runner is gone, and its jobs have been settled. Proofs that no other can go on with are begun
-   * anew by one of another arithmetic; where none computes their length they are refused.
+   * To be called when a runner is gone and its jobs have been settled. A proof that no other runner
+   * of its arithmetic can finish is begun anew under another's, or refused where no runner is left
+   * that computes sequences of its length.
    */
   onDetached(error: Error): void {
     for (const request of this.#requests) {
@@ -171,7 +172,7 @@ export class ValidationQueue {
   ): void {
     if (outcome.kind === "lost") {
       request.given -= range.count;
-      request.todo.unshift(range); // what becomes of it is decided by `onDetached`
+      request.todo.unshift(range); // `onDetached`, which follows, decides who computes it
       return;
     }
     if (outcome.kind === "fault") {
@@ -208,13 +209,13 @@ export class ValidationQueue {
   }
 }
 
-/** Whether a job of this proof may be this runner's: no proof is computed under two arithmetics. */
+/** Whether this runner may compute a part of this proof, which has only one arithmetic. */
 function mayServe(runner: AttachedRunner, { config, arithmetic }: Request): boolean {
   const own = runner.info.arithmetic;
   return takes(runner, config.seq_len) && (arithmetic ?? own) === own;
 }
 
-/** Nothing of it is in flight: the runners that had its jobs are gone. */
+/** None of its jobs may be in flight: here the runners that had them are gone. */
 function beginAnew(request: Request): void {
   const { length } = request.nonces;
   request.arithmetic = null;

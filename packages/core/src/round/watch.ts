@@ -11,7 +11,7 @@ const MAX_EVENT_NONCES = 1024;
 /** A round as subscribers read it. */
 export interface ReadableRound {
   readonly ledger: Ledger;
-  /** Whether more finds may still be stored, although another round has begun. */
+  /** Whether all its results are stored: once another round has begun, no find will follow. */
   readonly isSettled: boolean;
 }
 
@@ -24,9 +24,9 @@ export interface Tracked<T> {
 export interface WatchOptions {
   /** Ends the stream. */
   signal: AbortSignal;
-  /** Resolves when the one who reads can take more; the finds wait where they are. */
+  /** Resolves when the reader can take more. Until then nothing is read for it. */
   writable?: () => Promise<void>;
-  /** Resolves when it may go on with a long past, which would hold up what others ask. */
+  /** Awaited between the events of a long past, so that other callers get their turn. */
   nextTurn?: () => Promise<void>;
 }
 
@@ -46,8 +46,8 @@ interface Cursor {
 }
 
 /**
- * The finds of this round and of those that follow. It holds a cursor and nothing else: who reads
- * slowly reads more at once.
+ * The finds of this round and of those that follow. Nothing is queued for a subscriber, who is only
+ * a cursor into the lists: one that reads slowly gets more finds in each event.
  *
  * @param source.rounds the rounds that can be read, oldest first
  * @throws PocError INVALID_BODY for a `lastEventId` that is none
@@ -80,7 +80,7 @@ interface Step {
   /** The index of the first find that is told; null: the round is announced. */
   readonly from: number | null;
   readonly cursor: Cursor;
-  /** Whether there was no more to say just then. */
+  /** Whether there was nothing more to read at that moment. */
   readonly isAll: boolean;
 }
 
@@ -91,7 +91,7 @@ function nextStep(rounds: readonly ReadableRound[], cursor: Cursor | null): Step
   const place = rounds.findIndex(({ ledger }) => ledger.round_id === cursor.round_id);
   const round = rounds[place];
   if (!round) {
-    // Gone, or of a store that is no more. Ids are ULIDs: what is later is greater.
+    // That round is not kept any more. A later round has a greater id, since ids are ULIDs.
     return announce(rounds.find(({ ledger }) => ledger.round_id > cursor.round_id) ?? current);
   }
   const following = rounds[place + 1];
@@ -108,14 +108,14 @@ function announce({ ledger }: ReadableRound): Step {
 }
 
 function read(ledger: Ledger, from: number): Step {
-  // Steps end at the same places for all who are behind, so that they can share them.
+  // For all who are behind, events end at the same places, so that they can share them.
   const end = (Math.floor(from / MAX_EVENT_NONCES) + 1) * MAX_EVENT_NONCES;
   const index = ledger.found - from <= MAX_EVENT_NONCES ? ledger.found : end;
   const cursor = { round_id: ledger.round_id, index };
   return { round: ledger, from, cursor, isAll: index === ledger.found };
 }
 
-/** The last finds that were told of each round: subscribers who keep up all get the same event. */
+/** The last event with finds of each round: all subscribers who keep up get this same object. */
 const lastTold = new WeakMap<
   Ledger,
   { events: object; from: number; to: number; event: unknown }
