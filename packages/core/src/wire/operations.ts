@@ -247,7 +247,6 @@ export const OPERATIONS = {
 } as const satisfies OperationTable;
 
 export type Operations = typeof OPERATIONS;
-export type OperationName = keyof Operations;
 
 /** What a caller sends, as its schema takes it; undefined where nothing is sent. */
 export type InputOf<O extends Operation> = O extends { body: infer Name extends SchemaName }
