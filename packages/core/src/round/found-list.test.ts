@@ -3,13 +3,15 @@ import { expect, test } from "vitest";
 import { FoundList, sectionOf } from "./found-list.ts";
 
 test("every part is the JSON that JSON.stringify would write, while the list grows", () => {
-  const number = fc.oneof(
+  const item = fc.oneof(
     fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
     fc.float({ noNaN: true, noDefaultInfinity: true }),
+    fc.string({ maxLength: 4 }),
+    fc.constantFrom("é", "😀", "\u2028", '"\\'),
   );
-  const step = fc.record({ added: fc.array(number), since: fc.nat(40), limit: fc.nat(40) });
+  const step = fc.record({ added: fc.array(item), since: fc.nat(40), limit: fc.nat(40) });
   fc.assert(
-    fc.property(fc.array(number), fc.array(step), (first, steps) => {
+    fc.property(fc.array(item), fc.array(step), (first, steps) => {
       const list = new FoundList([...first]);
       const expected = [...first];
       const given: [Uint8Array, string][] = [];
