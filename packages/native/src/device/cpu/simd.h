@@ -45,7 +45,7 @@ constexpr int kTilePanels = 1;
 #endif
 
 // Columns of a packed panel. The same everywhere, so that sums over "16 lanes" have one order.
-constexpr int kPanel = 16;
+constexpr int kPanel = kPanelColumns;
 constexpr int kVectors = kPanel / kLanes;  // of a panel
 
 // Whether there is an instruction for `dot`.
