@@ -11,6 +11,11 @@ const IDLE_MS = 3000;
 const HEAP_PER_BYTE = 40;
 /** … and what a thread needs besides. */
 const HEAP_BESIDES = 24 * 1024 * 1024;
+/**
+ * After each text the thread rests for so many times as long as it took: whoever sends hard texts
+ * without end gets half a core, and the search keeps the rest.
+ */
+const REST = 1;
 /** Megabytes; more would be filled before anything is thrown away. */
 const YOUNG_MB = 8;
 
@@ -41,6 +46,9 @@ export class JsonThread {
   #waitingBytes = 0;
   #worker: Worker | null = null;
   #current: Job | null = null;
+  /** When the text at work was given to the thread. */
+  #begun = 0;
+  #resting: NodeJS.Timeout | null = null;
   #idle: NodeJS.Timeout | undefined;
 
   constructor(options: JsonThreadOptions) {
@@ -68,11 +76,12 @@ export class JsonThread {
 
   close(): void {
     clearTimeout(this.#idle);
+    clearTimeout(this.#resting ?? undefined);
     void this.#worker?.terminate();
   }
 
   #next(): void {
-    if (this.#current) return;
+    if (this.#current || this.#resting) return;
     const job = this.#waiting.shift();
     clearTimeout(this.#idle);
     if (!job) {
@@ -80,6 +89,7 @@ export class JsonThread {
       return;
     }
     this.#current = job;
+    this.#begun = performance.now();
     this.#waitingBytes -= job.bytes.length;
     this.#worker ??= this.#start();
     this.#worker.postMessage({ task: job.task, bytes: job.bytes }, [job.bytes.buffer]);
@@ -98,16 +108,26 @@ export class JsonThread {
     worker.on("message", (result: JsonResult) => {
       this.#current?.resolve(result);
       this.#current = null;
-      this.#next();
+      this.#restThenNext();
     });
     // The thread has failed, of too little memory for example; the next text gets a new one.
     worker.on("error", (error) => {
       this.#current?.reject(error);
       this.#current = null;
       this.#worker = null;
-      this.#next();
+      this.#restThenNext();
     });
     return worker;
+  }
+
+  #restThenNext(): void {
+    this.#resting = setTimeout(
+      () => {
+        this.#resting = null;
+        this.#next();
+      },
+      REST * (performance.now() - this.#begun),
+    );
   }
 
   #end(): void {
