@@ -36,6 +36,8 @@ export interface TestNode {
   readonly exited: Promise<number | NodeJS.Signals>;
   /** Resolves with the first line with this message, also if it has come already. */
   log(message: string): Promise<LogLine>;
+  /** The lines so far with this message, oldest first. */
+  logged(message: string): LogLine[];
   get(path: string): Promise<Response>;
   /** POST with a JSON body, or with none. */
   post(path: string, body?: unknown): Promise<Response>;
@@ -123,6 +125,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestNode>
     process: child,
     exited,
     log,
+    logged: (message) => lines.filter(({ msg }) => msg.startsWith(message)),
     get: (path) => fetch(url + path),
     post: (path, body) =>
       fetch(url + path, {

@@ -150,11 +150,12 @@ test("kill -9 of the server ends its runner", async () => {
   );
 });
 
-test("kill -9 of the runner stops the round, and its results stay", async () => {
-  const node = await start();
+test("kill -9 of a runner that is never started again stops the round, and its results stay", async () => {
+  const node = await start({ args: ["--enable-poc", "--runner-max-restarts", "0"] });
   await generate(node);
-  process.kill(await runnerPid(node), "SIGKILL");
-  const line = await node.log("the runner is gone");
+  const pid = await runnerPid(node);
+  process.kill(pid, "SIGKILL");
+  const line = await node.log("the runner is lost for good");
   expect(JSON.stringify(line)).toContain("SIGKILL");
   const stopped = await status(node);
   expect(stopped).toMatchObject({ state: "STOPPED", is_model_initialized: false });
@@ -163,7 +164,7 @@ test("kill -9 of the runner stops the round, and its results stay", async () => 
   const health = await node.get("/health");
   expect([health.status, await health.json()]).toEqual([
     503,
-    { detail: "Runner is not available" },
+    { detail: `Runner is not available: the runner's process (${pid}) ended by SIGKILL` },
   ]);
   expect((await node.post("/api/v1/pow/phase/generate")).status).toBe(503);
   const stop = (await (await node.post("/api/v1/pow/stop")).json()) as CommandAnswer;

@@ -115,9 +115,13 @@ async function open(folder: string, schemes: URL) {
       proofs: { share: 1, next: (one) => validations.next(one) },
       search: { share: 15, next: (one) => rounds.current?.generator.next(one) ?? null },
     },
-    ...{ now, log, onGone: () => {}, onChange: () => subscriptions.changed() },
+    ...{ now, log, onChange: () => subscriptions.changed() },
   });
-  const validations = new ValidationQueue({ dispatcher: runners.dispatcher, maxNonces: 1000 });
+  const validations = new ValidationQueue({
+    dispatcher: runners.dispatcher,
+    isExpected: () => true,
+    maxNonces: 1000,
+  });
   const rounds = new Rounds({
     ...{ recent: await store.recent(), schemes: SCHEMES, storeWatch, runners, now, log },
     newRoundId: (last) => `round-${Number(last?.slice(-1) ?? 0) + 1}`,

@@ -11,6 +11,7 @@ export {
 } from "./proof/scheme.ts";
 export { SCHEMES } from "./proof/schemes.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
+export type { RunnerPlace } from "./round/runners.ts";
 export * from "./round/store.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
 export * from "./runner/ports.ts";

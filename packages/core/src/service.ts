@@ -6,7 +6,7 @@ import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
 import { parsePage } from "./round/page.ts";
 import { Rounds } from "./round/rounds.ts";
-import { Runners } from "./round/runners.ts";
+import { type RunnerPlace, Runners } from "./round/runners.ts";
 import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
 import type { RoundStore, StoredRound } from "./round/store.ts";
 import { StoreWatch } from "./round/store-watch.ts";
@@ -113,17 +113,16 @@ export class PocService {
       },
       now,
       log,
-      onGone: (reason) => {
-        this.#validations.onDetached(reason);
+      onChange: (reason) => {
+        this.#validations.onRunnersChange(reason);
         this.#rounds.stopIfNoneGoesOn();
-      },
-      onChange: () => {
         this.#updateLimits();
         this.#subscriptions.changed();
       },
     });
     this.#validations = new ValidationQueue({
       dispatcher: this.#runners.dispatcher,
+      isExpected: (seqLen) => this.#runners.someTakes(seqLen),
       maxNonces: this.#options.maxQueuedValidateNonces,
     });
     this.#rounds = new Rounds({
@@ -178,14 +177,24 @@ export class PocService {
     return this.#runners.attach(runner);
   }
 
+  /** A place for a runner that is started again when it is lost: a round waits for the next one. */
+  openPlace(): RunnerPlace {
+    return this.#runners.openPlace();
+  }
+
   /** Throws POC_NOT_ENABLED where PoC is switched off: what a door asks before anything else. */
   assertEnabled(): void {
-    this.#refuseUnlessEnabled();
+    if (!this.#options.enabled) throw new PocError("POC_NOT_ENABLED");
   }
 
   /** Throws the 503 that a command would: what a door asks before it looks at a body. */
   assertReady(): void {
     this.#refuseUnlessOpen();
+    this.#runners.refuseUnlessExpected();
+  }
+
+  /** Throws MODEL_LOADING, or RUNNER_LOST with the reason, where nothing can be computed now. */
+  assertRunner(): void {
     this.#runners.refuseUnlessReady();
   }
 
@@ -223,8 +232,7 @@ export class PocService {
    * @throws PocError
    */
   async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
-    this.#refuseUnlessOpen();
-    this.#runners.refuseUnlessReady();
+    this.assertReady();
     const proof = this.#read("ProofBatch", body);
     const { maxValidateNonces, log } = this.#options;
     if (proof.nonces.length > maxValidateNonces) {
@@ -269,7 +277,7 @@ export class PocService {
    * @throws PocError INVALID_BODY with `loc` `["query", …]`
    */
   status(page: unknown = {}): Status {
-    this.#refuseUnlessEnabled();
+    this.assertEnabled();
     const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parsePage(page);
     return {
       ...roundStatus(this.#rounds.current?.ledger ?? null, { since, limit }),
@@ -289,7 +297,7 @@ export class PocService {
   watchValidNonces(
     options: WatchOptions & { lastEventId?: string | undefined },
   ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
-    this.#refuseUnlessEnabled();
+    this.assertEnabled();
     const rounds = () => this.#rounds.readable;
     return this.#subscriptions.watchFinds({ rounds, events: FIND_EVENTS }, options);
   }
@@ -302,7 +310,7 @@ export class PocService {
   watchStatus(
     options: WatchOptions & { inference?: () => InferenceCounters },
   ): AsyncGenerator<Tracked<StatusEvent>, void> {
-    this.#refuseUnlessEnabled();
+    this.assertEnabled();
     const { inference = () => ({ inference_refused: 0, inference_aborted: 0 }) } = options;
     const status = () => ({ ...withoutLists(this.status({ limit: 1 })), ...inference() });
     return this.#subscriptions.watchStatus(status, options);
@@ -332,14 +340,12 @@ export class PocService {
     const stopped = this.#commands.run(() => this.#rounds.perform({ kind: "stop" }, received));
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
     this.#validations.rejectAll("SHUTTING_DOWN");
-    const round = this.#rounds.current;
-    if (round) await within(CLOSE_GRACE_MS, round.committer.idle());
+    await within(CLOSE_GRACE_MS, this.#rounds.current?.committer.idle() ?? Promise.resolve());
   }
 
   async #init(kind: InitKind, body: unknown, caller: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
-    this.#refuseUnlessOpen();
-    this.#runners.refuseUnlessReady();
+    this.assertReady();
     this.#refuseUnlessStoring();
     const config = this.#read("InitRequest", body);
     return this.#carryOut(
@@ -358,7 +364,7 @@ export class PocService {
     const received = this.#options.now();
     this.#refuseUnlessOpen();
     if (kind !== "stop") {
-      this.#runners.refuseUnlessReady();
+      this.#runners.refuseUnlessExpected();
       this.#refuseUnlessStoring();
     }
     return this.#carryOut({ kind }, { received, signal: caller.signal });
@@ -370,8 +376,8 @@ export class PocService {
   ): Promise<CommandAnswer> {
     return this.#commands.run(async () => {
       if (signal?.aborted) throw new PocError("CALLER_GONE");
-      // The runners may have gone while the command waited for its turn.
-      if (command.kind !== "stop") this.#runners.refuseUnlessReady();
+      // The runners may have gone for good while the command waited for its turn.
+      if (command.kind !== "stop") this.#runners.refuseUnlessExpected();
       await this.#rounds.perform(command, received);
       return { status: "OK", pow_status: this.status() };
     });
@@ -379,16 +385,12 @@ export class PocService {
 
   #updateLimits(): void {
     const { max_seq_len } = this.#runners;
-    if (!this.ready || max_seq_len === this.#initLimits.max_seq_len) return;
+    if (max_seq_len === 0 || max_seq_len === this.#initLimits.max_seq_len) return;
     this.#initLimits = { ...this.#initLimits, max_seq_len };
   }
 
-  #refuseUnlessEnabled(): void {
-    if (!this.#options.enabled) throw new PocError("POC_NOT_ENABLED");
-  }
-
   #refuseUnlessOpen(): void {
-    this.#refuseUnlessEnabled();
+    this.assertEnabled();
     if (this.#closing) throw new PocError("SHUTTING_DOWN");
   }
 

@@ -19,7 +19,7 @@ test("health is 200 during a round and 503 without the runner", async () => {
   const response = await get("/health");
   expect([response.statusCode, response.json()]).toEqual([
     503,
-    { detail: "Runner is not available" },
+    { detail: "Runner is not available: gone" },
   ]);
 });
 

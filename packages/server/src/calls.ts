@@ -85,10 +85,9 @@ function nodeCalls({ service, gate, log, modelName, delivery, upstream }: CallsO
 
   /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
   function readyModel(): ModelInfo {
-    const { model, ready } = service;
-    if (!model) throw new PocError("MODEL_LOADING");
-    if (!ready) throw new PocError("RUNNER_LOST");
-    return model;
+    service.assertRunner();
+    if (!service.model) throw new PocError("MODEL_LOADING");
+    return service.model;
   }
 
   return {

@@ -5,9 +5,10 @@ import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { roundIdAfter } from "./round-id.ts";
 import type { ProcessRunner } from "./runners/process.ts";
+import { Supervisor } from "./runners/supervisor.ts";
 import { createServer } from "./server.ts";
 import type { ServeConfig } from "./settings/config.ts";
-import { startModel } from "./start-model.ts";
+import { type ModelFolder, provideModel, startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
 /** Closing takes so many milliseconds at most; the contract allows 5 seconds. */
@@ -25,8 +26,11 @@ const BACKLOG = 4096;
 const LOG_GRACE_MS = 300;
 
 export interface NodeOptions {
-  /** Starts the runner; by default one with the configured model, in a process of its own. */
-  startRunner?: () => Promise<ProcessRunner>;
+  /**
+   * Starts the runner, and again when it has ended; by default one with the configured model, in a
+   * process of its own.
+   */
+  startRunner?: (signal: AbortSignal) => Promise<ProcessRunner>;
 }
 
 /** The address cannot be had. */
@@ -46,6 +50,8 @@ export interface RunningNode {
   readonly url: string;
   /** Resolves when the model is loaded, rejects when that fails for any reason but `close`. */
   readonly loaded: Promise<void>;
+  /** Resolves with the reason when the runner is lost for good; the node answers, and computes no more. */
+  readonly lost: Promise<Error>;
   /**
    * Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent.
    *
@@ -137,11 +143,19 @@ async function startWith(
       throw new ListenError(error);
     });
 
-  const closing = new AbortController();
-  let runner: ProcessRunner | null = null;
-  const loaded = load();
+  let folder: ModelFolder | null = null;
+  let isClosing = false;
+  const supervisor = new Supervisor({
+    start: options.startRunner ?? start,
+    openPlace: () => service.openPlace(),
+    maxRestarts: config.runnerMaxRestarts,
+    log: app.log,
+  });
+  const loaded = supervisor.load().catch((error) => {
+    if (!isClosing) throw error;
+  });
   let closed: Promise<boolean> | null = null;
-  return { url, loaded, close: () => (closed ??= close()) };
+  return { url, loaded, lost: supervisor.lost, close: () => (closed ??= close()) };
 
   async function delivery(): Promise<DeliveryInfo> {
     if (!sender) return NO_DELIVERIES;
@@ -149,35 +163,26 @@ async function startWith(
     return { ...sender.counters, pending_nonces: nonces, pending_verdicts: verdicts };
   }
 
-  async function load(): Promise<void> {
-    try {
-      const { signal } = closing;
-      const started = await (options.startRunner?.() ??
-        startModel(config, { log: app.log, signal }));
-      runner = started;
-      const detach = service.attach(started);
-      void started.ended.then((error) => {
-        if (!closing.signal.aborted) detach(error);
-      });
-      app.log.info({ runner_pid: started.pid, ...started.info }, "model loaded");
-    } catch (error) {
-      if (!closing.signal.aborted) throw error;
-    }
+  /** Looks for the model once: a runner that is started again finds it where it was. */
+  async function start(signal: AbortSignal): Promise<ProcessRunner> {
+    const how = { log: app.log, signal };
+    folder ??= await provideModel(config, how);
+    return startModel(folder, config, how);
   }
 
   async function close(): Promise<boolean> {
+    isClosing = true;
     app.log.info("closing");
     const end = performance.now() + END_MS;
     const left = () => Math.max(0, end - performance.now());
     // While it loads there is nothing to wait for.
-    if (!runner) closing.abort();
+    if (!supervisor.hasRunner) supervisor.abort();
     await within(STOP_GRACE_MS, service.close());
-    closing.abort();
     const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
     await Promise.all([
       app.close(),
       loaded.catch(() => {}),
-      runner?.close(),
+      supervisor.close(),
       within(left(), sender?.close() ?? Promise.resolve()),
     ]);
     clearTimeout(cut);

@@ -1,4 +1,4 @@
-/** From a configured model, wherever it is, to a runner that has it loaded. */
+/** From a configured model, wherever it is, to a folder that holds it, and to a runner. */
 import type { Logger } from "@proofmill/core";
 import { contextOf } from "@proofmill/native/model/context";
 import { checkConfig } from "@proofmill/native/model/memory";
@@ -30,17 +30,22 @@ interface StartOptions {
   signal: AbortSignal;
 }
 
+/** A model that is there, and what its config.json holds where that has been read. */
+export interface ModelFolder {
+  directory: string;
+  config?: unknown;
+}
+
 /**
- * Makes or downloads the model where it is not there yet, and loads it in a process of its own.
+ * Loads a model in a process of its own.
  *
  * @throws Error in one line that says what is wrong; RunnerLost when `signal` aborts
  */
 export async function startModel(
+  folder: ModelFolder,
   config: ModelConfig,
-  options: StartOptions,
+  { log, signal }: StartOptions,
 ): Promise<ProcessRunner> {
-  const { log, signal } = options;
-  const folder = await provide(config, options);
   log.info({ directory: folder.directory }, "loading the model");
   const runner = await startRunner({
     model: {
@@ -62,14 +67,15 @@ export async function startModel(
   );
 }
 
-/** A model that is there, and what its config.json holds where that has been read. */
-interface ModelFolder {
-  directory: string;
-  config?: unknown;
-}
-
-/** Makes, checks or downloads the model. */
-async function provide(config: ModelConfig, options: StartOptions): Promise<ModelFolder> {
+/**
+ * Makes, checks or downloads the model.
+ *
+ * @throws Error in one line that says what is wrong, also when `signal` aborts
+ */
+export async function provideModel(
+  config: ModelConfig,
+  options: StartOptions,
+): Promise<ModelFolder> {
   const { model, modelConfig, download: named } = config;
   const located = model === null ? null : { directory: model, config: modelConfig };
   if (!named) return located ?? { directory: await demo(options.log) };

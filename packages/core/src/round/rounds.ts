@@ -89,15 +89,15 @@ export class Rounds {
   }
 
   /**
-   * Stops a round for which no runner is left: a search that is too long for all of them, or any
-   * active round when there is none.
+   * Stops a round for which no runner is left or expected: a search that is too long for all of them,
+   * or any active round when there is none.
    */
   stopIfNoneGoesOn(): void {
     const { runners } = this.#options;
     const goesOn =
       this.#state === "GENERATING" && this.#current
         ? runners.someTakes(this.#current.ledger.config.seq_len)
-        : this.#state !== "VALIDATING" || runners.areReady;
+        : this.#state !== "VALIDATING" || runners.areExpected;
     if (!goesOn) this.#enter("STOPPED");
   }
 

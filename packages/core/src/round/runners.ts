@@ -1,5 +1,5 @@
 /** The node's runners together: what they can compute, and what is refused without them. */
-import { Dispatcher, type Source, takes } from "../runner/dispatcher.ts";
+import { type AttachedRunner, Dispatcher, type Source, takes } from "../runner/dispatcher.ts";
 import type { ModelInfo, ModelRunner } from "../runner/ports.ts";
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
@@ -9,19 +9,35 @@ export interface RunnersOptions {
   sources: Readonly<Record<"proofs" | "search", Source>>;
   now: () => number;
   log: Logger;
-  /** A runner is gone, and its jobs have been settled as lost. */
-  onGone: (reason: Error) => void;
-  /** A runner has come or gone. */
-  onChange: () => void;
+  /**
+   * A runner has come, is gone (its jobs have been settled as lost), or is not waited for any longer;
+   * in the last two cases for this reason.
+   */
+  onChange: (reason?: Error) => void;
+}
+
+/**
+ * Where a runner is attached that is started again when it is lost: until the place is given up work
+ * waits for the next one, and no round stops.
+ */
+export interface RunnerPlace {
+  /** As `PocService.attach`. The runner before it must be gone. */
+  attach(runner: ModelRunner): (reason: Error) => void;
+  /** No further runner comes. Idempotent. */
+  giveUp(reason: Error): void;
 }
 
 export class Runners {
   readonly dispatcher: Dispatcher;
-  readonly #onChange: () => void;
+  readonly #onChange: (reason?: Error) => void;
+  /** The runner that each place has, or had last; null before its first. */
+  readonly #places = new Map<RunnerPlace, AttachedRunner | null>();
   /** What the runner said of itself that went last. */
   #lastGone: ModelInfo | null = null;
+  /** Why the last one went, or comes no more. */
+  #lastReason: Error | null = null;
 
-  constructor({ sources, now, log, onGone, onChange }: RunnersOptions) {
+  constructor({ sources, now, log, onChange }: RunnersOptions) {
     this.#onChange = onChange;
     this.dispatcher = new Dispatcher({
       sources,
@@ -30,8 +46,8 @@ export class Runners {
         const fields = { err: error, device: info.device, runners_left: this.#infos.length };
         log.error(fields, "the runner is gone");
         this.#lastGone = info;
-        onGone(error);
-        onChange();
+        this.#lastReason = error;
+        onChange(error);
       },
     });
   }
@@ -39,13 +55,37 @@ export class Runners {
   /** See `PocService.attach`. */
   attach(runner: ModelRunner): (reason: Error) => void {
     const detach = this.dispatcher.attach(runner);
-    this.#onChange();
+    this.#hasCome();
     return detach;
+  }
+
+  /** See `PocService.openPlace`. */
+  openPlace(): RunnerPlace {
+    const place: RunnerPlace = {
+      attach: (runner) => {
+        const detach = this.dispatcher.attach(runner);
+        this.#places.set(place, this.dispatcher.runners.at(-1) ?? null);
+        this.#hasCome();
+        return detach;
+      },
+      giveUp: (reason) => {
+        if (!this.#places.delete(place)) return;
+        this.#lastReason = reason;
+        this.#onChange(reason);
+      },
+    };
+    this.#places.set(place, null);
+    return place;
   }
 
   /** Whether there is at least one. */
   get areReady(): boolean {
     return this.#infos.length > 0;
+  }
+
+  /** Whether there is one, or one that was lost comes again. */
+  get areExpected(): boolean {
+    return this.#expected.length > 0;
   }
 
   /**
@@ -62,22 +102,36 @@ export class Runners {
   }
 
   /**
-   * The longest sequence that one of them computes, 0 without any. A runner takes no part in a round
-   * that is too long for it.
+   * The longest sequence that one of them computes, also one that comes again; 0 without any. A runner
+   * takes no part in a round that is too long for it.
    */
   get max_seq_len(): number {
-    return Math.max(0, ...this.#infos.map((info) => info.max_seq_len));
+    return Math.max(0, ...this.#expected.map(({ info }) => info.max_seq_len));
   }
 
-  /** Whether one of them computes sequences of this length. */
+  /** Whether one of them computes sequences of this length, also one that comes again. */
   someTakes(seqLen: number): boolean {
-    return this.dispatcher.runners.some((runner) => takes(runner, seqLen));
+    return this.#expected.some((runner) => takes(runner, seqLen));
   }
 
-  /** Throws PocError MODEL_LOADING before the first has come, RUNNER_LOST once all have gone. */
+  /**
+   * Throws PocError MODEL_LOADING before the first has come, RUNNER_LOST once all have gone for good:
+   * while one is started again there is no reason to refuse.
+   */
+  refuseUnlessExpected(): void {
+    if (this.areExpected) return;
+    throw new PocError(this.#lastGone ? "RUNNER_LOST" : "MODEL_LOADING");
+  }
+
+  /**
+   * Throws PocError MODEL_LOADING also while a runner is started again, since nothing can be computed
+   * then, and RUNNER_LOST with the reason.
+   */
   refuseUnlessReady(): void {
     if (this.areReady) return;
-    throw new PocError(this.#lastGone ? "RUNNER_LOST" : "MODEL_LOADING");
+    if (this.areExpected || !this.#lastReason) throw new PocError("MODEL_LOADING");
+    const detail = `Runner is not available: ${this.#lastReason.message}`;
+    throw new PocError("RUNNER_LOST", { detail });
   }
 
   /**
@@ -88,6 +142,18 @@ export class Runners {
     if (this.someTakes(seqLen)) return;
     const detail = `The round's seq_len of ${seqLen} is more than this node computes, ${this.max_seq_len}`;
     throw new PocError("ROUND_TOO_LONG", { detail });
+  }
+
+  #hasCome(): void {
+    this.#onChange();
+    this.dispatcher.wake(); // a proof of another arithmetic may only now be begun anew
+  }
+
+  /** Those that are there, and as they were those that come again. */
+  get #expected(): readonly AttachedRunner[] {
+    return [...new Set([...this.dispatcher.runners, ...this.#places.values()])].filter(
+      (runner) => runner !== null,
+    );
   }
 
   get #infos(): readonly ModelInfo[] {

@@ -14,6 +14,8 @@ import type { IndexRange } from "./nonces.ts";
 
 /** Proofs that may wait at once. */
 const MAX_WAITING = 64;
+/** A proof waits so long for a runner that is started again. */
+const RUNNER_PATIENCE_MS = 30_000;
 
 /** What to recompute, and for whom; nothing of it changes when another round begins meanwhile. */
 export interface Recomputation {
@@ -40,6 +42,8 @@ interface Request extends Omit<Recomputation, "signal"> {
   /** Places in the proof that no job has. */
   todo: IndexRange[];
   readonly inFlight: Set<Work>;
+  /** Runs while no runner is there that computes its length. */
+  patience: NodeJS.Timeout | null;
   resolve(recomputed: Recomputed): void;
   reject(error: PocError): void;
   /** Called when it is answered or refused. */
@@ -53,15 +57,24 @@ interface Request extends Omit<Recomputation, "signal"> {
  */
 export class ValidationQueue {
   readonly #dispatcher: Dispatcher;
+  readonly #isExpected: (seqLen: number) => boolean;
   readonly #maxNonces: number;
   /** In the order in which they came. */
   readonly #requests = new Set<Request>();
   #isOldestsTurn = false;
   #whenEmpty: (() => void)[] = [];
 
-  /** @param options.maxNonces of all proofs together that are not computed yet */
-  constructor(options: { dispatcher: Dispatcher; maxNonces: number }) {
+  /**
+   * @param options.isExpected whether a runner that computes this length is there or comes again
+   * @param options.maxNonces of all proofs together that are not computed yet
+   */
+  constructor(options: {
+    dispatcher: Dispatcher;
+    isExpected: (seqLen: number) => boolean;
+    maxNonces: number;
+  }) {
     this.#dispatcher = options.dispatcher;
+    this.#isExpected = options.isExpected;
     this.#maxNonces = options.maxNonces;
   }
 
@@ -69,7 +82,7 @@ export class ValidationQueue {
    * Computes a proof's nonces again, all of them under one arithmetic.
    *
    * @throws PocError TOO_MANY_VALIDATIONS, TOO_MANY_QUEUED_NONCES, CALLER_GONE, COMPUTE_FAILED,
-   *   RUNNER_LOST, SHUTTING_DOWN
+   *   MODEL_LOADING when no runner comes in time, RUNNER_LOST, SHUTTING_DOWN
    */
   async recompute({ signal, ...what }: Recomputation): Promise<Recomputed> {
     const count = what.nonces.length;
@@ -93,12 +106,14 @@ export class ValidationQueue {
         left: count,
         todo: [{ start: 0, count }],
         inFlight: new Set(),
+        patience: null,
         resolve,
         reject,
         leave: () => signal?.removeEventListener("abort", drop),
       };
       signal?.addEventListener("abort", drop);
       this.#requests.add(request);
+      this.#review(request);
       this.#dispatcher.wake();
     });
   }
@@ -126,17 +141,27 @@ export class ValidationQueue {
   }
 
   /**
-   * To be called when a runner is gone and its jobs have been settled. A proof that no other runner
-   * of its arithmetic can finish is begun anew under another's, or refused where no runner is left
-   * that computes sequences of its length.
+   * Runners have come or gone, and the jobs of those that are gone have been settled. Proofs that no
+   * other can go on with are begun anew by one of another arithmetic; where none computes their length
+   * they wait a while for one that is started again, and are refused where none is.
    */
-  onDetached(error: Error): void {
-    for (const request of this.#requests) {
-      const able = this.#dispatcher.runners.filter((runner) =>
-        takes(runner, request.config.seq_len),
+  onRunnersChange(reason?: Error): void {
+    for (const request of this.#requests) this.#review(request, reason);
+  }
+
+  #review(request: Request, reason?: Error): void {
+    const able = this.#dispatcher.runners.filter((runner) => takes(runner, request.config.seq_len));
+    if (able.length > 0) {
+      if (request.patience) clearTimeout(request.patience);
+      request.patience = null;
+      if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
+    } else if (this.#isExpected(request.config.seq_len)) {
+      request.patience ??= setTimeout(
+        () => this.#reject(request, new PocError("MODEL_LOADING")),
+        RUNNER_PATIENCE_MS,
       );
-      if (able.length === 0) this.#reject(request, new PocError("RUNNER_LOST", { cause: error }));
-      else if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
+    } else {
+      this.#reject(request, new PocError("RUNNER_LOST", { cause: reason }));
     }
   }
 
@@ -172,7 +197,7 @@ export class ValidationQueue {
   ): void {
     if (outcome.kind === "lost") {
       request.given -= range.count;
-      request.todo.unshift(range); // `onDetached`, which follows, decides who computes it
+      request.todo.unshift(range); // `onRunnersChange`, which follows, decides who computes it
       return;
     }
     if (outcome.kind === "fault") {
@@ -204,6 +229,7 @@ export class ValidationQueue {
 
   #remove(request: Request): void {
     this.#requests.delete(request);
+    if (request.patience) clearTimeout(request.patience);
     request.leave();
     if (this.#requests.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }

@@ -128,6 +128,13 @@ function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown
   return { given, ...request, status, answer: { detail: text } };
 }
 
+/** As what a node says of itself puts it. */
+const RUNNER_GONE: ApiExample = {
+  given: "the runner is gone",
+  status: 503,
+  answer: { detail: "Runner is not available: killed" },
+};
+
 /** The refusals of whatever needs the model. */
 function unready(request: { body?: unknown } = {}): ApiExample[] {
   return [
@@ -277,7 +284,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
     examples: [
       { given: "searching", status: 200, answer: { status: "ok" } },
       refusal("the model is loading", "MODEL_LOADING"),
-      refusal("the runner is gone", "RUNNER_LOST"),
+      RUNNER_GONE,
     ],
   },
   version: {
@@ -306,7 +313,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
       },
       { given: "searching", status: 503, answer: GATE_ANSWER },
       refusal("the model is loading", "MODEL_LOADING"),
-      refusal("the runner is gone", "RUNNER_LOST"),
+      RUNNER_GONE,
     ],
   },
 };

@@ -18,7 +18,7 @@ import { roundIdAfter } from "../round-id.ts";
 import { type DeviceConfig, DTYPES, type Dtype } from "../settings/config.ts";
 import { deviceOptions } from "../settings/options.ts";
 import { integer } from "../settings/values.ts";
-import { startModel } from "../start-model.ts";
+import { provideModel, startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";
@@ -166,20 +166,19 @@ async function local(
   let runner: Awaited<ReturnType<typeof startModel>>;
   try {
     const { directory, config, download } = locateModel({ model, revision, environment });
-    runner = await startModel(
-      {
-        model: directory,
-        modelConfig: config,
-        download,
-        dtype,
-        device,
-        gpuMemoryUtilization,
-        threads,
-        pocSeqLen,
-        dataDir: dataFolder(),
-      },
-      { log: silentLog, signal },
-    );
+    const named = {
+      model: directory,
+      modelConfig: config,
+      download,
+      dtype,
+      device,
+      gpuMemoryUtilization,
+      threads,
+      pocSeqLen,
+      dataDir: dataFolder(),
+    };
+    const how = { log: silentLog, signal };
+    runner = await startModel(await provideModel(named, how), named, how);
   } catch (error) {
     return fail(error);
   }

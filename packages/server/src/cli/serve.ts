@@ -4,7 +4,7 @@ import { ListenError, type RunningNode, startNode } from "../node.ts";
 import { exit, say } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import type { ServeConfig } from "../settings/config.ts";
-import { addServeOptions } from "../settings/options.ts";
+import { addServeOptions, UNHEALTHY_EXIT_CODE } from "../settings/options.ts";
 import { readConfig } from "../settings/read.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
@@ -32,6 +32,12 @@ async function serve(config: ServeConfig): Promise<void> {
     return exit(1);
   }
   if (isStopping) return end(node, 0);
+  const started = node;
+  void node.lost.then((reason) => {
+    if (!config.exitWhenUnhealthy || isStopping) return;
+    say(`the runner is lost for good: ${reason.message}`);
+    void end(started, UNHEALTHY_EXIT_CODE);
+  });
   try {
     await node.loaded;
   } catch (error) {

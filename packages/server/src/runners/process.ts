@@ -29,6 +29,8 @@ export interface StartRunnerOptions {
 /** A runner that can be lost. */
 export interface ProcessRunner extends ModelRunner {
   readonly pid: number;
+  /** Whether it has finished a nonce so far. */
+  readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
   readonly ended: Promise<RunnerLost>;
 }
@@ -86,6 +88,7 @@ function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
+  hasComputed = false;
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
   readonly #jobs = new Map<number, Pending>();
@@ -186,6 +189,7 @@ class ChildRunner implements ProcessRunner {
         this.#loading?.reject(new Error(message.message));
         break;
       case "done":
+        this.hasComputed ||= message.result.completed > 0;
         this.#take(message.id)?.resolve(message.result);
         break;
       case "failed":

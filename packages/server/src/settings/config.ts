@@ -41,6 +41,10 @@ export interface ServeConfig extends DeviceConfig {
   dtype: Dtype;
   /** Undefined: the runner's own choice, one per core. */
   threads: number | undefined;
+  /** Restarts of a runner with no finished pass between. */
+  runnerMaxRestarts: number;
+  /** Whether the process ends when its runner is lost for good. */
+  exitWhenUnhealthy: boolean;
   /** Absolute path; null without a home folder, where PoC is off. */
   dataDir: string | null;
   logLevel: LogLevel;

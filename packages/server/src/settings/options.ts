@@ -23,6 +23,9 @@ import {
 const MAX_VALIDATE_NONCES = 65_536;
 const MAX_QUEUED_VALIDATE_NONCES = 1_048_576;
 export const MAX_THREADS = 1024;
+const MAX_RESTARTS = 1_000_000;
+/** As sysexits.h calls it: a service is unavailable. */
+export const UNHEALTHY_EXIT_CODE = 69;
 const HOUR_MS = 3_600_000;
 const MAX_SEQ_LEN = 2 ** 31 - 1;
 
@@ -153,6 +156,18 @@ function serveOptions(): Option[] {
       `threads that compute, 1 to ${MAX_THREADS} (default: one per core, ` +
         `${availableParallelism()} here)`,
     ).argParser(integer(1, MAX_THREADS)),
+    new Option(
+      "--runner-max-restarts <n>",
+      "how often a runner that dies is started again without a finished pass between, 0 (never) to " +
+        MAX_RESTARTS,
+    )
+      .argParser(integer(0, MAX_RESTARTS))
+      .default(10),
+    new Option(
+      "--exit-when-unhealthy",
+      `end with exit code ${UNHEALTHY_EXIT_CODE} when the runner is lost for good, so that a ` +
+        "supervisor starts the node anew",
+    ).default(false),
     new Option(
       "--served-model-name <name>",
       "the model's name in /v1 (default: as on the hub, or its directory's name)",

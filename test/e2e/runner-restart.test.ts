@@ -1,0 +1,135 @@
+/** A runner that dies is started again, and its round goes on as if nothing had happened. */
+import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { createPocClient, type PocClient } from "@proofmill/client";
+import { expect, onTestFinished, test } from "vitest";
+import { poll, startServer, type TestNode } from "../helpers.ts";
+
+/** Every nonce is valid, so that the finds show what was counted. */
+const ROUND = {
+  ...{ block_hash: "abc123", block_height: 100, public_key: "node1", r_target: 2 },
+  ...{ node_id: 0, node_count: 1, seq_len: 32 },
+};
+const PROOF = {
+  ...{ public_key: "other", block_hash: "abc123", block_height: 100, node_id: 0 },
+  ...{ nonces: [5, 7], dist: [1, 1] },
+};
+
+async function start(...args: string[]): Promise<{ node: TestNode; client: PocClient }> {
+  const node = await startServer({ args: ["--enable-poc", ...args] });
+  onTestFinished(() => void node.process.kill("SIGKILL"));
+  return { node, client: createPocClient({ url: node.url, retries: 0 }) };
+}
+
+/** The processes that the node has started, loading or loaded. */
+function children({ process: { pid } }: TestNode): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return text === "" ? [] : text.split(" ").map(Number);
+}
+
+function killRunner(node: TestNode): number {
+  const pids = children(node);
+  for (const pid of pids) process.kill(pid, "SIGKILL");
+  return pids.length;
+}
+
+const checked = async (client: PocClient, least: number) =>
+  poll(
+    () => client.status({ limit: 1 }),
+    ({ total_checked }) => total_checked >= least,
+  );
+
+test.runIf(process.platform === "linux")(
+  "killed at random moments: every nonce is counted once, with the bits of a quiet run",
+  async () => {
+    const KILLS = 20;
+    const { node, client } = await start("--runner-max-restarts", "1000");
+    await client.initGenerate(ROUND);
+    await checked(client, 800);
+    await client.stop();
+    const quiet = await client.status();
+
+    await client.initGenerate(ROUND);
+    let kills = 0;
+    while (kills < KILLS) {
+      await pause(1000 * Math.random());
+      kills += killRunner(node);
+      expect((await client.status({ limit: 1 })).state).toBe("GENERATING");
+    }
+    const { total_checked: before } = await client.status({ limit: 1 });
+    await checked(client, before + 100);
+    await client.stop();
+    const { valid_nonces, valid_distances, total_checked } = await client.status();
+    expect(valid_nonces).toEqual(Array.from({ length: total_checked }, (_, i) => i));
+    const both = Math.min(total_checked, quiet.total_checked);
+    expect(both).toBeGreaterThan(200);
+    expect(valid_distances.slice(0, both)).toEqual(quiet.valid_distances.slice(0, both));
+    expect(node.logged("the runner is started again").length).toBeGreaterThan(0);
+    expect(await node.stop()).toBe(0);
+  },
+  120_000,
+);
+
+test.runIf(process.platform === "linux")(
+  "while it is started again: a proof waits for it, a command is carried out at once, health is 503",
+  async () => {
+    const { node, client } = await start();
+    await client.initGenerate(ROUND);
+    await checked(client, 10);
+    const before = await client.validate(PROOF);
+    killRunner(node);
+    await node.log("the runner is started again");
+    const health = await node.get("/health");
+    const { is_model_initialized } = await client.status({ limit: 1 });
+    if (!is_model_initialized) {
+      expect([health.status, health.headers.get("retry-after")]).toEqual([503, "2"]);
+      expect(await health.json()).toEqual({ detail: "Model is loading" });
+    }
+    const waits = client.validate(PROOF);
+    expect((await client.stop()).pow_status.state).toBe("STOPPED");
+    expect((await client.phaseGenerate()).pow_status.state).toBe("GENERATING");
+    expect((await waits).distances).toEqual(before.distances);
+    const { total_checked } = await client.status({ limit: 1 });
+    await checked(client, total_checked + 10);
+    await client.stop();
+    expect(await node.stop()).toBe(0);
+  },
+);
+
+/** Kills an idle node's runner twice, the second time as soon as it is there again. */
+async function killTwice(node: TestNode): Promise<void> {
+  killRunner(node);
+  await poll(
+    () => node.logged("model loaded").length,
+    (loads) => loads === 2,
+  );
+  killRunner(node);
+}
+
+test.runIf(process.platform === "linux")(
+  "a runner that dies too often without a finished pass is lost for good: the round stops, status answers",
+  async () => {
+    const { node, client } = await start("--runner-max-restarts", "1");
+    await client.initValidate(ROUND);
+    await killTwice(node);
+    const line = await node.log("the runner is lost for good");
+    expect(JSON.stringify(line)).toContain("SIGKILL");
+    expect((await client.status()).state).toBe("STOPPED");
+    const health = await node.get("/health");
+    expect(health.status).toBe(503);
+    expect(health.headers.get("retry-after")).toBeNull();
+    expect(((await health.json()) as { detail: string }).detail).toMatch(
+      /^Runner is not available: .*SIGKILL$/,
+    );
+    expect(await node.stop()).toBe(0);
+  },
+);
+
+test.runIf(process.platform === "linux")(
+  "with --exit-when-unhealthy the process then ends, with a code of its own",
+  async () => {
+    const { node } = await start("--runner-max-restarts", "1", "--exit-when-unhealthy");
+    await killTwice(node);
+    expect(await node.exited).toBe(69);
+  },
+);
