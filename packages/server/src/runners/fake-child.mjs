@@ -23,6 +23,20 @@ hostRunner(async ({ directory }, onNotice) => {
   if (directory === "lost") {
     runner.fail(Object.assign(new Error("illegal address on GPU 0"), { code: "DEVICE_LOST" }));
   }
+  if (directory === "slow") {
+    // Five seconds in steps of a fifth.
+    const { run } = runner;
+    runner.onProgress = (listener) => {
+      runner.run = async (job) => {
+        for (let step = 0; step < 25; step++) {
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          listener(step);
+        }
+        runner.release();
+        return run.call(runner, job);
+      };
+    };
+  }
   if (directory === "talkative") onNotice("no GPU is used: there is none", "warn");
   if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
   return runner;

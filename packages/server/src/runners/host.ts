@@ -4,6 +4,8 @@ import type { OnNotice } from "@proofmill/native/model/config";
 import { ignoreUserSignals } from "../platform/signals.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
+const ALIVE_EVERY_MS = 1000;
+
 /**
  * Serves this process' parent until that closes the runner or is gone. Call it once, before anything
  * that takes long: a parent may vanish at any moment.
@@ -14,6 +16,8 @@ export function hostRunner(
   load: (options: LoadOptions, onNotice: OnNotice) => Promise<ModelRunner>,
 ): void {
   let runner: ModelRunner | null = null;
+  let isWatched = false;
+  let saidAlive = Number.NEGATIVE_INFINITY;
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
@@ -33,7 +37,7 @@ export function hostRunner(
         runner?.cancel(message.id);
         break;
       case "watch":
-        runner?.onProgress((layers_done) => send({ type: "progress", layers_done }));
+        isWatched = true;
         break;
       case "close":
         void close();
@@ -44,10 +48,19 @@ export function hostRunner(
   async function loadModel(options: LoadOptions): Promise<void> {
     try {
       runner = await load(options, (text, level) => send({ type: "notice", text, level }));
+      runner.onProgress(tellProgress);
       send({ type: "loaded", info: runner.info });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }
+  }
+
+  function tellProgress(layers_done: number): void {
+    if (isWatched) send({ type: "progress", layers_done });
+    const now = performance.now();
+    if (now - saidAlive < ALIVE_EVERY_MS) return;
+    saidAlive = now;
+    send({ type: "alive" });
   }
 
   async function run(job: PrefillJob): Promise<void> {

@@ -34,5 +34,7 @@ export type FromRunner =
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }
   | { type: "progress"; layers_done: number }
+  /** Something of the job at work was finished; sent at most once a second. */
+  | { type: "alive" }
   /** The device has failed for good: the process ends, and its jobs are lost with it. */
   | { type: "lost"; message: string };

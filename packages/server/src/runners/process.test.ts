@@ -4,6 +4,7 @@ import { type PrefillJob, RunnerLost } from "@proofmill/core";
 import { fakeDistance } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { type ProcessRunner, startRunner } from "./process.ts";
+import type { HangLimits } from "./watchdog.ts";
 
 const entry = new URL("./fake-child.mjs", import.meta.url);
 
@@ -15,11 +16,16 @@ const JOB: PrefillJob = {
 };
 
 /** @param directory what the fake child does */
-async function start(directory: string, signal?: AbortSignal): Promise<ProcessRunner> {
+async function start(
+  directory: string,
+  signal?: AbortSignal,
+  hangLimits?: HangLimits,
+): Promise<ProcessRunner> {
   const runner = await startRunner({
     model: { directory, dtype: "auto", device: "auto" },
     entry,
     ...(signal ? { signal } : {}),
+    ...(hangLimits ? { hangLimits } : {}),
   });
   onTestFinished(() => runner.close());
   return runner;
@@ -121,6 +127,29 @@ test("a killed process rejects what is pending and says how it ended", async () 
   await expect(runner.run(JOB)).rejects.toThrow(RunnerLost);
   await runner.close();
 });
+
+test("one that hangs is killed, also when it is stopped; without work it may do nothing", async () => {
+  const limits = { least: 3000, most: 3000 };
+  const idle = await start("ready", undefined, limits);
+  const runners = [
+    await start("held", undefined, limits),
+    await start("held", undefined, limits),
+  ] as const;
+  process.kill(runners[1].pid, "SIGSTOP");
+  for (const runner of runners) {
+    await expect(runner.run(JOB)).rejects.toThrow(
+      /the runner hangs: nothing was finished for \d s/,
+    );
+    await runner.ended;
+    expect(isAlive(runner.pid)).toBe(false);
+  }
+  expect((await idle.run(JOB)).completed).toBe(3);
+}, 30_000);
+
+test("one that is slow lives as long as it gets on", async () => {
+  const runner = await start("slow", undefined, { least: 4000, most: 4000 });
+  expect((await runner.run(JOB)).completed).toBe(3);
+}, 30_000);
 
 test("SIGTERM and SIGINT do not end it", async () => {
   const runner = await start("ready");

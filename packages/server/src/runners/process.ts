@@ -10,6 +10,7 @@ import {
 import type { OnNotice } from "@proofmill/native/model/config";
 import { stderr } from "../platform/output.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
+import { type HangLimits, Watchdog } from "./watchdog.ts";
 
 /** The built module, also for tests of the source: Node starts processes in JavaScript alone. */
 const CHILD = new URL("../../dist/runners/child.js", import.meta.url);
@@ -24,6 +25,8 @@ export interface StartRunnerOptions {
   /** The child's module; the one that loads the addon by default. */
   entry?: URL;
   onNotice?: OnNotice;
+  /** For how long nothing may be finished before the process is killed; minutes by default. */
+  hangLimits?: HangLimits;
 }
 
 /** A runner that can be lost. */
@@ -35,7 +38,11 @@ export interface ProcessRunner extends ModelRunner {
   readonly ended: Promise<RunnerLost>;
 }
 
+/** What is watched while it loads, as a length that no job has. */
+const LOADING = 0;
+
 interface Pending {
+  readonly seq_len: number;
   resolve(result: PrefillResult): void;
   reject(error: Error): void;
 }
@@ -63,7 +70,7 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
   for (const printed of [child.stdout, child.stderr]) {
     printed?.setEncoding("utf8").on("data", (text: string) => stderr.write(text));
   }
-  const runner = new ChildRunner(child, options.onNotice);
+  const runner = new ChildRunner(child, options);
   const abort = () => void runner.close();
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
@@ -91,6 +98,7 @@ class ChildRunner implements ProcessRunner {
   hasComputed = false;
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
+  readonly #watchdog: Watchdog;
   readonly #jobs = new Map<number, Pending>();
   readonly #listeners = new Set<(layersDone: number) => void>();
   #info: ModelInfo | null = null;
@@ -98,12 +106,18 @@ class ChildRunner implements ProcessRunner {
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(child: ChildProcess, onNotice: OnNotice | undefined) {
+  constructor(child: ChildProcess, { onNotice, hangLimits }: StartRunnerOptions) {
     this.#child = child;
     this.#onNotice = onNotice;
+    this.#watchdog = new Watchdog((standstill) => {
+      const seconds = Math.round(standstill / 1000);
+      this.#lost ??= new RunnerLost(`the runner hangs: nothing was finished for ${seconds} s`);
+      child.kill("SIGKILL"); // which ends a stopped process too
+    }, hangLimits);
     this.ended = new Promise((resolve) => {
       const end = (reason: string) => {
         this.#lost ??= new RunnerLost(reason);
+        this.#watchdog.stop();
         this.#rejectAll(this.#lost);
         resolve(this.#lost);
       };
@@ -137,6 +151,7 @@ class ChildRunner implements ProcessRunner {
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#lost);
       this.#loading = { resolve, reject };
+      this.#watchdog.watch(LOADING);
       this.#send({ type: "load", options });
     });
   }
@@ -146,7 +161,8 @@ class ChildRunner implements ProcessRunner {
       if (this.#lost) return reject(this.#lost);
       if (this.#closing) return reject(new RunnerLost("the runner is closed"));
       if (this.#jobs.has(job.id)) return reject(new Error(`job ${job.id} is given twice`));
-      this.#jobs.set(job.id, { resolve, reject });
+      this.#jobs.set(job.id, { seq_len: job.seq_len, resolve, reject });
+      this.#watchOldest();
       this.#send({ type: "run", job });
     });
   }
@@ -176,13 +192,18 @@ class ChildRunner implements ProcessRunner {
   #receive(message: FromRunner): void {
     switch (message.type) {
       case "notice":
+        this.#watchdog.progress(); // a load tells of its layers so
         this.#onNotice?.(message.text, message.level);
+        break;
+      case "alive":
+        this.#watchdog.progress();
         break;
       case "lost":
         this.#lost ??= new RunnerLost(message.message);
         break;
       case "loaded":
         this.#info = message.info;
+        this.#watchdog.watch(null);
         this.#loading?.resolve();
         break;
       case "load_failed":
@@ -209,7 +230,15 @@ class ChildRunner implements ProcessRunner {
   #take(id: number): Pending | undefined {
     const pending = this.#jobs.get(id);
     this.#jobs.delete(id);
+    this.#watchdog.progress();
+    this.#watchOldest();
     return pending;
+  }
+
+  /** Jobs are computed in the order in which they came. */
+  #watchOldest(): void {
+    const [oldest] = this.#jobs.values();
+    if (!this.#lost) this.#watchdog.watch(oldest?.seq_len ?? null);
   }
 
   #rejectAll(error: RunnerLost): void {

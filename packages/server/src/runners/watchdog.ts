@@ -1,0 +1,87 @@
+/** Finds out that a runner hangs: it has work, and nothing of it was finished for too long. */
+
+/** Between two looks, milliseconds. */
+const TICK_MS = 1000;
+
+/** Milliseconds. */
+export interface HangLimits {
+  /** However fast work was before, it may stand still for so long. */
+  least: number;
+  /** Nothing may stand still for longer, nor what was never done before. */
+  most: number;
+}
+
+const LIMITS: HangLimits = { least: 30_000, most: 300_000 };
+
+/** How much slower than ever before work of a kind may be. */
+const PATIENCE = 10;
+
+/**
+ * Judges by progress alone: whoever answers a ping may still be stuck. Kinds of work, such as
+ * sequences of one length, are told apart, since a step of a long one takes longer.
+ */
+export class Watchdog {
+  readonly #limits: HangLimits;
+  readonly #onHang: (standstill: number) => void;
+  readonly #slowest = new Map<number, number>();
+  #kind: number | null = null;
+  /** When anything was finished last, or the work began. */
+  #since = 0;
+  #looked = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** @param onHang called with the milliseconds for which nothing was finished; then it watches no more */
+  constructor(onHang: (standstill: number) => void, limits: HangLimits = LIMITS) {
+    this.#onHang = onHang;
+    this.#limits = limits;
+  }
+
+  /**
+   * What is at work from now on; the same kind again changes nothing.
+   *
+   * @param kind null: nothing
+   */
+  watch(kind: number | null): void {
+    if (kind === this.#kind) return;
+    this.#kind = kind;
+    this.#since = this.#looked = performance.now();
+    if (kind === null) this.stop();
+    else this.#timer ??= setInterval(() => this.#look(), this.#tick).unref();
+  }
+
+  /** Something of the work was finished. */
+  progress(): void {
+    const now = performance.now();
+    if (this.#kind !== null) {
+      const slowest = this.#slowest.get(this.#kind) ?? 0;
+      this.#slowest.set(this.#kind, Math.max(slowest, now - this.#since));
+    }
+    this.#since = now;
+  }
+
+  stop(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#kind = null;
+  }
+
+  #look(): void {
+    const now = performance.now();
+    // This process did not get its turn either: what came meanwhile is not read yet.
+    if (now - this.#looked > 2 * this.#tick) this.#since = now;
+    this.#looked = now;
+    if (now - this.#since <= this.#limit) return;
+    this.stop();
+    this.#onHang(now - this.#since);
+  }
+
+  get #limit(): number {
+    const { least, most } = this.#limits;
+    const slowest = this.#slowest.get(this.#kind ?? -1) ?? Number.POSITIVE_INFINITY;
+    return Math.min(most, Math.max(least, PATIENCE * slowest));
+  }
+
+  get #tick(): number {
+    return Math.min(TICK_MS, this.#limits.least / 2);
+  }
+}
