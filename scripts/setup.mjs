@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { refuseOldNode } from "../packages/server/bin/node-version.mjs";
 import { runToEnd } from "./child.mjs";
 import { Progress } from "./progress.mjs";
 import { missingTools } from "./toolchain.mjs";
@@ -35,6 +36,7 @@ const PARALLEL = { CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()) };
  * the process ends.
  */
 export async function setup() {
+  refuseOldNode();
   const missing = missingTools();
   if (missing) fail(missing, 1);
   const wanted = fingerprint();

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { temporaryFolder } from "../helpers.ts";
+import { BIN, temporaryFolder } from "../helpers.ts";
 
 const SETUP = fileURLToPath(new URL("../../scripts/setup.mjs", import.meta.url));
 
@@ -18,7 +18,7 @@ function setupWith(programs: readonly string[], env: Record<string, string> = {}
 test.each([
   [
     [],
-    "cmake and a C++ compiler (g++ or clang++) and make (or ninja) not found; install them and try again",
+    "cmake and a C++ compiler (g++ or clang++) and make (or ninja) not found; install what is missing and try again",
   ],
   [
     ["g++", "make", "apt-get"],
@@ -35,6 +35,20 @@ test.each([
 ])("with %j only: one line that says what to install", (programs, message) => {
   const { status, stdout, stderr } = setupWith(programs);
   expect([status, stdout, stderr]).toEqual([1, "", `proofmill: ${message}\n`]);
+});
+
+test.each([
+  ["set-up", [SETUP]],
+  ["the command line", [BIN, "--version"]],
+])("%s on an old Node: one line that says which is needed", (_, args) => {
+  const older = "Object.defineProperty(process, 'version', { value: 'v20.18.3' })";
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--import", `data:text/javascript,${encodeURIComponent(older)}`, ...args],
+    { encoding: "utf8" },
+  );
+  const line = "proofmill: Node v20.18.3 is too old; install Node 20.19 or later and try again\n";
+  expect([status, stdout, stderr]).toEqual([1, "", line]);
 });
 
 test("a built checkout: nothing is said", () => {

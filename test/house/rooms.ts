@@ -3,7 +3,7 @@ import type { Rooms } from "./rules.ts";
 
 export const ROOMS: Rooms = {
   // What is run by hand, and tests of the whole.
-  scripts: "node:*",
+  scripts: "server/bin node:*",
   examples: "client/src node:*",
   "test/house": "node:* vitest",
   "test/clock": "node:*",
@@ -30,7 +30,7 @@ export const ROOMS: Rooms = {
   "core/tests": "core/src/* fast-check node:* vitest zod",
 
   // The node, from the command line down.
-  "server/bin": "server/src/main.ts",
+  "server/bin": "server/src/main.ts node:*",
   "server/src/main.ts": "server/src/cli",
   "server/src/cli": `
     client/src core/src/index.ts native/lib native/lib/* server/src/models server/src/node.ts

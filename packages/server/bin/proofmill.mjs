@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import "../dist/main.js";
+import { refuseOldNode } from "./node-version.mjs";
+
+refuseOldNode();
+await import("../dist/main.js");
