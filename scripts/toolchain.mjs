@@ -25,7 +25,9 @@ export function missingTools(environment = process.env) {
   ].filter((name) => name !== null);
   if (missing.length === 0) return null;
   const install = INSTALL.find(({ tool }) => has(tool));
-  const how = install ? `install with: ${install.command}` : "install them and try again";
+  const how = install
+    ? `install with: ${install.command}`
+    : "install what is missing and try again";
   return `${missing.join(" and ")} not found; ${how}`;
 }
 

@@ -158,7 +158,7 @@ describe("a rule that is broken", () => {
   test("a new folder that nobody has named", () => {
     const path = "packages/server/src/metrics/metrics.ts";
     expect(broken({ [path]: "", [TOP]: 'import "./metrics/metrics.ts";' })).toEqual([
-      `${path} stands in no room`,
+      `${path} stands in no room: its folder needs a row in test/house/rooms.ts`,
       `server/src/node.ts may not import ${path}: ${TOP} imports ${path}`,
     ]);
   });

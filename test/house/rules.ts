@@ -32,7 +32,7 @@ function roomOf(rooms: Rooms, path: string): string | null {
 export function homeless(sources: Sources, rooms: Rooms): string[] {
   return [...sources.keys()]
     .filter((path) => isSource(path) && roomOf(rooms, path) === null)
-    .map((path) => `${path} stands in no room`);
+    .map((path) => `${path} stands in no room: its folder needs a row in test/house/rooms.ts`);
 }
 
 /** Imports that the table does not allow. */
