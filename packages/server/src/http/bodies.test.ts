@@ -191,7 +191,7 @@ describe("the thread", () => {
       mark: "m",
     }) as const;
 
-  test("takes the shortest text first, and no more than may wait", async () => {
+  test("takes the shortest text and the oldest by turns, and no more than may wait", async () => {
     const thread = new JsonThread({ maxWaiting: 3 * MiB, maxText: MiB });
     onTestFinished(() => thread.close());
     const done: number[] = [];
@@ -202,7 +202,42 @@ describe("the thread", () => {
     const reads = [read(MiB), read(MiB), read(MiB - 1), read(100), read(200 * KiB)];
     await expect(read(MiB)).rejects.toThrow(new PocError("TOO_MANY_BODIES"));
     await Promise.all(reads);
-    expect(done).toEqual([MiB, 100, 200 * KiB, MiB - 1, MiB]);
+    expect(done).toEqual([MiB, 100, MiB, 200 * KiB, MiB - 1]);
+  });
+
+  test("a long text waits for those before it and for one more, though short ones come without end", async () => {
+    const thread = new JsonThread({ maxWaiting: 3 * MiB, maxText: MiB });
+    onTestFinished(() => thread.close());
+    let short = 0;
+    let isLongDone = false;
+    const readShort = async () => {
+      for (let i = 0; i < 20 && !isLongDone; i++) {
+        await thread.perform(task(), Buffer.from("{}"));
+        if (!isLongDone) short++;
+      }
+    };
+    const others = [readShort(), readShort(), readShort()];
+    await thread.perform(task(), Buffer.from(" ".repeat(MiB - 1) + 1));
+    isLongDone = true;
+    expect(short).toBe(others.length + 1);
+    await Promise.all(others);
+  });
+
+  test("drops a text that waits when nobody needs it any more", async () => {
+    const thread = new JsonThread({ maxWaiting: MiB, maxText: MiB });
+    onTestFinished(() => thread.close());
+    const text = () => Buffer.from(" ".repeat(MiB - 1) + 1);
+    const atWork = thread.perform(task(), text());
+    const gone = new AbortController();
+    const dropped = thread.perform(task(), text(), gone.signal);
+    gone.abort();
+    await expect(dropped).rejects.toThrow(new PocError("CALLER_GONE"));
+    const next = thread.perform(task(), text()); // there is room for it
+    const late = thread.perform(task(), Buffer.alloc(0), gone.signal);
+    await expect(late).rejects.toThrow(new PocError("CALLER_GONE"));
+    expect((await Promise.all([atWork, next])).map(({ checked }) => checked.length)).toEqual([
+      1, 1,
+    ]);
   });
 
   test("that breaks fails the text it was at, and the next one gets another", async () => {

@@ -89,13 +89,13 @@ export class Bodies {
     }
   }
 
-  /** A WebSocket's message with calls, likewise. */
-  async readMessage(bytes: Uint8Array): Promise<MarkedText> {
+  /** A WebSocket's message with calls, likewise; `ended` aborts with its socket. */
+  async readMessage(bytes: Uint8Array, ended: AbortSignal): Promise<MarkedText> {
     const limits = this.#limits();
     const mark = newMark();
     const calls = { maxCalls: MAX_CALLS, maxRefused: MAX_REFUSED };
     const task = { door: "message", ...calls, limits, mark } as const;
-    return remember(await this.#thread.perform(task, bytes), mark, limits);
+    return remember(await this.#thread.perform(task, bytes, ended), mark, limits);
   }
 
   /** Whether a message is for `readMessage`. */

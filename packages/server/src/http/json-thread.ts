@@ -33,16 +33,20 @@ interface Job {
   readonly bytes: Uint8Array<ArrayBuffer>;
   resolve(result: JsonResult): void;
   reject(error: Error): void;
+  /** Called when it waits no longer. */
+  leave(): void;
 }
 
 /**
- * One text at a time, the shortest first: a few long ones would keep everybody waiting. The thread
- * begins with the first text, and ends when none has come for a while.
+ * One text at a time. Every other one is the shortest, since a few long ones would keep everybody
+ * waiting; the ones between are the oldest, so that short ones without end keep nobody waiting for
+ * ever. The thread begins with the first text, and ends when none has come for a while.
  */
 export class JsonThread {
   readonly #options: JsonThreadOptions;
-  /** Shortest first. */
-  readonly #waiting: Job[] = [];
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Job>();
+  #isOldestsTurn = false;
   #waitingBytes = 0;
   #worker: Worker | null = null;
   #current: Job | null = null;
@@ -57,18 +61,30 @@ export class JsonThread {
 
   /**
    * @param bytes must not be used afterwards: the thread gets them
-   * @throws PocError TOO_MANY_BODIES; Error when the thread breaks
+   * @param signal aborts when nobody needs the text any more: it waits no longer
+   * @throws PocError TOO_MANY_BODIES, CALLER_GONE; Error when the thread breaks
    */
-  async perform(task: JsonTask, bytes: Uint8Array): Promise<JsonResult> {
+  async perform(task: JsonTask, bytes: Uint8Array, signal?: AbortSignal): Promise<JsonResult> {
     if (this.#waitingBytes + bytes.length > this.#options.maxWaiting && task.door !== "message") {
       throw new PocError("TOO_MANY_BODIES");
     }
+    if (signal?.aborted) throw new PocError("CALLER_GONE");
     // A part of a larger buffer cannot be given away alone.
     const whole = bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
     return new Promise((resolve, reject) => {
-      const job = { task, bytes: whole as Uint8Array<ArrayBuffer>, resolve, reject };
-      const longer = this.#waiting.findIndex((each) => each.bytes.length > whole.length);
-      this.#waiting.splice(longer === -1 ? this.#waiting.length : longer, 0, job);
+      const drop = () => {
+        this.#remove(job);
+        reject(new PocError("CALLER_GONE"));
+      };
+      const job: Job = {
+        task,
+        bytes: whole as Uint8Array<ArrayBuffer>,
+        resolve,
+        reject,
+        leave: () => signal?.removeEventListener("abort", drop),
+      };
+      signal?.addEventListener("abort", drop);
+      this.#waiting.add(job);
       this.#waitingBytes += whole.length;
       this.#next();
     });
@@ -82,7 +98,7 @@ export class JsonThread {
 
   #next(): void {
     if (this.#current || this.#resting) return;
-    const job = this.#waiting.shift();
+    const job = this.#choose();
     clearTimeout(this.#idle);
     if (!job) {
       this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
@@ -90,9 +106,25 @@ export class JsonThread {
     }
     this.#current = job;
     this.#begun = performance.now();
-    this.#waitingBytes -= job.bytes.length;
+    this.#remove(job);
     this.#worker ??= this.#start();
     this.#worker.postMessage({ task: job.task, bytes: job.bytes }, [job.bytes.buffer]);
+  }
+
+  #choose(): Job | undefined {
+    let chosen: Job | undefined;
+    for (const job of this.#waiting) {
+      if (!chosen || job.bytes.length < chosen.bytes.length) chosen = job;
+      if (this.#isOldestsTurn) break;
+    }
+    if (this.#waiting.size > 1) this.#isOldestsTurn = !this.#isOldestsTurn;
+    return chosen;
+  }
+
+  #remove(job: Job): void {
+    this.#waiting.delete(job);
+    this.#waitingBytes -= job.bytes.length;
+    job.leave();
   }
 
   #start(): Worker {

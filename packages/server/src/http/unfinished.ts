@@ -8,13 +8,15 @@ const LIMIT = 16 * 1024 * 1024;
 /** Something that comes, from its first byte until nothing of it has to be kept. */
 export interface Part {
   add(bytes: number): void;
+  /** So many bytes need not be kept. Once that is true of all, those that follow are young again. */
+  remove(bytes: number): void;
   /** Idempotent. */
   done(): void;
 }
 
 interface Held {
   bytes: number;
-  readonly since: number;
+  since: number;
   readonly end: () => void;
 }
 
@@ -38,6 +40,13 @@ export class Unfinished {
         held.bytes += bytes;
         this.#bytes += bytes;
         if (this.#bytes > this.#limit) this.#endWorst();
+      },
+      remove: (bytes) => {
+        if (!this.#held.has(held)) return;
+        const removed = Math.min(bytes, held.bytes);
+        held.bytes -= removed;
+        this.#bytes -= removed;
+        if (held.bytes === 0) held.since = performance.now();
       },
       done: () => this.#remove(held),
     };

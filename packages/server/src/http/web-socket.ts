@@ -13,6 +13,8 @@ import { pieces } from "./written.ts";
 const MAX_CALLS = 128;
 /** Bytes that are parsed at a time; few, since a message may have as little as six. */
 const PIECE = 1024;
+/** Bytes of a client's ping or pong besides its data. */
+const CONTROL_FRAME = 6;
 
 interface Flow {
   socket: Socket;
@@ -60,6 +62,10 @@ export class FlowingWebSocket extends WebSocket {
       if (socket.writableLength > 0) this.terminate();
     });
     this.once("close", () => this.#end());
+    // They belong to no message. Counted as one, a subscriber's pongs would grow older and more than
+    // any attacker's bodies.
+    const uncount = (data: Buffer) => this.#part?.remove(data.length + CONTROL_FRAME);
+    this.on("ping", uncount).on("pong", uncount);
   }
 
   /** Aborts as soon as nothing can be sent to the client any more. */
@@ -146,11 +152,11 @@ export class FlowingWebSocket extends WebSocket {
       return;
     }
     try {
-      const { text, forget } = await bodies.readMessage(data);
+      const { text, forget } = await bodies.readMessage(data, this.ended);
       if (!this.ended.aborted) super.emit("message", Buffer.from(text), false);
       forget(); // its marks have been read by now
     } catch {
-      this.terminate(); // the thread broke
+      this.terminate(); // the thread broke, or the client is gone
     }
   }
 
