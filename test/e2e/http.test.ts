@@ -1,6 +1,6 @@
 /** What only a real socket shows. */
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
@@ -110,9 +110,11 @@ test("an upstream that is away fills no log, and callers who leave do not either
     const leaving = new AbortController();
     const arrived = once(silent, "request");
     const asked = fetch(`${forwarding.url}/v1/x`, { signal: leaving.signal });
-    await arrived;
+    const [request] = (await arrived) as [IncomingMessage];
+    const dropped = once(request.socket, "close");
     leaving.abort();
     await expect(asked).rejects.toThrow();
+    await dropped; // else it would be this server that hangs up first
   }
   silent.closeAllConnections();
   await new Promise((resolve) => silent.close(resolve));
