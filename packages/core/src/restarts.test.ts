@@ -1,31 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createFakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
-import type { PocService } from "./service.ts";
 import {
   BODY,
   distanceOf,
-  openService,
   pass,
   passing,
   refusal,
+  servicesOnFakeTimers,
   turns,
   until,
 } from "./test-support.ts";
 
-let services: PocService[] = [];
-beforeEach(() => {
-  services = [];
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-});
-afterEach(async () => {
-  for (const service of services) await passing(service.close());
-  vi.useRealTimers();
-});
+const openService = servicesOnFakeTimers();
 
 /** A service with a place whose runner's jobs wait until they are released. */
 async function start(options: FakeRunnerOptions = {}) {
   const service = await openService();
-  services.push(service);
   const place = service.openPlace();
   const runner = createFakeRunner(options);
   runner.hold();

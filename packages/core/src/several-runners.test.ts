@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { inputSeed } from "./proof/distance/seeds.ts";
 import { MemoryRoundStore, type RoundProgress } from "./round/store.ts";
 import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
@@ -8,23 +8,15 @@ import {
   BODY,
   distanceOf,
   MemoryLog,
-  openService,
   pass,
   passing,
   refusal,
+  servicesOnFakeTimers,
   turns,
   until,
 } from "./test-support.ts";
 
-let services: PocService[] = [];
-beforeEach(() => {
-  services = [];
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-});
-afterEach(async () => {
-  for (const service of services) await passing(service.close());
-  vi.useRealTimers();
-});
+const openService = servicesOnFakeTimers();
 
 interface Attached {
   readonly runner: FakeRunner;
@@ -37,7 +29,6 @@ async function start(
   options: Partial<PocServiceOptions> = {},
 ): Promise<{ service: PocService; attached: Attached[] }> {
   const service = await openService(options);
-  services.push(service);
   return { service, attached: runners.map((each) => attach(service, each)) };
 }
 

@@ -1,7 +1,7 @@
 /** What several tests of this package share. */
 import { readFileSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 import { inputSeed, permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
 import { MemoryRoundStore, type RoundProgress, type RoundStore } from "./round/store.ts";
 import { fakeDistance } from "./runner/fake.ts";
@@ -46,6 +46,24 @@ export function openService(options: Partial<PocServiceOptions> = {}): Promise<P
     defaults: { batch_size: 32, seq_len: 256 },
     ...options,
   });
+}
+
+/** Fakes timers in a file's tests; gives what opens services that are closed when their test ends. */
+export function servicesOnFakeTimers(): typeof openService {
+  let services: PocService[] = [];
+  beforeEach(() => {
+    services = [];
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+  afterEach(async () => {
+    for (const service of services) await passing(service.close());
+    vi.useRealTimers();
+  });
+  return async (options) => {
+    const service = await openService(options);
+    services.push(service);
+    return service;
+  };
 }
 
 /** Resolves when `condition` holds; it is asked again whenever the service has changed. */
