@@ -69,6 +69,7 @@ export class Intake {
       }
       const held: Buffer = this.#held;
       const size = Math.min(held.length, this.#options.piece(held));
+      if (this.#socket.destroyed) break; // what came is the reason
       this.#held = size < held.length ? held.subarray(size) : null;
       this.#parse(held.subarray(0, size));
     }
