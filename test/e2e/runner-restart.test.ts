@@ -109,11 +109,23 @@ async function killTwice(node: TestNode): Promise<void> {
 test.runIf(process.platform === "linux")(
   "a runner that dies too often without a finished pass is lost for good: the round stops, status answers",
   async () => {
-    const { node, client } = await start("--runner-max-restarts", "1");
+    const { node, client } = await start("--runner-max-restarts", "1", "--device", "cpu");
     await client.initValidate(ROUND);
+    const runners = async () => (await client.nodeInfo()).runners;
+    const [pid] = children(node);
+    expect(await runners()).toEqual([
+      {
+        ...{ id: "cpu", device: expect.stringMatching(/^cpu/), arithmetic: expect.any(String) },
+        ...{ pid, state: "alive", reason: null, restarts: 0 },
+      },
+    ]);
     await killTwice(node);
     const line = await node.log("the runner is lost for good");
     expect(JSON.stringify(line)).toContain("SIGKILL");
+    expect(await runners()).toMatchObject([
+      { id: "cpu", pid: null, state: "lost", reason: expect.stringContaining("SIGKILL") },
+    ]);
+    expect((await runners())[0]?.restarts).toBe(1);
     expect((await client.status()).state).toBe("STOPPED");
     const health = await node.get("/health");
     expect(health.status).toBe(503);

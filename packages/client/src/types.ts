@@ -16,6 +16,7 @@ export type {
   ProofBatch,
   RoundEvent,
   RoundState,
+  RunnerInfo,
   Status,
   StatusPage,
   StatusSummary,

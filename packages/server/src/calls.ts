@@ -9,6 +9,7 @@ import {
   type OutputOf,
   PocError,
   type PocService,
+  type RunnerInfo,
   type SchemaName,
   type Tracked,
   type WatchOptions,
@@ -59,6 +60,7 @@ export interface CallsOptions {
   log: { readonly lost: number };
   /** The model as /v1 calls it. */
   modelName: string;
+  runners: () => readonly RunnerInfo[];
   delivery: () => Promise<DeliveryInfo>;
   /** Where inference is forwarded to; null: nowhere. */
   upstream: () => Upstream | null;
@@ -80,7 +82,8 @@ export function createCalls(options: CallsOptions): Calls {
 }
 
 /** What a node says of itself. */
-function nodeCalls({ service, gate, log, modelName, delivery, upstream }: CallsOptions) {
+function nodeCalls(options: CallsOptions) {
+  const { service, gate, log, modelName, runners, delivery, upstream } = options;
   const created = Math.floor(Date.now() / 1000);
 
   /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
@@ -133,6 +136,7 @@ function nodeCalls({ service, gate, log, modelName, delivery, upstream }: CallsO
         max_position_embeddings: model?.max_position_embeddings ?? null,
         lost_log_lines: log.lost,
         max_seq_len: model?.max_seq_len ?? null,
+        runners: [...runners()],
         delivery: await delivery(),
       };
     },

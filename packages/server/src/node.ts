@@ -88,6 +88,7 @@ async function startWith(
   config: ServeConfig,
   options: NodeOptions,
 ): Promise<RunningNode> {
+  let folder: ModelFolder | null = null;
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log } = await createServer({
     logLevel: config.logLevel,
@@ -108,9 +109,17 @@ async function startWith(
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
     drainMs: config.pocDrainSeconds * 1000,
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
+    runners: () => [supervisor.info],
     delivery,
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
+  });
+  const supervisor = new Supervisor({
+    id: config.device,
+    start: options.startRunner ?? start,
+    openPlace: () => service.openPlace(),
+    maxRestarts: config.runnerMaxRestarts,
+    log: app.log,
   });
   for (const notice of store?.notices ?? []) {
     app.log.error({ folder: config.dataDir }, notice);
@@ -143,14 +152,7 @@ async function startWith(
       throw new ListenError(error);
     });
 
-  let folder: ModelFolder | null = null;
   let isClosing = false;
-  const supervisor = new Supervisor({
-    start: options.startRunner ?? start,
-    openPlace: () => service.openPlace(),
-    maxRestarts: config.runnerMaxRestarts,
-    log: app.log,
-  });
   const loaded = supervisor.load().catch((error) => {
     if (!isClosing) throw error;
   });

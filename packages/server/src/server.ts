@@ -1,6 +1,12 @@
 /** The HTTP server with all its routes; it does not listen. */
 import cors from "@fastify/cors";
-import { type DeliveryInfo, type InitDefaults, OPERATIONS, type PocService } from "@proofmill/core";
+import {
+  type DeliveryInfo,
+  type InitDefaults,
+  OPERATIONS,
+  type PocService,
+  type RunnerInfo,
+} from "@proofmill/core";
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -53,6 +59,8 @@ export interface ServerDeps {
   drainMs: number;
   /** The server that inference is forwarded to; null: this node's own. */
   upstream: { url: string; apiKey?: string | undefined } | null;
+  /** In the order of `--device`. */
+  runners: () => readonly RunnerInfo[];
   /** Of callbacks; all zero where none are sent. */
   delivery: () => Promise<DeliveryInfo>;
   /** Origins whose pages may use the node from a browser. */
@@ -151,11 +159,14 @@ export async function createServer(
       exposedHeaders: ["x-request-id", "retry-after"],
     });
   }
-  const { modelName, delivery, defaults } = deps;
+  const { modelName, runners, delivery, defaults } = deps;
   const { listModels, ...others } = OPERATIONS;
   const operations = deps.upstream ? others : OPERATIONS; // the upstream lists its own models
   let upstream: Upstream | null = null;
-  const calls = createCalls({ service, gate, log, modelName, delivery, upstream: () => upstream });
+  const calls = createCalls({
+    ...{ service, gate, log, modelName, runners, delivery },
+    upstream: () => upstream,
+  });
   useOpenApi(app, { operations, defaults });
   await useTrpc(app, createRouter(OPERATIONS, calls), { bodies, connections, lanes, unfinished });
   if (deps.upstream) upstream = await useUpstream(app, { ...deps.upstream, gate });

@@ -69,6 +69,7 @@ export async function testServer(
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
     drainMs: options.drainMs ?? 5000,
     upstream: options.upstream ?? null,
+    runners: () => [],
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],

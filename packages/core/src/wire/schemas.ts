@@ -295,6 +295,20 @@ export const DeliveryInfo = z.object({
 });
 export type DeliveryInfo = z.output<typeof DeliveryInfo>;
 
+/** One of a node's runners: a process that holds the model on one device. */
+export const RunnerInfo = z.object({
+  id: z.string().describe("The device as `--device` names it; several on the CPU are numbered."),
+  device: z.string().nullable().describe("What the device is; null until the model is loaded."),
+  arithmetic: z.string().nullable().describe("Null until the model is loaded."),
+  pid: z.int().nullable().describe("Of the process that holds the model; null where none does."),
+  state: z
+    .enum(["loading", "alive", "restarting", "lost"])
+    .describe("Restarting: it has ended and is started again. Lost: it has ended for good."),
+  reason: z.string().nullable().describe("Why it ended last; null while it never has."),
+  restarts: z.int().min(0).describe("How often it was started again since the node started."),
+});
+export type RunnerInfo = z.output<typeof RunnerInfo>;
+
 /** What a node says of itself. What is of the model is null until it is loaded. */
 export const NodeInfo = z.object({
   version: z.string(),
@@ -316,6 +330,7 @@ export const NodeInfo = z.object({
     .int()
     .nullable()
     .describe("The longest round: the context, or what fits into memory or is allowed."),
+  runners: z.array(RunnerInfo).describe("In the order of `--device`."),
   delivery: DeliveryInfo,
 });
 export type NodeInfo = z.output<typeof NodeInfo>;

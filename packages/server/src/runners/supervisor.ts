@@ -1,12 +1,14 @@
 /** Keeps a runner at work: one that dies is started again, as long as it gets anything done. */
 import { setTimeout as pause } from "node:timers/promises";
-import { type Logger, pauseAfter, type RunnerPlace } from "@proofmill/core";
+import { type Logger, pauseAfter, type RunnerInfo, type RunnerPlace } from "@proofmill/core";
 import type { ProcessRunner } from "./process.ts";
 
 /** Before the second restart in a row, the third, …; the first is at once. */
 const BACKOFF = { first: 500, most: 30_000 };
 
 export interface SupervisorOptions {
+  /** What the runner is called. */
+  id: string;
   /** Starts a process and loads the model in it; rejects, also when `signal` aborts. */
   start: (signal: AbortSignal) => Promise<ProcessRunner>;
   /** A place for the runner in the service. */
@@ -31,13 +33,23 @@ export class Supervisor {
   readonly #closing = new AbortController();
   #isLost: (reason: Error) => void = () => {};
   #runner: ProcessRunner | null = null;
+  #info: RunnerInfo;
   #work: Promise<void> | null = null;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#info = {
+      ...{ id: options.id, device: null, arithmetic: null, pid: null },
+      ...{ state: "loading", reason: null, restarts: 0 },
+    };
     this.lost = new Promise((resolve) => {
       this.#isLost = resolve;
     });
+  }
+
+  /** How the runner is now; another object whenever anything of it changes. */
+  get info(): RunnerInfo {
+    return this.#info;
   }
 
   /** Whether a model is loaded now. */
@@ -77,6 +89,7 @@ export class Supervisor {
       const pause_ms = restarts === 1 ? 0 : Math.round(pauseAfter(restarts - 1, BACKOFF));
       const fields = { err: reason, restart: restarts, of: maxRestarts, pause_ms };
       log.warn(fields, "the runner is started again");
+      this.#change({ restarts: this.#info.restarts + 1 });
       try {
         const runner = await this.#startAfter(pause_ms, arithmetic);
         const life = await this.#attend(runner, place);
@@ -84,6 +97,7 @@ export class Supervisor {
         if (life.hasComputed) restarts = 0;
       } catch (error) {
         reason = error instanceof Error ? error : new Error(String(error));
+        this.#change({ reason: reason.message });
       }
     }
     if (this.#isClosing) return;
@@ -93,6 +107,7 @@ export class Supervisor {
         ? "the runner is lost for good: it is never started again"
         : "the runner is lost for good: it was started again and again and finished nothing",
     );
+    this.#change({ state: "lost" });
     place.giveUp(reason);
     this.#isLost(reason);
   }
@@ -104,9 +119,12 @@ export class Supervisor {
   ): Promise<{ reason: Error; hasComputed: boolean }> {
     this.#runner = runner;
     this.#options.log.info({ runner_pid: runner.pid, ...runner.info }, "model loaded");
+    const { device, arithmetic } = runner.info;
+    this.#change({ state: "alive", pid: runner.pid, device, arithmetic });
     const detach = place.attach(runner);
     const reason = await runner.ended;
     this.#runner = null;
+    this.#change({ state: "restarting", pid: null, reason: reason.message });
     // The service goes on with the runner's jobs until it is told; when the node ends that is not said.
     if (!this.#isClosing) detach(reason);
     return { reason, hasComputed: runner.hasComputed };
@@ -125,6 +143,10 @@ export class Supervisor {
     throw new Error(
       `the runner's arithmetic was ${arithmetic}, now it is ${runner.info.arithmetic}`,
     );
+  }
+
+  #change(change: Partial<RunnerInfo>): void {
+    this.#info = { ...this.#info, ...change };
   }
 
   get #isClosing(): boolean {
