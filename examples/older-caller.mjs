@@ -15,6 +15,7 @@ const done = new Promise((resolve) => {
   enough = resolve;
 });
 const receiver = createReceiver({
+  secret: false, // the node signs nothing unless it has a --callback-secret
   onGenerated: async ({ nonces, dist }) => {
     for (const [i, nonce] of nonces.entries()) console.log(`nonce ${nonce} at ${dist[i]}`);
     received += nonces.length;

@@ -14,6 +14,7 @@ test("rounds of one block and key are told apart, and each of their nonces comes
   const generated: GeneratedBatch[] = [];
   const validated: ValidatedBatch[] = [];
   const receiver = createReceiver({
+    secret: false,
     onGenerated: (batch) => void generated.push(batch),
     onValidated: (batch) => void validated.push(batch),
   });

@@ -94,7 +94,10 @@ test("its types stand alone and fit the README's program", async () => {
 import { createRequire } from "node:module";
     import { createReceiver, type GeneratedBatch } from "@proofmill/client/receiver";
     const batches: GeneratedBatch[] = [];
-    const receiver = createReceiver({ onGenerated: (batch) => void batches.push(batch) });
+    const receiver = createReceiver({
+      secret: "s3cret",
+      onGenerated: (batch) => void batches.push(batch),
+    });
     createServer(receiver.handler);`;
   const typeRoots = [join(root, "node_modules", "@types")];
   expect(await check("receiver.ts", receiver, { types: ["node"], typeRoots })).toBe("");
@@ -122,12 +125,34 @@ import { createRequire } from "node:module";
   expect(await check("wrong.ts", wrong, { types: [] })).toContain("error TS");
 }, 60_000);
 
+test("CommonJS takes it too", async () => {
+  const script = 'console.log(typeof require("@proofmill/client").createPocClient)';
+  const { stdout } = await run(process.execPath, ["--input-type=commonjs", "-e", script], {
+    cwd: project,
+  });
+  expect(stdout).toBe("function\n");
+});
+
 test("the README's program runs", async () => {
   const { url } = await startFakeNode();
   writeFileSync(join(project, "snippet.mjs"), snippet);
   const { stdout, stderr } = await run(process.execPath, ["snippet.mjs", url], { cwd: project });
   expect([stdout, stderr]).toEqual(["GENERATING\nfalse\n", ""]);
 });
+
+const others = [
+  { runtime: "deno", args: ["run", "--allow-all", "--node-modules-dir=manual"] },
+  { runtime: "bun", args: ["run"] },
+];
+for (const { runtime, args } of others) {
+  const program = onPath(runtime);
+  test.skipIf(program === null)(`the README's program runs under ${runtime}`, async () => {
+    const { url } = await startFakeNode();
+    writeFileSync(join(project, "snippet.mjs"), snippet);
+    const { stdout } = await run(program ?? "", [...args, "snippet.mjs", url], { cwd: project });
+    expect(stdout).toBe("GENERATING\nfalse\n");
+  });
+}
 
 /** The README's program as a page's script that reports what it has logged. */
 async function bundle(url: string): Promise<string> {
@@ -156,7 +181,7 @@ test("a bundle for browsers needs nothing of Node", async () => {
   expect(text).not.toContain("require(");
 });
 
-const chromium = findBrowser();
+const chromium = onPath("chromium", "chromium-browser", "google-chrome", "chrome");
 
 test.skipIf(chromium === null)("the README's program runs in a browser", async () => {
   let script = "";
@@ -195,8 +220,8 @@ test.skipIf(chromium === null)("the README's program runs in a browser", async (
   expect(JSON.parse(await reported)).toEqual(["GENERATING", "false"]);
 });
 
-function findBrowser(): string | null {
-  const names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+/** The first program of these names that there is. */
+function onPath(...names: string[]): string | null {
   for (const folder of (process.env.PATH ?? "").split(delimiter)) {
     for (const name of names) {
       try {

@@ -9,6 +9,7 @@ import {
   NodeError,
   NotANodeError,
   PocClientError,
+  type PocClientErrorCode,
   RoundError,
   TimeoutError,
   TooLargeError,
@@ -16,6 +17,16 @@ import {
 } from "./errors.ts";
 
 const BACKOFF = { first: 250, most: 10_000 };
+
+/** HTTP status → code, for refusals that come without one. */
+const CODES: Readonly<Record<number, PocClientErrorCode>> = {
+  400: "BAD_REQUEST",
+  401: "UNAUTHORIZED",
+  403: "FORBIDDEN",
+  404: "NOT_A_NODE",
+  413: "TOO_LARGE",
+  429: "TOO_MANY_REQUESTS",
+};
 
 export interface CallOptions {
   /** Ends the call; it throws the signal's reason. */
@@ -43,9 +54,14 @@ export interface Endpoint {
   fetch?: typeof fetch | undefined;
 }
 
+/** What shows the endpoint's key, if it has one: headers, or a socket's first message. */
+export function authorization({ apiKey }: Endpoint): Record<string, string> {
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+}
+
 /** Makes the function that does calls. */
 export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknown> {
-  const { url, apiKey } = endpoint;
+  const { url } = endpoint;
   const send = endpoint.fetch ?? globalThis.fetch;
   const client = createTRPCUntypedClient({
     links: [
@@ -57,7 +73,7 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
           await response.body?.cancel();
           throw foreignAnswer(response.status, url);
         },
-        headers: () => (apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+        headers: () => authorization(endpoint),
       }),
     ],
   });
@@ -103,7 +119,7 @@ function isJson(response: Response): boolean {
 }
 
 /** What somebody answered who is no node: a proxy whose node is away, or another server. */
-function foreignAnswer(status: number, url: string, cause?: unknown): PocClientError {
+export function foreignAnswer(status: number, url: string, cause?: unknown): PocClientError {
   return status >= 500
     ? new NodeError(`${url} answered ${status}`, { code: "HTTP", status, cause })
     : new NotANodeError(`${url} does not answer as a node does: is this its base address?`, {
@@ -165,10 +181,7 @@ interface ErrorData {
 /** An error of tRPC's client as one of ours. */
 export function toClientError(error: unknown, url: string): PocClientError {
   if (!(error instanceof TRPCClientError)) {
-    return new ConnectionError(`no answer from ${url}: ${messageOf(error)}`, {
-      code: "CONNECTION",
-      cause: error,
-    });
+    return noAnswer(error, url);
   }
   if (error.cause instanceof PocClientError) return error.cause;
   const data = error.data as ErrorData | undefined;
@@ -176,17 +189,24 @@ export function toClientError(error: unknown, url: string): PocClientError {
   if (!data || typeof data.httpStatus !== "number") {
     const refusal = (error.meta?.responseJSON as { detail?: unknown } | undefined)?.detail;
     // Said before any call is looked at: a host or a page that the node does not answer to.
-    if (response?.status === 403 && typeof refusal === "string") {
-      return new ForbiddenError(refusal, { code: "FORBIDDEN", status: 403, cause: error });
+    const status = response?.status;
+    if ((status === 401 || status === 403) && typeof refusal === "string") {
+      return new ForbiddenError(refusal, {
+        code: CODES[status] ?? "FORBIDDEN",
+        status,
+        cause: error,
+      });
     }
     if (response) return foreignAnswer(response.status, url, error);
-    return new ConnectionError(`no answer from ${url}: ${messageOf(error.cause ?? error)}`, {
-      code: "CONNECTION",
-      cause: error.cause ?? error,
-    });
+    return noAnswer(error.cause ?? error, url);
   }
   const { refusal, request_id: requestId, httpStatus: status } = data;
-  const options = { code: refusal?.code ?? data.code, status, requestId, cause: error };
+  const options = {
+    code: refusal?.code ?? CODES[status] ?? "HTTP",
+    status,
+    requestId,
+    cause: error,
+  };
   const { message } = error;
   switch (status) {
     case 400:
@@ -211,6 +231,14 @@ export function toClientError(error: unknown, url: string): PocClientError {
     default:
       return new NodeError(message, options);
   }
+}
+
+/** The connection could not be made, or broke before an answer. */
+export function noAnswer(error: unknown, url: string): ConnectionError {
+  return new ConnectionError(`no answer from ${url}: ${messageOf(error)}`, {
+    code: "CONNECTION",
+    cause: error,
+  });
 }
 
 function messageOf(error: unknown): string {

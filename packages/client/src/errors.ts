@@ -1,9 +1,37 @@
 /** What calls throw: a class for each kind of failure. */
+import type { PocErrorCode } from "@proofmill/core/wire";
 import type { ValidationIssue } from "./types.ts";
 
+/**
+ * What a `PocClientError` says in one word: the node's own codes (docs/protocol.md §3), such as
+ * `ROUND_IN_PROGRESS`, and these:
+ *
+ * - `CONNECTION`: no answer, the connection could not be made or broke
+ * - `TIMEOUT`: no answer in time
+ * - `NOT_A_NODE`: an answer that no node gives
+ * - `HTTP`: a status that has no code of its own, e.g. a proxy's 502
+ * - `BAD_REQUEST`: 400, the call cannot be read
+ * - `UNAUTHORIZED`: 401, no key or a wrong one
+ * - `FORBIDDEN`: 403, not this caller
+ * - `ORIGIN_REFUSED`: not pages of this origin
+ * - `TOO_LARGE`: 413, the body has too many bytes
+ * - `TOO_MANY_REQUESTS`: 429
+ */
+export type PocClientErrorCode =
+  | PocErrorCode
+  | "CONNECTION"
+  | "TIMEOUT"
+  | "NOT_A_NODE"
+  | "HTTP"
+  | "BAD_REQUEST"
+  | "UNAUTHORIZED"
+  | "FORBIDDEN"
+  | "ORIGIN_REFUSED"
+  | "TOO_LARGE"
+  | "TOO_MANY_REQUESTS";
+
 export interface PocClientErrorOptions {
-  /** The node's own word, e.g. `ROUND_IN_PROGRESS`; or this package's, e.g. `TIMEOUT`. */
-  code: string;
+  code: PocClientErrorCode;
   /** HTTP status; null when there was no answer. */
   status?: number | null;
   /** Of the node's answer; its log has the same. */
@@ -14,7 +42,7 @@ export interface PocClientErrorOptions {
 /** Every error of this package. */
 export class PocClientError extends Error {
   override name = "PocClientError";
-  readonly code: string;
+  readonly code: PocClientErrorCode;
   readonly status: number | null;
   readonly requestId: string | null;
 

@@ -44,8 +44,11 @@ const VALIDATED: ValidatedBatch = {
 };
 
 /** Both ways to mount one. */
-async function mounted(how: "node:http" | "fastify", options: ReceiverOptions): Promise<string> {
-  const receiver = createReceiver(options);
+async function mounted(
+  how: "node:http" | "fastify",
+  { secret = false, ...options }: Partial<ReceiverOptions>,
+): Promise<string> {
+  const receiver = createReceiver({ secret, ...options });
   if (how === "fastify") {
     const app = Fastify();
     await app.register(receiver.plugin, { prefix: "/pow" });
@@ -210,3 +213,11 @@ for (const how of ["node:http", "fastify"] as const) {
     for (let i = 0; i < 10; i++) expect((await post(`${open}/generated`, large)).status).toBe(413);
   });
 }
+
+test("a receiver without a secret has to say so", () => {
+  for (const secret of [undefined, "", null, true]) {
+    expect(() => createReceiver({ secret: secret as never })).toThrow(
+      /^secret: expected the nodes'/,
+    );
+  }
+});

@@ -109,8 +109,11 @@ export interface ReceiverOptions {
   onGenerated?: (batch: GeneratedBatch) => void | Promise<void>;
   /** Gets verdicts, one at a time; one whose acknowledgement was lost comes again. */
   onValidated?: (batch: ValidatedBatch) => void | Promise<void>;
-  /** The nodes' `--callback-secret`; without it signatures are not looked at. */
-  secret?: string;
+  /**
+   * The nodes' `--callback-secret`. `false`: anybody may post, signatures are not looked at. It has to
+   * be said, since a variable that is not set would say it too.
+   */
+  secret: string | false;
   /** Hears of what was refused, and of what the two above threw. */
   onError?: (error: unknown) => void;
 }
@@ -156,16 +159,23 @@ export interface Receiver {
  * Makes the aggregator's end of callbacks. A request is acknowledged only after your promise has
  * resolved: what you have not stored by then is sent again.
  *
+ * @throws TypeError for a `secret` that is missing or empty
+ *
  * @example
- * const receiver = createReceiver({ onGenerated: async (batch) => db.store(batch) });
+ * const receiver = createReceiver({ secret, onGenerated: async (batch) => db.store(batch) });
  * http.createServer(receiver.handler).listen(9000); // callback_url: http://this-host:9000
  */
 export function createReceiver(options: ReceiverOptions): Receiver {
+  const { secret, onGenerated, onValidated } = options;
+  if (secret !== false && (typeof secret !== "string" || secret === "")) {
+    throw new TypeError(
+      "secret: expected the nodes' --callback-secret, or false where unsigned posts are welcome",
+    );
+  }
   const rounds = new SeenNonces();
 
   async function take(path: string, body: Uint8Array, signature: string | undefined) {
-    const { secret, onGenerated, onValidated } = options;
-    if (secret !== undefined) verifySignature({ secret, header: signature, body });
+    if (secret !== false) verifySignature({ secret, header: signature, body });
     if (path.endsWith("/validated")) {
       const verdict = parseValidated(body);
       await onValidated?.(verdict);

@@ -1,19 +1,24 @@
 /** Subscriptions as async iterables that come back by themselves and give each find once. */
 
 import { pauseAfter } from "@proofmill/core/backoff";
-import { createTRPCUntypedClient, createWSClient, TRPCClientError, wsLink } from "@trpc/client";
-import { PlatformWebSocket } from "#websocket";
+import { createTRPCUntypedClient, TRPCClientError, wsLink } from "@trpc/client";
 import { type Endpoint, pause, toClientError } from "./calls.ts";
+import type { Connection } from "./connection.ts";
 import type { PocClientError } from "./errors.ts";
+import { BACKOFF, openSocket } from "./socket.ts";
 import type { Identified, ValidNoncesEvent } from "./types.ts";
 
 /** Events that may wait for a slow reader here; more wait at the node. */
 const MAX_WAITING = 64;
-const BACKOFF = { first: 100, most: 10_000 };
 
 export interface WatchOptions {
   /** Ends the iteration. */
   signal?: AbortSignal | undefined;
+  /**
+   * Hears what becomes of the connection: `connecting`, `open`, `lost` with the reason, and `refused`
+   * with what the iteration then throws. It must not throw.
+   */
+  onConnection?: ((connection: Connection) => void) | undefined;
 }
 
 /** An event as it comes, tracked by tRPC. */
@@ -30,15 +35,14 @@ export async function* follow(
   endpoint: Endpoint,
   options: WatchOptions & { procedure: string; lastEventId?: string | undefined },
 ): AsyncGenerator<Identified<object>, void> {
-  const { procedure, signal } = options;
-  const socket = createWSClient({
-    url: `${endpoint.url.replace(/^http/, "ws")}/trpc`,
-    WebSocket: PlatformWebSocket,
-    retryDelayMs: (attempt) => (attempt === 0 ? 0 : pauseAfter(attempt + 1, BACKOFF)),
-    keepAlive: { enabled: true, intervalMs: 10_000, pongTimeoutMs: 10_000 },
-    ...(endpoint.apiKey === undefined
-      ? {}
-      : { connectionParams: { authorization: `Bearer ${endpoint.apiKey}` } }),
+  const { procedure, signal, onConnection } = options;
+  let wake = () => {};
+  let refused: PocClientError | null = null;
+  const socket = openSocket(endpoint, (connection) => {
+    if (signal?.aborted) return;
+    if (connection.state === "refused") refused = connection.error;
+    wake();
+    onConnection?.(connection);
   });
   const client = createTRPCUntypedClient({ links: [wsLink({ client: socket })] });
   let { lastEventId } = options;
@@ -47,7 +51,6 @@ export async function* follow(
     while (!signal?.aborted) {
       const waiting: Tracked[] = [];
       let ended: "full" | "stopped" | PocClientError | null = null;
-      let wake = () => {};
       const subscription = client.subscription(
         procedure,
         { lastEventId },
@@ -82,7 +85,7 @@ export async function* follow(
             lastEventId = event.id;
             failures = 0;
             yield { ...event.data, id: event.id };
-          } else if (ended) {
+          } else if (ended || refused) {
             break;
           } else {
             await new Promise<void>((resolve) => {
@@ -95,7 +98,7 @@ export async function* follow(
         subscription.unsubscribe();
       }
       // Narrowed by the assignments above; the callbacks are out of the compiler's sight.
-      const end = ended as "full" | "stopped" | PocClientError | null;
+      const end = (refused ?? ended) as "full" | "stopped" | PocClientError | null;
       if (signal?.aborted) return;
       if (end instanceof Error) throw end;
       if (end === "stopped") await pause(pauseAfter(++failures, BACKOFF), signal).catch(() => {});
