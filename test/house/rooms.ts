@@ -107,7 +107,8 @@ export const ROOMS: Rooms = {
     core/src/service.ts core/src/util core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
     core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round
-    core/src/runner core/src/util core/src/wire`,
+    core/src/runner core/src/service-options.ts core/src/util core/src/wire`,
+  "core/src/service-options.ts": "core/src/round core/src/util core/src/wire",
   "core/src/round": `
     core/src/proof core/src/runner core/src/util core/src/wire
     node:timers/promises`,

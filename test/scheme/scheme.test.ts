@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { transformSync } from "esbuild";
 import { expect, onTestFinished, test } from "vitest";
+import { noMeter } from "../../packages/core/src/round/meter.ts";
 import { Rounds } from "../../packages/core/src/round/rounds.ts";
 import { Runners } from "../../packages/core/src/round/runners.ts";
 import { StoreWatch } from "../../packages/core/src/round/store-watch.ts";
@@ -115,7 +116,7 @@ async function open(folder: string, schemes: URL) {
       proofs: { share: 1, next: (one) => validations.next(one) },
       search: { share: 15, next: (one) => rounds.current?.generator.next(one) ?? null },
     },
-    ...{ now, log, onChange: () => subscriptions.changed() },
+    ...{ now, log, onJobEnded() {}, onChange: () => subscriptions.changed() },
   });
   const validations = new ValidationQueue({
     dispatcher: runners.dispatcher,
@@ -124,6 +125,7 @@ async function open(folder: string, schemes: URL) {
   });
   const rounds = new Rounds({
     ...{ recent: await store.recent(), schemes: SCHEMES, storeWatch, runners, now, log },
+    meter: noMeter,
     newRoundId: (last) => `round-${Number(last?.slice(-1) ?? 0) + 1}`,
     onChange: () => subscriptions.changed(),
   });

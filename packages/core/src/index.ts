@@ -11,9 +11,11 @@ export {
 } from "./proof/scheme.ts";
 export { SCHEMES } from "./proof/schemes.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
+export { type Meter, noMeter, type SearchedNonces } from "./round/meter.ts";
 export type { RunnerPlace } from "./round/runners.ts";
 export * from "./round/store.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
+export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
 export { PocService } from "./service.ts";
 export { pauseAfter } from "./util/backoff.ts";

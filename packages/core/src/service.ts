@@ -4,17 +4,19 @@ import { distance } from "./proof/distance/scheme.ts";
 import { toValidateAnswer } from "./proof/distance/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
+import { noMeter } from "./round/meter.ts";
 import { parsePage } from "./round/page.ts";
 import { Rounds } from "./round/rounds.ts";
 import { type RunnerPlace, Runners } from "./round/runners.ts";
 import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
-import type { RoundStore, StoredRound } from "./round/store.ts";
+import type { StoredRound } from "./round/store.ts";
 import { StoreWatch } from "./round/store-watch.ts";
 import { Subscriptions } from "./round/subscriptions.ts";
 import { ValidationQueue } from "./round/validation.ts";
 import type { Tracked, WatchOptions } from "./round/watch.ts";
 import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
-import { type Logger, silentLog } from "./util/log.ts";
+import type { PocServiceOptions } from "./service-options.ts";
+import { silentLog } from "./util/log.ts";
 import { Serial } from "./util/serial.ts";
 import { within } from "./util/time.ts";
 import { CheckedBody, checkBody } from "./wire/body.ts";
@@ -23,7 +25,6 @@ import type { Parsed, SchemaName } from "./wire/operations.ts";
 import type {
   CommandAnswer,
   InferenceCounters,
-  InitDefaults,
   InitLimits,
   RoundState,
   Status,
@@ -34,25 +35,6 @@ import type {
 
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
-
-export interface PocServiceOptions {
-  /** false: every call throws POC_NOT_ENABLED and the store is not touched. */
-  enabled: boolean;
-  store: RoundStore;
-  /** A fresh ULID, greater than `last`, the greatest of the rounds that are kept. */
-  newRoundId: (last: string | null) => string;
-  /** What a round gets whose init body names none. */
-  defaults: InitDefaults;
-  /** Nonces that one `/validate` has at most; 4,096 by default. */
-  maxValidateNonces?: number;
-  /** Nonces of all proofs that wait, 65,536 by default. */
-  maxQueuedValidateNonces?: number;
-  /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
-  callbackHosts?: readonly string[] | undefined;
-  /** Monotonic milliseconds; `performance.now` by default. */
-  now?: () => number;
-  log?: Logger;
-}
 
 /** Who asks. */
 export interface Caller {
@@ -96,9 +78,10 @@ export class PocService {
       callbackHosts: undefined,
       now: () => performance.now(),
       log: silentLog,
+      meter: noMeter,
       ...options,
     };
-    const { store, newRoundId, defaults, callbackHosts, now, log } = this.#options;
+    const { store, newRoundId, defaults, callbackHosts, now, log, meter } = this.#options;
     this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#subscriptions = new Subscriptions(log);
     this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
@@ -113,6 +96,7 @@ export class PocService {
       },
       now,
       log,
+      onJobEnded: (job) => meter.jobEnded(job),
       onChange: (reason) => {
         this.#validations.onRunnersChange(reason);
         this.#rounds.stopIfNoneGoesOn();
@@ -133,6 +117,7 @@ export class PocService {
       newRoundId,
       now,
       log,
+      meter,
       onChange: () => this.#subscriptions.changed(),
     });
     if (options.enabled) this.#storeWatch.start();
@@ -232,9 +217,10 @@ export class PocService {
    * @throws PocError
    */
   async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
+    const { maxValidateNonces, now, log, meter } = this.#options;
+    const received = now();
     this.assertReady();
     const proof = this.#read("ProofBatch", body);
-    const { maxValidateNonces, log } = this.#options;
     if (proof.nonces.length > maxValidateNonces) {
       const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
       throw new PocError("TOO_MANY_NONCES", { detail });
@@ -264,6 +250,7 @@ export class PocService {
       log.warn(fields, "results are not finite, their nonces are left out of the verdict");
     }
     const batch = distance.judge(proof, { round_id, config }, recomputed);
+    meter.judged(batch, (now() - received) / 1000);
     if (isPushed) {
       await this.#storeWatch.keep("a verdict", (store) => store.enqueue({ callback_url, batch }));
     }

@@ -3,7 +3,8 @@ import { inputSeed } from "./proof/distance/seeds.ts";
 import { MemoryRoundStore, type RoundProgress } from "./round/store.ts";
 import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
 import type { ModelInfo, PrefillJob } from "./runner/ports.ts";
-import type { PocService, PocServiceOptions } from "./service.ts";
+import type { PocService } from "./service.ts";
+import type { PocServiceOptions } from "./service-options.ts";
 import {
   BODY,
   distanceOf,

@@ -6,6 +6,7 @@ import type { Logger } from "../util/log.ts";
 import { Committer } from "./committer.ts";
 import { Generator } from "./generator.ts";
 import { Ledger } from "./ledger.ts";
+import type { Meter } from "./meter.ts";
 import { NonceSequence } from "./nonces.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 
@@ -17,6 +18,7 @@ export interface ActiveRoundOptions {
   dispatcher: Dispatcher;
   now: () => number;
   log: Logger;
+  meter: Meter;
   /** Counts or finds have changed. */
   onChange: () => void;
   /** The store did not take results. */
@@ -48,7 +50,8 @@ export class ActiveRound {
   }
 
   constructor(options: ActiveRoundOptions) {
-    const { round, scheme, store, dispatcher, log, onChange, onStoreFault, onFailure } = options;
+    const { round, scheme, store, dispatcher, log, meter, onChange, onStoreFault, onFailure } =
+      options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);
     this.sizers = new BatchSizers(config);
@@ -60,7 +63,8 @@ export class ActiveRound {
       ledger: this.ledger,
       sequence,
       store,
-      onCommit: () => {
+      onCommit: (nonces) => {
+        meter.searched(nonces);
         onChange();
         dispatcher.wake(); // fewer results wait to be stored, so that fresh nonces may be given out
       },

@@ -2,6 +2,7 @@
 
 import type { FindRecord, Results } from "../proof/scheme.ts";
 import type { Ledger } from "./ledger.ts";
+import type { SearchedNonces } from "./meter.ts";
 import type { NonceSequence } from "./nonces.ts";
 import type { RoundProgress, RoundStore } from "./store.ts";
 
@@ -17,8 +18,8 @@ export interface CommitterOptions {
   ledger: Ledger;
   sequence: NonceSequence;
   store: RoundStore;
-  /** The ledger has changed. */
-  onCommit: () => void;
+  /** These nonces are stored, and the ledger has changed; none where only its clocks were. */
+  onCommit: (nonces: SearchedNonces) => void;
   /** An attempt to store failed and is made again after a pause. */
   onRetry: (error: Error, pauseMs: number) => void;
   /** Storing failed for now; the results are kept, and tried again when more come or on `resume`. */
@@ -92,9 +93,16 @@ export class Committer {
         this.#options.onFailure(error);
         break;
       }
-      this.#options.ledger.apply(this.#pending);
+      const { ledger } = this.#options;
+      const { counters, nonces } = this.#pending;
+      const step = {
+        checked: counters.position - ledger.position,
+        valid: nonces.length,
+        nonfinite: counters.total_nonfinite - ledger.nonfinite,
+      };
+      ledger.apply(this.#pending);
       this.#pending = null;
-      this.#options.onCommit();
+      this.#options.onCommit(step);
     }
     this.#isStoring = false; // in the same turn as the last look, so that no offer is overlooked
   }

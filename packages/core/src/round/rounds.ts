@@ -4,6 +4,7 @@ import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
 import type { RoundState } from "../wire/schemas.ts";
 import { ActiveRound } from "./active-round.ts";
+import type { Meter } from "./meter.ts";
 import type { Runners } from "./runners.ts";
 import { nextStep, type RoundCommand } from "./state.ts";
 import type { NewRound, RoundRecord, StoredRound } from "./store.ts";
@@ -24,6 +25,7 @@ export interface RoundsOptions {
   /** Monotonic milliseconds. */
   now: () => number;
   log: Logger;
+  meter: Meter;
   /** The state, a count or a find has changed. */
   onChange: () => void;
 }
@@ -125,7 +127,7 @@ export class Rounds {
   }
 
   #activeRound(round: RoundRecord | StoredRound): ActiveRound {
-    const { schemes, storeWatch, runners, now, log, onChange } = this.#options;
+    const { schemes, storeWatch, runners, now, log, meter, onChange } = this.#options;
     return new ActiveRound({
       round,
       scheme: schemeOf(round, schemes),
@@ -133,6 +135,7 @@ export class Rounds {
       dispatcher: runners.dispatcher,
       now,
       log,
+      meter,
       onChange,
       onStoreFault: (error) => storeWatch.onFault(error),
       onFailure: (failed, reason, error) => {

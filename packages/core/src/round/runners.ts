@@ -1,5 +1,11 @@
 /** The node's runners together: what they can compute, and what is refused without them. */
-import { type AttachedRunner, Dispatcher, type Source, takes } from "../runner/dispatcher.ts";
+import {
+  type AttachedRunner,
+  Dispatcher,
+  type EndedJob,
+  type Source,
+  takes,
+} from "../runner/dispatcher.ts";
 import type { ModelInfo, ModelRunner } from "../runner/ports.ts";
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
@@ -9,6 +15,8 @@ export interface RunnersOptions {
   sources: Readonly<Record<"proofs" | "search", Source>>;
   now: () => number;
   log: Logger;
+  /** A job has ended, well or not. */
+  onJobEnded: (job: EndedJob) => void;
   /**
    * A runner has come, is gone (its jobs have been settled as lost), or is not waited for any longer;
    * in the last two cases for this reason.
@@ -37,11 +45,12 @@ export class Runners {
   /** Why the last one went, or comes no more. */
   #lastReason: Error | null = null;
 
-  constructor({ sources, now, log, onChange }: RunnersOptions) {
+  constructor({ sources, now, log, onJobEnded, onChange }: RunnersOptions) {
     this.#onChange = onChange;
     this.dispatcher = new Dispatcher({
       sources,
       now,
+      onEnded: onJobEnded,
       onDetached: (error, { info }) => {
         const fields = { err: error, device: info.device, runners_left: this.#infos.length };
         log.error(fields, "the runner is gone");

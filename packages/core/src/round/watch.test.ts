@@ -1,6 +1,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { createFakeRunner } from "../runner/fake.ts";
-import type { PocService, PocServiceOptions } from "../service.ts";
+import type { PocService } from "../service.ts";
+import type { PocServiceOptions } from "../service-options.ts";
 import { BODY, FaultyStore, openService, until } from "../test-support.ts";
 import { PocError } from "../wire/errors.ts";
 import type { ValidNoncesEvent } from "../wire/schemas.ts";

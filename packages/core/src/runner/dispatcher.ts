@@ -45,6 +45,15 @@ export type Outcome =
   /** The runner is gone before it answered. */
   | { readonly kind: "lost"; readonly error: Error };
 
+/** A job that has ended, for those who keep figures. */
+export interface EndedJob {
+  /** The source that it is of: `search` or `proofs`. */
+  readonly work: string;
+  readonly runner: ModelInfo;
+  readonly seq_len: number;
+  readonly outcome: Outcome;
+}
+
 /** A kind of work: the search, or proofs. */
 export interface Source {
   /** How large a part of all runners' time it may have, relative to the other sources; > 0. */
@@ -56,6 +65,8 @@ export interface Source {
 /** A job that its runner has not answered. */
 interface Given {
   readonly id: number;
+  /** The source that it is of. */
+  readonly kind: string;
   /** When the runner was given it. */
   readonly at: number;
   /** To be told how many milliseconds the runner spent on it. */
@@ -74,6 +85,7 @@ export class Dispatcher<Kind extends string = string> {
   readonly #sources: Readonly<Record<Kind, Source>>;
   readonly #turns: Turns<Kind>;
   readonly #onDetached: (error: Error, runner: AttachedRunner) => void;
+  readonly #onEnded: (job: EndedJob) => void;
   readonly #now: () => number;
   /** In the order in which they came. */
   readonly #attached = new Set<Attached>();
@@ -84,11 +96,13 @@ export class Dispatcher<Kind extends string = string> {
    *   its share of the runners' time
    * @param options.onDetached called when a runner was detached or has answered with RunnerLost,
    *   after its jobs have been settled as lost and before the other runners are given more work
+   * @param options.onEnded called for each job, before its work is settled; must not throw
    * @param options.now monotonic milliseconds
    */
   constructor(options: {
     sources: Readonly<Record<Kind, Source>>;
     onDetached: (error: Error, runner: AttachedRunner) => void;
+    onEnded?: (job: EndedJob) => void;
     now: () => number;
   }) {
     this.#sources = options.sources;
@@ -98,6 +112,7 @@ export class Dispatcher<Kind extends string = string> {
     ]);
     this.#turns = new Turns(Object.fromEntries(shares) as Record<Kind, number>);
     this.#onDetached = options.onDetached;
+    this.#onEnded = options.onEnded ?? (() => {});
     this.#now = options.now;
   }
 
@@ -148,7 +163,7 @@ export class Dispatcher<Kind extends string = string> {
       const work = this.#sources[kind].next(attached);
       if (work) {
         const spent = this.#turns.take(kind, without);
-        const given = { id: this.#nextId++, at: this.#now(), spent };
+        const given = { id: this.#nextId++, kind, at: this.#now(), spent };
         attached.inFlight.set(work, given);
         void this.#run(attached, work, given);
         return;
@@ -190,6 +205,8 @@ export class Dispatcher<Kind extends string = string> {
     attached.inFlight.delete(work);
     given.spent(this.#timeOf(attached, given));
     attached.lastSettled = this.#now();
+    const { seq_len } = work.job;
+    this.#onEnded({ work: given.kind, runner: attached.info, seq_len, outcome });
     work.settle(outcome);
   }
 

@@ -1,0 +1,23 @@
+/** What a node counts and times, told to whoever keeps such figures. */
+import type { EndedJob } from "../runner/dispatcher.ts";
+import type { ValidatedBatch } from "../wire/schemas.ts";
+
+/** Nonces of a search that are stored, and counted from now on. */
+export interface SearchedNonces {
+  readonly checked: number;
+  readonly valid: number;
+  /** Results that were not finite; they are checked, and not valid. */
+  readonly nonfinite: number;
+}
+
+/** Told in the middle of the work: its methods return at once and never throw. */
+export interface Meter {
+  /** Each job that a runner was given, once it has ended. */
+  jobEnded(job: EndedJob): void;
+  searched(nonces: SearchedNonces): void;
+  /** @param seconds from the proof's arrival to its verdict, waiting included */
+  judged(verdict: ValidatedBatch, seconds: number): void;
+}
+
+/** For nodes that nobody measures. */
+export const noMeter: Meter = { jobEnded() {}, searched() {}, judged() {} };
