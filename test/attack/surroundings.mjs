@@ -53,6 +53,7 @@ export async function startReceiver() {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   receiver.url = `http://127.0.0.1:${server.address().port}`;
+  receiver.closeIdle = () => server.closeIdleConnections();
   receiver.close = () => {
     server.closeAllConnections();
     server.close();

@@ -7,6 +7,7 @@ export const ROOMS: Rooms = {
   examples: "client/src node:*",
   "test/house": "node:* vitest",
   "test/clock": "node:*",
+  "test/soak": "client/src test test/attack node:* vitest",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,

@@ -1,0 +1,55 @@
+// `npm run soak`: plays every scenario, or those that are named, one after another, and ends with a
+// table of their figures. The exit code is 1 when a bound did not hold.
+import { readdirSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { linesOf, rowsOf } from "./table.mjs";
+
+/**
+ * What a file in `scenarios/` exports.
+ *
+ * @typedef {object} Scenario
+ * @property {string} about what it does, in a few words
+ * @property {(options: { share: number }) => Promise<Record<string, number>>} play does so much of it,
+ *   1 being the long form, and gives its figures; throws what it cannot go on after
+ * @property {Record<string, { least?: number, most?: number }>} bounds of figures; one that is given
+ *   none is only shown
+ */
+
+const { values, positionals } = parseArgs({
+  options: { share: { type: "string", default: "1" } },
+  allowPositionals: true,
+});
+const share = Number(values.share);
+const all = readdirSync(new URL("./scenarios/", import.meta.url)).map((file) =>
+  file.replace(/\.mjs$/, ""),
+);
+const unknown = positionals.find((name) => !all.includes(name));
+if (unknown !== undefined || !(share > 0)) {
+  console.error(
+    unknown === undefined
+      ? `--share ${values.share}: expected a number greater than 0`
+      : `no scenario ${unknown}; there are ${all.join(", ")}`,
+  );
+  process.exit(2);
+}
+
+const rows = [];
+for (const name of positionals.length > 0 ? positionals : all) {
+  /** @type {Scenario} */
+  const scenario = await import(`./scenarios/${name}.mjs`);
+  const begin = performance.now();
+  console.log(`${name}: ${scenario.about}`);
+  let figures = {};
+  let fault = null;
+  try {
+    figures = await scenario.play({ share });
+  } catch (error) {
+    fault = error;
+    console.error(error);
+  }
+  const seconds = Math.round((performance.now() - begin) / 1000);
+  console.log(`${name}: ${seconds} s ${JSON.stringify(figures)}`);
+  rows.push(...rowsOf({ name, bounds: scenario.bounds, figures, fault }));
+}
+for (const line of linesOf(rows)) console.log(line);
+if (rows.some(({ holds }) => !holds)) process.exitCode = 1;
