@@ -49,7 +49,8 @@ export const ROOMS: Rooms = {
     server/src/settings`,
   "server/src/server.ts": `
     core/src/index.ts server/src/api-docs server/src/calls.ts server/src/doors/rest
-    server/src/doors/trpc server/src/http server/src/inference server/src/platform server/src/settings
+    server/src/doors/trpc server/src/http server/src/inference server/src/metrics
+    server/src/platform server/src/settings
     @fastify/cors fastify`,
   "server/src/api-docs": `
     core/src/index.ts server/src/inference server/src/version.ts
@@ -60,6 +61,8 @@ export const ROOMS: Rooms = {
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
   "server/src/calls.ts": "core/src/index.ts server/src/inference server/src/version.ts",
+  "server/src/metrics": `
+    core/src/index.ts server/src/callbacks server/src/version.ts fastify prom-client`,
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   "server/src/http": "core/src/index.ts fastify node:* ulid ws",
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",

@@ -10,6 +10,7 @@ import { useOpenApi } from "../../packages/server/src/api-docs/routes.ts";
 import { restRoutes } from "../../packages/server/src/doors/rest/rest.ts";
 import { useTrpc, useWebSockets } from "../../packages/server/src/doors/trpc/live.ts";
 import { createRouter } from "../../packages/server/src/doors/trpc/router.ts";
+import { Subscriptions } from "../../packages/server/src/doors/trpc/subscriptions.ts";
 import { Bodies } from "../../packages/server/src/http/bodies.ts";
 import { Connections, connectionLimits } from "../../packages/server/src/http/connections.ts";
 import { Owed } from "../../packages/server/src/http/owed.ts";
@@ -54,7 +55,9 @@ async function startDoors(): Promise<string> {
     },
   };
   useOpenApi(app, { operations: TABLE, defaults });
-  await useTrpc(app, createRouter(TABLE, calls), { connections, ...flow });
+  await useTrpc(app, createRouter(TABLE, calls), {
+    ...{ connections, subscriptions: new Subscriptions(), ...flow },
+  });
   const service = { assertEnabled() {}, assertReady() {} };
   await app.register(async (scope) =>
     restRoutes(scope, { operations: TABLE, calls, service, bodies, unfinished }),

@@ -90,9 +90,9 @@ async function startWith(
 ): Promise<RunningNode> {
   let folder: ModelFolder | null = null;
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
-  const { app, service, log } = await createServer({
+  const { app, service, log, meter } = await createServer({
     logLevel: config.logLevel,
-    openService: (log) =>
+    openService: (log, meter) =>
       PocService.open({
         enabled: config.enablePoc,
         store: store ?? new MemoryRoundStore(), // which nobody will ask while PoC is off
@@ -102,6 +102,7 @@ async function startWith(
         maxQueuedValidateNonces: config.maxQueuedValidateNonces,
         callbackHosts: config.callbackAllow,
         log,
+        meter,
       }),
     modelName: config.servedModelName,
     defaults,
@@ -116,8 +117,15 @@ async function startWith(
   });
   const supervisor = new Supervisor({
     id: config.device,
-    start: options.startRunner ?? start,
+    start: async (signal) => {
+      const begin = performance.now();
+      const runner = await (options.startRunner ?? start)(signal);
+      const seconds = (performance.now() - begin) / 1000;
+      meter.modelLoaded({ runner: config.device, info: runner.info, seconds });
+      return runner;
+    },
     openPlace: () => service.openPlace(),
+    onRestart: (reason) => meter.runnerRestarted(config.device, reason),
     maxRestarts: config.runnerMaxRestarts,
     log: app.log,
   });
@@ -160,9 +168,7 @@ async function startWith(
   return { url, loaded, lost: supervisor.lost, close: () => (closed ??= close()) };
 
   async function delivery(): Promise<DeliveryInfo> {
-    if (!sender) return NO_DELIVERIES;
-    const { nonces, verdicts } = await sender.pending();
-    return { ...sender.counters, pending_nonces: nonces, pending_verdicts: verdicts };
+    return sender ? sender.info() : NO_DELIVERIES;
   }
 
   /** Looks for the model once: a runner that is started again finds it where it was. */

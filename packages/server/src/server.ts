@@ -19,6 +19,7 @@ import { createCalls } from "./calls.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
+import { Subscriptions } from "./doors/trpc/subscriptions.ts";
 import { refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies } from "./http/bodies.ts";
@@ -33,6 +34,8 @@ import { Lanes } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
 import { InferenceGate } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
+import { countAnswers, createMetrics } from "./metrics/metrics.ts";
+import type { NodeMeter } from "./metrics/meter.ts";
 import { Output, say } from "./platform/output.ts";
 import type { LogLevel } from "./settings/config.ts";
 
@@ -48,8 +51,8 @@ const HEADERS_CHECK = 1000;
 
 export interface ServerDeps {
   logLevel: LogLevel;
-  /** Opens the service, which logs where the server does. */
-  openService: (log: FastifyBaseLogger) => Promise<PocService>;
+  /** Opens the service, which logs where the server does and tells the meter what it does. */
+  openService: (log: FastifyBaseLogger, meter: NodeMeter) => Promise<PocService>;
   /** The model as /v1 calls it. */
   modelName: string;
   defaults: InitDefaults;
@@ -71,10 +74,17 @@ export interface ServerDeps {
   connectionLimits?: ConnectionLimits;
 }
 
-/** @returns the server, ready to listen, the service behind it, closing both is the caller's; and where it logs */
-export async function createServer(
-  deps: ServerDeps,
-): Promise<{ app: FastifyInstance; service: PocService; log: Output }> {
+export interface CreatedServer {
+  /** Ready to listen. Closing it, and the service behind it, is the caller's. */
+  app: FastifyInstance;
+  service: PocService;
+  /** Where it logs. */
+  log: Output;
+  /** To be told of runners. */
+  meter: NodeMeter;
+}
+
+export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   // Forwarding takes a second descriptor.
   const limits = deps.connectionLimits ?? connectionLimits(deps.upstream ? 2 : 1);
   const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
@@ -83,6 +93,7 @@ export async function createServer(
       say(`the log cannot be written (${message}); the node goes on, and counts lost lines`),
     onRecovery: (lost) => app.log.warn({ lost }, "log lines were lost"),
   });
+  const metrics = createMetrics(deps.modelName);
   const lanes = new Lanes();
   const unfinished = new Unfinished(bodyLimit);
   const owed = new Owed();
@@ -125,7 +136,7 @@ export async function createServer(
   });
   app.addHook("onClose", async () => bodies.close());
   await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, lanes, bodies, unfinished });
-  const service = await deps.openService(app.log);
+  const service = await deps.openService(app.log, metrics.meter);
   const gate = new InferenceGate({
     service,
     allowWhileValidating: deps.allowInferenceWhileValidating,
@@ -152,6 +163,7 @@ export async function createServer(
     const { statusCode: status, elapsedTime } = reply;
     request.log.debug({ method, url, status, ms: Math.round(elapsedTime) }, "request");
   });
+  countAnswers(app, metrics.meter);
   useErrorAnswers(app);
   if (deps.allowOrigin.length > 0) {
     await app.register(cors, {
@@ -168,10 +180,14 @@ export async function createServer(
     upstream: () => upstream,
   });
   useOpenApi(app, { operations, defaults });
-  await useTrpc(app, createRouter(OPERATIONS, calls), { bodies, connections, lanes, unfinished });
+  const subscriptions = new Subscriptions();
+  await useTrpc(app, createRouter(OPERATIONS, calls), {
+    ...{ bodies, connections, lanes, unfinished, subscriptions },
+  });
+  metrics.expose(app, { service, runners, delivery, gate, connections, subscriptions, log });
   if (deps.upstream) upstream = await useUpstream(app, { ...deps.upstream, gate });
   await app.register(async (scope) =>
     restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  return { app, service, log };
+  return { app, service, log, meter: metrics.meter };
 }

@@ -55,13 +55,14 @@ export async function testServer(
   const defaults = { batch_size: 32, seq_len: 256 };
   const { app, service } = await createServer({
     logLevel: "silent",
-    openService: () =>
+    openService: (_log, meter) =>
       PocService.open({
         enabled,
         store: new MemoryRoundStore(),
         newRoundId: roundIdAfter,
         defaults,
         maxValidateNonces,
+        meter,
       }),
     modelName: "test-model",
     defaults,

@@ -288,10 +288,12 @@ export const DeliveryInfo = z.object({
   delivered_nonces: z.int().min(0),
   delivered_verdicts: z.int().min(0),
   failed_requests: z.int().min(0).describe("Requests that were not acknowledged."),
+  failures: z.record(z.string(), z.int().min(1)).describe("The same by reason."),
   given_up_nonces: z.int().min(0),
   given_up_verdicts: z.int().min(0),
   pending_nonces: z.int().min(0),
   pending_verdicts: z.int().min(0),
+  oldest_seconds: z.number().min(0).describe("Age of the oldest that is pending; 0 without any."),
 });
 export type DeliveryInfo = z.output<typeof DeliveryInfo>;
 

@@ -31,6 +31,8 @@ export interface Outbox {
   dueUrls(): Promise<string[]>;
   /** How much is due, over all of them. */
   pending(): Promise<{ nonces: number; verdicts: number }>;
+  /** The age of the oldest that is due, milliseconds that nodes of the folder were up; 0 without any. */
+  oldestAge(): Promise<number>;
   /** What to send next, or null. */
   next(wanted: NextDelivery): Promise<Delivery | null>;
   /** The receiver has it: it is not due any more. */

@@ -16,9 +16,50 @@ const LONG_BODY_BYTES = 4096;
 /** The errors with which a connection breaks while a body is sent. */
 const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
 
+/** Why a callback was not acknowledged, in few words: a label of metrics. */
+export type FailureReason =
+  | "refused_address"
+  | "host_not_allowed"
+  | "unknown_host"
+  | "tls"
+  | "timeout"
+  | "connection"
+  | "redirect"
+  | "client_error"
+  | "server_error"
+  | "too_large"
+  | "broken_answer"
+  | "store";
+
+/** A callback that was not acknowledged. */
+class PostError extends Error {
+  override readonly name: string = "PostError";
+  readonly reason: FailureReason;
+
+  constructor(reason: FailureReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
 /** A body that the receiver has refused, or most likely would, for its length. */
-export class TooLargeError extends Error {
+export class TooLargeError extends PostError {
   override readonly name = "TooLargeError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super("too_large", message, options);
+  }
+}
+
+/** What a failed `post` failed for; `store` for what is none of its errors. */
+export function failureOf(error: unknown): FailureReason {
+  if (error instanceof PostError) return error.reason;
+  const { code = "", name } = error as NodeJS.ErrnoException;
+  if (name === "TimeoutError" || /TIMEOUT|ETIMEDOUT/.test(code)) return "timeout";
+  if (/^(ENOTFOUND|EAI_|ENODATA)/.test(code)) return "unknown_host";
+  if (/CERT|TLS|SSL|UNABLE_TO_/.test(code)) return "tls";
+  if (/^(E[A-Z]+|UND_ERR_.*|HPE_.*)$/.test(code)) return "connection";
+  return "store";
 }
 
 export interface Poster {
@@ -67,9 +108,10 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
     async post({ url, kind, body, signal }) {
       const to = endpoint(url, kind);
       // A literal address is never looked up.
-      if (isRefusedAddress(to.hostname)) throw new Error("this address is never called");
+      if (isRefusedAddress(to.hostname))
+        throw new PostError("refused_address", "this address is never called");
       if (allow && !isNamedHost(to, allow))
-        throw new Error("--callback-allow does not name this host");
+        throw new PostError("host_not_allowed", "--callback-allow does not name this host");
       const answer = await request(to, {
         method: "POST",
         dispatcher: agent,
@@ -90,7 +132,8 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
       if (statusCode < 200 || statusCode > 299) {
         void answer.body.dump().catch(() => {}); // a little of it, to keep the connection
         const message = `it answered ${statusCode}`;
-        throw statusCode === 413 ? new TooLargeError(message) : new Error(message);
+        if (statusCode === 413) throw new TooLargeError(message);
+        throw new PostError(statusFailure(statusCode), message);
       }
       // An answer that breaks off has not acknowledged. One that says no length ends when its
       // connection is closed, and undici takes any end for that: also a connection that is reset.
@@ -102,15 +145,22 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
         let bytes = 0;
         for await (const chunk of answer.body) {
           bytes += (chunk as Buffer).length;
-          if (bytes > MAX_ANSWER_BYTES) throw new Error("its answer does not end");
+          if (bytes > MAX_ANSWER_BYTES)
+            throw new PostError("broken_answer", "its answer does not end");
         }
       } finally {
         reading.delete(state);
       }
-      if (!isMeasured && state.mayBeCut) throw new Error("its answer broke off");
+      if (!isMeasured && state.mayBeCut)
+        throw new PostError("broken_answer", "its answer broke off");
     },
     close: () => agent.destroy(),
   };
+}
+
+function statusFailure(status: number): FailureReason {
+  if (status >= 500) return "server_error";
+  return status >= 400 ? "client_error" : "redirect";
 }
 
 function isCut(error: NodeJS.ErrnoException): boolean {
@@ -127,7 +177,8 @@ export const refusingLookup: LookupFunction = (hostname, options, callback) => {
     );
     const [first] = addresses;
     if (!first) {
-      const refusal: NodeJS.ErrnoException = new Error(
+      const refusal: NodeJS.ErrnoException = new PostError(
+        "refused_address",
         `${hostname} leads to addresses that are never called`,
       );
       return callback(refusal, "");

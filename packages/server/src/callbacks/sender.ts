@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type DeliveryInfo, type Logger, pauseAfter } from "@proofmill/core";
 import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
-import { type Poster, TooLargeError } from "./request.ts";
+import { failureOf, type Poster, TooLargeError } from "./request.ts";
 
 /** Between attempts of one lane. */
 const BACKOFF = { first: 1000, most: 60_000 };
@@ -25,17 +25,22 @@ export interface SenderOptions {
 }
 
 /** Since the node started. */
-export type DeliveryCounters = Omit<DeliveryInfo, "pending_nonces" | "pending_verdicts">;
+type DeliveryCounters = Omit<
+  DeliveryInfo,
+  "pending_nonces" | "pending_verdicts" | "oldest_seconds"
+>;
 
 /** Where no callbacks are sent. */
 export const NO_DELIVERIES: Readonly<DeliveryInfo> = {
   delivered_nonces: 0,
   delivered_verdicts: 0,
   failed_requests: 0,
+  failures: {},
   given_up_nonces: 0,
   given_up_verdicts: 0,
   pending_nonces: 0,
   pending_verdicts: 0,
+  oldest_seconds: 0,
 };
 
 /**
@@ -63,15 +68,22 @@ export class CallbackSender {
 
   private constructor(options: SenderOptions) {
     this.#options = options;
-    const { pending_nonces, pending_verdicts, ...counters } = NO_DELIVERIES;
-    this.counters = counters;
+    const { pending_nonces, pending_verdicts, oldest_seconds, ...counters } = NO_DELIVERIES;
+    this.counters = { ...counters, failures: {} };
     this.#unsubscribe = options.outbox.onDue((url) => this.#wake(url));
     this.#timer = setInterval(() => void this.#giveUp(), GIVE_UP_INTERVAL_MS).unref();
   }
 
-  /** What waits in the outbox now. */
-  pending(): Promise<{ nonces: number; verdicts: number }> {
-    return this.#options.outbox.pending();
+  /** What was sent so far, and what waits in the outbox now. */
+  async info(): Promise<DeliveryInfo> {
+    const { outbox } = this.#options;
+    const [{ nonces, verdicts }, age] = await Promise.all([outbox.pending(), outbox.oldestAge()]);
+    return {
+      ...this.counters,
+      pending_nonces: nonces,
+      pending_verdicts: verdicts,
+      oldest_seconds: age / 1000,
+    };
   }
 
   /** Breaks off; what is not acknowledged stays in the outbox. */
@@ -233,6 +245,8 @@ class Lane {
     } catch (error) {
       if (signal.aborted) return "nothing";
       counters.failed_requests++;
+      const cause = failureOf(error);
+      counters.failures[cause] = (counters.failures[cause] ?? 0) + 1;
       const reason = reasonOf(error);
       // A verdict is never divided, nor is a single find.
       const divisible = kind === "generated" ? (delivery?.count ?? 0) : 1;

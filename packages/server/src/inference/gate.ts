@@ -62,6 +62,11 @@ export class InferenceGate {
     options.service.on("change", () => this.#follow());
   }
 
+  /** Requests that have passed and not ended. */
+  get running(): number {
+    return this.#running.size;
+  }
+
   get isClosed(): boolean {
     const { service, allowWhileValidating } = this.#options;
     const { state } = service;

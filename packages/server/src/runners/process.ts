@@ -38,6 +38,24 @@ export interface ProcessRunner extends ModelRunner {
   readonly ended: Promise<RunnerLost>;
 }
 
+/** How a runner ended, or that it never came up: a label of metrics. */
+export type EndReason = "exit" | "signal" | "hang" | "device" | "closed" | "start_failed";
+
+/** A runner whose process has ended, or is about to. */
+class RunnerEnded extends RunnerLost {
+  readonly reason: EndReason;
+
+  constructor(reason: EndReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** Why there is no runner, given the error that said so. */
+export function endReasonOf(error: Error): EndReason {
+  return error instanceof RunnerEnded ? error.reason : "start_failed";
+}
+
 /** What is watched while it loads, as a length that no job has. */
 const LOADING = 0;
 
@@ -111,26 +129,31 @@ class ChildRunner implements ProcessRunner {
     this.#onNotice = onNotice;
     this.#watchdog = new Watchdog((standstill) => {
       const seconds = Math.round(standstill / 1000);
-      this.#lost ??= new RunnerLost(`the runner hangs: nothing was finished for ${seconds} s`);
+      this.#lost ??= new RunnerEnded(
+        "hang",
+        `the runner hangs: nothing was finished for ${seconds} s`,
+      );
       child.kill("SIGKILL"); // which ends a stopped process too
     }, hangLimits);
     this.ended = new Promise((resolve) => {
-      const end = (reason: string) => {
-        this.#lost ??= new RunnerLost(reason);
+      const end = (reason: EndReason, message: string) => {
+        this.#lost ??= new RunnerEnded(reason, message);
         this.#watchdog.stop();
         this.#rejectAll(this.#lost);
         resolve(this.#lost);
       };
       child.on("exit", (code, signal) =>
-        end(
-          this.#closing
-            ? "the runner is closed"
-            : `the runner's process (${child.pid}) ended ${signal ? `by ${signal}` : `with exit code ${code}`}`,
-        ),
+        this.#closing
+          ? end("closed", "the runner is closed")
+          : end(
+              signal ? "signal" : "exit",
+              `the runner's process (${child.pid}) ended ${signal ? `by ${signal}` : `with exit code ${code}`}`,
+            ),
       );
       // Also emitted for a message or a kill that fails; only a process that never was has no pid.
       child.on("error", (error) => {
-        if (child.pid === undefined) end(`the runner's process did not start: ${error.message}`);
+        if (child.pid === undefined)
+          end("start_failed", `the runner's process did not start: ${error.message}`);
       });
     });
     // Without its channel a child can neither be asked nor answer, whatever it does.
@@ -199,7 +222,7 @@ class ChildRunner implements ProcessRunner {
         this.#watchdog.progress();
         break;
       case "lost":
-        this.#lost ??= new RunnerLost(message.message);
+        this.#lost ??= new RunnerEnded("device", message.message);
         break;
       case "loaded":
         this.#info = message.info;

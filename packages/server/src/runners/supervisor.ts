@@ -1,7 +1,7 @@
 /** Keeps a runner at work: one that dies is started again, as long as it gets anything done. */
 import { setTimeout as pause } from "node:timers/promises";
 import { type Logger, pauseAfter, type RunnerInfo, type RunnerPlace } from "@proofmill/core";
-import type { ProcessRunner } from "./process.ts";
+import { type EndReason, endReasonOf, type ProcessRunner } from "./process.ts";
 
 /** Before the second restart in a row, the third, …; the first is at once. */
 const BACKOFF = { first: 500, most: 30_000 };
@@ -13,6 +13,8 @@ export interface SupervisorOptions {
   start: (signal: AbortSignal) => Promise<ProcessRunner>;
   /** A place for the runner in the service. */
   openPlace: () => RunnerPlace;
+  /** Called before each restart with how the runner ended; `start_failed` where it did not come up. */
+  onRestart?: (reason: EndReason) => void;
   /** Restarts with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;
@@ -80,7 +82,7 @@ export class Supervisor {
   }
 
   async #supervise(first: ProcessRunner, place: RunnerPlace): Promise<void> {
-    const { maxRestarts, log } = this.#options;
+    const { maxRestarts, onRestart, log } = this.#options;
     const { arithmetic } = first.info;
     let { reason } = await this.#attend(first, place);
     let restarts = 0;
@@ -90,6 +92,7 @@ export class Supervisor {
       const fields = { err: reason, restart: restarts, of: maxRestarts, pause_ms };
       log.warn(fields, "the runner is started again");
       this.#change({ restarts: this.#info.restarts + 1 });
+      onRestart?.(endReasonOf(reason));
       try {
         const runner = await this.#startAfter(pause_ms, arithmetic);
         const life = await this.#attend(runner, place);

@@ -82,6 +82,10 @@ export class NodeDatabase {
     return this.#due.pending();
   }
 
+  oldestAge(): number {
+    return this.#due.oldestAge();
+  }
+
   next(wanted: NextDelivery): Delivery | null {
     return this.#due.next(wanted);
   }

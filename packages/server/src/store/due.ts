@@ -57,6 +57,18 @@ export class Due {
     };
   }
 
+  /** The age of the oldest that is due, milliseconds of the folder's time; 0 without any. */
+  oldestAge(): number {
+    // Finds are in the order of their times: a round's first that is due is its oldest.
+    const row = this.#connection.get<{ since: number | null }>(
+      `SELECT min(since) AS since FROM (
+         SELECT found_at AS since FROM rounds JOIN finds ON round = number AND place = delivered
+         WHERE delivered < found AND callback_url IS NOT NULL
+         UNION ALL SELECT min(judged_at) FROM verdicts)`,
+    );
+    return row?.since == null ? 0 : this.#uptime.milliseconds() - row.since;
+  }
+
   /** What to send next; null when nothing of this kind is due for the URL. */
   next(wanted: NextDelivery): Delivery | null {
     const read = wanted.kind === "generated" ? this.#nextFinds : this.#nextVerdict;

@@ -132,6 +132,10 @@ export class SqliteStore implements RoundStore, Outbox {
     return this.#call("pending");
   }
 
+  oldestAge(): Promise<number> {
+    return this.#call("oldestAge");
+  }
+
   next(wanted: NextDelivery): Promise<Delivery | null> {
     return this.#call("next", wanted);
   }

@@ -17,7 +17,7 @@ import { webSocketUpgrades } from "../../http/upgrades.ts";
 import { FlowingWebSocket } from "../../http/web-socket.ts";
 import { writtenStream } from "../../http/written.ts";
 import { sharedEventEncoder } from "./encoder.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import type { Context } from "./trpc.ts";
 
 const TRPC_PREFIX = "/trpc";
@@ -87,15 +87,15 @@ interface TrpcDeps {
   connections: Connections;
   lanes: Lanes;
   unfinished: Unfinished;
+  subscriptions: Subscriptions;
 }
 
 /** The procedures under `TRPC_PREFIX`. */
 export async function useTrpc(
   app: FastifyInstance,
   router: AnyTRPCRouter,
-  { bodies, connections, lanes, unfinished }: TrpcDeps,
+  { bodies, connections, lanes, unfinished, subscriptions }: TrpcDeps,
 ): Promise<void> {
-  const subscriptions = new Subscriptions();
   const trpcOptions: FastifyTRPCPluginOptions<AnyTRPCRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,

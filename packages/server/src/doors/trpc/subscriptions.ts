@@ -14,6 +14,11 @@ export class Subscriptions {
     this.#maxInAll = maxInAll;
   }
 
+  /** All that are open. */
+  get size(): number {
+    return this.#inAll;
+  }
+
   /**
    * Of one connection: what counts a subscription in, and gives what counts it out.
    *

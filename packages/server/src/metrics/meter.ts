@@ -1,0 +1,195 @@
+/** What a node counts and times while it works, as Prometheus' counters and histograms. */
+import type { EndedJob, Meter, ModelInfo, SearchedNonces, ValidatedBatch } from "@proofmill/core";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+/** Seconds: jobs are made to take half a second, a long sequence takes minutes. */
+const BATCH_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const VALIDATION_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
+const HTTP_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
+/** vLLM's own. */
+const TOKEN_BUCKETS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384];
+
+/** Methods that paths take; others stand together under one label. */
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** A request that is answered. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The route's template; undefined where no route is. */
+  readonly route: string | undefined;
+  readonly status: number;
+  /** Null for a stream, whose length says nothing. */
+  readonly seconds: number | null;
+}
+
+/**
+ * Told by the service, the supervisors and the server. What can be asked for when somebody looks
+ * is not counted here: see `on-scrape.ts`.
+ */
+export class NodeMeter implements Meter {
+  readonly #modelName: string;
+  /** What runners are called, by what they say of themselves. */
+  readonly #runners = new WeakMap<ModelInfo, string>();
+  readonly #checked: Counter;
+  readonly #valid: Counter;
+  readonly #nonfinite: Counter;
+  readonly #runnerNonces: Counter<"runner" | "work">;
+  readonly #batchSeconds: Histogram<"runner" | "work">;
+  readonly #failedJobs: Counter<"runner" | "work" | "outcome">;
+  readonly #passTokens: Histogram<"model_name" | "engine">;
+  readonly #validationSeconds: Histogram;
+  readonly #validated: Counter;
+  readonly #mismatches: Counter;
+  readonly #verdicts: Counter<"verdict">;
+  readonly #loadSeconds: Gauge<"runner">;
+  readonly #restarts: Counter<"runner" | "reason">;
+  readonly #requests: Counter<"method" | "route" | "status">;
+  readonly #requestSeconds: Histogram<"route">;
+
+  /** @param options.modelName the model as /v1 calls it */
+  constructor(registry: Registry, options: { modelName: string }) {
+    this.#modelName = options.modelName;
+    const registers = [registry];
+    const counter = <Label extends string = never>(
+      name: string,
+      help: string,
+      labelNames: Label[] = [],
+    ) => new Counter<Label>({ name, help, labelNames, registers });
+    this.#checked = counter(
+      "proofmill_nonces_checked_total",
+      "Nonces of searches that are computed and stored",
+    );
+    this.#valid = counter(
+      "proofmill_nonces_valid_total",
+      "Nonces of searches that were valid, and are stored",
+    );
+    this.#nonfinite = counter(
+      "proofmill_nonces_nonfinite_total",
+      "Nonces of searches whose result was not finite; they are checked and not valid",
+    );
+    this.#runnerNonces = counter(
+      "proofmill_runner_nonces_total",
+      "Nonces that a runner has computed: its rate is the device's rate",
+      ["runner", "work"],
+    );
+    this.#batchSeconds = new Histogram({
+      name: "proofmill_batch_seconds",
+      help: "For how long a runner worked on a job, a batch of nonces",
+      labelNames: ["runner", "work"],
+      buckets: BATCH_BUCKETS,
+      registers,
+    });
+    this.#failedJobs = counter(
+      "proofmill_jobs_failed_total",
+      "Jobs that failed: fault, the job's own; lost, its runner was gone",
+      ["runner", "work", "outcome"],
+    );
+    this.#passTokens = new Histogram({
+      name: "vllm:iteration_tokens_total",
+      help: "Tokens of each pass through the model, under vLLM's name",
+      labelNames: ["model_name", "engine"],
+      buckets: TOKEN_BUCKETS,
+      registers,
+    });
+    this.#passTokens.zero({ model_name: this.#modelName, engine: "0" });
+    this.#validationSeconds = new Histogram({
+      name: "proofmill_validation_seconds",
+      help: "From a proof's arrival to its verdict, waiting included",
+      buckets: VALIDATION_BUCKETS,
+      registers,
+    });
+    this.#validated = counter(
+      "proofmill_validated_nonces_total",
+      "Nonces of others that were recomputed and judged",
+    );
+    this.#mismatches = counter(
+      "proofmill_validation_mismatches_total",
+      "Nonces of others that were found invalid",
+    );
+    this.#verdicts = counter("proofmill_verdicts_total", "Proofs that were judged", ["verdict"]);
+    for (const verdict of ["fraud", "no_fraud"]) this.#verdicts.inc({ verdict }, 0);
+    this.#loadSeconds = new Gauge({
+      name: "proofmill_model_load_seconds",
+      help: "What the runner's last start took, from its process to a loaded model",
+      labelNames: ["runner"],
+      registers,
+    });
+    this.#restarts = counter(
+      "proofmill_runner_restarts_total",
+      "Runners that were started again, by how they ended",
+      ["runner", "reason"],
+    );
+    this.#requests = counter(
+      "proofmill_http_requests_total",
+      "Requests that were answered; route is the template, never the path",
+      ["method", "route", "status"],
+    );
+    this.#requestSeconds = new Histogram({
+      name: "proofmill_http_request_seconds",
+      help: "From a request's headers to the end of its answer; streams are left out",
+      labelNames: ["route"],
+      buckets: HTTP_BUCKETS,
+      registers,
+    });
+  }
+
+  jobEnded({ work, runner: info, seq_len, outcome }: EndedJob): void {
+    const runner = this.#nameOf(info);
+    if (outcome.kind !== "done") {
+      this.#failedJobs.inc({ runner, work, outcome: outcome.kind });
+      return;
+    }
+    const { completed, milliseconds } = outcome;
+    if (completed === 0) return;
+    this.#runnerNonces.inc({ runner, work }, completed);
+    this.#batchSeconds.observe({ runner, work }, milliseconds / 1000);
+    // Nonces go through the model so many at a time, a long sequence alone.
+    const together = Math.max(1, Math.floor(info.preferred_tokens / seq_len));
+    const labels = { model_name: this.#modelName, engine: "0" };
+    for (let left = completed; left > 0; left -= together) {
+      this.#passTokens.observe(labels, Math.min(left, together) * seq_len);
+    }
+  }
+
+  searched({ checked, valid, nonfinite }: SearchedNonces): void {
+    this.#checked.inc(checked);
+    this.#valid.inc(valid);
+    this.#nonfinite.inc(nonfinite);
+  }
+
+  judged({ nonces, n_invalid, fraud_detected }: ValidatedBatch, seconds: number): void {
+    this.#validationSeconds.observe(seconds);
+    this.#validated.inc(nonces.length);
+    this.#mismatches.inc(n_invalid);
+    this.#verdicts.inc({ verdict: fraud_detected ? "fraud" : "no_fraud" });
+  }
+
+  /** A runner is there: from now on what has this `info` is called so. */
+  modelLoaded({
+    runner,
+    info,
+    seconds,
+  }: {
+    runner: string;
+    info: ModelInfo;
+    seconds: number;
+  }): void {
+    this.#runners.set(info, runner);
+    this.#loadSeconds.set({ runner }, seconds);
+  }
+
+  /** @param reason one of few words */
+  runnerRestarted(runner: string, reason: string): void {
+    this.#restarts.inc({ runner, reason });
+  }
+
+  answered({ method, route = "unknown", status, seconds }: AnsweredRequest): void {
+    const verb = METHODS.has(method) ? method : "other";
+    this.#requests.inc({ method: verb, route, status });
+    if (seconds !== null) this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  #nameOf(info: ModelInfo): string {
+    return this.#runners.get(info) ?? info.device;
+  }
+}

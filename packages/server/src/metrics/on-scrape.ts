@@ -1,0 +1,198 @@
+/** What is asked for when somebody looks, and costs nothing until then. */
+import { type DeliveryInfo, type PocService, type RunnerInfo, within } from "@proofmill/core";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { NO_DELIVERIES } from "../callbacks/sender.ts";
+import { version } from "../version.ts";
+
+const STATES = ["IDLE", "GENERATING", "VALIDATING", "STOPPED"] as const;
+/** How finely the event loop's lag is seen, milliseconds. */
+const LAG_PRECISION_MS = 20;
+
+export interface MetricSources {
+  service: Pick<PocService, "state" | "model" | "ready" | "storeFault" | "enabled" | "status">;
+  /** The model as /v1 calls it. */
+  modelName: string;
+  runners: () => readonly RunnerInfo[];
+  delivery: () => Promise<DeliveryInfo>;
+  gate: { readonly counters: { refused: number; aborted: number }; readonly running: number };
+  connections: { readonly size: number };
+  subscriptions: { readonly size: number };
+  log: { readonly lost: number };
+}
+
+/** What a disk that hangs may hold up a scrape; it shows the last figures then. Milliseconds. */
+const DELIVERY_PATIENCE_MS = 1000;
+
+/** @returns what writes all metrics of the registry and of the process in Prometheus' text format */
+export function onScrape(registry: Registry, sources: MetricSources): () => Promise<string> {
+  let deliveries = NO_DELIVERIES;
+  watchNode(registry, sources);
+  watchDelivery(registry, () => deliveries);
+  return async () => {
+    // One look for all figures, and first: what is asked for afterwards answers at once.
+    const asked = sources.delivery().then(
+      (info) => {
+        deliveries = info;
+      },
+      () => {}, // the store's fault has a metric of its own
+    );
+    await within(DELIVERY_PATIENCE_MS, asked);
+    return `${await registry.metrics()}\n${await processRegistry().metrics()}`;
+  };
+}
+
+let ofProcess: Registry | null = null;
+
+/** CPU, memory, descriptors and the event loop, watched from the first scrape on. */
+function processRegistry(): Registry {
+  if (ofProcess) return ofProcess;
+  ofProcess = new Registry();
+  collectDefaultMetrics({ register: ofProcess, eventLoopMonitoringPrecision: LAG_PRECISION_MS });
+  return ofProcess;
+}
+
+function watchNode(registry: Registry, sources: MetricSources): void {
+  const { service, modelName, runners, gate, connections, subscriptions, log } = sources;
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(read());
+      },
+    });
+  const counter = (name: string, help: string, read: () => number) =>
+    new Counter({
+      ...{ name, help, registers },
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+
+  new Gauge({
+    name: "proofmill_build_info",
+    help: "1, with the versions of proofmill and Node",
+    labelNames: ["version", "node"],
+    registers,
+  }).set({ version, node: process.versions.node }, 1);
+  new Gauge({
+    name: "proofmill_model_info",
+    help: "1, with what the model is and the tag that its results carry; absent while it loads",
+    labelNames: ["model_name", "architecture", "dtype", "arithmetic"],
+    registers,
+    collect() {
+      this.reset();
+      const { model } = service;
+      if (!model) return;
+      const { architecture, dtype, arithmetic } = model;
+      this.set({ model_name: modelName, architecture, dtype, arithmetic }, 1);
+    },
+  });
+  new Gauge({
+    name: "proofmill_state",
+    help: "1 for the state that the round is in, 0 for the others",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const state of STATES) this.set({ state }, service.state === state ? 1 : 0);
+    },
+  });
+  gauge("proofmill_model_ready", "Whether some runner has its model loaded and works", () =>
+    Number(service.ready),
+  );
+  gauge("proofmill_store_ready", "Whether results can be stored", () =>
+    Number(service.storeFault === null),
+  );
+  gauge(
+    "proofmill_nonces_per_second",
+    "Nonces of the present round for each second that it was searched",
+    () => (service.enabled ? service.status({ limit: 1 }).rate_per_second : 0),
+  );
+  new Gauge({
+    name: "proofmill_runner_up",
+    help: "Whether a runner has its model loaded and works",
+    labelNames: ["runner"],
+    registers,
+    collect() {
+      for (const { id, state } of runners()) this.set({ runner: id }, Number(state === "alive"));
+    },
+  });
+
+  gauge(
+    "proofmill_inference_requests_running",
+    "Requests that are being forwarded",
+    () => gate.running,
+  );
+  counter(
+    "proofmill_inference_refused_total",
+    "Inference requests that were refused because of a round",
+    () => gate.counters.refused,
+  );
+  counter(
+    "proofmill_inference_aborted_total",
+    "Inference requests that were cut off because of a round",
+    () => gate.counters.aborted,
+  );
+  gauge("proofmill_connections", "Connections that are open", () => connections.size);
+  gauge("proofmill_subscribers", "Subscriptions that are open", () => subscriptions.size);
+  counter(
+    "proofmill_lost_log_lines_total",
+    "Lines that the log's file, pipe or terminal did not take",
+    () => log.lost,
+  );
+}
+
+function watchDelivery(registry: Registry, delivery: () => DeliveryInfo): void {
+  const registers = [registry];
+  const labelNames = ["kind"] as const;
+  new Gauge({
+    name: "proofmill_callbacks_pending",
+    help: "What waits to be delivered",
+    ...{ labelNames, registers },
+    collect() {
+      this.set({ kind: "nonces" }, delivery().pending_nonces);
+      this.set({ kind: "verdicts" }, delivery().pending_verdicts);
+    },
+  });
+  new Gauge({
+    name: "proofmill_callbacks_oldest_age_seconds",
+    help: "Age of the oldest that waits to be delivered, 0 without any",
+    registers,
+    collect() {
+      this.set(delivery().oldest_seconds);
+    },
+  });
+  new Counter({
+    name: "proofmill_callbacks_delivered_total",
+    help: "What receivers have acknowledged",
+    ...{ labelNames, registers },
+    collect() {
+      this.reset();
+      this.inc({ kind: "nonces" }, delivery().delivered_nonces);
+      this.inc({ kind: "verdicts" }, delivery().delivered_verdicts);
+    },
+  });
+  new Counter({
+    name: "proofmill_callbacks_given_up_total",
+    help: "What was too old to be delivered any more",
+    ...{ labelNames, registers },
+    collect() {
+      this.reset();
+      this.inc({ kind: "nonces" }, delivery().given_up_nonces);
+      this.inc({ kind: "verdicts" }, delivery().given_up_verdicts);
+    },
+  });
+  new Counter({
+    name: "proofmill_callback_failures_total",
+    help: "Callbacks that were not acknowledged",
+    labelNames: ["reason"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [reason, count] of Object.entries(delivery().failures)) {
+        this.inc({ reason }, count);
+      }
+    },
+  });
+}
