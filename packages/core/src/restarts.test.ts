@@ -97,6 +97,17 @@ describe("a runner whose place is not given up", () => {
     expect(service.state).toBe("VALIDATING");
   });
 
+  it("has proofs refused at once when the node closes", async () => {
+    const { service, runner } = await start();
+    await service.initValidate(BODY);
+    const waiting = refusal(service.validate(proofOf([1])));
+    await runner.started(0);
+    runner.lose();
+    await until(service, () => !service.ready);
+    await service.close(); // no time passes
+    expect(await waiting).toMatchObject({ code: "SHUTTING_DOWN" });
+  });
+
   it("stops the round and refuses proofs once it is given up", async () => {
     const { service, place, runner } = await start();
     await service.initGenerate(BODY);

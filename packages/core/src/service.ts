@@ -323,6 +323,7 @@ export class PocService {
 
   async #close(): Promise<void> {
     this.#storeWatch.close();
+    this.#validations.close();
     const received = this.#options.now();
     const stopped = this.#commands.run(() => this.#rounds.perform({ kind: "stop" }, received));
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);

@@ -147,6 +147,36 @@ describe("a search on several runners", () => {
     expect(valid_nonces).toEqual(upTo(total_checked));
   });
 
+  it("does not stop while a runner that does not fail is started again", async () => {
+    const { service, attached } = await start([{}]);
+    const [faulty] = attached as [Attached];
+    const place = service.openPlace();
+    const lost = createFakeRunner();
+    place.attach(lost);
+    faulty.runner.fail(new Error("broken"), 1000);
+    await service.initGenerate(BODY);
+    lost.lose();
+    await pass(7000);
+    expect(service.state).toBe("GENERATING");
+    place.attach(createFakeRunner());
+    await until(service, () => service.status().total_checked > 100);
+    expect(service.status().valid_nonces).toEqual(upTo(service.status().total_checked));
+  });
+
+  it("stops once a runner that was started again is given up, where the others keep failing", async () => {
+    const { service, attached } = await start([{}]);
+    const [faulty] = attached as [Attached];
+    const place = service.openPlace();
+    const lost = createFakeRunner();
+    place.attach(lost);
+    faulty.runner.fail(new Error("broken"), 1000);
+    await service.initGenerate(BODY);
+    lost.lose();
+    await pass(7000);
+    place.giveUp(gone);
+    await passing(until(service, () => service.state === "STOPPED"));
+  });
+
   it("goes on without a runner that is lost, with its nonces, until the last is lost", async () => {
     const log = new MemoryLog();
     const { service, attached } = await start([{}, {}], { log });
@@ -190,6 +220,101 @@ describe("a search on several runners", () => {
       }
     }
     expect(new Set(tagOf.values())).toEqual(new Set(["fake-1", "fake-2"]));
+  });
+});
+
+describe("a batch that the count waits for", () => {
+  /** Two runners of which each has had an answer, which took a tenth of a second. */
+  async function startTwo() {
+    const clock = { now: 0 };
+    const log = new MemoryLog();
+    const { service, attached } = await start([{}, {}], { now: () => clock.now, log });
+    await service.initGenerate(BODY);
+    const [slow, fast] = attached as [Attached, Attached];
+    for (const { runner } of attached) await runner.started(1);
+    clock.now += 100;
+    for (const { runner } of attached) runner.release(runner.waiting[0]);
+    await turns();
+    return { service, clock, slow, fast, log };
+  }
+
+  const seedsOf = ({ runner }: Attached) => runner.jobs.map(({ input_seeds }) => [...input_seeds]);
+  const LATE = "a batch is late, another runner computes it too";
+
+  async function answerOne({ runner }: Attached): Promise<void> {
+    runner.release(runner.waiting[0]);
+    await turns();
+  }
+
+  it("is computed by another runner too when it takes five times as long as usual", async () => {
+    const { service, clock, slow, fast, log } = await startTwo();
+    const [lateId] = slow.runner.waiting;
+    const late = slow.runner.jobs.find(({ id }) => id === lateId);
+    const before = service.status().total_checked;
+    clock.now += 999;
+    await answerOne(fast);
+    expect(log.messages("warn")).toEqual([]);
+    clock.now += 2;
+    await answerOne(fast);
+    expect(log.messages("warn")).toEqual([LATE]);
+    expect(seedsOf(fast).at(-1)).toEqual([...(late?.input_seeds ?? [])]);
+    // Whoever is first counts: here the second one, and the slow one's job is cut and ignored.
+    const again = fast.runner.waiting.at(-1);
+    fast.runner.release(again);
+    await until(service, () => service.status().total_checked > before);
+    expect(slow.runner.cancelled).toEqual([lateId]);
+    for (const { runner } of [slow, fast]) runner.release();
+    await until(service, () => service.status().total_checked > before + 300);
+    const { valid_nonces, total_checked } = service.status();
+    expect(valid_nonces).toEqual(upTo(total_checked));
+  });
+
+  it("is counted once when the slow runner answers first after all", async () => {
+    const { service, clock, slow, fast, log } = await startTwo();
+    clock.now += 1001;
+    await answerOne(fast);
+    expect(log.messages("warn")).toEqual([LATE]);
+    const again = fast.runner.waiting.at(-1);
+    await answerOne(slow);
+    expect(fast.runner.cancelled).toEqual([again]);
+    for (const { runner } of [slow, fast]) runner.release();
+    await until(service, () => service.status().total_checked > 300);
+    const { valid_nonces, total_checked } = service.status();
+    expect(valid_nonces).toEqual(upTo(total_checked));
+    expect(slow.runner.jobs.length).toBeGreaterThan(4); // it goes on
+  });
+
+  it("goes on with either when the other fails, is lost or finishes nothing", async () => {
+    for (const fail of [
+      ({ runner }: Attached) => runner.lose(),
+      ({ runner }: Attached) => runner.cancel(runner.waiting[0] ?? -1),
+    ]) {
+      const { service, clock, slow, fast, log } = await startTwo();
+      clock.now += 1001;
+      await answerOne(fast);
+      expect(log.messages("warn")).toContain(LATE);
+      fail(slow);
+      await turns();
+      for (const { runner } of [slow, fast]) runner.release();
+      await passing(until(service, () => service.status().total_checked > 300));
+      const { valid_nonces, total_checked } = service.status();
+      expect(valid_nonces).toEqual(upTo(total_checked));
+    }
+  });
+
+  it("does not hold the others back for long, however slow its runner always is", async () => {
+    let clock = 0;
+    const { service, attached } = await start([{}, {}], { now: () => clock });
+    await service.initGenerate(BODY);
+    const [slow, fast] = attached as [Attached, Attached];
+    await slow.runner.started(1);
+    fast.runner.release(); // from now on at once
+    await turns(100);
+    expect(fast.runner.waiting).toEqual([]); // fresh nonces are held back
+    const { total_checked } = service.status();
+    clock += 1001;
+    await passing(until(service, () => service.status().total_checked > total_checked + 50));
+    expect(slow.runner.cancelled.length).toBeGreaterThan(0);
   });
 });
 

@@ -1,13 +1,13 @@
 /** The round that a node holds, with everything that works for it. */
 import type { ProofScheme } from "../proof/scheme.ts";
 import { BatchSizers } from "../runner/batch-sizer.ts";
-import type { Dispatcher } from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
 import { Committer } from "./committer.ts";
 import { Generator } from "./generator.ts";
 import { Ledger } from "./ledger.ts";
 import type { Meter } from "./meter.ts";
 import { NonceSequence } from "./nonces.ts";
+import type { Runners } from "./runners.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 
 export interface ActiveRoundOptions {
@@ -15,7 +15,7 @@ export interface ActiveRoundOptions {
   /** The one that the round names. */
   scheme: ProofScheme;
   store: RoundStore;
-  dispatcher: Dispatcher;
+  runners: Runners;
   now: () => number;
   log: Logger;
   meter: Meter;
@@ -50,7 +50,7 @@ export class ActiveRound {
   }
 
   constructor(options: ActiveRoundOptions) {
-    const { round, scheme, store, dispatcher, log, meter, onChange, onStoreFault, onFailure } =
+    const { round, scheme, store, runners, log, meter, onChange, onStoreFault, onFailure } =
       options;
     const { config } = round;
     this.ledger = new Ledger(round, options.now);
@@ -66,7 +66,7 @@ export class ActiveRound {
       onCommit: (nonces) => {
         meter.searched(nonces);
         onChange();
-        dispatcher.wake(); // fewer results wait to be stored, so that fresh nonces may be given out
+        runners.dispatcher.wake(); // fewer results wait to be stored, so that fresh nonces may be given out
       },
       onRetry: (error, pause_ms) =>
         log.warn(
@@ -84,7 +84,7 @@ export class ActiveRound {
       sequence,
       sizers: this.sizers,
       committer: this.committer,
-      dispatcher,
+      runners,
       log,
       onGiveUp: (error) => onFailure(this, "search jobs kept failing", error),
     });

@@ -132,7 +132,7 @@ export class Rounds {
       round,
       scheme: schemeOf(round, schemes),
       store: storeWatch.store,
-      dispatcher: runners.dispatcher,
+      runners,
       now,
       log,
       meter,

@@ -123,6 +123,12 @@ export class Runners {
     return this.#expected.some((runner) => takes(runner, seqLen));
   }
 
+  /** Whether one that was lost and computes sequences of this length comes again. */
+  awaits(seqLen: number): boolean {
+    const there = this.dispatcher.runners;
+    return this.#expected.some((runner) => takes(runner, seqLen) && !there.includes(runner));
+  }
+
   /**
    * Throws PocError MODEL_LOADING before the first has come, RUNNER_LOST once all have gone for good:
    * while one is started again there is no reason to refuse.

@@ -62,6 +62,7 @@ export class ValidationQueue {
   /** In the order in which they came. */
   readonly #requests = new Set<Request>();
   #isOldestsTurn = false;
+  #isClosing = false;
   #whenEmpty: (() => void)[] = [];
 
   /**
@@ -155,6 +156,8 @@ export class ValidationQueue {
       if (request.patience) clearTimeout(request.patience);
       request.patience = null;
       if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
+    } else if (this.#isClosing) {
+      this.#reject(request, new PocError("SHUTTING_DOWN"));
     } else if (this.#isExpected(request.config.seq_len)) {
       request.patience ??= setTimeout(
         () => this.#reject(request, new PocError("MODEL_LOADING")),
@@ -163,6 +166,12 @@ export class ValidationQueue {
     } else {
       this.#reject(request, new PocError("RUNNER_LOST", { cause: reason }));
     }
+  }
+
+  /** From now on no proof waits for a runner that is started again: what no runner computes is refused. */
+  close(): void {
+    this.#isClosing = true;
+    this.onRunnersChange();
   }
 
   /** Refuses everything that waits or is at work. */

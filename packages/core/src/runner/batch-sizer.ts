@@ -18,6 +18,8 @@ export class BatchSizer {
   /** 0 before the first job. */
   #size = 0;
   #lastGiven = 0;
+  /** What a nonce took in the last job; null before the first. */
+  #millisecondsEach: number | null = null;
 
   /** @param options.largest the greatest size, but for `preferred` where that is greater */
   constructor(options: { preferred: number; largest: number }) {
@@ -40,6 +42,13 @@ export class BatchSizer {
     if (count < this.#lastGiven) return;
     const ideal = milliseconds > 0 ? Math.floor((count * TARGET_MS) / milliseconds) : 2 * count;
     this.#size = Math.min(ideal, 2 * count);
+    this.#millisecondsEach = milliseconds / count;
+  }
+
+  /** What a job of so many nonces takes by what the last one took, milliseconds; null before the first. */
+  expected(count: number): number | null {
+    if (this.#millisecondsEach === null) return null;
+    return Math.max(count, this.preferred) * this.#millisecondsEach;
   }
 }
 

@@ -157,6 +157,15 @@ export class Dispatcher<Kind extends string = string> {
     }
   }
 
+  /** For how many milliseconds a runner has been at this work; null once it has settled. */
+  ageOf(work: Work): number | null {
+    for (const attached of this.#attached) {
+      const given = attached.inFlight.get(work);
+      if (given) return this.#timeOf(attached, given);
+    }
+    return null;
+  }
+
   #give(attached: Attached): void {
     const without: Kind[] = [];
     for (const kind of this.#turns.order()) {
