@@ -42,7 +42,7 @@ export const ROOMS: Rooms = {
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
     core/src/index.ts server/src/callbacks server/src/platform server/src/round-id.ts
-    server/src/runners server/src/server.ts server/src/settings server/src/start-model.ts
+    server/src/round-log.ts server/src/runners server/src/server.ts server/src/settings server/src/start-model.ts
     server/src/store`,
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
@@ -76,7 +76,8 @@ export const ROOMS: Rooms = {
   "server/src/models": `
     core/src/index.ts native/lib/model server/src/platform server/src/version.ts
     @huggingface/hub node:* undici`,
-  "server/src/platform": "core/src/index.ts node:*",
+  "server/src/round-log.ts": "core/src/index.ts fastify",
+  "server/src/platform": "core/src/index.ts node:* pino-pretty",
   "server/src/round-id.ts": "ulid",
   "server/src/version.ts": "packages/server/package.json node:*",
 

@@ -1,6 +1,6 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 
-export { type Calibration, calibrate } from "./proof/distance/calibration.ts";
+export { type Calibration, calibrate, randomDistanceCdf } from "./proof/distance/calibration.ts";
 export { inputSeed, permutationSeed, seed, targetSeed } from "./proof/distance/seeds.ts";
 export {
   type FindRecord,

@@ -1,7 +1,7 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
 import { configOf, FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
 import { distance } from "./proof/distance/scheme.ts";
-import { toValidateAnswer } from "./proof/distance/verdict.ts";
+import { inShort, toValidateAnswer } from "./proof/distance/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
 import { noMeter } from "./round/meter.ts";
@@ -251,6 +251,7 @@ export class PocService {
     }
     const batch = distance.judge(proof, { round_id, config }, recomputed);
     meter.judged(batch, (now() - received) / 1000);
+    log.info(inShort(batch), "a proof is judged");
     if (isPushed) {
       await this.#storeWatch.keep("a verdict", (store) => store.enqueue({ callback_url, batch }));
     }

@@ -4,6 +4,7 @@ import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { roundIdAfter } from "./round-id.ts";
+import { logRounds } from "./round-log.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { Supervisor } from "./runners/supervisor.ts";
 import { createServer } from "./server.ts";
@@ -92,6 +93,7 @@ async function startWith(
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log, meter } = await createServer({
     logLevel: config.logLevel,
+    logFormat: config.logFormat,
     openService: (log, meter) =>
       PocService.open({
         enabled: config.enablePoc,
@@ -159,6 +161,9 @@ async function startWith(
       await sender?.close();
       throw new ListenError(error);
     });
+
+  if (config.enablePoc) logRounds(service, app.log);
+  else app.log.info("Proof-of-Compute is off: --enable-poc switches it on");
 
   let isClosing = false;
   const loaded = supervisor.load().catch((error) => {

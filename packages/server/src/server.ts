@@ -20,7 +20,7 @@ import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
-import { refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
+import { NOT_FOUND, refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies } from "./http/bodies.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
@@ -34,10 +34,11 @@ import { Lanes } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
 import { InferenceGate } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
-import { countAnswers, createMetrics } from "./metrics/metrics.ts";
 import type { NodeMeter } from "./metrics/meter.ts";
+import { countAnswers, createMetrics } from "./metrics/metrics.ts";
 import { Output, say } from "./platform/output.ts";
-import type { LogLevel } from "./settings/config.ts";
+import { readableLog } from "./platform/readable-log.ts";
+import type { LogFormat, LogLevel } from "./settings/config.ts";
 
 /**
  * Bytes that a body may have: what a proof needs, no more. A hostile body of a million little arrays
@@ -51,6 +52,7 @@ const HEADERS_CHECK = 1000;
 
 export interface ServerDeps {
   logLevel: LogLevel;
+  logFormat: LogFormat;
   /** Opens the service, which logs where the server does and tells the meter what it does. */
   openService: (log: FastifyBaseLogger, meter: NodeMeter) => Promise<PocService>;
   /** The model as /v1 calls it. */
@@ -94,6 +96,8 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     onRecovery: (lost) => app.log.warn({ lost }, "log lines were lost"),
   });
   const metrics = createMetrics(deps.modelName);
+  const { logFormat } = deps;
+  const isForPeople = logFormat === "pretty" || (logFormat === "auto" && log.isTTY);
   const lanes = new Lanes();
   const unfinished = new Unfinished(bodyLimit);
   const owed = new Owed();
@@ -101,7 +105,11 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     genReqId: requestId,
     // A batch's procedures stand in its path.
     routerOptions: { maxParamLength: 4096 },
-    logger: { level: deps.logLevel, base: null, stream: log },
+    logger: {
+      level: deps.logLevel,
+      base: null,
+      stream: isForPeople ? readableLog(log, { colorize: log.isTTY }) : log,
+    },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     serverFactory: (listener) => {
@@ -120,9 +128,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     return503OnClosing: false,
     // A path that cannot be decoded is no path of ours.
     frameworkErrors: (_error, request: FastifyRequest, reply: FastifyReply) =>
-      otherHost(request, reply) ??
-      gate.refuse(request, reply) ??
-      reply.code(404).send({ detail: "Not Found" }),
+      otherHost(request, reply) ?? gate.refuse(request, reply) ?? reply.code(404).send(NOT_FOUND),
     clientErrorHandler: (error, socket) =>
       answerBadHttp(error, socket, connections.unanswered(socket)),
   });
@@ -145,7 +151,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   });
 
   const otherHost = hostGuard(deps.allowHost);
-  const foreign = originGuard(deps.allowOrigin);
+  const foreign = originGuard(deps.allowOrigin, app.log);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);

@@ -55,6 +55,7 @@ export async function testServer(
   const defaults = { batch_size: 32, seq_len: 256 };
   const { app, service } = await createServer({
     logLevel: "silent",
+    logFormat: "json",
     openService: (_log, meter) =>
       PocService.open({
         enabled,

@@ -155,7 +155,6 @@ export class Rounds {
     const isChange = isNewRound || state !== this.#state;
     this.#state = state;
     if (!isChange) return;
-    this.#options.log.info({ state, round_id: round?.ledger.round_id ?? null }, "round state");
     if (state !== "GENERATING") round?.generator.halt();
     round?.ledger.enter(state);
     round?.committer.saveClocks();

@@ -1,7 +1,11 @@
 /** Every refusal of the node, in one table. Free of Node: browsers and clients use it too. */
 
 const TABLE = {
-  POC_NOT_ENABLED: { status: 503, text: "PoC not enabled" },
+  POC_NOT_ENABLED: {
+    status: 503,
+    text: "PoC not enabled",
+    hint: "start the node with --enable-poc",
+  },
   MODEL_LOADING: { status: 503, text: "Model is loading", retryAfter: 2 },
   RUNNER_LOST: { status: 503, text: "Runner is not available" },
   SHUTTING_DOWN: { status: 503, text: "Server is shutting down" },
@@ -32,6 +36,8 @@ interface PocErrorEntry {
   readonly text: string;
   /** Seconds after which asking again makes sense. */
   readonly retryAfter?: number;
+  /** What would help, for people: `detail` stays as callers know it. */
+  readonly hint?: string;
 }
 
 export type PocErrorCode = keyof typeof TABLE;
@@ -56,6 +62,8 @@ export interface Refusal {
   detail: string | ValidationIssue[];
   /** Seconds after which asking again makes sense; null when it does not. */
   retry_after: number | null;
+  /** What would help, for people; absent where nothing is to be said. */
+  hint?: string;
 }
 
 /**
@@ -73,6 +81,8 @@ export class PocError extends Error {
   readonly detail: string | ValidationIssue[];
   /** Seconds, for `Retry-After`. */
   readonly retryAfter?: number;
+  /** What would help, for people. */
+  readonly hint?: string;
 
   constructor(
     code: PocErrorCode,
@@ -85,6 +95,7 @@ export class PocError extends Error {
     this.status = entry.status;
     this.detail = detail;
     if (entry.retryAfter !== undefined) this.retryAfter = entry.retryAfter;
+    if (entry.hint !== undefined) this.hint = entry.hint;
   }
 }
 

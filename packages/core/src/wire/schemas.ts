@@ -362,6 +362,7 @@ export const ErrorAnswer = z.object({
       }),
     ),
   ]),
+  hint: z.string().optional().describe("What would help, for people."),
 });
 export type ErrorAnswer = z.output<typeof ErrorAnswer>;
 

@@ -124,8 +124,8 @@ const VERDICT = {
 };
 
 function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown } = {}) {
-  const { status, text } = POC_ERRORS[code];
-  return { given, ...request, status, answer: { detail: text } };
+  const { status, text, hint } = POC_ERRORS[code];
+  return { given, ...request, status, answer: { detail: text, ...(hint && { hint }) } };
 }
 
 /** As what a node says of itself puts it. */

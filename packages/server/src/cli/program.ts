@@ -10,6 +10,7 @@ import { roundCommand } from "./round.ts";
 import { selftestCommand } from "./selftest.ts";
 import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
+import { stopCommand } from "./stop.ts";
 import { validateCommand } from "./validate.ts";
 
 /** What a wrong command line ends with. */
@@ -68,6 +69,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     roundCommand(),
     validateCommand(),
     statusCommand(),
+    stopCommand(),
     calibrateCommand(environment),
     backupCommand(environment),
     benchCommand(),

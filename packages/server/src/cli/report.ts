@@ -4,9 +4,20 @@ import type { Calibration } from "@proofmill/core";
 
 const SHOWN = 5;
 
+/** A number with its thousands apart, e.g. 12,345. */
+export function grouped(number: number): string {
+  return number.toLocaleString("en-US", { maximumFractionDigits: 20 });
+}
+
 /** Nonces per second in a few digits, never in powers of ten. */
 export function rateOf(perSecond: number): string {
-  return `${Number(perSecond.toPrecision(perSecond < 1000 ? 3 : 4))} nonces/s`;
+  return `${grouped(Number(perSecond.toPrecision(perSecond < 1000 ? 3 : 4)))} nonces/s`;
+}
+
+/** A round's last status as a line of JSON that `validate` reads too: it holds a ProofBatch. */
+export function jsonOf(status: Status): string {
+  const { valid_nonces: nonces, valid_distances: dist } = status;
+  return `${JSON.stringify({ ...status, nonces, dist })}\n`;
 }
 
 /** A few lines. */
@@ -15,15 +26,16 @@ export function summaryOf(status: Status): string {
   const lines = [`state       ${state}${status.is_model_initialized ? "" : ", no model"}`];
   if (round_id !== null) {
     const { total_checked, total_valid, total_nonfinite, rate_per_second } = status;
-    const share = total_valid > 0 ? `, 1 in ${Math.round(total_checked / total_valid)}` : "";
+    const share =
+      total_valid > 0 ? `, 1 in ${grouped(Math.round(total_checked / total_valid))}` : "";
     const best = Math.min(...status.valid_distances.slice(0, 100_000));
     lines.push(
       `round       ${round_id}`,
       `block       ${block_hash}, height ${block_height}`,
       `public key  ${public_key}`,
       `r_target    ${r_target}`,
-      `checked     ${total_checked} in ${status.elapsed_seconds.toFixed(1)} s, ${rateOf(rate_per_second)}`,
-      `valid       ${total_valid}${share}`,
+      `checked     ${grouped(total_checked)} in ${status.elapsed_seconds.toFixed(1)} s, ${rateOf(rate_per_second)}`,
+      `valid       ${grouped(total_valid)}${share}`,
     );
     if (total_nonfinite > 0) lines.push(`not finite  ${total_nonfinite}`);
     if (total_valid > 0) {

@@ -6,7 +6,7 @@ import { onStopSignal } from "../platform/signals.ts";
 import { integer, number, time } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
-import { rateOf, summaryOf } from "./report.ts";
+import { grouped, jsonOf, rateOf, summaryOf } from "./report.ts";
 
 interface RoundOptions extends RemoteOptions {
   blockHash: string;
@@ -65,7 +65,7 @@ async function runRound(options: RoundOptions): Promise<void> {
   });
   if (end === "replaced") throw new Exit(1, "another round has begun on this node");
   const { pow_status: last } = await client.stop();
-  stdout.write(options.json ? `${JSON.stringify(last)}\n` : summaryOf(last));
+  stdout.write(options.json ? jsonOf(last) : summaryOf(last));
   if (end === "stopped") throw new Exit(1, "the round ended before its limit");
 }
 
@@ -113,8 +113,10 @@ class LiveLine {
   show(status: StatusSummary): void {
     const text = lineOf(status);
     if (stderr.isTTY) {
-      stderr.write(`\r${text.padEnd(this.#width)}`);
-      this.#width = text.length;
+      // A line that wraps could not be written over.
+      const shown = text.slice(0, (stderr.columns ?? 80) - 1);
+      stderr.write(`\r${shown.padEnd(this.#width)}`);
+      this.#width = shown.length;
     } else if (performance.now() - this.#last >= LiveLine.#INTERVAL_MS) {
       this.#last = performance.now();
       stderr.write(`${text}\n`);
@@ -129,10 +131,11 @@ class LiveLine {
 /** State, nonces per second, found, 1 in N, elapsed. */
 function lineOf(status: StatusSummary): string {
   const { state, rate_per_second, total_checked, total_valid, elapsed_seconds } = status;
-  const share = total_valid > 0 ? ` (1 in ${Math.round(total_checked / total_valid)})` : "";
+  const share =
+    total_valid > 0 ? ` (1 in ${grouped(Math.round(total_checked / total_valid))})` : "";
   return (
     `${state}  ${rateOf(rate_per_second)}  ` +
-    `${total_valid} found of ${total_checked}${share}  ${clock(elapsed_seconds)}`
+    `${grouped(total_valid)} found of ${grouped(total_checked)}${share}  ${clock(elapsed_seconds)}`
   );
 }
 

@@ -52,9 +52,11 @@ async function readProof(file: string): Promise<ProofBatch> {
   }
 }
 
-/** A round's status holds the same under other names. */
+/** A node's status holds the same under other names. */
 function proofOf(value: ProofBatch | Status | null): ProofBatch {
-  if (value === null || !("valid_nonces" in Object(value))) return value as ProofBatch;
+  if (value === null || "nonces" in Object(value) || !("valid_nonces" in Object(value))) {
+    return value as ProofBatch;
+  }
   const { valid_nonces: nonces, valid_distances: dist, ...round } = value as Status;
   return { ...round, nonces, dist } as ProofBatch;
 }

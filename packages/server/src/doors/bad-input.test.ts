@@ -577,7 +577,8 @@ async function send(app: FastifyInstance, request: BadRequest) {
     url: `${PREFIX}${path}`,
     ...(body === undefined ? {} : { payload: body, headers: { "content-type": type } }),
   });
-  return { status: response.statusCode, body: response.json() };
+  const { hint: _, ...answer } = response.json();
+  return { status: response.statusCode, body: answer };
 }
 
 /** What the caller must get. */

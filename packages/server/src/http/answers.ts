@@ -2,6 +2,9 @@
 import { PocError } from "@proofmill/core";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
+/** The answer under a path that nothing is known by. */
+export const NOT_FOUND = { detail: "Not Found", hint: "the node's paths are listed at /docs" };
+
 /** No route takes another method. Above all not TRACE, which would send a caller's secrets back. */
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -37,13 +40,14 @@ function answerError(
 /** One core error as its answer. */
 function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
-  return reply.code(error.status).send({ detail: error.detail });
+  const { status, detail, hint } = error;
+  return reply.code(status).send({ detail, ...(hint !== undefined && { hint }) });
 }
 
 /** 405 where the path is known by another method, else 404. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const allowed = allowedMethods(request);
-  if (allowed.length === 0) return reply.code(404).send({ detail: "Not Found" });
+  if (allowed.length === 0) return reply.code(404).send(NOT_FOUND);
   return reply.code(405).header("allow", allowed.join(", ")).send({ detail: "Method Not Allowed" });
 }
 

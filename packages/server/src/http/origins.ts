@@ -1,6 +1,11 @@
 /** Pages in a browser use the node only where they may: nobody else's page may command it. */
 import { isIP } from "node:net";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from "fastify";
+
+/** Origins of which the log tells; more would be a stranger's to fill it with. */
+const MAX_TOLD = 64;
+/** Characters of one that the log shows. */
+const MAX_SHOWN = 200;
 
 /**
  * A hook that refuses what a foreign page sends and what could change something: all but plain GETs,
@@ -10,13 +15,23 @@ import type { FastifyReply, FastifyRequest } from "fastify";
  * The node's own pages may come by an address or as localhost, but not by another name: such a
  * name can be made to lead here by anybody who owns it.
  */
-export function originGuard(allowed: readonly string[]) {
+export function originGuard(allowed: readonly string[], log: Pick<FastifyBaseLogger, "info">) {
+  const told = new Set<string>();
+  const tell = (origin: string) => {
+    if (told.has(origin) || told.size === MAX_TOLD) return;
+    told.add(origin);
+    log.info({ origin }, "pages of this origin are refused: --allow-origin would let them in");
+  };
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply | null => {
     const { origin, host, upgrade } = request.headers;
     const isPlainGet = /^(GET|HEAD)$/.test(request.method) && upgrade === undefined;
     if (origin === undefined || isPlainGet) return null;
     if (allowed.includes(origin) || isOwn(origin, host)) return null;
-    return reply.code(403).send({ detail: "Origin not allowed" });
+    tell(origin.slice(0, MAX_SHOWN));
+    return reply.code(403).send({
+      detail: "Origin not allowed",
+      hint: "start the node with --allow-origin and this page's origin",
+    });
   };
 }
 

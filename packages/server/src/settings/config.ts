@@ -48,6 +48,7 @@ export interface ServeConfig extends DeviceConfig {
   /** Absolute path; null without a home folder, where PoC is off. */
   dataDir: string | null;
   logLevel: LogLevel;
+  logFormat: LogFormat;
 }
 
 export const DTYPES = ["auto", ...PRECISIONS] as const;
@@ -63,3 +64,7 @@ export interface DeviceConfig {
 
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** `auto`: readable on a terminal, JSON elsewhere. */
+export const LOG_FORMATS = ["auto", "json", "pretty"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { type Command, Option } from "commander";
 import { dataFolder } from "../platform/folders.ts";
-import { DTYPES, LOG_LEVELS } from "./config.ts";
+import { DTYPES, LOG_FORMATS, LOG_LEVELS } from "./config.ts";
 import { variableOf } from "./environment.ts";
 import {
   choice,
@@ -176,6 +176,12 @@ function serveOptions(): Option[] {
     new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
       .argParser(choice(LOG_LEVELS))
       .default("info"),
+    new Option(
+      "--log-format <format>",
+      "how lines of the log look: json, pretty (for people); auto: pretty on a terminal, else json",
+    )
+      .argParser(choice(LOG_FORMATS))
+      .default("auto"),
   ];
 }
 

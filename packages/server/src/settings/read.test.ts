@@ -59,6 +59,7 @@ test("defaults", () => {
     threads: undefined,
     dataDir: expect.stringMatching(/proofmill/),
     logLevel: "info",
+    logFormat: "auto",
   });
 });
 
@@ -106,6 +107,7 @@ describe.each([
   ["--served-model-name", "PROOFMILL_SERVED_MODEL_NAME", "m", "servedModelName", "m"],
   ["--data-dir", "PROOFMILL_DATA_DIR", "/data", "dataDir", "/data"],
   ["--log-level", "PROOFMILL_LOG_LEVEL", "debug", "logLevel", "debug"],
+  ["--log-format", "PROOFMILL_LOG_FORMAT", "pretty", "logFormat", "pretty"],
 ] as const)("%s", (flag, variable, text, key, value) => {
   const isSwitch = value === true;
 

@@ -58,6 +58,19 @@ export function judge(options: {
   };
 }
 
+/** What the log says of a verdict. */
+export function inShort(batch: ValidatedBatch) {
+  const { round_id, public_key, nonces, n_invalid, probability_honest, fraud_detected } = batch;
+  return {
+    round_id,
+    public_key,
+    nonces: nonces.length,
+    n_invalid,
+    probability_honest,
+    fraud_detected,
+  };
+}
+
 /** The same verdict as `/validate` answers it. */
 export function toValidateAnswer(batch: ValidatedBatch): ValidateAnswer {
   return {

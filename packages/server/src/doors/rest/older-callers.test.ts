@@ -154,14 +154,20 @@ describe("PoC not enabled", () => {
     const { app } = await testServer({ enabled: false });
     const response = await app.inject({ method, url: `/api/v1/pow${path}` });
     expect(response.statusCode).toBe(503);
-    expect(response.json()).toEqual({ detail: "PoC not enabled" });
+    expect(response.json()).toEqual({
+      detail: "PoC not enabled",
+      hint: "start the node with --enable-poc",
+    });
   });
 
   test("comes before the body", async () => {
     const { post } = await testServer({ enabled: false });
     for (const body of ["{", "x".repeat(2 * 1024 * 1024)]) {
       const response = await post("/init", body);
-      expect([response.statusCode, response.json()]).toEqual([503, { detail: "PoC not enabled" }]);
+      expect([response.statusCode, response.json()]).toEqual([
+        503,
+        { detail: "PoC not enabled", hint: "start the node with --enable-poc" },
+      ]);
     }
   });
 });

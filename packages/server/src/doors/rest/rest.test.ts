@@ -157,13 +157,13 @@ test("wrong methods are 405 and name the right ones, unknown paths are 404", asy
     expect([url, ...(await answer("GET", url))]).toEqual([
       url,
       404,
-      { detail: "Not Found" },
+      { detail: "Not Found", hint: expect.stringContaining("/docs") },
       undefined,
     ]);
     expect([url, ...(await answer("PUT", url))]).toEqual([
       url,
       404,
-      { detail: "Not Found" },
+      { detail: "Not Found", hint: expect.stringContaining("/docs") },
       undefined,
     ]);
   }

@@ -6,6 +6,7 @@ import type { AnyTRPCProcedure, AnyTRPCRouter } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { WebSocket } from "ws";
+import { NOT_FOUND } from "../../http/answers.ts";
 import { type Bodies, MAX_CALLS } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
 import type { Connections } from "../../http/connections.ts";
@@ -79,7 +80,7 @@ export async function useWebSockets(
  */
 export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
   if (!request.ws || request.routeOptions.url === TRPC_PREFIX) return null;
-  return reply.code(404).send({ detail: "Not Found" });
+  return reply.code(404).send(NOT_FOUND);
 }
 
 interface TrpcDeps {

@@ -51,7 +51,12 @@ const t = initTRPC.context<Context>().create({
     const { cause } = error;
     const refusal: Refusal | null =
       cause instanceof PocError
-        ? { code: cause.code, detail: cause.detail, retry_after: cause.retryAfter ?? null }
+        ? {
+            code: cause.code,
+            detail: cause.detail,
+            retry_after: cause.retryAfter ?? null,
+            ...(cause.hint !== undefined && { hint: cause.hint }),
+          }
         : null;
     // Whatever went wrong inside is for the log.
     const isFault = error.code === "INTERNAL_SERVER_ERROR" && !refusal;

@@ -1,0 +1,16 @@
+import { expect, test } from "vitest";
+import { readableLog } from "./readable-log.ts";
+
+test("a line of JSON becomes a line for people", () => {
+  const texts: string[] = [];
+  const log = readableLog({ write: (text) => texts.push(text) }, { colorize: false });
+  log.write(
+    '{"level":40,"time":1700000000000,"state":"GENERATING","nonces":[1,2],"msg":"round state"}\n',
+  );
+  expect(texts).toEqual([
+    expect.stringMatching(/^\[\d\d:\d\d:\d\d\] WARN: round state \{.*"state":"GENERATING".*\}\n$/),
+  ]);
+  // What is no JSON is shown as it is.
+  log.write("not JSON\n");
+  expect(texts[1]).toContain("not JSON");
+});
