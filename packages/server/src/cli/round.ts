@@ -111,15 +111,14 @@ class LiveLine {
   #width = 0;
 
   show(status: StatusSummary): void {
-    const text = lineOf(status);
     if (stderr.isTTY) {
       // A line that wraps could not be written over.
-      const shown = text.slice(0, (stderr.columns ?? 80) - 1);
+      const shown = lineOf(status, (stderr.columns ?? 80) - 1);
       stderr.write(`\r${shown.padEnd(this.#width)}`);
       this.#width = shown.length;
     } else if (performance.now() - this.#last >= LiveLine.#INTERVAL_MS) {
       this.#last = performance.now();
-      stderr.write(`${text}\n`);
+      stderr.write(`${lineOf(status)}\n`);
     }
   }
 
@@ -128,15 +127,26 @@ class LiveLine {
   }
 }
 
-/** State, nonces per second, found, 1 in N, elapsed. */
-function lineOf(status: StatusSummary): string {
+/**
+ * State, nonces per second, found, 1 in N, elapsed; what does not fit is left out from the end, since
+ * half a number would be another number.
+ */
+export function lineOf(status: StatusSummary, width = Number.POSITIVE_INFINITY): string {
   const { state, rate_per_second, total_checked, total_valid, elapsed_seconds } = status;
-  const share =
-    total_valid > 0 ? ` (1 in ${grouped(Math.round(total_checked / total_valid))})` : "";
-  return (
-    `${state}  ${rateOf(rate_per_second)}  ` +
-    `${grouped(total_valid)} found of ${grouped(total_checked)}${share}  ${clock(elapsed_seconds)}`
-  );
+  const parts = [
+    state,
+    `  ${rateOf(rate_per_second)}`,
+    `  ${grouped(total_valid)} found`,
+    ` of ${grouped(total_checked)}`,
+    total_valid > 0 ? ` (1 in ${grouped(Math.round(total_checked / total_valid))})` : "",
+    `  ${clock(elapsed_seconds)}`,
+  ];
+  let line = "";
+  for (const part of parts) {
+    if (line.length + part.length > width) break;
+    line += part;
+  }
+  return line;
 }
 
 function clock(seconds: number): string {
