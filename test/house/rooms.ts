@@ -24,7 +24,7 @@ export const ROOMS: Rooms = {
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
   "server/tests": `
-    client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
+    client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
     @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "client/tests": "client/src fastify node:* vitest",
   "native/tests": "core/src/index.ts native/lib native/lib/* node:* vitest",
@@ -34,10 +34,13 @@ export const ROOMS: Rooms = {
   "server/bin": "server/src/main.ts node:*",
   "server/src/main.ts": "server/src/cli",
   "server/src/cli": `
-    client/src core/src/index.ts native/lib native/lib/* server/src/models server/src/node.ts
-    server/src/platform server/src/round-id.ts server/src/settings server/src/start-model.ts
+    client/src core/src/index.ts native/lib native/lib/* server/src/callbacks server/src/doctor
+    server/src/models server/src/node.ts server/src/platform server/src/round-id.ts server/src/settings server/src/start-model.ts
     server/src/store server/src/version.ts
     commander node:*`,
+  "server/src/doctor": `
+    core/src/index.ts server/src/callbacks server/src/http server/src/settings server/src/store
+    node:*`,
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `

@@ -33,13 +33,30 @@ const PRECISIONS: readonly Precision[] = ["float32", "bfloat16"];
 /** @throws Error when the device cannot be used at all, as `loadModel` does */
 export async function selftest(options: SelftestOptions): Promise<Selftest> {
   const { seconds, onResult, ...choice } = options;
-  const { notice: _, ...resolved } = resolveDevice(choice);
   const checks: Check[] = [
     ...PRECISIONS.map(operationsCheck),
     ...PRECISIONS.map(goldenCheck),
     ...PRECISIONS.map(invarianceCheck),
     steadyCheck(seconds),
   ];
+  return check(checks, choice, onResult);
+}
+
+/**
+ * The golden numbers alone, which takes seconds.
+ *
+ * @throws Error when the device cannot be used at all, as `loadModel` does
+ */
+export async function selftestInShort(choice: DeviceChoice): Promise<CheckResult[]> {
+  return (await check(PRECISIONS.map(goldenCheck), choice)).checks;
+}
+
+async function check(
+  checks: readonly Check[],
+  choice: DeviceChoice,
+  onResult?: (result: CheckResult) => void,
+): Promise<Selftest> {
+  const { notice: _, ...resolved } = resolveDevice(choice);
   // The shapes that operations are compared on are small: more threads gain nothing.
   const forOperations = { ...resolved, threads: choice.threads ?? 1 };
   const { cuda } = resolved;

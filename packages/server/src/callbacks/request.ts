@@ -62,9 +62,19 @@ export function failureOf(error: unknown): FailureReason {
   return "store";
 }
 
+export interface Posting {
+  readonly url: string;
+  readonly kind: DeliveryKind;
+  /** JSON. */
+  readonly body: string;
+  readonly signal: AbortSignal;
+  /** Called with the headers of any answer, before it is judged. */
+  readonly onAnswer?: (headers: Readonly<Record<string, string | string[] | undefined>>) => void;
+}
+
 export interface Poster {
   /** @throws TooLargeError, or another Error unless the answer came whole and was a 2xx */
-  post(to: { url: string; kind: DeliveryKind; body: string; signal: AbortSignal }): Promise<void>;
+  post(to: Posting): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -105,7 +115,7 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
     connections: 2,
   });
   return {
-    async post({ url, kind, body, signal }) {
+    async post({ url, kind, body, signal, onAnswer }) {
       const to = endpoint(url, kind);
       // A literal address is never looked up.
       if (isRefusedAddress(to.hostname))
@@ -128,6 +138,7 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
         if (!isCut(error) || Buffer.byteLength(body) < LONG_BODY_BYTES) throw error;
         throw new TooLargeError(`cut off while it was sent: ${error.message}`, { cause: error });
       });
+      onAnswer?.(answer.headers);
       const { statusCode } = answer;
       if (statusCode < 200 || statusCode > 299) {
         void answer.body.dump().catch(() => {}); // a little of it, to keep the connection

@@ -2,7 +2,6 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   openSync,
   realpathSync,
   renameSync,
@@ -11,6 +10,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
+import { toDisk } from "../platform/folders.ts";
 import { stdout } from "../platform/output.ts";
 import { addDataDirOption } from "../settings/options.ts";
 import { readDataDir } from "../settings/read.ts";
@@ -23,10 +23,7 @@ import { Exit } from "./exit.ts";
 export function backupCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("backup")
     .description("copy a stopped node's rounds, finds and undelivered callbacks into one file")
-    .argument(
-      "<file>",
-      `the new file; to restore it, put it into an empty data folder as ${DATABASE}`,
-    );
+    .argument("<file>", "the new file; `proofmill restore` puts it back");
   return addDataDirOption(command).action((file: string) => {
     backup(readDataDir(command, environment), resolve(file));
   });
@@ -69,13 +66,4 @@ function backup(folder: string, file: string): void {
     );
   }
   stdout.write(`${file}, ${statSync(file).size} bytes\n`);
-}
-
-function toDisk(path: string): void {
-  const file = openSync(path, "r+");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

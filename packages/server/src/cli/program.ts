@@ -5,7 +5,9 @@ import { version } from "../version.ts";
 import { backupCommand } from "./backup.ts";
 import { benchCommand } from "./bench.ts";
 import { calibrateCommand } from "./calibrate.ts";
+import { doctorCommand } from "./doctor.ts";
 import { Exit } from "./exit.ts";
+import { restoreCommand } from "./restore.ts";
 import { roundCommand } from "./round.ts";
 import { selftestCommand } from "./selftest.ts";
 import { serveCommand } from "./serve.ts";
@@ -72,6 +74,8 @@ function program(environment: NodeJS.ProcessEnv): Command {
     stopCommand(),
     calibrateCommand(environment),
     backupCommand(environment),
+    restoreCommand(environment),
+    doctorCommand(environment),
     benchCommand(),
     selftestCommand(),
   ];

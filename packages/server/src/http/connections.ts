@@ -247,7 +247,7 @@ export function network(address: string): string {
 }
 
 /** How many descriptors this process may have open. */
-function openFilesLimit(): number {
+export function openFilesLimit(): number {
   try {
     const [, soft] = /^Max open files\s+(\d+|unlimited)/m.exec(
       readFileSync("/proc/self/limits", "utf8"),

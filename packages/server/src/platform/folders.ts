@@ -1,5 +1,5 @@
 /** Where this platform keeps a user's files. */
-import { mkdirSync, statSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 
@@ -100,4 +100,14 @@ function folder(place: Place, environment: NodeJS.ProcessEnv): string | null {
   const named = environment[place.xdg];
   // A relative path is invalid there, says the XDG specification, and must be ignored.
   return named?.startsWith("/") ? join(named, "proofmill") : below(...place.unix, "proofmill");
+}
+
+/** Waits until what was written to a file, or into a folder, is on the disk. */
+export function toDisk(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }

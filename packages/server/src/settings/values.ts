@@ -57,6 +57,13 @@ export function upstream(value: string): string {
   );
 }
 
+/** As `callback_url` in a round's body. */
+export function callbackAddress(value: string): string {
+  const { protocol, username, password } = URL.canParse(value) ? new URL(value) : {};
+  if (/^https?:$/.test(protocol ?? "") && !username && !password) return value;
+  throw new InvalidArgumentError("Expected an address like http://aggregator:9000/pow.");
+}
+
 export function hosts(value: string): string[] {
   return list(value).map((host) => {
     try {

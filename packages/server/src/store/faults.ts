@@ -12,17 +12,23 @@ export class DataFolderError extends Error {
   }
 }
 
+/** Another process has the folder's database open. */
+export class FolderInUseError extends DataFolderError {
+  constructor() {
+    super("another node is using it", "stop that node, or choose another with --data-dir");
+  }
+}
+
 /** What to do about a database that is damaged. */
 export const RESTORE =
-  "put a backup in its place, with no journal (-wal) beside it, or move it away to begin anew";
+  "restore a backup (proofmill restore), or move it and its journal (-wal) away to begin anew";
 
 /** @param file the database's name */
 export function asDataFolderError(error: unknown, file: string): DataFolderError {
   if (error instanceof DataFolderError) return error;
   const { code = "" } = error as { code?: string };
   if (code === "SQLITE_BUSY") {
-    const remedy = "stop that node, or choose another with --data-dir";
-    return new DataFolderError("another node is using it", remedy);
+    return new FolderInUseError();
   }
   if (code === "SQLITE_FULL") {
     return new DataFolderError("the disk is full", "free some, or choose another with --data-dir");

@@ -1,0 +1,59 @@
+/** What concerns the aggregator: does it take what this node sends, and do their clocks agree. */
+import type { Poster } from "../callbacks/request.ts";
+import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
+
+/** Receivers refuse signatures that are five minutes old; half of a minute leaves room to drift. */
+const MOST_SKEW_SECONDS = 30;
+/** Taken for a find by nobody: it has no nonces. */
+const EMPTY = {
+  ...{
+    public_key: "proofmill-doctor",
+    block_hash: "proofmill-doctor",
+    block_height: 0,
+    node_id: 0,
+  },
+  ...{ nonces: [], dist: [] },
+};
+
+export interface CallbackChecks {
+  /** Undefined: none was named. */
+  url: string | undefined;
+  poster: Poster;
+  isSigned: boolean;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+}
+
+export function callbackChecks({ url, poster, isSigned, now = Date.now }: CallbackChecks): Check[] {
+  let date: string | null = null;
+  const unnamed = skipped("no --callback-url");
+  return [
+    {
+      name: "callback",
+      async run(): Promise<Finding> {
+        if (url === undefined) return unnamed;
+        const signal = new AbortController().signal;
+        const body = JSON.stringify(EMPTY);
+        await poster.post({
+          ...{ url, kind: "generated", body, signal },
+          onAnswer: (headers) => {
+            date = String(headers.date);
+          },
+        });
+        return ok(`it took a POST without nonces, ${isSigned ? "signed" : "not signed"}`);
+      },
+    },
+    {
+      name: "clock",
+      run(): Finding {
+        if (url === undefined) return unnamed;
+        const theirs = Date.parse(date ?? "");
+        if (Number.isNaN(theirs)) return skipped("the receiver did not say what time it is");
+        const seconds = Math.round((now() - theirs) / 1000);
+        const words = `${Math.abs(seconds)} s ${seconds < 0 ? "behind" : "ahead of"} the receiver's`;
+        if (Math.abs(seconds) <= MOST_SKEW_SECONDS) return ok(words);
+        return failed(`this machine's clock is ${words}: set one of them, signatures are dated`);
+      },
+    },
+  ];
+}
