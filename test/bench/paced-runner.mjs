@@ -25,7 +25,6 @@ export function pacedRunner({ perSecond, info, distance = () => 0.25, onAnswer =
       return { completed: input_seeds.length, values: Float32Array.from(input_seeds, distance) };
     },
     cancel() {},
-    onProgress() {},
     async close() {},
   };
 }

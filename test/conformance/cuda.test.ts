@@ -223,10 +223,14 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("a long sequence is cut between its layers, and leaves the next one's bits alone", async () => {
-    const runner = await loadModel({ directory: DIRECTORY, ...emulated[0] });
+    const progress = new Int32Array(1);
+    const runner = await loadModel({ directory: DIRECTORY, progress, ...emulated[0] });
+    expect(progress).toEqual(Int32Array.of(1));
     const job = (id: number) =>
       runner.run({ id, seq_len: 300, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });
+    progress[0] = 0;
     const whole = await job(1);
+    expect(progress).toEqual(Int32Array.of(1));
     const layers: number[] = [];
     runner.onProgress((layer) => {
       layers.push(layer);

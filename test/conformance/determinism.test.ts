@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
-import { loadModel } from "@proofmill/native";
+import { loadModel, type NativeRunner } from "@proofmill/native";
 import { writeRandomModel } from "@proofmill/native/model/random-model";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -102,7 +102,8 @@ describe.each(LOADS)("$model in $dtype", ({ model, dtype }) => {
 describe("a job that is cut", () => {
   const SEQ_LEN = 256;
   let directory: string;
-  let runner: ModelRunner;
+  const progress = new Int32Array(1);
+  let runner: NativeRunner;
 
   // Large enough that a micro-batch takes several of the 50 ms between two reports of progress.
   beforeAll(async () => {
@@ -124,7 +125,7 @@ describe("a job that is cut", () => {
         tie_word_embeddings: true,
       },
     });
-    runner = await loadModel({ directory, threads: 2 });
+    runner = await loadModel({ directory, progress, threads: 2 });
   });
   afterAll(async () => {
     await runner.close();
@@ -176,6 +177,19 @@ describe("a job that is cut", () => {
     // Of eight layers none was finished.
     expect(performance.now() - cut).toBeLessThan(took / 24);
     expect(bitsOf((await runner.run({ ...long, id: 13 })).values)).toEqual(whole);
+  });
+
+  test("shows that it gets on, many times in each layer of a long sequence", async () => {
+    let shown = 0;
+    const look = () => Atomics.exchange(progress, 0, 0);
+    const watch = setInterval(() => {
+      shown += look();
+    }, 1);
+    await runner.run({ ...job(14, Uint32Array.of(1)), seq_len: 4096 });
+    clearInterval(watch);
+    expect(shown).toBeGreaterThan(5 * runner.info.num_hidden_layers);
+    look();
+    expect(look()).toBe(0);
   });
 
   test("while it waits comes back empty, and jobs around it are not touched", async () => {

@@ -43,7 +43,6 @@ const runner: ModelRunner = {
     return { completed: input_seeds.length, values };
   },
   cancel() {},
-  onProgress() {},
   async close() {},
 };
 

@@ -39,6 +39,8 @@ export interface NativeModelOptions extends DeviceOptions {
   cpuPass: { tokens: number; sequences: number };
   /** By Hugging Face name. */
   tensors: Record<string, TensorLocation | RandomTensor>;
+  /** As LoadModelOptions.progress. */
+  progress?: Int32Array | undefined;
 }
 
 export interface DeviceOptions {
@@ -129,6 +131,12 @@ interface Addon {
   cudaDeviceCount(library: string): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
+  /**
+   * From now on the kernel ends this process when the thread that started it ends, also while it is
+   * stopped; at once, where that thread's process is not `parent`. Linux alone can; nothing happens
+   * elsewhere.
+   */
+  endWithParent(parent: number): void;
 }
 
 export const addon: Addon = load();

@@ -333,6 +333,18 @@ describe("a runner", () => {
     expect((await spoil(0)).every(Number.isFinite)).toBe(true);
   });
 
+  test("shows progress while it loads, and only where that can be shown", async () => {
+    const directory = goldenDirectory("qwen3-tiny");
+    const progress = new Int32Array(1);
+    await load({ directory, progress });
+    expect(progress).toEqual(Int32Array.of(1));
+    for (const wrong of [new Int32Array(), new Uint32Array(1)]) {
+      await expect(load({ directory, progress: wrong as Int32Array })).rejects.toThrow(
+        "progress must be an Int32Array with an element",
+      );
+    }
+  });
+
   test("works on after a refusal, and never throws for a cancel", async () => {
     for (const id of [-1, 0.5, Number.NaN, 2 ** 60, 12345]) runner.cancel(id);
     expect((await runner.run(job)).completed).toBe(3);

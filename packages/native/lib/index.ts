@@ -1,6 +1,6 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { join } from "node:path";
-import type { ModelInfo, ModelRunner } from "@proofmill/core";
+import type { ModelInfo } from "@proofmill/core";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
 import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
@@ -13,6 +13,8 @@ import { locateWeights, needs, unreadTensors } from "./model/weights.ts";
 import { longestSequence, PassMemory } from "./pass-memory.ts";
 import { NativeRunner } from "./runner.ts";
 
+export type { NativeRunner } from "./runner.ts";
+
 export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */
   directory: string;
@@ -24,6 +26,11 @@ export interface LoadModelOptions extends DeviceChoice {
   maxModelLen?: number;
   /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
   onNotice?: OnNotice;
+  /**
+   * [1] or more: the first is set to 1 whenever a part of the load, of an operation (on a CPU) or of a
+   * pass (on a GPU) was done. Whoever watches sets it back to 0.
+   */
+  progress?: Int32Array;
   /** Seconds between two lines about a load that takes longer; 5 by default. */
   noticeEvery?: number;
 }
@@ -41,7 +48,7 @@ const NOTICE_EVERY = 5;
  * const runner = await loadModel({ directory: "models/Qwen3-0.6B" });
  * const { values } = await runner.run({ id: 0, seq_len: 256, input_seeds, output: { kind: "logits" } });
  */
-export async function loadModel(options: LoadModelOptions): Promise<ModelRunner> {
+export async function loadModel(options: LoadModelOptions): Promise<NativeRunner> {
   const { directory, dtype: wanted = "auto", onNotice = () => {} } = options;
   refuseUnknown("dtype", wanted, ["auto", ...PRECISIONS]);
   const device = resolveDevice(options);
@@ -61,11 +68,12 @@ export async function loadModel(options: LoadModelOptions): Promise<ModelRunner>
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   if (!device.cuda) refuseTooLarge({ directory, config, dtype });
-  const progress = new LoadProgress(options, config.num_hidden_layers);
-  const model = await loadNative({ config, tensors, dtype, device }, (layers) =>
-    progress.tell(layers),
+  const told = new LoadProgress(options, config.num_hidden_layers);
+  const model = await loadNative(
+    { config, tensors, dtype, device, progress: options.progress },
+    (layers) => told.tell(layers),
   );
-  progress.end(memoryNeeds(config, dtype).weights);
+  told.end(memoryNeeds(config, dtype).weights);
   const longest = longestSequence(model);
   if (longest < maxModelLen) {
     onNotice(

@@ -11,11 +11,13 @@ interface LoadNativeOptions {
   tensors: NativeModelOptions["tensors"];
   dtype: Precision;
   device: Omit<ResolvedDevice, "notice">;
+  /** As LoadModelOptions. */
+  progress?: Int32Array | undefined;
 }
 
 /** @param onLayer as the addon's */
 export function loadNative(
-  { config, tensors, dtype, device }: LoadNativeOptions,
+  { config, tensors, dtype, device, progress }: LoadNativeOptions,
   onLayer?: (layers: number) => void,
 ): Promise<NativeModel> {
   const { head_dim, rope_theta, rope_scaling } = config;
@@ -27,6 +29,7 @@ export function loadNative(
       cpuPass: CPU_PASS,
       tensors,
       dtype,
+      progress,
       ...device,
     },
     onLayer,

@@ -27,6 +27,7 @@ export class NativeRunner implements ModelRunner {
     if (Number.isSafeInteger(id) && id >= 0) this.#model.cancel(id);
   }
 
+  /** Calls `listener` when a layer begins, 20 times a second at most, with how many are behind it. */
   onProgress(listener: (layersDone: number) => void): void {
     this.#model.onProgress(listener);
   }

@@ -90,7 +90,6 @@ class Fake implements FakeRunner {
   readonly #distance: (seeds: NonceSeeds) => number;
   readonly #waiting = new Map<number, Waiting>();
   readonly #arrivals: { number: number; resolve(job: PrefillJob): void }[] = [];
-  readonly #progress = new Set<(layersDone: number) => void>();
   #held = false;
   #cancelAnswer: { completed: number } | "ignore" = { completed: 0 };
   #faults: Error[] = [];
@@ -154,10 +153,6 @@ class Fake implements FakeRunner {
     if (this.#cancelAnswer !== "ignore") this.#answer(id, this.#cancelAnswer.completed);
   }
 
-  onProgress(listener: (layersDone: number) => void): void {
-    this.#progress.add(listener);
-  }
-
   async close(): Promise<void> {
     this.lose("the runner is closed");
   }
@@ -185,7 +180,6 @@ class Fake implements FakeRunner {
         seq_len,
       }),
     );
-    for (const listener of this.#progress) listener(this.info.num_hidden_layers);
     waiting.resolve({ completed, values });
   }
 }

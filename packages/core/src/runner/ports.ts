@@ -76,8 +76,6 @@ export interface ModelRunner {
    * Does nothing for an id that it does not know; never throws.
    */
   cancel(id: number): void;
-  /** Calls `listener` after each layer, with how many the pass at work has behind it. */
-  onProgress(listener: (layersDone: number) => void): void;
   /** Cuts every job and frees the model. Idempotent. */
   close(): Promise<void>;
 }

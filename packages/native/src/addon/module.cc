@@ -7,6 +7,7 @@
 #include "device/cuda/library.h"
 #include "load_model.h"
 #include "native_model.h"
+#include "parent.h"
 #include "protocol_numbers.h"
 
 namespace proofmill {
@@ -38,6 +39,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define("compareOperations", compare_operations);
   define("cudaDeviceCount", count_cuda_devices);
   define("isas", isas);
+  define("endWithParent", end_with_parent);
   export_protocol_numbers(env, exports);
   return exports;
 }

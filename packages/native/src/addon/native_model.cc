@@ -34,6 +34,7 @@ NativeModel::~NativeModel() {
 void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   config_ = options.config;
   tensors_ = std::move(options.tensors);
+  progress_ = std::move(options.progress);
   precision_ = options.device.precision;
   arithmetic_ = model.backend().arithmetic();
   device_ = model.backend().device();

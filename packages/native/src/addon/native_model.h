@@ -50,6 +50,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   void require_idle(const char* what) const;
   void settle_job(Napi::Env env, uint64_t ticket, const Result& result);
 
+  Napi::Reference<Napi::Int32Array> progress_;  // which the model writes to, so that it goes last
   Config config_;
   TensorMap tensors_;  // for the reference path; the mapping costs no memory until it is read
   Precision precision_ = Precision::float32;

@@ -84,8 +84,12 @@ TensorMap read_tensors(const Napi::Object& js) {
 }  // namespace
 
 std::unique_ptr<Backend> DeviceOptions::open() const {
-  if (cuda_library.empty()) return make_cpu_backend(precision, threads, isa, limits);
-  return make_cuda_backend(cuda_library, {precision, cuda_device, gpu_memory_utilization});
+  auto backend = cuda_library.empty()
+                     ? make_cpu_backend(precision, threads, isa, limits)
+                     : make_cuda_backend(cuda_library,
+                                         {precision, cuda_device, gpu_memory_utilization});
+  if (progress) backend->cut.show_progress_at(progress);
+  return backend;
 }
 
 DeviceOptions read_device(const Napi::Object& js) {
@@ -120,6 +124,15 @@ LoadOptions read_options(const Napi::Object& js) {
     return static_cast<size_t>(integer(field(limits, name), name, UINT32_MAX));
   };
   options.device.limits = {limit("tokens"), limit("sequences")};
+  const Napi::Value progress = js.Get("progress");
+  if (progress.IsUndefined()) return options;
+  if (!progress.IsTypedArray() ||
+      progress.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array ||
+      progress.As<Napi::TypedArray>().ElementLength() == 0) {
+    fail("progress must be an Int32Array with an element");
+  }
+  options.device.progress = progress.As<Napi::Int32Array>().Data();
+  options.progress = Napi::Persistent(progress.As<Napi::Int32Array>());
   return options;
 }
 

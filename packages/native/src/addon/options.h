@@ -18,6 +18,7 @@ struct DeviceOptions {
   std::string cuda_library;  // empty: CPU
   int cuda_device = 0;
   double gpu_memory_utilization = 0;
+  int32_t* progress = nullptr;  // where a part that was done is shown, as Cut does it; may be null
 
   std::unique_ptr<Backend> open() const;
 };
@@ -27,6 +28,7 @@ struct LoadOptions {
   ModelNeeds needs;
   TensorMap tensors;
   DeviceOptions device;
+  Napi::Reference<Napi::Int32Array> progress;  // keeps what device.progress points to
 };
 
 // Each throws an Error that names the field that is wrong.

@@ -2,12 +2,12 @@
 import { createFakeRunner } from "@proofmill/core/testing";
 import { hostRunner } from "../../dist/runners/host.js";
 
-hostRunner(async ({ directory }, onNotice) => {
+hostRunner(async ({ directory }, { onNotice, progress }) => {
   switch (directory) {
     case "broken":
       throw new Error("config.json: no such architecture");
     case "endless":
-      process.send({ type: "progress", layers_done: 0 }); // a sign that it is loading
+      onNotice("loading", "info"); // a sign that it is
       return new Promise(() => setInterval(() => {}, 1000));
     case "crashing":
       setTimeout(() => process.exit(7), 50);
@@ -26,15 +26,13 @@ hostRunner(async ({ directory }, onNotice) => {
   if (directory === "slow") {
     // Five seconds in steps of a fifth.
     const { run } = runner;
-    runner.onProgress = (listener) => {
-      runner.run = async (job) => {
-        for (let step = 0; step < 25; step++) {
-          await new Promise((resolve) => setTimeout(resolve, 200));
-          listener(step);
-        }
-        runner.release();
-        return run.call(runner, job);
-      };
+    runner.run = async (job) => {
+      for (let step = 0; step < 25; step++) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        progress[0] = 1;
+      }
+      runner.release();
+      return run.call(runner, job);
     };
   }
   if (directory === "talkative") onNotice("no GPU is used: there is none", "warn");

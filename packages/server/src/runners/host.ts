@@ -4,7 +4,15 @@ import type { OnNotice } from "@proofmill/native/model/config";
 import { ignoreUserSignals } from "../platform/signals.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
-const ALIVE_EVERY_MS = 1000;
+/** How often it is told that something was done, if anything was. */
+const PROGRESS_EVERY_MS = 1000;
+
+/** What whoever loads a model tells meanwhile. */
+export interface Told {
+  onNotice: OnNotice;
+  /** [1], set to 1 whenever a part of the load or of a job was done. */
+  progress: Int32Array;
+}
 
 /**
  * Serves this process' parent until that closes the runner or is gone. Call it once, before anything
@@ -13,17 +21,21 @@ const ALIVE_EVERY_MS = 1000;
  * @param load loads the model; must not block the event loop, or the parent's end goes unseen
  */
 export function hostRunner(
-  load: (options: LoadOptions, onNotice: OnNotice) => Promise<ModelRunner>,
+  load: (options: LoadOptions, told: Told) => Promise<ModelRunner>,
 ): void {
   let runner: ModelRunner | null = null;
-  let isWatched = false;
-  let saidAlive = Number.NEGATIVE_INFINITY;
+  const progress = new Int32Array(1);
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
   ignoreUserSignals();
   process.on("disconnect", endNow);
   if (!process.connected) endNow();
+
+  // What computes does so on threads of its own, so that this one is free to tell of it.
+  setInterval(() => {
+    if (Atomics.exchange(progress, 0, 0) !== 0) send({ type: "progress" });
+  }, PROGRESS_EVERY_MS).unref();
 
   process.on("message", (message: ToRunner) => {
     switch (message.type) {
@@ -36,9 +48,6 @@ export function hostRunner(
       case "cancel":
         runner?.cancel(message.id);
         break;
-      case "watch":
-        isWatched = true;
-        break;
       case "close":
         void close();
         break;
@@ -47,20 +56,12 @@ export function hostRunner(
 
   async function loadModel(options: LoadOptions): Promise<void> {
     try {
-      runner = await load(options, (text, level) => send({ type: "notice", text, level }));
-      runner.onProgress(tellProgress);
+      const onNotice: OnNotice = (text, level) => send({ type: "notice", text, level });
+      runner = await load(options, { onNotice, progress });
       send({ type: "loaded", info: runner.info });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }
-  }
-
-  function tellProgress(layers_done: number): void {
-    if (isWatched) send({ type: "progress", layers_done });
-    const now = performance.now();
-    if (now - saidAlive < ALIVE_EVERY_MS) return;
-    saidAlive = now;
-    send({ type: "alive" });
   }
 
   async function run(job: PrefillJob): Promise<void> {

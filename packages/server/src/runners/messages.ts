@@ -21,8 +21,6 @@ export type ToRunner =
   | { type: "load"; options: LoadOptions }
   | { type: "run"; job: PrefillJob }
   | { type: "cancel"; id: number }
-  /** From now on the runner tells of its progress. */
-  | { type: "watch" }
   /** Cut what is at work and end. */
   | { type: "close" };
 
@@ -33,8 +31,7 @@ export type FromRunner =
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }
-  | { type: "progress"; layers_done: number }
-  /** Something of the job at work was finished; sent at most once a second. */
-  | { type: "alive" }
+  /** A part of the load or of the job at work was done; sent at most once a second. */
+  | { type: "progress" }
   /** The device has failed for good: the process ends, and its jobs are lost with it. */
   | { type: "lost"; message: string };

@@ -86,13 +86,6 @@ test("a runner's notice reaches whoever started it", async () => {
   expect(notices).toEqual([["no GPU is used: there is none", "warn"]]);
 });
 
-test("progress is told to those who ask", async () => {
-  const runner = await start("ready");
-  const layers = new Promise((resolve) => runner.onProgress(resolve));
-  await runner.run(JOB);
-  expect(await layers).toBe(runner.info.num_hidden_layers);
-});
-
 test("a model that cannot be loaded: the loader's own message", async () => {
   await expect(start("broken")).rejects.toThrow("config.json: no such architecture");
 });
@@ -175,11 +168,22 @@ test("a process that does not close is killed within 2 seconds", async () => {
 });
 
 test.each(["held", "endless"])("it ends with its parent, killed while it is %s", async (what) => {
-  const parent = spawn(process.execPath, ["--input-type=module", "-e", PARENT, entry.href, what], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const pid = await firstNumber(parent);
+  const { parent, pid } = await startParent(entry, what);
   process.kill(pid, "SIGTERM"); // which it survives
+  parent.kill("SIGKILL");
+  await once(parent, "exit");
+  await gone(pid);
+});
+
+test.runIf(process.platform === "linux").each([
+  ["it is stopped", ["child"]],
+  ["both are stopped", ["child", "parent"]],
+  ["the parent is stopped", ["parent"]],
+])("its parent is killed while %s", async (_, stopped) => {
+  const real = new URL("../../dist/runners/child.js", import.meta.url);
+  const { parent, pid } = await startParent(real, "no such model");
+  if (stopped.includes("parent")) parent.kill("SIGSTOP");
+  if (stopped.includes("child")) process.kill(pid, "SIGSTOP");
   parent.kill("SIGKILL");
   await once(parent, "exit");
   await gone(pid);
@@ -188,16 +192,21 @@ test.each(["held", "endless"])("it ends with its parent, killed while it is %s",
 /** Forks a runner as the server does, and says its pid at the first word from it. */
 const PARENT = `
   import { fork } from "node:child_process";
-  const child = fork(new URL(process.argv[1]), { serialization: "advanced", execArgv: [] });
+  const how = { serialization: "advanced", execArgv: [] };
+  const child = fork(new URL(process.argv[1]), [String(process.pid)], how);
   const options = { directory: process.argv[2], dtype: "auto", device: "auto" };
   child.on("message", () => console.log(child.pid));
   child.send({ type: "load", options });
 `;
 
-async function firstNumber(child: ChildProcess): Promise<number> {
-  if (!child.stdout) throw new Error("its output is not piped");
-  const [line] = await once(child.stdout, "data");
-  return Number(String(line));
+async function startParent(
+  entry: URL,
+  directory: string,
+): Promise<{ parent: ChildProcess; pid: number }> {
+  const args = ["--input-type=module", "-e", PARENT, entry.href, directory];
+  const parent = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = await once(parent.stdout, "data");
+  return { parent, pid: Number(String(line)) };
 }
 
 function isAlive(pid: number): boolean {

@@ -78,7 +78,7 @@ interface Pending {
  * runner.ended.then(service.attach(runner)); // its end is what detaches it
  */
 export async function startRunner(options: StartRunnerOptions): Promise<ProcessRunner> {
-  const child = fork(options.entry ?? CHILD, {
+  const child = fork(options.entry ?? CHILD, [String(process.pid)], {
     serialization: "advanced",
     execArgv: [], // a debugger's port or a heap limit is this process' own
     env: passedOn(process.env),
@@ -118,7 +118,6 @@ class ChildRunner implements ProcessRunner {
   readonly #onNotice: OnNotice | undefined;
   readonly #watchdog: Watchdog;
   readonly #jobs = new Map<number, Pending>();
-  readonly #listeners = new Set<(layersDone: number) => void>();
   #info: ModelInfo | null = null;
   #loading: { resolve(): void; reject(error: Error): void } | null = null;
   #lost: RunnerLost | null = null;
@@ -194,11 +193,6 @@ class ChildRunner implements ProcessRunner {
     if (this.#jobs.has(id)) this.#send({ type: "cancel", id });
   }
 
-  onProgress(listener: (layersDone: number) => void): void {
-    if (this.#listeners.size === 0) this.#send({ type: "watch" });
-    this.#listeners.add(listener);
-  }
-
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -215,10 +209,9 @@ class ChildRunner implements ProcessRunner {
   #receive(message: FromRunner): void {
     switch (message.type) {
       case "notice":
-        this.#watchdog.progress(); // a load tells of its layers so
         this.#onNotice?.(message.text, message.level);
         break;
-      case "alive":
+      case "progress":
         this.#watchdog.progress();
         break;
       case "lost":
@@ -238,9 +231,6 @@ class ChildRunner implements ProcessRunner {
         break;
       case "failed":
         this.#take(message.id)?.reject(new Error(message.message));
-        break;
-      case "progress":
-        for (const listener of this.#listeners) listener(message.layers_done);
         break;
     }
   }

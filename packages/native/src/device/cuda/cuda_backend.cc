@@ -47,7 +47,7 @@ class CudaBackend final : public Backend {
         graphs_(device_, memory_, cut),
         passes_(device_),
         throttle_(device_),
-        weights_(device_, memory_),
+        weights_(device_, memory_, cut),
         proof_ops_(device_, memory_, graphs_, fault_) {
     if (on_hopper()) return;
     fault_.guard([&] {
@@ -204,6 +204,7 @@ class CudaBackend final : public Backend {
   }
   void wait_pass() override {
     fault_.guard([&] { passes_.wait(); });
+    cut.show_progress();
   }
   void synchronize() override {
     fault_.guard([&] { PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream)); });

@@ -101,6 +101,7 @@ void WeightLoader<T>::upload_matrix(const Tensor& matrix, T* to) {
       });
     }
     for (std::thread& reader : readers) reader.join();
+    cut_.show_progress();
     for (const std::exception_ptr& fault : error) {
       if (fault) std::rethrow_exception(fault);
     }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "device/cut.h"
 #include "memory.h"
 #include "pinned.h"
 
@@ -13,7 +14,9 @@ namespace proofmill::cuda {
 template <class T>
 class WeightLoader {
  public:
-  WeightLoader(const Device& device, const Memory& memory) : device_(device), memory_(memory) {}
+  // `cut` is shown progress.
+  WeightLoader(const Device& device, const Memory& memory, const Cut& cut)
+      : device_(device), memory_(memory), cut_(cut) {}
 
   // As Backend's.
   Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases);
@@ -27,6 +30,7 @@ class WeightLoader {
 
   const Device& device_;
   const Memory& memory_;
+  const Cut& cut_;
   // While one is copied up, the other is filled.
   Pinned staging_[2];
   Event copied_[2] = {{device_, cudaEventDisableTiming}, {device_, cudaEventDisableTiming}};
