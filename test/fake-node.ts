@@ -39,6 +39,7 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
   const runner = Object.assign(createFakeRunner(fake), {
     pid: process.pid,
     hasComputed: true,
+    memory: null,
     ended: new Promise<never>(() => {}),
   });
   const node = await startNode(config, { startRunner: async () => runner });

@@ -13,6 +13,7 @@ export function pacedRunner({ perSecond, info, distance = () => 0.25, onAnswer =
   return {
     pid: process.pid,
     ended: new Promise(() => {}),
+    memory: null,
     info: {
       ...{ arithmetic: "paced-1", architecture: "PacedForCausalLM", device: "none" },
       ...{ dtype: "float32", hidden_size: 8, vocab_size: 64, num_hidden_layers: 2 },

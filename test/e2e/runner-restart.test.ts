@@ -117,6 +117,7 @@ test.runIf(process.platform === "linux")(
       {
         ...{ id: "cpu", device: expect.stringMatching(/^cpu/), arithmetic: expect.any(String) },
         ...{ pid, state: "alive", reason: null, restarts: 0 },
+        ...{ memory: expect.any(Number), peak_memory: expect.any(Number) },
       },
     ]);
     await killTwice(node);

@@ -99,7 +99,7 @@ export const ROOMS: Rooms = {
   "native/lib/model": "node:* zod",
   "native/src/addon": `
     native/src/device native/src/device/cuda native/src/engine native/src/model native/src/proof
-    <napi.h>`,
+    <napi.h> <sys/prctl.h> <unistd.h>`,
   "native/src/engine": "native/src/device native/src/model native/src/proof",
   "native/src/model": "native/src/device",
   "native/src/proof": "native/src/device",

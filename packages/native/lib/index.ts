@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ModelInfo } from "@proofmill/core";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
+import { availableMemory } from "./model/available-memory.ts";
 import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
 import { memoryNeeds, refuseTooLarge } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
@@ -24,6 +25,11 @@ export interface LoadModelOptions extends DeviceChoice {
   dtype?: "auto" | Precision;
   /** Jobs are no longer than so many tokens; as long as the model and the memory allow by default. */
   maxModelLen?: number;
+  /**
+   * Bytes that this process may hold: models that need more are refused, and sequences whose passes
+   * would. As many as there are by default.
+   */
+  maxMemory?: number;
   /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
   onNotice?: OnNotice;
   /**
@@ -67,14 +73,16 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   }
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
-  if (!device.cuda) refuseTooLarge({ directory, config, dtype });
+  const { maxMemory = Number.POSITIVE_INFINITY } = options;
+  if (!device.cuda) refuseTooLarge({ directory, config, dtype, maxMemory });
   const told = new LoadProgress(options, config.num_hidden_layers);
   const model = await loadNative(
     { config, tensors, dtype, device, progress: options.progress },
     (layers) => told.tell(layers),
   );
   told.end(memoryNeeds(config, dtype).weights);
-  const longest = longestSequence(model);
+  const mayTake = maxMemory - process.memoryUsage.rss();
+  const longest = longestSequence(model, Math.min(availableMemory(), mayTake));
   if (longest < maxModelLen) {
     onNotice(
       `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,

@@ -23,7 +23,7 @@ export type ModelConfig = Pick<
   | "threads"
   | "pocSeqLen"
   | "dataDir"
-> & { maxModelLen?: number | undefined };
+> & { maxModelLen?: number | undefined; runnerMaxMemory?: number | undefined };
 
 interface StartOptions {
   log: Logger;
@@ -55,6 +55,7 @@ export async function startModel(
       gpuMemoryUtilization: config.gpuMemoryUtilization,
       ...(config.threads === undefined ? {} : { threads: config.threads }),
       ...(config.maxModelLen === undefined ? {} : { maxModelLen: config.maxModelLen }),
+      ...(config.runnerMaxMemory === undefined ? {} : { maxMemory: config.runnerMaxMemory }),
     },
     signal,
     onNotice: (text, level) => log[level]({}, text),
@@ -128,10 +129,10 @@ async function download(
     terminal: stderr,
     // What config.json alone rules out is refused before weights are downloaded.
     onConfig: (directory) => {
-      const { dtype, device } = config;
+      const { dtype, device, runnerMaxMemory: maxMemory } = config;
       json = readConfigFile(directory);
       checkLengths(config, contextOf(json));
-      checkConfig(json, { directory, dtype, device });
+      checkConfig(json, { directory, dtype, device, maxMemory });
     },
   });
   return { directory, config: json };

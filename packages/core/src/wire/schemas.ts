@@ -308,6 +308,8 @@ export const RunnerInfo = z.object({
     .describe("Restarting: it has ended and is started again. Lost: it has ended for good."),
   reason: z.string().nullable().describe("Why it ended last; null while it never has."),
   restarts: z.int().min(0).describe("How often it was started again since the node started."),
+  memory: z.int().min(0).nullable().describe("Bytes that its process holds; null without one."),
+  peak_memory: z.int().min(0).nullable().describe("The most bytes that it ever held."),
 });
 export type RunnerInfo = z.output<typeof RunnerInfo>;
 

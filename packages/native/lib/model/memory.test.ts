@@ -64,6 +64,13 @@ test("both numbers, and the precision that would fit", () => {
     "/m: needs 14.4 GiB of memory (14.1 GiB of weights in bfloat16), 8.0 GiB are available; " +
       "choose a smaller model or a machine with more",
   );
+  expect(() => {
+    const limits = { available: 24 * GIB, maxMemory: 8 * GIB };
+    refuseTooLarge({ directory: "/m", config, dtype: "bfloat16", ...limits });
+  }).toThrow(
+    "/m: needs 14.4 GiB of memory (14.1 GiB of weights in bfloat16), --runner-max-memory allows " +
+      "8.0 GiB; allow more or choose a smaller model",
+  );
   const { total } = memoryNeeds(config, "bfloat16");
   expect(refusal(total, "bfloat16")).not.toThrow();
   expect(refusal(total - 1, "bfloat16")).toThrow("choose a smaller model");

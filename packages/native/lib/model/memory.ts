@@ -89,18 +89,26 @@ export function refuseTooLarge(options: {
   dtype: Precision;
   /** Bytes; what there is by default. */
   available?: number;
+  /** Bytes that the process may hold; as many as there are by default. */
+  maxMemory?: number | undefined;
 }): void {
   const { directory, config, dtype, available = availableMemory() } = options;
+  const { maxMemory = Number.POSITIVE_INFINITY } = options;
   const { weights, total } = memoryNeeds(config, dtype);
-  if (total <= available) return;
+  const most = Math.min(available, maxMemory);
+  if (total <= most) return;
   const asBf16 = memoryNeeds(config, "bfloat16").total;
+  const isForbidden = total <= available;
   const advice =
-    dtype !== "bfloat16" && asBf16 <= available
+    dtype !== "bfloat16" && asBf16 <= most
       ? `--dtype bfloat16 needs ${gib(asBf16)}`
-      : "choose a smaller model or a machine with more";
+      : isForbidden
+        ? "allow more or choose a smaller model"
+        : "choose a smaller model or a machine with more";
   throw new Error(
     `${directory}: needs ${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
-      `${gib(available)} are available; ${advice}`,
+      `${isForbidden ? `--runner-max-memory allows ${gib(maxMemory)}` : `${gib(available)} are available`}` +
+      `; ${advice}`,
   );
 }
 
@@ -114,11 +122,18 @@ export function refuseTooLarge(options: {
  */
 export function checkConfig(
   json: unknown,
-  { directory, dtype, device }: { directory: string; dtype: "auto" | Precision; device: string },
+  options: {
+    directory: string;
+    dtype: "auto" | Precision;
+    device: string;
+    maxMemory?: number | undefined;
+  },
 ): void {
+  const { directory, dtype, device, maxMemory } = options;
   const config = parseConfig(json, join(directory, "config.json"));
   if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
-  refuseTooLarge({ directory, config, dtype: dtype === "auto" ? "bfloat16" : dtype });
+  const least = dtype === "auto" ? "bfloat16" : dtype;
+  refuseTooLarge({ directory, config, dtype: least, maxMemory });
 }
 
 export function gib(bytes: number): string {

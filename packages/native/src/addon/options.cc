@@ -84,10 +84,10 @@ TensorMap read_tensors(const Napi::Object& js) {
 }  // namespace
 
 std::unique_ptr<Backend> DeviceOptions::open() const {
-  auto backend = cuda_library.empty()
-                     ? make_cpu_backend(precision, threads, isa, limits)
-                     : make_cuda_backend(cuda_library,
-                                         {precision, cuda_device, gpu_memory_utilization});
+  auto backend =
+      cuda_library.empty()
+          ? make_cpu_backend(precision, threads, isa, limits)
+          : make_cuda_backend(cuda_library, {precision, cuda_device, gpu_memory_utilization});
   if (progress) backend->cut.show_progress_at(progress);
   return backend;
 }

@@ -3,9 +3,10 @@
 #include "arguments.h"
 
 #if defined(__linux__)
-#include <csignal>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include <csignal>
 #endif
 
 namespace proofmill {

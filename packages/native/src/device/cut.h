@@ -31,7 +31,8 @@ class Cut {
       __atomic_store_n(progress_, 1, __ATOMIC_RELAXED);
     }
   }
-  // Where progress is shown from now on, as 1; whoever takes notice makes it 0. It must outlive this.
+  // Where progress is shown from now on, as 1; whoever takes notice makes it 0. It must outlive
+  // this.
   void show_progress_at(int32_t* progress) { progress_ = progress; }
 
  private:

@@ -36,7 +36,10 @@ class Prefill {
   // false when the backend's `cut` was made meanwhile: then there is nothing to wait for.
   bool begin(const Pass& pass, const std::function<void(size_t layer)>& on_layer);
   // Waits for the oldest pass under way; its values are there then.
-  void wait() { model_.backend().wait_pass(); }
+  void wait() {
+    model_.backend().wait_pass();
+    model_.backend().cut.show_progress();
+  }
 
  private:
   PassSeeds input_seeds_;

@@ -35,6 +35,16 @@ hostRunner(async ({ directory }, { onNotice, progress }) => {
       return run.call(runner, job);
     };
   }
+  if (directory === "greedy") {
+    const { run } = runner;
+    const kept = [];
+    runner.run = async (job) => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      kept.push(Buffer.alloc(8 * 2 ** 20, 1));
+      runner.release();
+      return run.call(runner, job);
+    };
+  }
   if (directory === "talkative") onNotice("no GPU is used: there is none", "warn");
   if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
   return runner;

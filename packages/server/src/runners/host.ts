@@ -1,11 +1,14 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
 import type { ModelRunner, PrefillJob } from "@proofmill/core";
 import type { OnNotice } from "@proofmill/native/model/config";
+import { type Memory, processMemory } from "../platform/memory.ts";
 import { ignoreUserSignals } from "../platform/signals.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 
-/** How often it is told that something was done, if anything was. */
-const PROGRESS_EVERY_MS = 1000;
+/** How often it is told that something was done, and what is held, if there is anything to tell. */
+const TELL_EVERY_MS = 1000;
+/** Memory that changes by less is not told, bytes. */
+const LEAST_CHANGE = 2 ** 20;
 
 /** What whoever loads a model tells meanwhile. */
 export interface Told {
@@ -20,11 +23,10 @@ export interface Told {
  *
  * @param load loads the model; must not block the event loop, or the parent's end goes unseen
  */
-export function hostRunner(
-  load: (options: LoadOptions, told: Told) => Promise<ModelRunner>,
-): void {
+export function hostRunner(load: (options: LoadOptions, told: Told) => Promise<ModelRunner>): void {
   let runner: ModelRunner | null = null;
   const progress = new Int32Array(1);
+  let told: Memory = { present: 0, peak: 0 };
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
@@ -35,7 +37,8 @@ export function hostRunner(
   // What computes does so on threads of its own, so that this one is free to tell of it.
   setInterval(() => {
     if (Atomics.exchange(progress, 0, 0) !== 0) send({ type: "progress" });
-  }, PROGRESS_EVERY_MS).unref();
+    tellMemory();
+  }, TELL_EVERY_MS).unref();
 
   process.on("message", (message: ToRunner) => {
     switch (message.type) {
@@ -58,10 +61,22 @@ export function hostRunner(
     try {
       const onNotice: OnNotice = (text, level) => send({ type: "notice", text, level });
       runner = await load(options, { onNotice, progress });
+      tellMemory();
       send({ type: "loaded", info: runner.info });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }
+  }
+
+  function tellMemory(): void {
+    const memory = processMemory();
+    const change = Math.max(
+      Math.abs(memory.present - told.present),
+      Math.abs(memory.peak - told.peak),
+    );
+    if (change < LEAST_CHANGE) return;
+    told = memory;
+    send({ type: "memory", memory });
   }
 
   async function run(job: PrefillJob): Promise<void> {

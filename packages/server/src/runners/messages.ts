@@ -1,6 +1,7 @@
 /** What the server and a runner's process say to each other; all of it survives a structured clone. */
 import type { ModelInfo, PrefillJob, PrefillResult } from "@proofmill/core";
 import type { Precision } from "@proofmill/native/model/precision";
+import type { Memory } from "../platform/memory.ts";
 
 /** Which model a runner loads, and how. */
 export interface LoadOptions {
@@ -15,6 +16,8 @@ export interface LoadOptions {
   threads?: number;
   /** Absent: as long as the model and the memory allow. */
   maxModelLen?: number;
+  /** Bytes that the process may hold; absent: as many as there are. */
+  maxMemory?: number;
 }
 
 export type ToRunner =
@@ -31,6 +34,8 @@ export type FromRunner =
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }
+  /** What the process holds has changed by a MiB or more; sent at most once a second. */
+  | { type: "memory"; memory: Memory }
   /** A part of the load or of the job at work was done; sent at most once a second. */
   | { type: "progress" }
   /** The device has failed for good: the process ends, and its jobs are lost with it. */

@@ -144,6 +144,33 @@ test("one that is slow lives as long as it gets on", async () => {
   expect((await runner.run(JOB)).completed).toBe(3);
 }, 30_000);
 
+test("one that holds too much ends after a job, and says how much", async () => {
+  const model = { directory: "greedy", dtype: "auto", device: "auto", maxMemory: 2 ** 28 } as const;
+  const runner = await startRunner({ model, entry });
+  const { present, peak } = runner.memory ?? { present: 0, peak: 0 };
+  expect(present).toBeGreaterThan(2 ** 24);
+  expect(peak).toBeGreaterThanOrEqual(present);
+  for (let id = 0; ; id++) {
+    const outcomes = await Promise.allSettled([
+      runner.run({ ...JOB, id: 2 * id }),
+      runner.run({ ...JOB, id: 2 * id + 1 }),
+    ]);
+    const lost = outcomes.filter(({ status }) => status === "rejected");
+    for (const outcome of lost) expect(outcome).toMatchObject({ reason: expect.any(RunnerLost) });
+    if (lost.length > 0) break;
+  }
+  expect(String(await runner.ended)).toMatch(
+    /the runner's process holds 0\.\d GiB, more than the 0\.3 GiB that --runner-max-memory allows/,
+  );
+});
+
+test("a limit that is passed by loading alone refuses the model", async () => {
+  const model = { directory: "ready", dtype: "auto", device: "auto", maxMemory: 2 ** 20 } as const;
+  await expect(startRunner({ model, entry })).rejects.toThrow(
+    /^the model is loaded, and the runner's process holds 0\.\d GiB, more than the 0\.0 GiB/,
+  );
+});
+
 test("SIGTERM and SIGINT do not end it", async () => {
   const runner = await start("ready");
   process.kill(runner.pid, "SIGTERM");

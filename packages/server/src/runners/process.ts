@@ -8,6 +8,8 @@ import {
   RunnerLost,
 } from "@proofmill/core";
 import type { OnNotice } from "@proofmill/native/model/config";
+import { gib } from "@proofmill/native/model/memory";
+import type { Memory } from "../platform/memory.ts";
 import { stderr } from "../platform/output.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 import { type HangLimits, Watchdog } from "./watchdog.ts";
@@ -31,6 +33,8 @@ export interface StartRunnerOptions {
 
 /** A runner that can be lost. */
 export interface ProcessRunner extends ModelRunner {
+  /** What its process holds, as it told last; null until it has. */
+  readonly memory: Memory | null;
   readonly pid: number;
   /** Whether it has finished a nonce so far. */
   readonly hasComputed: boolean;
@@ -38,8 +42,18 @@ export interface ProcessRunner extends ModelRunner {
   readonly ended: Promise<RunnerLost>;
 }
 
-/** How a runner ended, or that it never came up: a label of metrics. */
-export type EndReason = "exit" | "signal" | "hang" | "device" | "closed" | "start_failed";
+/**
+ * How a runner ended, or that it never came up: a label of metrics. One that is ended for the memory
+ * that it holds has not failed.
+ */
+export type EndReason =
+  | "exit"
+  | "signal"
+  | "hang"
+  | "device"
+  | "memory"
+  | "closed"
+  | "start_failed";
 
 /** A runner whose process has ended, or is about to. */
 class RunnerEnded extends RunnerLost {
@@ -114,17 +128,20 @@ function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   hasComputed = false;
+  memory: Memory | null = null;
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
   readonly #watchdog: Watchdog;
+  readonly #maxMemory: number;
   readonly #jobs = new Map<number, Pending>();
   #info: ModelInfo | null = null;
   #loading: { resolve(): void; reject(error: Error): void } | null = null;
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(child: ChildProcess, { onNotice, hangLimits }: StartRunnerOptions) {
+  constructor(child: ChildProcess, { model, onNotice, hangLimits }: StartRunnerOptions) {
     this.#child = child;
+    this.#maxMemory = model.maxMemory ?? Number.POSITIVE_INFINITY;
     this.#onNotice = onNotice;
     this.#watchdog = new Watchdog((standstill) => {
       const seconds = Math.round(standstill / 1000);
@@ -217,9 +234,17 @@ class ChildRunner implements ProcessRunner {
       case "lost":
         this.#lost ??= new RunnerEnded("device", message.message);
         break;
+      case "memory":
+        this.memory = message.memory;
+        if (this.#info && this.#jobs.size === 0) this.#endIfOutgrown();
+        break;
       case "loaded":
-        this.#info = message.info;
         this.#watchdog.watch(null);
+        if (this.#isOutgrown) {
+          this.#loading?.reject(new Error(`the model is loaded, and ${this.#outgrown()}`));
+          break;
+        }
+        this.#info = message.info;
         this.#loading?.resolve();
         break;
       case "load_failed":
@@ -228,11 +253,31 @@ class ChildRunner implements ProcessRunner {
       case "done":
         this.hasComputed ||= message.result.completed > 0;
         this.#take(message.id)?.resolve(message.result);
+        this.#endIfOutgrown();
         break;
       case "failed":
         this.#take(message.id)?.reject(new Error(message.message));
+        this.#endIfOutgrown();
         break;
     }
+  }
+
+  get #isOutgrown(): boolean {
+    return this.memory !== null && this.memory.present > this.#maxMemory;
+  }
+
+  #outgrown(): string {
+    return (
+      `the runner's process holds ${gib(this.memory?.present ?? 0)}, more than the ` +
+      `${gib(this.#maxMemory)} that --runner-max-memory allows`
+    );
+  }
+
+  /** Jobs that it has not answered have hardly begun, and are computed by the next one. */
+  #endIfOutgrown(): void {
+    if (!this.#isOutgrown) return;
+    this.#lost ??= new RunnerEnded("memory", this.#outgrown());
+    this.#child.kill("SIGKILL");
   }
 
   /** What cannot be sent was meant for a child that is ending: "exit" answers for it. */

@@ -42,16 +42,18 @@ export class Supervisor {
     this.#options = options;
     this.#info = {
       ...{ id: options.id, device: null, arithmetic: null, pid: null },
-      ...{ state: "loading", reason: null, restarts: 0 },
+      ...{ state: "loading", reason: null, restarts: 0, memory: null, peak_memory: null },
     };
     this.lost = new Promise((resolve) => {
       this.#isLost = resolve;
     });
   }
 
-  /** How the runner is now; another object whenever anything of it changes. */
+  /** How the runner is now. */
   get info(): RunnerInfo {
-    return this.#info;
+    const memory = this.#runner?.memory;
+    if (!memory) return this.#info;
+    return { ...this.#info, memory: memory.present, peak_memory: memory.peak };
   }
 
   /** Whether a model is loaded now. */
@@ -86,9 +88,12 @@ export class Supervisor {
     const { arithmetic } = first.info;
     let { reason } = await this.#attend(first, place);
     let restarts = 0;
-    while (restarts < maxRestarts && !this.#isClosing) {
-      restarts++;
-      const pause_ms = restarts === 1 ? 0 : Math.round(pauseAfter(restarts - 1, BACKOFF));
+    let hasComputed = first.hasComputed;
+    // One that has grown too large did not fail, as long as it gets anything done.
+    const isPlanned = () => hasComputed && endReasonOf(reason) === "memory";
+    while ((isPlanned() || restarts < maxRestarts) && !this.#isClosing) {
+      if (!isPlanned()) restarts++;
+      const pause_ms = restarts <= 1 ? 0 : Math.round(pauseAfter(restarts - 1, BACKOFF));
       const fields = { err: reason, restart: restarts, of: maxRestarts, pause_ms };
       log.warn(fields, "the runner is started again");
       this.#change({ restarts: this.#info.restarts + 1 });
@@ -96,10 +101,11 @@ export class Supervisor {
       try {
         const runner = await this.#startAfter(pause_ms, arithmetic);
         const life = await this.#attend(runner, place);
-        reason = life.reason;
-        if (life.hasComputed) restarts = 0;
+        ({ reason, hasComputed } = life);
+        if (hasComputed) restarts = 0;
       } catch (error) {
         reason = error instanceof Error ? error : new Error(String(error));
+        hasComputed = false;
         this.#change({ reason: reason.message });
       }
     }

@@ -43,6 +43,8 @@ export interface ServeConfig extends DeviceConfig {
   threads: number | undefined;
   /** Restarts of a runner with no finished pass between. */
   runnerMaxRestarts: number;
+  /** Bytes that a runner may hold; undefined: as many as there are. */
+  runnerMaxMemory: number | undefined;
   /** Whether the process ends when its runner is lost for good. */
   exitWhenUnhealthy: boolean;
   /** Absolute path; null without a home folder, where PoC is off. */

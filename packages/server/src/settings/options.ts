@@ -15,6 +15,7 @@ import {
   listenHost,
   origins,
   share,
+  size,
   text,
   upstream,
 } from "./values.ts";
@@ -163,6 +164,11 @@ function serveOptions(): Option[] {
     )
       .argParser(integer(0, MAX_RESTARTS))
       .default(10),
+    new Option(
+      "--runner-max-memory <size>",
+      "memory that a runner may hold, e.g. 8GiB; one that grows beyond it is started again between " +
+        "two jobs, and a model that needs more is refused (default: as much as there is)",
+    ).argParser(size),
     new Option(
       "--exit-when-unhealthy",
       `end with exit code ${UNHEALTHY_EXIT_CODE} when the runner is lost for good, so that a ` +

@@ -103,6 +103,13 @@ describe.each([
   ],
   ["--threads", "PROOFMILL_THREADS", "2", "threads", 2],
   ["--runner-max-restarts", "PROOFMILL_RUNNER_MAX_RESTARTS", "3", "runnerMaxRestarts", 3],
+  [
+    "--runner-max-memory",
+    "PROOFMILL_RUNNER_MAX_MEMORY",
+    "1.5GiB",
+    "runnerMaxMemory",
+    1.5 * 2 ** 30,
+  ],
   ["--exit-when-unhealthy", "PROOFMILL_EXIT_WHEN_UNHEALTHY", "yes", "exitWhenUnhealthy", true],
   ["--served-model-name", "PROOFMILL_SERVED_MODEL_NAME", "m", "servedModelName", "m"],
   ["--data-dir", "PROOFMILL_DATA_DIR", "/data", "dataDir", "/data"],

@@ -57,6 +57,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     servedModelName: options.servedModelName ?? model.name,
     threads: options.threads,
     maxModelLen: options.maxModelLen,
+    runnerMaxMemory: options.runnerMaxMemory,
     upstream: options.upstream,
     upstreamApiKey: options.upstreamApiKey,
     callbackAllow: options.callbackAllow,

@@ -39,6 +39,16 @@ export function duration(minimum: string, maximum: string): (value: string) => n
   };
 }
 
+const UNITS = ["", "KiB", "MiB", "GiB", "TiB"];
+
+/** A number of bytes greater than none. */
+export function size(value: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s?([KMGT]iB)?$/.exec(value) ?? [];
+  const bytes = Math.floor(Number(number) * 1024 ** UNITS.indexOf(unit));
+  if (bytes > 0 && Number.isSafeInteger(bytes)) return bytes;
+  throw new InvalidArgumentError("Expected a size in bytes, KiB, MiB, GiB or TiB, e.g. 8GiB.");
+}
+
 /** Shells leave `~` as it is in `--data-dir=~/node` and in variables of a service or a container. */
 export function folder(value: string): string {
   if (value !== "~" && !value.startsWith("~/")) return text(value);

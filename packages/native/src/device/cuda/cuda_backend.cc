@@ -204,7 +204,6 @@ class CudaBackend final : public Backend {
   }
   void wait_pass() override {
     fault_.guard([&] { passes_.wait(); });
-    cut.show_progress();
   }
   void synchronize() override {
     fault_.guard([&] { PROOFMILL_CUDA(device_, cudaStreamSynchronize(device_.stream)); });
