@@ -125,6 +125,7 @@ async function open(folder: string, schemes: URL) {
   const rounds = new Rounds({
     ...{ recent: await store.recent(), schemes: SCHEMES, storeWatch, runners, now, log },
     meter: noMeter,
+    ...{ modelName: "", resumes: false, checkConfig() {} },
     newRoundId: (last) => `round-${Number(last?.slice(-1) ?? 0) + 1}`,
     onChange: () => subscriptions.changed(),
   });

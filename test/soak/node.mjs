@@ -27,13 +27,14 @@ export async function withFolder(work) {
 }
 
 /**
- * Starts a node on one thread and any port, and waits until its model is loaded.
+ * Starts a node on one thread and any port, and waits until its model is loaded, or until it listens.
  *
- * @param {{ folder: string, args?: readonly string[], env?: Record<string, string> }} options `folder`
+ * @param {{ folder: string, args?: readonly string[], env?: Record<string, string>,
+ *   until?: "listening" | "loaded" }} options `folder`
  *   holds its data; `args` are further ones of `proofmill serve`
  * @throws Error with all that it printed when it ends before
  */
-export async function startNode({ folder, args = [], env = {} }) {
+export async function startNode({ folder, args = [], env = {}, until = "loaded" }) {
   const port = args.includes("--port") ? [] : ["--port", "0"];
   const threads = args.includes("--threads") ? [] : ["--threads", "1"];
   const flags = ["--enable-poc", "--data-dir", folder, ...port, ...threads, ...args];
@@ -82,7 +83,7 @@ export async function startNode({ folder, args = [], env = {} }) {
     });
 
   const url = (await logged("listening on ")).msg.slice("listening on ".length);
-  await logged("model loaded");
+  if (until === "loaded") await logged("model loaded");
   return Object.assign(node, {
     url,
     pid: child.pid,
@@ -118,7 +119,7 @@ export function residentBytes(pid) {
 }
 
 /** Asks again until the answer satisfies `condition`, or the time is over; gives the last answer. */
-export async function until(ask, condition, milliseconds = 30_000) {
+export async function poll(ask, condition, milliseconds = 30_000) {
   const end = performance.now() + milliseconds;
   for (;;) {
     const answer = await ask();

@@ -13,6 +13,7 @@ export { SCHEMES } from "./proof/schemes.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
 export { type Meter, noMeter, type SearchedNonces } from "./round/meter.ts";
 export type { RunnerPlace } from "./round/runners.ts";
+export type { SearchedWith } from "./round/searched-with.ts";
 export * from "./round/store.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
 export type { EndedJob } from "./runner/dispatcher.ts";

@@ -10,6 +10,10 @@ export interface PocServiceOptions {
   store: RoundStore;
   /** A fresh ULID, greater than `last`, the greatest of the rounds that are kept. */
   newRoundId: (last: string | null) => string;
+  /** What the model is called; a round that was searched with another is not gone on with. */
+  modelName?: string;
+  /** Whether a round that was searched when the node ended is gone on with; no by default. */
+  resumeRound?: boolean;
   /** What a round gets whose init body names none. */
   defaults: InitDefaults;
   /** Nonces that one `/validate` has at most; 4,096 by default. */

@@ -79,9 +79,12 @@ export class PocService {
       now: () => performance.now(),
       log: silentLog,
       meter: noMeter,
+      modelName: "",
+      resumeRound: false,
       ...options,
     };
     const { store, newRoundId, defaults, callbackHosts, now, log, meter } = this.#options;
+    const { modelName, resumeRound } = this.#options;
     this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#subscriptions = new Subscriptions(log);
     this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
@@ -101,6 +104,7 @@ export class PocService {
         this.#validations.onRunnersChange(reason);
         this.#rounds.stopIfNoneGoesOn();
         this.#updateLimits();
+        if (this.ready) void this.#commands.run(() => this.#rounds.resume(now()));
         this.#subscriptions.changed();
       },
     });
@@ -112,6 +116,9 @@ export class PocService {
     this.#rounds = new Rounds({
       recent,
       schemes: SCHEMES,
+      modelName,
+      resumes: resumeRound,
+      checkConfig: (config) => void this.#read("InitRequest", config),
       storeWatch: this.#storeWatch,
       runners: this.#runners,
       newRoundId,
@@ -326,7 +333,7 @@ export class PocService {
     this.#storeWatch.close();
     this.#validations.close();
     const received = this.#options.now();
-    const stopped = this.#commands.run(() => this.#rounds.perform({ kind: "stop" }, received));
+    const stopped = this.#commands.run(() => this.#rounds.close(received));
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
     this.#validations.rejectAll("SHUTTING_DOWN");
     await within(CLOSE_GRACE_MS, this.#rounds.current?.committer.idle() ?? Promise.resolve());

@@ -100,6 +100,8 @@ async function startWith(
         store: store ?? new MemoryRoundStore(), // which nobody will ask while PoC is off
         newRoundId: roundIdAfter,
         defaults,
+        modelName: config.servedModelName,
+        resumeRound: config.resumeRound,
         maxValidateNonces: config.maxValidateNonces,
         maxQueuedValidateNonces: config.maxQueuedValidateNonces,
         callbackHosts: config.callbackAllow,

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { startReceiver } from "../../attack/surroundings.mjs";
-import { childrenOf, growthOf, startNode, until, withFolder } from "../node.mjs";
+import { childrenOf, growthOf, poll, startNode, withFolder } from "../node.mjs";
 
 export const about =
   "rounds, proofs, subscribers who come and go, an aggregator that fails, runners that die";
@@ -105,7 +105,7 @@ async function use(node, { receiver, seconds, cycle }) {
  * @returns {Promise<number>} finds and verdicts that are still due
  */
 async function atRest(node, receiver) {
-  const pending = await until(
+  const pending = await poll(
     async () => {
       const { delivery } = await node.client.nodeInfo();
       return delivery.pending_nonces + delivery.pending_verdicts;
@@ -113,11 +113,11 @@ async function atRest(node, receiver) {
     (due) => due === 0,
   );
   receiver.closeIdle();
-  await until(
+  await poll(
     async () => (await node.measure()).sockets,
     (sockets) => sockets <= 1, // this process' own
   );
-  await until(
+  await poll(
     () => childrenOf(node.pid).length,
     (children) => children === 1,
   );

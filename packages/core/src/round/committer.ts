@@ -37,6 +37,10 @@ export class Committer {
   /** What is being stored. A retry sends the same again, since the store may have it already. */
   #pending: RoundProgress | null = null;
   #clocksAreDue = false;
+  /** To be called once the clocks that are due have been stored, or could not be. */
+  #whenClocksAre: (() => void)[] = [];
+  /** The same for the clocks that are being stored. */
+  #saving: (() => void)[] = [];
   #isStoring = false;
   #loop: Promise<void> = Promise.resolve();
 
@@ -66,10 +70,15 @@ export class Committer {
     this.resume();
   }
 
-  /** Stores the round's clocks, so that they survive a restart. */
-  saveClocks(): void {
+  /**
+   * Stores the round's clocks, and with what it is searched, so that they survive a restart. Resolves
+   * when they are stored, or could not be now.
+   */
+  saveClocks(): Promise<void> {
     this.#clocksAreDue = true;
+    const saved = new Promise<void>((resolve) => this.#whenClocksAre.push(resolve));
     this.resume();
+    return saved;
   }
 
   /** Stores what there is, also what could not be stored before. */
@@ -89,7 +98,9 @@ export class Committer {
       this.#pending ??= this.#collect();
       if (!this.#pending) break;
       const error = await this.#store(this.#pending);
+      for (const resolve of this.#saving.splice(0)) resolve();
       if (error) {
+        for (const resolve of this.#whenClocksAre.splice(0)) resolve();
         this.#options.onFailure(error);
         break;
       }
@@ -133,6 +144,7 @@ export class Committer {
     }
     if (position === from && !this.#clocksAreDue) return null;
     this.#clocksAreDue = false;
+    this.#saving = this.#whenClocksAre.splice(0);
     const counters = ledger.countersAfter(position - from, nonfinite);
     return { from, nonces, records, arithmetic, counters };
   }

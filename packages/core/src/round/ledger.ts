@@ -3,6 +3,7 @@
 import type { FindRecord, Finds, RoundBook, RoundConfig } from "../proof/scheme.ts";
 import type { RoundState } from "../wire/schemas.ts";
 import { FoundList } from "./found-list.ts";
+import type { SearchedWith } from "./searched-with.ts";
 import type { RoundCounters, RoundProgress, RoundRecord, StoredRound } from "./store.ts";
 
 /** Counts seconds while it runs, and keeps them while it does not. */
@@ -38,6 +39,7 @@ export class Ledger implements RoundBook {
   readonly #generating: Stopwatch;
   #position: number;
   #nonfinite: number;
+  #searchedWith: SearchedWith | null;
 
   /** A new round, or one that was read back; its clocks stand until `enter`. */
   constructor(round: RoundRecord | StoredRound, now: () => number) {
@@ -48,6 +50,7 @@ export class Ledger implements RoundBook {
     this.#records = new FoundList(stored?.records ?? []);
     this.#position = stored?.counters.position ?? 0;
     this.#nonfinite = stored?.counters.total_nonfinite ?? 0;
+    this.#searchedWith = stored?.counters.searched_with ?? null;
     this.#elapsed = new Stopwatch(now, stored?.counters.elapsed_seconds ?? 0);
     this.#generating = new Stopwatch(now, stored?.counters.generating_seconds ?? 0);
   }
@@ -88,6 +91,18 @@ export class Ledger implements RoundBook {
     this.#generating.set(state === "GENERATING");
   }
 
+  /**
+   * With what the round is searched; null when no search is meant to go on. It outlives the search that
+   * ends without a command, and is stored with the counts.
+   */
+  get searchedWith(): SearchedWith | null {
+    return this.#searchedWith;
+  }
+
+  set searchedWith(value: SearchedWith | null) {
+    this.#searchedWith = value;
+  }
+
   /** The totals as they would be after `nonces` more, `nonfinite` of them not finite. */
   countersAfter(nonces: number, nonfinite: number): RoundCounters {
     return {
@@ -95,6 +110,7 @@ export class Ledger implements RoundBook {
       total_nonfinite: this.#nonfinite + nonfinite,
       elapsed_seconds: this.elapsed_seconds,
       generating_seconds: this.generating_seconds,
+      searched_with: this.#searchedWith,
     };
   }
 

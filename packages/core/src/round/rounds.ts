@@ -1,23 +1,33 @@
 /** The round that a node holds, the one before it, and what commands do to them. */
-import { type Schemes, schemeOf } from "../proof/scheme.ts";
+import { type RoundConfig, type Schemes, schemeOf } from "../proof/scheme.ts";
 import type { Logger } from "../util/log.ts";
+import { within } from "../util/time.ts";
 import { PocError } from "../wire/errors.ts";
 import type { RoundState } from "../wire/schemas.ts";
 import { ActiveRound } from "./active-round.ts";
 import type { Meter } from "./meter.ts";
 import type { Runners } from "./runners.ts";
+import { differenceOf, type SearchedWith, searchedWith } from "./searched-with.ts";
 import { nextStep, type RoundCommand } from "./state.ts";
 import type { NewRound, RoundRecord, StoredRound } from "./store.ts";
 import type { StoreWatch } from "./store-watch.ts";
 
 /** From the arrival of a command the runners have so long to answer a cut; the command, a second. */
 const CUT_GRACE_MS = 800;
+/** Then the store has so long to keep what the command has changed. */
+const KEEP_GRACE_MS = 50;
 
 export interface RoundsOptions {
   /** The last rounds that are kept, at most two, oldest first. */
   recent: readonly StoredRound[];
   /** What rounds may prove. */
   schemes: Schemes;
+  /** What the model is called. */
+  modelName: string;
+  /** Whether a round that was searched when the node ended is to be gone on with. */
+  resumes: boolean;
+  /** Throws PocError INVALID_BODY for a configuration that the node would not take any more. */
+  checkConfig: (config: RoundConfig) => void;
   storeWatch: StoreWatch;
   runners: Runners;
   /** A fresh ULID, greater than `last`. */
@@ -37,6 +47,8 @@ export class Rounds {
   #current: ActiveRound | null = null;
   /** The one before it, which subscribers may still be reading. */
   #previous: ActiveRound | null = null;
+  /** Whether the present round was searched when the node ended, and no command has come since. */
+  #isToResume = false;
 
   /** A round that was there before is there again, STOPPED. */
   constructor(options: RoundsOptions) {
@@ -46,6 +58,9 @@ export class Rounds {
     this.#current = this.#activeRound(last);
     this.#previous = previous ? this.#activeRound(previous) : null;
     this.#state = "STOPPED";
+    this.#isToResume = options.resumes && this.#current.ledger.searchedWith !== null;
+    // What was STOPPED when this node ends is no search that the next one goes on with.
+    if (!options.resumes) void this.#enter("STOPPED", { searchedWith: null });
   }
 
   get state(): RoundState {
@@ -81,13 +96,50 @@ export class Rounds {
     const begun = step.begins ? await this.#create(step.begins) : null;
     if (step.cutsSearch) await old?.generator.cut(received + CUT_GRACE_MS - now());
     if (begun) {
-      old?.ledger.enter("STOPPED");
-      old?.committer.saveClocks();
+      if (old) {
+        old.ledger.enter("STOPPED");
+        old.ledger.searchedWith = null;
+        void old.committer.saveClocks();
+      }
       this.#previous = old;
       this.#current = this.#activeRound(begun);
     }
-    this.#enter(step.state, begun !== null);
+    this.#isToResume = false;
+    const kept = this.#enter(step.state, {
+      isNewRound: begun !== null,
+      searchedWith: step.state === "GENERATING" ? this.#searchedWith() : null,
+    });
     this.stopIfNoneGoesOn(); // the runners may have gone meanwhile
+    await within(KEEP_GRACE_MS, kept);
+  }
+
+  /**
+   * Goes on with the round that was searched when the node ended, unless a command has come since. If
+   * what computes now is not what computed then, or the node does not take such rounds any more, the
+   * round stays STOPPED, and the log says why. To be called in turn with the commands.
+   */
+  async resume(received: number): Promise<void> {
+    const round = this.#current;
+    if (!round || !this.#isToResume) return;
+    this.#isToResume = false;
+    const { round_id, config, searchedWith: before, position } = round.ledger;
+    try {
+      const now = this.#searchedWith();
+      const difference = before && now && differenceOf(before, now);
+      if (difference) throw new Error(difference);
+      this.#options.checkConfig(config);
+      await this.perform({ kind: "phase/generate" }, received);
+      this.#options.log.info({ round_id, position }, "the round goes on where the node ended");
+    } catch (error) {
+      this.#options.log.error({ err: error, round_id }, "the round cannot go on, it stays STOPPED");
+      await this.#enter("STOPPED", { searchedWith: null });
+    }
+  }
+
+  /** Ends the search of this process; a later one may go on with it. */
+  async close(received: number): Promise<void> {
+    await this.#current?.generator.cut(received + CUT_GRACE_MS - this.#options.now());
+    void this.#enter("STOPPED");
   }
 
   /**
@@ -100,7 +152,7 @@ export class Rounds {
       this.#state === "GENERATING" && this.#current
         ? runners.someTakes(this.#current.ledger.config.seq_len)
         : this.#state !== "VALIDATING" || runners.areExpected;
-    if (!goesOn) this.#enter("STOPPED");
+    if (!goesOn) void this.#enter("STOPPED");
   }
 
   /**
@@ -143,22 +195,39 @@ export class Rounds {
         failed.generator.halt();
         const stops = failed === this.#current && this.#state === "GENERATING";
         log.error({ err: error, round_id }, stops ? `${reason}: round stopped` : reason);
-        if (stops) this.#enter("STOPPED");
+        if (stops) void this.#enter("STOPPED");
         else onChange();
       },
     });
   }
 
-  /** Takes on a state, and sets the round's clocks and search accordingly. */
-  #enter(state: RoundState, isNewRound = false): void {
+  #searchedWith(): SearchedWith | null {
+    const { runners, modelName } = this.#options;
+    return runners.model && searchedWith(modelName, runners.model);
+  }
+
+  /**
+   * Takes on a state, and sets the round's clocks and search accordingly.
+   *
+   * @param change.searchedWith with what a command has it searched; as it was where none did
+   * @returns when the change is stored, or could not be
+   */
+  #enter(
+    state: RoundState,
+    change: { isNewRound?: boolean; searchedWith?: SearchedWith | null } = {},
+  ): Promise<void> {
     const round = this.#current;
+    const before = round?.ledger.searchedWith ?? null;
+    const { isNewRound = false, searchedWith = before } = change;
     const isChange = isNewRound || state !== this.#state;
     this.#state = state;
-    if (!isChange) return;
+    if (round) round.ledger.searchedWith = searchedWith;
+    if (!isChange && (searchedWith === null) === (before === null)) return Promise.resolve();
     if (state !== "GENERATING") round?.generator.halt();
     round?.ledger.enter(state);
-    round?.committer.saveClocks();
+    const kept = round?.committer.saveClocks() ?? Promise.resolve();
     if (state === "GENERATING") round?.generator.start();
     this.#options.onChange();
+    return kept;
   }
 }

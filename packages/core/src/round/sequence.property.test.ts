@@ -148,7 +148,7 @@ describe("a round's sequence", () => {
         world.attach();
         world.runner.release();
         while (world.service.storeFault !== null) await pass(50);
-        await world.service.phaseGenerate();
+        await passing(world.service.phaseGenerate());
         while (world.service.status().total_checked < shown + 100) await pass(50);
         await passing(Promise.all(world.proofs));
         await passing(world.service.close());

@@ -9,7 +9,13 @@ const progress = (from: number, position: number, nonces: number[] = []): RoundP
   nonces,
   records: nonces.map((nonce) => nonce / 8),
   arithmetic: "fake-1",
-  counters: { position, total_nonfinite: 0, elapsed_seconds: position, generating_seconds: 1 },
+  counters: {
+    position,
+    total_nonfinite: 0,
+    elapsed_seconds: position,
+    generating_seconds: 1,
+    searched_with: null,
+  },
 });
 
 describe("MemoryRoundStore", () => {

@@ -1,6 +1,7 @@
 /** Where rounds are kept: core's port to storage, and the store that keeps them in memory only. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { FindRecord, Finds, RoundConfig } from "../proof/scheme.ts";
+import type { SearchedWith } from "./searched-with.ts";
 
 /** What a round is to be. */
 export interface NewRound {
@@ -15,7 +16,7 @@ export interface RoundRecord extends NewRound {
   readonly round_id: string;
 }
 
-/** The totals of a round, as they stand after a piece of progress. */
+/** The totals of a round and whether it is searched, as they stand after a piece of progress. */
 export interface RoundCounters {
   /** Nonces of the sequence that are counted: also the index of the next one. */
   readonly position: number;
@@ -25,6 +26,8 @@ export interface RoundCounters {
   readonly elapsed_seconds: number;
   /** Seconds spent GENERATING. */
   readonly generating_seconds: number;
+  /** With what it is searched, until a command ends the search; null when none is meant to go on. */
+  readonly searched_with: SearchedWith | null;
 }
 
 /** One step of a round: what was found between two positions, and the totals after it. */
@@ -85,6 +88,7 @@ const NOTHING_YET: RoundCounters = {
   total_nonfinite: 0,
   elapsed_seconds: 0,
   generating_seconds: 0,
+  searched_with: null,
 };
 
 /** Keeps the last two rounds until the process ends; asynchronous, as a real store is. */

@@ -105,7 +105,13 @@ async function round(store: SqliteStore, callback_url: string, block_hash = "abc
       const nonces = Array.from({ length: count }, (_, i) => from + i);
       await store.append(round_id, {
         ...{ from, nonces, records: nonces.map((nonce) => nonce / 4), arithmetic: "cpu-1" },
-        counters: { position, total_nonfinite: 0, elapsed_seconds: 1, generating_seconds: 1 },
+        counters: {
+          position,
+          total_nonfinite: 0,
+          elapsed_seconds: 1,
+          generating_seconds: 1,
+          searched_with: null,
+        },
       });
     },
   };

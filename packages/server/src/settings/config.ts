@@ -47,6 +47,8 @@ export interface ServeConfig extends DeviceConfig {
   runnerMaxMemory: number | undefined;
   /** Whether the process ends when its runner is lost for good. */
   exitWhenUnhealthy: boolean;
+  /** Whether a round that was searched when the node ended is gone on with. */
+  resumeRound: boolean;
   /** Absolute path; null without a home folder, where PoC is off. */
   dataDir: string | null;
   logLevel: LogLevel;

@@ -175,6 +175,10 @@ function serveOptions(): Option[] {
         "supervisor starts the node anew",
     ).default(false),
     new Option(
+      "--resume-round",
+      "go on with a round that was GENERATING when the node ended, unless a command ended its search",
+    ).default(false),
+    new Option(
       "--served-model-name <name>",
       "the model's name in /v1 (default: as on the hub, or its directory's name)",
     ).argParser(text),

@@ -35,6 +35,7 @@ test("defaults", () => {
     enablePoc: false,
     exitWhenUnhealthy: false,
     runnerMaxRestarts: 10,
+    resumeRound: false,
     pocBatchSize: 32,
     pocSeqLen: 256,
     maxModelLen: undefined,

@@ -48,7 +48,7 @@ function killedFolder(): string {
 function find(database: NodeDatabase, round: string, nonce: number): void {
   const counters = {
     ...{ position: nonce + 1, total_nonfinite: 0 },
-    ...{ elapsed_seconds: 0, generating_seconds: 0 },
+    ...{ elapsed_seconds: 0, generating_seconds: 0, searched_with: null },
   };
   const progress = { from: nonce, nonces: [nonce], records: [1], arithmetic: "cpu-1", counters };
   database.transaction(() => database.append(round, progress));

@@ -29,7 +29,13 @@ function find(database: NodeDatabase, from: number, position: number): void {
   const nonces = Array.from({ length: position - from }, (_, i) => from + i);
   database.append(ROUND.round_id, {
     ...{ from, nonces, records: nonces.map(() => 1.25), arithmetic: "cpu-1" },
-    counters: { position, total_nonfinite: 0, elapsed_seconds: 1, generating_seconds: 1 },
+    counters: {
+      position,
+      total_nonfinite: 0,
+      elapsed_seconds: 1,
+      generating_seconds: 1,
+      searched_with: null,
+    },
   });
 }
 

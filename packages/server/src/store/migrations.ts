@@ -67,6 +67,11 @@ const MIGRATIONS = [
   DROP TABLE finds;
   ALTER TABLE records RENAME TO finds;
 `,
+  // With what a round is searched, as JSON; NULL where no search is meant to go on. Until now no search
+  // went on by itself.
+  `
+  ALTER TABLE rounds ADD COLUMN searched_with TEXT;
+`,
 ];
 
 /**

@@ -6,6 +6,7 @@ import {
   type RoundProgress,
   type RoundRecord,
   type Schemes,
+  type SearchedWith,
   type StoredRound,
 } from "@proofmill/core";
 import type { Connection } from "./connection.ts";
@@ -24,6 +25,8 @@ export interface RoundRow {
   generating_seconds: number;
   found: number;
   delivered: number;
+  /** JSON, as far as nobody has changed it. */
+  searched_with: string | null;
 }
 
 /** What its finds say of a round. */
@@ -129,11 +132,12 @@ export class Rounds {
     }
     connection.run(
       `UPDATE rounds SET position = ?, total_nonfinite = ?, elapsed_seconds = ?,
-       generating_seconds = ?, found = ? WHERE number = ?`,
+       generating_seconds = ?, searched_with = ?, found = ? WHERE number = ?`,
       counters.position,
       counters.total_nonfinite,
       counters.elapsed_seconds,
       counters.generating_seconds,
+      counters.searched_with && JSON.stringify(counters.searched_with),
       round.found + nonces.length,
       round.number,
     );
@@ -164,7 +168,10 @@ export class Rounds {
       const { position, total_nonfinite, elapsed_seconds, generating_seconds } = round;
       return {
         ...record,
-        counters: { position, total_nonfinite, elapsed_seconds, generating_seconds },
+        counters: {
+          ...{ position, total_nonfinite, elapsed_seconds, generating_seconds },
+          searched_with: readSearchedWith(round),
+        },
         nonces: finds.map(({ nonce }) => nonce),
         records: finds.map(({ record }) => record),
       };
@@ -191,6 +198,15 @@ export class Rounds {
       tag,
     );
     return row?.id ?? 0;
+  }
+}
+
+/** Null also where it was changed: then the round does not go on by itself, and is whole all the same. */
+function readSearchedWith({ searched_with }: RoundRow): SearchedWith | null {
+  try {
+    return JSON.parse(searched_with ?? "null") as SearchedWith | null;
+  } catch {
+    return null;
   }
 }
 

@@ -45,6 +45,11 @@ async function open(folder = temporaryFolder()): Promise<SqliteStore> {
   return store;
 }
 
+const SEARCHED_WITH = {
+  ...{ model: "demo", arithmetic: "cpu-1", architecture: "Qwen3ForCausalLM", dtype: "float32" },
+  ...{ hidden_size: 8, vocab_size: 16, num_hidden_layers: 1 },
+};
+
 const progress = (
   from: number,
   position: number,
@@ -54,7 +59,10 @@ const progress = (
   nonces: options.nonces ?? [],
   records: (options.nonces ?? []).map((nonce) => Math.fround(nonce / 7)),
   arithmetic: options.arithmetic ?? "cpu-1",
-  counters: { position, total_nonfinite: 1, elapsed_seconds: 2.5, generating_seconds: 1.25 },
+  counters: {
+    ...{ position, total_nonfinite: 1, elapsed_seconds: 2.5, generating_seconds: 1.25 },
+    searched_with: SEARCHED_WITH,
+  },
 });
 
 const VERDICT = {
@@ -227,7 +235,7 @@ test("the lock ends with a process that is killed, and what was promised is ther
      await store.create(${JSON.stringify(roundOf("a"))});
      for (let i = 0; ; i++) {
        await store.append("a", { ...${JSON.stringify(progress(0, 0, { nonces: [1] }))},
-         from: i, nonces: [i], counters: { position: i + 1, total_nonfinite: 0, elapsed_seconds: 0, generating_seconds: 0 } });
+         from: i, nonces: [i], counters: { position: i + 1, total_nonfinite: 0, elapsed_seconds: 0, generating_seconds: 0, searched_with: null } });
        process.send(i);
      }`,
   );

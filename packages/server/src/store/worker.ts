@@ -1,6 +1,6 @@
 /** The thread that owns the database: commits what comes together in one transaction. */
 import { parentPort, workerData } from "node:worker_threads";
-import { SCHEMES, type Schemes } from "@proofmill/core";
+import { type RoundProgress, SCHEMES, type Schemes } from "@proofmill/core";
 import { NodeDatabase } from "./database.ts";
 import { DataFolderError, explain } from "./faults.ts";
 
@@ -65,11 +65,18 @@ function say(message: Answer | Opened): void {
 
 function receive(call: Call): void {
   calls.push(call);
-  if (call.method === "append") {
+  if (isSearch(call)) {
     timer ??= setTimeout(commit, Math.max(0, lastCommit + GROUP_MS - performance.now()));
   } else {
     immediate ??= setImmediate(commit); // everything that has arrived by then goes along
   }
+}
+
+/** Whether it brings new counts; what only says how a round stands is part of a command. */
+function isSearch({ method, args }: Call): boolean {
+  if (method !== "append") return false;
+  const { from, counters } = args[1] as RoundProgress;
+  return counters.position > from;
 }
 
 function commit(): void {
