@@ -151,6 +151,11 @@ export class Connection {
     return this.statement(sql).all(...values) as T[];
   }
 
+  /** Row by row: all of them together could be more than fits into memory. */
+  each<T>(sql: string, ...values: unknown[]): IterableIterator<T> {
+    return this.statement(sql).iterate(...values) as IterableIterator<T>;
+  }
+
   /** Lets go of the file as it is: it could not be used. */
   abandon(): void {
     this.#statements.clear();

@@ -189,6 +189,19 @@ function changedFolder(sql: string): string {
 const setConfig = (part: string) =>
   `UPDATE rounds SET config = json_set(config, ${part}) WHERE round_id = 'c'`;
 const setRound = (part: string) => `UPDATE rounds SET ${part} WHERE round_id = 'c'`;
+/** Read as a text it ends the process: a start that meets it would fail for ever, without a word. */
+const NO_UTF8 = "CAST(x'7bff' AS TEXT)";
+const verdictWith = (body: string, url = "'http://aggregator:9000/pow'") =>
+  `INSERT INTO verdicts (callback_url, body, judged_at) VALUES (${url}, ${body}, 0)`;
+
+test("a round that is left out is neither counted as due nor given up", async () => {
+  const most = "9223372036854775807";
+  const sql = `UPDATE rounds SET found = ${most}, position = ${most}, delivered = 0`;
+  const store = await openStore(changedFolder(sql));
+  expect(await store.recent()).toEqual([]);
+  expect(await store.pending()).toEqual({ nonces: 0, verdicts: 0 });
+  expect(await store.giveUp(0)).toEqual({ nonces: 0, verdicts: 0 });
+});
 
 describe("a round that says what cannot be is left out, with a word:", () => {
   test.each([
@@ -234,6 +247,18 @@ test.each([
   ["PRAGMA user_version = 0", "table rounds already exists"],
   ["UPDATE uptime SET milliseconds = 9223372036854775807", "was up for 9223372036854776000 ms"],
   ["UPDATE uptime SET milliseconds = -5", "was up for -5 ms"],
+  ["DELETE FROM uptime", "does not say for how long it was up"],
+  ["UPDATE rounds SET number = 9007199254740993 WHERE round_id = 'b'", "rounds are numbered up to"],
+  ["UPDATE sqlite_sequence SET seq = 9223372036854775807", "rounds are numbered up to"],
+  [verdictWith("'{'"), "a verdict is no JSON"],
+  [verdictWith(NO_UTF8), "a text in verdicts.body is not UTF-8"],
+  [verdictWith("'{}'", NO_UTF8), "a text in verdicts.callback_url is not UTF-8"],
+  [setRound(`config = ${NO_UTF8}`), "a text in rounds.config is not UTF-8"],
+  [setRound(`round_id = ${NO_UTF8}`), "a text in rounds.round_id is not UTF-8"],
+  [setRound(`callback_url = ${NO_UTF8}`), "a text in rounds.callback_url is not UTF-8"],
+  [setRound(`scheme = ${NO_UTF8}`), "a text in rounds.scheme is not UTF-8"],
+  [`UPDATE finds SET record = ${NO_UTF8}`, "a text in finds.record is not UTF-8"],
+  [`UPDATE arithmetics SET tag = ${NO_UTF8}`, "a text in arithmetics.tag is not UTF-8"],
 ])("after %s the start is refused, with the file, the fault and the remedy", (sql, fault) => {
   const refusal = refusalOf(changedFolder(sql));
   expect(refusal).toMatch(/^proofmill\.db.*; put a backup in its place, .* or move it away/);

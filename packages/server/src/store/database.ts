@@ -12,6 +12,7 @@ import { Connection } from "./connection.ts";
 import { Due } from "./due.ts";
 import { asDataFolderError } from "./faults.ts";
 import { migrate } from "./migrations.ts";
+import { assertReadable } from "./readable.ts";
 import { Rounds } from "./rounds.ts";
 import { Uptime } from "./uptime.ts";
 
@@ -37,6 +38,7 @@ export class NodeDatabase {
     this.#connection = connection;
     try {
       migrate(connection);
+      assertReadable(connection);
       const uptime = new Uptime(connection, now);
       uptime.milliseconds(); // the first write makes the journal
       connection.markPlace();

@@ -47,13 +47,10 @@ export class Due {
 
   /** How much is due. */
   pending(): { nonces: number; verdicts: number } {
-    const count = (sql: string) => this.#connection.get<{ n: number }>(sql)?.n ?? 0;
+    const verdicts = this.#connection.get<{ n: number }>("SELECT count(*) AS n FROM verdicts");
     return {
-      nonces: count(
-        `SELECT coalesce(sum(found - delivered), 0) AS n FROM rounds
-         WHERE delivered < found AND callback_url IS NOT NULL`,
-      ),
-      verdicts: count("SELECT count(*) AS n FROM verdicts"),
+      nonces: this.#dueRounds().reduce((sum, { found, delivered }) => sum + found - delivered, 0),
+      verdicts: verdicts?.n ?? 0,
     };
   }
 
@@ -97,10 +94,7 @@ export class Due {
     const connection = this.#connection;
     const before = this.#uptime.milliseconds() - maxAge;
     let nonces = 0;
-    const due = connection.all<RoundRow>(
-      "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
-    );
-    for (const { number, delivered, found } of due) {
+    for (const { number, delivered, found } of this.#dueRounds()) {
       // Finds are in the order of their times.
       const young = connection.get<{ place: number }>(
         `SELECT place FROM finds WHERE round = ? AND place >= ? AND found_at >= ?
@@ -115,6 +109,13 @@ export class Due {
     }
     const { changes } = connection.run("DELETE FROM verdicts WHERE judged_at < ?", before);
     return { nonces, verdicts: changes };
+  }
+
+  #dueRounds(): RoundRow[] {
+    const rounds = this.#connection.all<RoundRow>(
+      "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
+    );
+    return rounds.filter((round) => !this.#rounds.isLeftOut(round));
   }
 
   #nextFinds(wanted: NextDelivery): Delivery | null {

@@ -89,9 +89,14 @@ export class Rounds {
     }
   }
 
+  /** Whether something of it cannot be: nothing of it is sent, nor counted. */
+  isLeftOut({ number }: Pick<RoundRow, "number">): boolean {
+    return this.#unreadable.has(number);
+  }
+
   /** Null where it is left out. */
   recordOf({ number, round_id, scheme, config }: RoundRow): RoundRecord | null {
-    if (this.#unreadable.has(number)) return null;
+    if (this.isLeftOut({ number })) return null;
     return { round_id, scheme, config: JSON.parse(config) as RoundConfig };
   }
 

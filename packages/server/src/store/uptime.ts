@@ -34,9 +34,12 @@ export class Uptime {
   #stored(): number {
     const connection = this.#connection;
     const uptime = connection.get<{ milliseconds: number }>("SELECT milliseconds FROM uptime");
-    const milliseconds = uptime?.milliseconds ?? 0;
-    if (milliseconds >= 0 && milliseconds < MAX_UPTIME_MS) return milliseconds;
-    const detail = `it was up for ${milliseconds} ms`;
+    if (uptime && uptime.milliseconds >= 0 && uptime.milliseconds < MAX_UPTIME_MS) {
+      return uptime.milliseconds;
+    }
+    const detail = uptime
+      ? `it was up for ${uptime.milliseconds} ms`
+      : "it does not say for how long it was up";
     throw new DataFolderError(`${connection.file} is damaged (${detail})`, RESTORE);
   }
 }
