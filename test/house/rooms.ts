@@ -34,8 +34,9 @@ export const ROOMS: Rooms = {
   "server/bin": "server/src/main.ts node:*",
   "server/src/main.ts": "server/src/cli",
   "server/src/cli": `
-    client/src core/src/index.ts native/lib native/lib/* server/src/callbacks server/src/doctor
-    server/src/models server/src/node.ts server/src/platform server/src/round-id.ts server/src/settings server/src/start-model.ts
+    client/src core/src/index.ts native/lib native/lib/* server/src/access server/src/callbacks
+    server/src/doctor server/src/models server/src/node.ts server/src/platform
+    server/src/round-id.ts server/src/settings server/src/start-model.ts
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/doctor": `
@@ -44,22 +45,23 @@ export const ROOMS: Rooms = {
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
-    core/src/index.ts server/src/callbacks server/src/platform server/src/round-id.ts
-    server/src/round-log.ts server/src/runners server/src/server.ts server/src/settings server/src/start-model.ts
+    core/src/index.ts server/src/access server/src/callbacks server/src/platform
+    server/src/round-id.ts server/src/round-log.ts server/src/runners server/src/server.ts
+    server/src/settings server/src/start-model.ts
     server/src/store`,
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
     server/src/settings`,
   "server/src/server.ts": `
-    core/src/index.ts server/src/api-docs server/src/calls.ts server/src/doors/rest
-    server/src/doors/trpc server/src/http server/src/inference server/src/metrics
-    server/src/platform server/src/settings
+    core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
+    server/src/doors/rest server/src/doors/trpc server/src/http server/src/inference
+    server/src/metrics server/src/platform server/src/settings
     @fastify/cors fastify`,
   "server/src/api-docs": `
     core/src/index.ts server/src/inference server/src/version.ts
     @fastify/swagger fastify fastify-type-provider-zod`,
   "server/src/doors/trpc": `
-    client/src/trpc.ts core/src/index.ts server/src/calls.ts server/src/http
+    client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
@@ -67,19 +69,21 @@ export const ROOMS: Rooms = {
   "server/src/metrics": `
     core/src/index.ts server/src/callbacks server/src/version.ts fastify prom-client`,
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
-  "server/src/http": "core/src/index.ts fastify node:* ulid ws",
+  "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",
   "server/src/callbacks": "core/src/index.ts server/src/version.ts node:* undici",
   // The process of its own that a runner has: of the node, it alone loads the addon.
   "server/src/runners/child.ts": "native/lib server/src/runners",
   "server/src/runners": "core/src/index.ts native/lib/model server/src/platform node:*",
   "server/src/settings": `
-    core/src/index.ts native/lib/model server/src/models server/src/platform
+    core/src/index.ts native/lib/model server/src/access server/src/models server/src/platform
     commander node:*`,
   "server/src/models": `
     core/src/index.ts native/lib/model server/src/platform server/src/version.ts
     @huggingface/hub node:* undici`,
   "server/src/round-log.ts": "core/src/index.ts fastify",
+  // Keys, what they allow, and how often.
+  "server/src/access": "core/src/index.ts server/src/platform fastify node:*",
   "server/src/platform": "core/src/index.ts node:* pino-pretty",
   "server/src/round-id.ts": "ulid",
   "server/src/version.ts": "packages/server/package.json node:*",

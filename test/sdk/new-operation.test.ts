@@ -6,6 +6,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { createMethods } from "../../packages/client/src/methods.ts";
 import type { RouterOf } from "../../packages/client/src/trpc.ts";
 import type { OpenApi } from "../../packages/server/src/api-docs/document.ts";
+import { Proxies } from "../../packages/server/src/access/addresses.ts";
+import { Guard } from "../../packages/server/src/access/guard.ts";
 import { useOpenApi } from "../../packages/server/src/api-docs/routes.ts";
 import { restRoutes } from "../../packages/server/src/doors/rest/rest.ts";
 import { useTrpc, useWebSockets } from "../../packages/server/src/doors/trpc/live.ts";
@@ -46,7 +48,8 @@ async function startDoors(): Promise<string> {
   const bodies = new Bodies({ bodyLimit, limits: () => ({ defaults }) });
   const unfinished = new Unfinished(bodyLimit);
   const connections = new Connections(app.server, connectionLimits(1));
-  const flow = { owed: new Owed(), lanes: new Lanes(), bodies, unfinished };
+  const guard = new Guard({ keys: null, proxies: new Proxies([]), rates: null });
+  const flow = { guard, owed: new Owed(), lanes: new Lanes(), bodies, unfinished };
   await useWebSockets(app, { maxPayload: bodyLimit, connections, ...flow });
   const calls = {
     reverse: (input: unknown) => {

@@ -1,8 +1,12 @@
 /** A whole node: server, service, store, callbacks and the runner in its process. */
 import { type DeliveryInfo, MemoryRoundStore, PocService, within } from "@proofmill/core";
+import { isReachable, Proxies } from "./access/addresses.ts";
+import { openKeyring, readKeys } from "./access/key-source.ts";
+import type { Keyring } from "./access/keys.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
+import { keepReading, type Reread } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { logRounds } from "./round-log.ts";
 import type { ProcessRunner } from "./runners/process.ts";
@@ -53,6 +57,8 @@ export interface RunningNode {
   readonly loaded: Promise<void>;
   /** Resolves with the reason when the runner is lost for good; the node answers, and computes no more. */
   readonly lost: Promise<Error>;
+  /** Reads the files again that may change while it runs: keys, certificates. */
+  reread(): void;
   /**
    * Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent.
    *
@@ -72,12 +78,13 @@ export async function startNode(
   options: NodeOptions = {},
 ): Promise<RunningNode> {
   keepHeapSmall();
+  const keys = openKeyring(config);
   const store =
     config.enablePoc && config.dataDir !== null
       ? await SqliteStore.open({ folder: config.dataDir })
       : null;
   try {
-    return await startWith(store, config, options);
+    return await startWith({ store, keys }, config, options);
   } catch (error) {
     await store?.close();
     throw error;
@@ -85,11 +92,12 @@ export async function startNode(
 }
 
 async function startWith(
-  store: SqliteStore | null,
+  { store, keys }: { store: SqliteStore | null; keys: Keyring | null },
   config: ServeConfig,
   options: NodeOptions,
 ): Promise<RunningNode> {
   let folder: ModelFolder | null = null;
+  const proxies = new Proxies(config.trustedProxy);
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log, meter } = await createServer({
     logLevel: config.logLevel,
@@ -118,6 +126,10 @@ async function startWith(
     delivery,
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
+    keys,
+    proxies,
+    maxRequestsPerSecond: config.maxRequestsPerSecond ?? null,
+    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
   });
   const supervisor = new Supervisor({
     id: config.device,
@@ -167,12 +179,31 @@ async function startWith(
   if (config.enablePoc) logRounds(service, app.log);
   else app.log.info("Proof-of-Compute is off: --enable-poc switches it on");
 
+  if (!keys && isReachable(app.server)) {
+    app.log.warn(
+      "whoever reaches this port commands the node: --api-key or --api-key-file locks it",
+    );
+  }
+  const files = keepReading(rereads(), app.log);
   let isClosing = false;
   const loaded = supervisor.load().catch((error) => {
     if (!isClosing) throw error;
   });
   let closed: Promise<boolean> | null = null;
-  return { url, loaded, lost: supervisor.lost, close: () => (closed ??= close()) };
+  return {
+    url,
+    loaded,
+    lost: supervisor.lost,
+    reread: files.again,
+    close: () => (closed ??= close()),
+  };
+
+  /** What may change while the node runs. */
+  function rereads(): Reread[] {
+    const { apiKeyFile } = config;
+    if (!keys || apiKeyFile === undefined) return [];
+    return [{ what: "keys", files: [apiKeyFile], read: () => keys.replace(readKeys(config)) }];
+  }
 
   async function delivery(): Promise<DeliveryInfo> {
     return sender ? sender.info() : NO_DELIVERIES;
@@ -187,6 +218,7 @@ async function startWith(
 
   async function close(): Promise<boolean> {
     isClosing = true;
+    files.close();
     app.log.info("closing");
     const end = performance.now() + END_MS;
     const left = () => Math.max(0, end - performance.now());

@@ -14,25 +14,29 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from "fastify";
+import type { Proxies } from "./access/addresses.ts";
+import { type AccessCounters, Guard } from "./access/guard.ts";
+import type { Keyring } from "./access/keys.ts";
+import { Rates } from "./access/rates.ts";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
-import { NOT_FOUND, refuseStrayOptions, useErrorAnswers } from "./http/answers.ts";
+import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies } from "./http/bodies.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
-import { originGuard } from "./http/origins.ts";
+import { originGuard, refusalsForPages, SHOWN_HEADERS } from "./http/origins.ts";
 import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
 import { requestId } from "./http/request-id.ts";
 import { createRequestServer } from "./http/requests.ts";
 import { Lanes } from "./http/turns.ts";
 import { Unfinished } from "./http/unfinished.ts";
-import { InferenceGate } from "./inference/gate.ts";
+import { InferenceGate, pathOf } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
 import type { NodeMeter } from "./metrics/meter.ts";
 import { countAnswers, createMetrics } from "./metrics/metrics.ts";
@@ -72,6 +76,12 @@ export interface ServerDeps {
   allowOrigin: readonly string[];
   /** Hosts that the node answers to, besides those that nobody can make lead here. */
   allowHost: readonly string[];
+  /** Who may use the node; null: whoever reaches it. */
+  keys: Keyring | null;
+  proxies: Proxies;
+  /** Of one key or address; null: as many as come. */
+  maxRequestsPerSecond: number | null;
+  maxConnectionsPerAddress: number;
   /** What the descriptors allow, by default. */
   connectionLimits?: ConnectionLimits;
 }
@@ -84,11 +94,17 @@ export interface CreatedServer {
   log: Output;
   /** To be told of runners. */
   meter: NodeMeter;
+  /** What was counted of who asks. */
+  access: AccessCounters;
 }
 
 export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   // Forwarding takes a second descriptor.
-  const limits = deps.connectionLimits ?? connectionLimits(deps.upstream ? 2 : 1);
+  const limits = deps.connectionLimits ?? {
+    ...connectionLimits(deps.upstream ? 2 : 1),
+    perAddress: deps.maxConnectionsPerAddress,
+    isExempt: deps.proxies.isExempt,
+  };
   const bodyLimit = Math.max(LEAST_BODY_LIMIT, deps.maxValidateNonces * BYTES_PER_NONCE);
   const log = new Output(1, {
     onFault: ({ message }) =>
@@ -98,6 +114,9 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const metrics = createMetrics(deps.modelName);
   const { logFormat } = deps;
   const isForPeople = logFormat === "pretty" || (logFormat === "auto" && log.isTTY);
+  const { keys, proxies, maxRequestsPerSecond } = deps;
+  const rates = maxRequestsPerSecond === null ? null : new Rates(maxRequestsPerSecond);
+  const guard = new Guard({ keys, proxies, rates });
   const lanes = new Lanes();
   const unfinished = new Unfinished(bodyLimit);
   const owed = new Owed();
@@ -128,7 +147,10 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     return503OnClosing: false,
     // A path that cannot be decoded is no path of ours.
     frameworkErrors: (_error, request: FastifyRequest, reply: FastifyReply) =>
-      otherHost(request, reply) ?? gate.refuse(request, reply) ?? reply.code(404).send(NOT_FOUND),
+      guard.refuse(request, reply) ??
+      otherHost(request, reply) ??
+      gate.refuse(request, reply) ??
+      reply.code(404).send(NOT_FOUND),
     clientErrorHandler: (error, socket) =>
       answerBadHttp(error, socket, connections.unanswered(socket)),
   });
@@ -141,7 +163,8 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     limits: () => service.initLimits,
   });
   app.addHook("onClose", async () => bodies.close());
-  await useWebSockets(app, { maxPayload: bodyLimit, connections, owed, lanes, bodies, unfinished });
+  const transport = { guard, connections, lanes, bodies, unfinished };
+  await useWebSockets(app, { ...transport, maxPayload: bodyLimit, owed });
   const service = await deps.openService(app.log, metrics.meter);
   const gate = new InferenceGate({
     service,
@@ -152,10 +175,13 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
 
   const otherHost = hostGuard(deps.allowHost);
   const foreign = originGuard(deps.allowOrigin, app.log);
+  const letPagesRead = refusalsForPages(deps.allowOrigin);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
+    letPagesRead(request, reply);
     return (
+      guard.refuse(request, reply) ??
       otherHost(request, reply) ??
       foreign(request, reply) ??
       gate.refuse(request, reply) ??
@@ -165,16 +191,20 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     );
   });
   app.addHook("onResponse", async (request, reply) => {
-    const { method, url } = request;
+    const { method } = request;
+    const path = pathOf(request.url); // callers may put what they like behind it, secrets too
     const { statusCode: status, elapsedTime } = reply;
-    request.log.debug({ method, url, status, ms: Math.round(elapsedTime) }, "request");
+    request.log.debug({ method, path, status, ms: Math.round(elapsedTime) }, "request");
   });
   countAnswers(app, metrics.meter);
+  app.addHook("onSend", async (request, reply, payload) =>
+    guard.hidesReasons(request) ? statusAlone(reply, payload) : payload,
+  );
   useErrorAnswers(app);
   if (deps.allowOrigin.length > 0) {
     await app.register(cors, {
       origin: [...deps.allowOrigin],
-      exposedHeaders: ["x-request-id", "retry-after"],
+      exposedHeaders: SHOWN_HEADERS,
     });
   }
   const { modelName, runners, delivery, defaults } = deps;
@@ -187,13 +217,13 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   });
   useOpenApi(app, { operations, defaults });
   const subscriptions = new Subscriptions();
-  await useTrpc(app, createRouter(OPERATIONS, calls), {
-    ...{ bodies, connections, lanes, unfinished, subscriptions },
-  });
+  await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
   metrics.expose(app, { service, runners, delivery, gate, connections, subscriptions, log });
-  if (deps.upstream) upstream = await useUpstream(app, { ...deps.upstream, gate });
+  if (deps.upstream) {
+    upstream = await useUpstream(app, { ...deps.upstream, isLocked: guard.isLocked, gate });
+  }
   await app.register(async (scope) =>
     restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  return { app, service, log, meter: metrics.meter };
+  return { app, service, log, meter: metrics.meter, access: guard.counters };
 }

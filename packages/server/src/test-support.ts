@@ -3,6 +3,8 @@ import { MemoryRoundStore, PocService } from "@proofmill/core";
 import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { onTestFinished } from "vitest";
+import { Proxies } from "./access/addresses.ts";
+import { Keyring, type KeyEntry } from "./access/keys.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -24,6 +26,10 @@ export interface TestServer {
   app: FastifyInstance;
   service: PocService;
   runner: FakeRunner;
+  /** Null where nobody needs a key. */
+  keyring: Keyring | null;
+  /** Calls by the labels of keys. */
+  counters(): ReadonlyMap<string, number>;
   /** Takes the runner from the service. */
   detach(reason: Error): void;
   /** POST below the prefix; a string or bytes go out as they are. */
@@ -46,6 +52,9 @@ export async function testServer(
     allowHost?: string[];
     drainMs?: number;
     upstream?: { url: string; apiKey?: string };
+    keys?: KeyEntry[];
+    trustedProxy?: string[];
+    maxRequestsPerSecond?: number;
     connectionLimits?: Partial<ConnectionLimits>;
     maxValidateNonces?: number;
   } = {},
@@ -53,7 +62,8 @@ export async function testServer(
   const { enabled = true, loaded = true, distance, maxValidateNonces = 4096 } = options;
   const runner = createFakeRunner(distance ? { distance } : {});
   const defaults = { batch_size: 32, seq_len: 256 };
-  const { app, service } = await createServer({
+  const keyring = options.keys ? new Keyring(options.keys) : null;
+  const { app, service, access } = await createServer({
     logLevel: "silent",
     logFormat: "json",
     openService: (_log, meter) =>
@@ -75,6 +85,10 @@ export async function testServer(
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],
+    keys: keyring,
+    proxies: new Proxies(options.trustedProxy ?? []),
+    maxRequestsPerSecond: options.maxRequestsPerSecond ?? null,
+    maxConnectionsPerAddress: 2048,
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
   const detach = loaded ? service.attach(runner) : () => {};
@@ -86,6 +100,8 @@ export async function testServer(
     app,
     service,
     runner,
+    keyring,
+    counters: () => access.requests,
     detach,
     get: (url) => app.inject({ method: "GET", url }),
     post: (path, body, headers = {}) =>

@@ -1,6 +1,9 @@
 /** Every refusal of the node, in one table. Free of Node: browsers and clients use it too. */
 
 const TABLE = {
+  UNAUTHORIZED: { status: 401, text: "A valid API key is required" },
+  SCOPE_REQUIRED: { status: 403, text: "This key's scopes do not allow this" },
+  TOO_MANY_REQUESTS: { status: 429, text: "Too many requests", retryAfter: 1 },
   POC_NOT_ENABLED: {
     status: 503,
     text: "PoC not enabled",
@@ -86,7 +89,7 @@ export class PocError extends Error {
 
   constructor(
     code: PocErrorCode,
-    options: { detail?: string | ValidationIssue[]; cause?: unknown } = {},
+    options: { detail?: string | ValidationIssue[]; cause?: unknown; retryAfter?: number } = {},
   ) {
     const entry = POC_ERRORS[code];
     const detail = options.detail ?? entry.text;
@@ -94,7 +97,8 @@ export class PocError extends Error {
     this.code = code;
     this.status = entry.status;
     this.detail = detail;
-    if (entry.retryAfter !== undefined) this.retryAfter = entry.retryAfter;
+    const retryAfter = options.retryAfter ?? entry.retryAfter;
+    if (retryAfter !== undefined) this.retryAfter = retryAfter;
     if (entry.hint !== undefined) this.hint = entry.hint;
   }
 }

@@ -9,6 +9,13 @@ import type { z } from "zod";
 import type { PocErrorCode } from "./errors.ts";
 import type * as schemas from "./schemas.ts";
 
+/**
+ * What a key may allow: `admin` everything, `validate` to have proofs judged, `read` to ask and to
+ * follow, `inference` what lies under /v1.
+ */
+export const SCOPES = ["admin", "validate", "read", "inference"] as const;
+export type Scope = (typeof SCOPES)[number];
+
 export interface Operation {
   /** What changes the node, what asks it, and what goes on telling. */
   readonly kind: "command" | "query" | "subscription";
@@ -35,7 +42,7 @@ export interface Operation {
   /** Milliseconds after which a caller may give up; of a subscription, null. */
   readonly timeoutMs: number | null;
   /** What a caller must be allowed to do. */
-  readonly scope: "admin" | "validate" | "read" | "inference";
+  readonly scope: Scope;
 }
 
 export type OperationTable = Readonly<Record<string, Operation>>;

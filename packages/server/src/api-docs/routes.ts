@@ -37,10 +37,11 @@ export function useOpenApi(
   // Routes do not change once there are requests: both are written for the first one that asks.
   const json = once(() => Buffer.from(JSON.stringify(app.swagger())));
   const page = once(() => Buffer.from(renderPage(app.swagger() as OpenApi)));
-  app.get("/openapi.json", { schema: { hide: true } }, async (_request, reply) =>
+  const config = { scope: "read" } as const;
+  app.get("/openapi.json", { config, schema: { hide: true } }, async (_request, reply) =>
     reply.type("application/json; charset=utf-8").send(json()),
   );
-  app.get("/docs", { schema: { hide: true } }, async (_request, reply) =>
+  app.get("/docs", { config, schema: { hide: true } }, async (_request, reply) =>
     reply
       .type("text/html; charset=utf-8")
       .header("content-security-policy", PAGE_POLICY)

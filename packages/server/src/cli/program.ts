@@ -8,6 +8,7 @@ import { calibrateCommand } from "./calibrate.ts";
 import { doctorCommand } from "./doctor.ts";
 import { Exit } from "./exit.ts";
 import { restoreCommand } from "./restore.ts";
+import { keyCommand } from "./key.ts";
 import { roundCommand } from "./round.ts";
 import { selftestCommand } from "./selftest.ts";
 import { serveCommand } from "./serve.ts";
@@ -78,6 +79,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     doctorCommand(environment),
     benchCommand(),
     selftestCommand(),
+    keyCommand(),
   ];
   for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -17,10 +17,13 @@ export function serveCommand(environment: NodeJS.ProcessEnv): Command {
 async function serve(config: ServeConfig): Promise<void> {
   let node: RunningNode | null = null;
   let isStopping = false;
-  onStopSignal(() => {
-    isStopping = true;
-    if (node) void end(node, 0); // while it starts, `isStopping` ends it below
-  });
+  onStopSignal(
+    () => {
+      isStopping = true;
+      if (node) void end(node, 0); // while it starts, `isStopping` ends it below
+    },
+    () => node?.reread(),
+  );
   try {
     node = await startNode(config);
   } catch (error) {

@@ -44,6 +44,18 @@ function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
   return reply.code(status).send({ detail, ...(hint !== undefined && { hint }) });
 }
 
+/**
+ * No more than `status` of an answer, for who may not know the reasons. What has none, such as a
+ * refusal, is `unavailable` then.
+ */
+export function statusAlone(reply: FastifyReply, payload: unknown): string {
+  const isJson = typeof payload === "string" && payload.startsWith("{");
+  const { status = reply.statusCode < 400 ? "ok" : "unavailable" } = isJson
+    ? (JSON.parse(payload) as { status?: unknown })
+    : {};
+  return JSON.stringify({ status });
+}
+
 /** 405 where the path is known by another method, else 404. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const allowed = allowedMethods(request);

@@ -1,7 +1,8 @@
 /** Bounds the connections, in all and of each address, and ends those that ask nothing. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { network } from "../access/addresses.ts";
 import { PACE, type Pace } from "./pace.ts";
 
 /** Connections of one address; a thousand subscribers behind one address must find room. */
@@ -23,6 +24,8 @@ const SWEEP_MS = 1000;
 export interface ConnectionLimits {
   inAll: number;
   perAddress: number;
+  /** Addresses that `perAddress` does not hold for. */
+  isExempt: (address: string) => boolean;
   /** Milliseconds. */
   idleMs: number;
   /** Milliseconds. */
@@ -37,6 +40,7 @@ export function connectionLimits(descriptorsEach: number): ConnectionLimits {
   return {
     inAll: Math.max(1, Math.min(free, MAX_IN_ALL)),
     perAddress: MAX_PER_ADDRESS,
+    isExempt: () => false,
     idleMs: IDLE_MS,
     headersMs: HEADERS_MS,
     pace: PACE,
@@ -59,6 +63,8 @@ interface Connection {
 /** The connections of one address. */
 interface Neighbours {
   readonly address: string;
+  /** How many there may be. */
+  readonly most: number;
   size: number;
   streams: number;
   /** Those without a request under way, longest first. */
@@ -127,10 +133,10 @@ export class Connections {
     const connection = this.#bySocket.get(socket);
     if (!connection) return null;
     const { neighbours } = connection;
-    const { inAll, perAddress } = this.#limits;
+    const { inAll } = this.#limits;
     if (
       this.#streams >= inAll * STREAMS_SHARE ||
-      neighbours.streams >= perAddress * STREAMS_SHARE
+      neighbours.streams >= neighbours.most * STREAMS_SHARE
     ) {
       return null;
     }
@@ -161,7 +167,7 @@ export class Connections {
     neighbours.size++;
     this.#becomesIdle(connection);
     socket.once("close", () => this.#remove(connection));
-    if (neighbours.size > this.#limits.perAddress) this.#makeRoom(neighbours);
+    if (neighbours.size > neighbours.most) this.#makeRoom(neighbours);
     if (this.#bySocket.size > this.#limits.inAll) this.#makeRoom(this.#mostCrowded());
   }
 
@@ -225,25 +231,16 @@ export class Connections {
   }
 
   #neighboursOf(socket: Socket): Neighbours {
-    const address = network(socket.remoteAddress ?? "");
+    const { remoteAddress = "" } = socket;
+    const address = network(remoteAddress);
     const known = this.#byAddress.get(address);
     if (known) return known;
-    const neighbours = { address, size: 0, streams: 0, idle: new Set<Connection>() };
+    const { perAddress, isExempt } = this.#limits;
+    const most = isExempt(remoteAddress) ? Number.POSITIVE_INFINITY : perAddress;
+    const neighbours = { address, most, size: 0, streams: 0, idle: new Set<Connection>() };
     this.#byAddress.set(address, neighbours);
     return neighbours;
   }
-}
-
-/** An IPv4 address, or the /64 around an IPv6 address: who has one address of a /64 has all. */
-export function network(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (mapped) return mapped[1] as string;
-  if (!isIPv6(address)) return address;
-  const [front = "", back] = (address.split("%", 1)[0] as string).split("::");
-  const groups = front === "" ? [] : front.split(":");
-  const last = back ? back.split(":").length : 0;
-  while (back !== undefined && groups.length + last < 8) groups.push("0");
-  return `${groups.slice(0, 4).join(":")}::/64`;
 }
 
 /** How many descriptors this process may have open. */

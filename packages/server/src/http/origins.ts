@@ -7,6 +7,24 @@ const MAX_TOLD = 64;
 /** Characters of one that the log shows. */
 const MAX_SHOWN = 200;
 
+/** Headers of answers that pages may read. */
+export const SHOWN_HEADERS = ["x-request-id", "retry-after"];
+
+/**
+ * Lets the pages that may use the node read why they are refused: what is refused before the CORS
+ * plugin's turn has no headers of it.
+ */
+export function refusalsForPages(allowed: readonly string[]) {
+  return ({ headers: { origin } }: FastifyRequest, reply: FastifyReply): void => {
+    if (origin === undefined || !allowed.includes(origin)) return;
+    reply.headers({
+      "access-control-allow-origin": origin,
+      "access-control-expose-headers": SHOWN_HEADERS.join(", "),
+      vary: "Origin",
+    });
+  };
+}
+
 /**
  * A hook that refuses what a foreign page sends and what could change something: all but plain GETs,
  * whose answers a browser does not show it anyway. Browsers name the page's `Origin`, programs send

@@ -28,13 +28,18 @@ const SAID_BY_US = /^(access-control-.+|timing-allow-origin|x-request-id)$/;
  *
  * @param options.via this node's name for `Via`
  * @param options.apiKey sent instead of whatever the caller sent
+ * @param options.isLocked whether callers' keys are this node's own, and for nobody else
  */
 export function headersUp(
   headers: Headers,
-  options: { method: string; via: string; apiKey?: string | undefined },
+  options: { method: string; via: string; apiKey?: string | undefined; isLocked: boolean },
 ): Headers {
-  const { method, via, apiKey } = options;
-  const sent = without(headers, (name) => name === "expect" || SAID_BY_PROXIES.test(name));
+  const { method, via, apiKey, isLocked } = options;
+  const sent = without(
+    headers,
+    (name) =>
+      name === "expect" || SAID_BY_PROXIES.test(name) || (isLocked && name === "authorization"),
+  );
   // These methods' bodies are not forwarded.
   if (method === "GET" || method === "HEAD") delete sent["content-length"];
   sent.via = [headers.via ?? [], `1.1 ${via}`].flat().join(", ");

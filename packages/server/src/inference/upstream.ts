@@ -37,6 +37,8 @@ export interface UpstreamOptions {
   url: string;
   /** Sent instead of whatever the caller sent. */
   apiKey?: string | undefined;
+  /** Whether callers need keys of this node: these go no further. */
+  isLocked: boolean;
   gate: InferenceGate;
 }
 
@@ -50,7 +52,7 @@ export async function useUpstream(
   app: FastifyInstance,
   options: UpstreamOptions,
 ): Promise<Upstream> {
-  const { url, apiKey, gate } = options;
+  const { url, apiKey, isLocked, gate } = options;
   /** This node among those that a request went through (RFC 9110 §7.6.3). */
   const via = `proofmill-${ulid()}`;
   app.addHook("onRequest", async (request, reply) => {
@@ -86,7 +88,12 @@ export async function useUpstream(
     // Called for an answer that was cut off before its first byte.
     scope.setErrorHandler((error, _request, reply) => answerFailure(reply, error));
     for (const path of ["/v1/*", ...UPSTREAM_PATHS]) {
-      scope.all(path, { schema: { hide: true }, bodyLimit: Number.MAX_SAFE_INTEGER }, forward);
+      const options = {
+        config: { scope: "inference" as const },
+        schema: { hide: true },
+        bodyLimit: Number.MAX_SAFE_INTEGER,
+      };
+      scope.all(path, options, forward);
     }
   });
 
@@ -116,7 +123,7 @@ export async function useUpstream(
       reply.from(path, {
         retryDelay: () => null, // a refusal is for the caller
         rewriteRequestHeaders: (_, headers) =>
-          headersUp(headers, { method: request.method, via, apiKey }),
+          headersUp(headers, { method: request.method, via, apiKey, isLocked }),
         rewriteHeaders: (headers) => headersDown(headers, reply.getHeader("vary") as string),
         onError: (_, { error }) => fail(error), // called for a status that is no HTTP status
         onResponse: (_, to, answer) => {

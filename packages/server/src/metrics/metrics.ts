@@ -21,7 +21,8 @@ export function createMetrics(modelName: string): Metrics {
     meter,
     expose(app, sources) {
       const scrape = onScrape(registry, { ...sources, modelName });
-      app.get(METRICS_PATH, { schema: { hide: true } }, async (_request, reply) =>
+      const config = { scope: "read" } as const;
+      app.get(METRICS_PATH, { config, schema: { hide: true } }, async (_request, reply) =>
         reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await scrape()),
       );
     },

@@ -8,8 +8,12 @@ import { isatty } from "node:tty";
  */
 const REPEAT_MS = 1000;
 
-/** Calls `stop` at the first signal; one that comes more than a second later ends the process. */
-export function onStopSignal(stop: () => void): void {
+/**
+ * Calls `stop` at the first signal; one that comes more than a second later ends the process.
+ *
+ * @param reread reads again what stands in files
+ */
+export function onStopSignal(stop: () => void, reread = () => {}): void {
   let first: number | null = null;
   const receive = (signal: NodeJS.Signals) => {
     const now = performance.now();
@@ -25,7 +29,7 @@ export function onStopSignal(stop: () => void): void {
   // SIGHUP means that the terminal is gone, where there was one. Without one, under nohup or a
   // supervisor, it asks to read files again that change.
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
-  process.on("SIGHUP", hasTerminal ? receive : () => {});
+  process.on("SIGHUP", hasTerminal ? receive : reread);
   ignoreUserSignals();
 }
 

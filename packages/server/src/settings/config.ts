@@ -36,6 +36,15 @@ export interface ServeConfig extends DeviceConfig {
   allowOrigin: string[];
   /** Hosts that this node answers to, besides those that nobody can make lead here. */
   allowHost: string[];
+  /** Keys that may do everything. Where there are none, and no file, nobody needs one. */
+  apiKey: string[];
+  /** Absolute path of a file with keys. */
+  apiKeyFile: string | undefined;
+  /** Of one key, or without one of one address; undefined: as many as come. */
+  maxRequestsPerSecond: number | undefined;
+  maxConnectionsPerAddress: number;
+  /** Addresses and networks whose `X-Forwarded-For` is believed. */
+  trustedProxy: string[];
   host: string;
   port: number;
   dtype: Dtype;

@@ -9,11 +9,14 @@ import {
   choice,
   device,
   duration,
+  file,
   folder,
   hosts,
   integer,
   listenHost,
+  networks,
   origins,
+  secrets,
   share,
   size,
   text,
@@ -25,6 +28,8 @@ const MAX_VALIDATE_NONCES = 65_536;
 const MAX_QUEUED_VALIDATE_NONCES = 1_048_576;
 export const MAX_THREADS = 1024;
 const MAX_RESTARTS = 1_000_000;
+const MAX_REQUESTS = 1_000_000;
+const MAX_CONNECTIONS = 65_536;
 /** As sysexits.h calls it: a service is unavailable. */
 export const UNHEALTHY_EXIT_CODE = 69;
 const HOUR_MS = 3_600_000;
@@ -138,6 +143,7 @@ function serveOptions(): Option[] {
     )
       .argParser(hosts)
       .default([], "none"),
+    ...accessOptions(),
     new Option("--host <address>", "address or name to listen on, without a port")
       .argParser(listenHost)
       .default("127.0.0.1"),
@@ -192,6 +198,40 @@ function serveOptions(): Option[] {
     )
       .argParser(choice(LOG_FORMATS))
       .default("auto"),
+  ];
+}
+
+/** Who may use the node, and how much of it. */
+function accessOptions(): Option[] {
+  return [
+    new Option(
+      "--api-key <key,…>",
+      "answer only those who show such a key as a bearer token, which may then do everything; may be " +
+        "given several times; the variable keeps it out of the list of processes",
+    ).argParser(secrets),
+    new Option(
+      "--api-key-file <file>",
+      "likewise, for the keys of this file, with their scopes; it is read again when it changes and on " +
+        "SIGHUP; `proofmill key new` makes its lines",
+    ).argParser(file),
+    new Option(
+      "--max-requests-per-second <n>",
+      "requests, and calls in batches and over WebSockets, of one key, or without one of one address; " +
+        `1 to ${MAX_REQUESTS} (default: as many as come)`,
+    ).argParser(integer(1, MAX_REQUESTS)),
+    new Option(
+      "--max-connections-per-address <n>",
+      `connections of one address or IPv6 /64 network, 1 to ${MAX_CONNECTIONS}`,
+    )
+      .argParser(integer(1, MAX_CONNECTIONS))
+      .default(2048),
+    new Option(
+      "--trusted-proxy <address,…>",
+      "believe the X-Forwarded-For of these addresses or networks, e.g. 10.0.0.0/8; like loopback " +
+        "addresses they are free of what holds for each address",
+    )
+      .argParser(networks)
+      .default([], "none"),
   ];
 }
 

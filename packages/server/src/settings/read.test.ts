@@ -29,6 +29,11 @@ function modelDirectory(config: string | null): string {
 
 test("defaults", () => {
   expect(read([])).toEqual({
+    apiKey: [],
+    apiKeyFile: undefined,
+    maxRequestsPerSecond: undefined,
+    maxConnectionsPerAddress: 2048,
+    trustedProxy: [],
     model: null,
     download: null,
     servedModelName: "proofmill-demo",

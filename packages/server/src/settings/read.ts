@@ -1,6 +1,7 @@
 /** The flags and the environment of a command, read once. */
 import { resolve } from "node:path";
 import { Command } from "commander";
+import { isToken } from "../access/keys.ts";
 import { checkLengths } from "../models/directory.ts";
 import { locateModel } from "../models/locate.ts";
 import type { ServeConfig } from "./config.ts";
@@ -60,6 +61,9 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     runnerMaxMemory: options.runnerMaxMemory,
     upstream: options.upstream,
     upstreamApiKey: options.upstreamApiKey,
+    apiKey: checkedKeys(command, options.apiKey ?? []),
+    apiKeyFile: options.apiKeyFile && resolve(options.apiKeyFile),
+    maxRequestsPerSecond: options.maxRequestsPerSecond,
     callbackAllow: options.callbackAllow,
     callbackSecret: options.callbackSecret,
     dataDir: options.enablePoc || options.dataDir !== undefined ? dataDirOf(command) : null,
@@ -82,6 +86,15 @@ export function parseConfig(
   command.configureOutput({ writeErr: () => {} });
   command.parse(argv, { from: "user" });
   return readConfig(command, environment);
+}
+
+/** Says what is wrong with a key without naming it: this may be kept in a log. */
+function checkedKeys(command: Command, keys: string[]): string[] {
+  if (new Set(keys).size < keys.length) command.error("--api-key: a key is there twice");
+  if (keys.every(isToken)) return keys;
+  return command.error(
+    "--api-key: expected at least 16 letters, digits and -._~+/, as `proofmill key new` makes them",
+  );
 }
 
 function orFail<T>(command: Command, action: () => T): T {

@@ -1,5 +1,5 @@
 /** What an option's value may be: each function reads a text, or says what was expected. */
-import { isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { milliseconds } from "./duration.ts";
 
@@ -55,6 +55,26 @@ export function folder(value: string): string {
   throw new InvalidArgumentError(
     "Expected a folder's whole path: ~ was not expanded by the shell.",
   );
+}
+
+export function file(value: string): string {
+  if (value !== "~" && !value.startsWith("~/")) return text(value);
+  throw new InvalidArgumentError("Expected a file's whole path: ~ was not expanded by the shell.");
+}
+
+/** Secrets are checked later, by `read.ts`: what commander says of a value quotes it. */
+export function secrets(value: string, before: readonly string[] = []): string[] {
+  return [...before, ...list(value)];
+}
+
+export function networks(value: string): string[] {
+  return list(value).map((network) => {
+    const [address = "", prefix, ...more] = network.split("/");
+    const bits = isIP(address) === 4 ? 32 : 128;
+    const isPrefix = prefix === undefined || (/^\d+$/.test(prefix) && Number(prefix) <= bits);
+    if (isIP(address) !== 0 && isPrefix && more.length === 0) return network;
+    throw new InvalidArgumentError("Expected addresses or networks like 10.0.0.7 or 10.0.0.0/8.");
+  });
 }
 
 export function upstream(value: string): string {

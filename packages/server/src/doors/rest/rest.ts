@@ -84,13 +84,13 @@ async function routes(
   });
 
   function route(scope: FastifyInstance, name: string): void {
-    const { rest = "", body, query } = operations[name] ?? {};
+    const { rest = "", body, query, scope: needed } = operations[name] ?? {};
     const [method = "", path = ""] = rest.split(" ");
     const call = callOf(operations, calls, name);
     scope.route({
       method,
       url: path.slice(scope.prefix.length),
-      config: { operation: name },
+      config: { operation: name, ...(needed && { scope: needed }) },
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
         const input = body ? await bodies.read(body, request.body, type) : query && request.query;

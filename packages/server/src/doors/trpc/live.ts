@@ -2,11 +2,13 @@
 
 import type { IncomingMessage } from "node:http";
 import websocket from "@fastify/websocket";
+import type { Scope } from "@proofmill/core";
 import type { AnyTRPCProcedure, AnyTRPCRouter } from "@trpc/server";
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { WebSocket } from "ws";
 import { NOT_FOUND } from "../../http/answers.ts";
+import type { Guard } from "../../access/guard.ts";
 import { type Bodies, MAX_CALLS } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
 import type { Connections } from "../../http/connections.ts";
@@ -23,8 +25,6 @@ import type { Context } from "./trpc.ts";
 
 const TRPC_PREFIX = "/trpc";
 
-/** After a close that the client does not answer, milliseconds. */
-const CLOSE_GRACE_MS = 2000;
 const PING_MS = 30_000;
 const PONG_WAIT_MS = 10_000;
 
@@ -40,6 +40,7 @@ export async function useWebSockets(
   options: {
     /** Bytes of one message. */
     maxPayload: number;
+    guard: Guard;
     connections: Connections;
     owed: Owed;
     lanes: Lanes;
@@ -64,14 +65,14 @@ export async function useWebSockets(
       for (const client of app.websocketServer.clients) {
         if (client.readyState === WebSocket.OPEN) {
           client.send(JSON.stringify({ id: null, method: "reconnect" }));
-          drop(client, GOING_AWAY, "the node is shutting down");
+          (client as FlowingWebSocket).drop(GOING_AWAY, "the node is shutting down");
         }
       }
       app.websocketServer.close();
     },
   });
   app.websocketServer.on("connection", (webSocket, request) => {
-    (webSocket as FlowingWebSocket).begin({ socket: request.socket, ...flow });
+    (webSocket as FlowingWebSocket).begin({ request, ...flow });
   });
 }
 
@@ -84,6 +85,7 @@ export function refuseWebSocket(request: FastifyRequest, reply: FastifyReply): F
 }
 
 interface TrpcDeps {
+  guard: Guard;
   bodies: Bodies;
   connections: Connections;
   lanes: Lanes;
@@ -95,12 +97,13 @@ interface TrpcDeps {
 export async function useTrpc(
   app: FastifyInstance,
   router: AnyTRPCRouter,
-  { bodies, connections, lanes, unfinished, subscriptions }: TrpcDeps,
+  { guard, bodies, connections, lanes, unfinished, subscriptions }: TrpcDeps,
 ): Promise<void> {
   const trpcOptions: FastifyTRPCPluginOptions<AnyTRPCRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
-    createContext: ({ req, res }) => contextOf(req, res, { replays: lanes.patient, subscriptions }),
+    createContext: ({ req, res }) =>
+      contextOf(req, res, { guard, replays: lanes.patient, subscriptions }),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
@@ -127,7 +130,9 @@ export async function useTrpc(
     });
     scope.addHook("onRequest", async (request, reply) => {
       const { path } = request.params as { path?: string };
-      if (path === undefined || !isSubscription(router, path)) return;
+      const scope = path === undefined ? null : scopeOfSubscription(router, path);
+      if (scope === null) return;
+      guard.checkScope(guard.keyOf(request.raw), scope); // else the refusal would be an event
       const release = connections.takeStream(request.raw.socket);
       if (!release) return reply.code(503).send({ detail: "Too Many Connections" });
       reply.raw.once("close", release);
@@ -150,10 +155,11 @@ export async function useTrpc(
   });
 }
 
-/** Whether what is called over HTTP is answered by a stream of events. */
-function isSubscription(router: AnyTRPCRouter, path: string): boolean {
+/** Of what is answered by a stream of events; null for what is not. */
+function scopeOfSubscription(router: AnyTRPCRouter, path: string): Scope | null {
   const procedures: Record<string, AnyTRPCProcedure | undefined> = router._def.procedures;
-  return procedures[path]?._def.type === "subscription";
+  const { type, meta } = procedures[path]?._def ?? {};
+  return type === "subscription" ? (meta as { scope: Scope }).scope : null;
 }
 
 /** What ws finds wrong with a client's frames; the socket is closed for it. */
@@ -165,11 +171,17 @@ function isBadFrame(error: unknown): boolean {
 function contextOf(
   request: FastifyRequest | IncomingMessage,
   reply: object,
-  { replays, subscriptions }: { replays: Turns; subscriptions: Subscriptions },
+  options: { guard: Guard; replays: Turns; subscriptions: Subscriptions },
 ): Context {
+  const { guard, replays, subscriptions } = options;
   const webSocket = reply instanceof FlowingWebSocket ? reply : null;
+  // A WebSocket's may be shown after this is made.
+  const key = () =>
+    webSocket ? webSocket.key : guard.keyOf("raw" in request ? request.raw : request);
   return {
     requestId: "raw" in request ? request.id : requestId(),
+    checkScope: (scope) => guard.checkScope(key(), scope),
+    revoked: webSocket ? null : (key()?.revoked ?? null), // a WebSocket is closed as a whole
     gone: callerGone(request.socket),
     subscribe: subscriptions.connection(),
     call: () => webSocket?.call() ?? (() => {}),
@@ -178,10 +190,4 @@ function contextOf(
     writable: async () => webSocket?.writable(),
     nextTurn: () => replays.next(),
   };
-}
-
-/** Says goodbye, and does not wait long for an answer. */
-function drop(socket: WebSocket, code: number, reason: string): void {
-  socket.close(code, reason);
-  setTimeout(() => socket.terminate(), CLOSE_GRACE_MS).unref();
 }

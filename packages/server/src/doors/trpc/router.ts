@@ -4,7 +4,7 @@ import { type Operation, type OperationTable, parseWith, Resume } from "@proofmi
 import { type AnyTRPCProcedure, tracked } from "@trpc/server";
 import { type Call, type Calls, callOf, type Watch } from "../../calls.ts";
 import { writeLists } from "../../http/written.ts";
-import { asTrpcError, type Context, procedure, router } from "./trpc.ts";
+import { asTrpcError, type Context, procedureFor, router } from "./trpc.ts";
 
 /** The router of a table, each procedure in the namespace that its name begins with. */
 export function createRouter<Table extends OperationTable>(
@@ -18,7 +18,7 @@ export function createRouter<Table extends OperationTable>(
     namespaces[namespace] ??= {};
     namespaces[namespace][own] =
       operation.kind === "subscription"
-        ? subscriptionTo(calls[name] as Watch)
+        ? subscriptionTo(operation, calls[name] as Watch)
         : procedureOf(operation, callOf(operations, calls, name));
   }
   // The types are computed from the table, as this is: `RouterOf` says the same.
@@ -30,7 +30,8 @@ const anything = (value: unknown) => value;
 
 const resume = (value: unknown) => parseWith(Resume.optional(), value, "body");
 
-function procedureOf({ kind, body, query }: Operation, call: Call): AnyTRPCProcedure {
+function procedureOf({ kind, body, query, scope }: Operation, call: Call): AnyTRPCProcedure {
+  const procedure = procedureFor(scope);
   const asked = body || query ? procedure.input(anything) : procedure;
   return kind === "command"
     ? asked.mutation(({ input, ctx }) => answer(call, input, ctx))
@@ -38,11 +39,13 @@ function procedureOf({ kind, body, query }: Operation, call: Call): AnyTRPCProce
 }
 
 /** Any client that reconnects names its last event, also where the past does not matter. */
-function subscriptionTo(watch: Watch): AnyTRPCProcedure {
-  return procedure.input(resume).subscription(({ input, ctx, signal }) => {
-    const lastEventId = input?.lastEventId ?? undefined;
-    return stream(ctx, signal, (options) => watch({ ...options, lastEventId }));
-  });
+function subscriptionTo({ scope }: Operation, watch: Watch): AnyTRPCProcedure {
+  return procedureFor(scope)
+    .input(resume)
+    .subscription(({ input, ctx, signal }) => {
+      const lastEventId = input?.lastEventId ?? undefined;
+      return stream(ctx, signal, (options) => watch({ ...options, lastEventId }));
+    });
 }
 
 async function answer(call: Call, input: unknown, { gone }: Context): Promise<object> {
@@ -54,7 +57,7 @@ async function* stream<T>(ctx: Context, signal: AbortSignal | undefined, watch: 
   // What ends the consumer ends the generator too, also where the transport gives no signal.
   const ended = new AbortController();
   const end = () => ended.abort();
-  const signals = [signal, ctx.ended].filter((each) => each != null);
+  const signals = [signal, ctx.ended, ctx.revoked].filter((each) => each != null);
   for (const each of signals) each.addEventListener("abort", end);
   if (signals.some((each) => each.aborted)) end();
   const unsubscribe = ctx.subscribe();

@@ -1,6 +1,6 @@
 /** tRPC as this node speaks it: its context, and core's errors as tRPC's, in one place. */
 import type { ErrorShape } from "@proofmill/client/trpc";
-import { PocError, type Refusal } from "@proofmill/core";
+import { PocError, type Refusal, type Scope } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
 import { unmarked } from "../../http/bodies.ts";
 import { marked } from "../../http/written.ts";
@@ -10,6 +10,10 @@ export interface Context {
   readonly requestId: string;
   /** Aborts when the connection has ended. */
   readonly gone: AbortSignal;
+  /** Throws a PocError unless the caller's key has the scope. */
+  checkScope(scope: Scope): void;
+  /** Aborts when the caller's key is not valid any more; null without a key. */
+  readonly revoked: AbortSignal | null;
   /** Counts a subscription in, and throws when the connection has too many; gives what counts it out. */
   subscribe(): () => void;
   /** Counts a call in; gives what counts it out. */
@@ -25,6 +29,7 @@ export interface Context {
 /** HTTP status → tRPC's word for it. */
 const CODES = {
   400: "BAD_REQUEST",
+  403: "FORBIDDEN",
   413: "PAYLOAD_TOO_LARGE",
   422: "UNPROCESSABLE_CONTENT",
   499: "CLIENT_CLOSED_REQUEST",
@@ -43,44 +48,51 @@ const marks = {
   },
 };
 
-const t = initTRPC.context<Context>().create({
-  ...(marks as object), // on the wire it is plain JSON: a client needs no transformer
-  isDev: false, // no stack leaves the node
-  sse: { ping: { enabled: true, intervalMs: 15_000 } },
-  errorFormatter: ({ shape, error, ctx }): ErrorShape => {
-    const { cause } = error;
-    const refusal: Refusal | null =
-      cause instanceof PocError
-        ? {
-            code: cause.code,
-            detail: cause.detail,
-            retry_after: cause.retryAfter ?? null,
-            ...(cause.hint !== undefined && { hint: cause.hint }),
-          }
-        : null;
-    // Whatever went wrong inside is for the log.
-    const isFault = error.code === "INTERNAL_SERVER_ERROR" && !refusal;
-    return {
-      ...shape,
-      message: isFault ? "Internal Server Error" : shape.message,
-      data: { ...shape.data, refusal, request_id: ctx?.requestId ?? null },
-    };
-  },
-});
+const t = initTRPC
+  .context<Context>()
+  .meta<{ scope: Scope }>()
+  .create({
+    ...(marks as object), // on the wire it is plain JSON: a client needs no transformer
+    isDev: false, // no stack leaves the node
+    sse: { ping: { enabled: true, intervalMs: 15_000 } },
+    errorFormatter: ({ shape, error, ctx }): ErrorShape => {
+      const { cause } = error;
+      const refusal: Refusal | null =
+        cause instanceof PocError
+          ? {
+              code: cause.code,
+              detail: cause.detail,
+              retry_after: cause.retryAfter ?? null,
+              ...(cause.hint !== undefined && { hint: cause.hint }),
+            }
+          : null;
+      // Whatever went wrong inside is for the log.
+      const isFault = error.code === "INTERNAL_SERVER_ERROR" && !refusal;
+      return {
+        ...shape,
+        message: isFault ? "Internal Server Error" : shape.message,
+        data: { ...shape.data, refusal, request_id: ctx?.requestId ?? null },
+      };
+    },
+  });
 
 export const { router } = t;
 
-/** A procedure whose refusals are tRPC's. */
-export const procedure = t.procedure.use(async ({ ctx, next }) => {
-  const done = ctx.call();
-  try {
-    const result = await next();
-    if (!result.ok) throw asTrpcError(result.error);
-    return result;
-  } finally {
-    done();
-  }
-});
+/** A procedure for those who have the scope, whose refusals are tRPC's. */
+export const procedureFor = (scope: Scope) =>
+  t.procedure.meta({ scope }).use(async ({ ctx, next }) => {
+    const done = ctx.call();
+    try {
+      ctx.checkScope(scope);
+      const result = await next();
+      if (!result.ok) throw asTrpcError(result.error);
+      return result;
+    } catch (error) {
+      throw asTrpcError(error);
+    } finally {
+      done();
+    }
+  });
 
 /** A core error under tRPC's code; any other as it is. */
 export function asTrpcError(error: unknown): unknown {
