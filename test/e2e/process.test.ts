@@ -174,10 +174,12 @@ test("kill -9 of a runner that is never started again stops the round, and its r
   expect(stopped.total_valid).toBeGreaterThan(0);
   expect(stopped.valid_nonces).toHaveLength(stopped.total_valid);
   const health = await node.get("/health");
-  expect([health.status, await health.json()]).toEqual([
-    503,
-    { detail: `Runner is not available: the runner's process (${pid}) ended by SIGKILL` },
-  ]);
+  const detail = `Runner is not available: the runner's process (${pid}) ended by SIGKILL`;
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({
+    detail,
+    reasons: [{ code: "RUNNER_LOST", text: detail }],
+  });
   expect((await node.post("/api/v1/pow/phase/generate")).status).toBe(503);
   const stop = (await (await node.post("/api/v1/pow/stop")).json()) as CommandAnswer;
   // What it had computed by then may have been on its way to the disk.

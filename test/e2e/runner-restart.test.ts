@@ -83,7 +83,10 @@ test.runIf(process.platform === "linux")(
     const { is_model_initialized } = await client.status({ limit: 1 });
     if (!is_model_initialized) {
       expect([health.status, health.headers.get("retry-after")]).toEqual([503, "2"]);
-      expect(await health.json()).toEqual({ detail: "Model is loading" });
+      expect(await health.json()).toMatchObject({
+        detail: "Model is loading",
+        reasons: [{ code: "RUNNER_RESTARTING", text: expect.stringContaining("SIGKILL") }],
+      });
     }
     const waits = client.validate(PROOF);
     expect((await client.stop()).pow_status.state).toBe("STOPPED");

@@ -153,10 +153,11 @@ test("a stored callback address that is none keeps nobody from starting; a folde
   rmSync(folder, { recursive: true });
   expect((await second.post("/api/v1/pow/init", ROUND)).status).toBe(503);
   const health = await second.get("/health");
-  expect([health.status, await health.json()]).toEqual([
-    503,
-    { detail: expect.stringContaining("was removed or replaced while the node ran") },
-  ]);
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({
+    detail: expect.stringContaining("was removed or replaced while the node ran"),
+    reasons: [{ code: "STORE_FAILED" }],
+  });
   expect((await second.post("/api/v1/pow/phase/generate")).status).toBe(503);
   expect(await second.stop()).toBe(0);
 });

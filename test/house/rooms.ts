@@ -7,7 +7,7 @@ export const ROOMS: Rooms = {
   examples: "client/src node:*",
   "test/house": "node:* vitest",
   "test/clock": "node:*",
-  "test/soak": "client/src test test/attack node:* vitest",
+  "test/soak": "client/src test/attack node:* vitest",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
@@ -65,9 +65,11 @@ export const ROOMS: Rooms = {
     @fastify/websocket @trpc/server fastify node:* ws`,
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
-  "server/src/calls.ts": "core/src/index.ts server/src/inference server/src/version.ts",
+  "server/src/calls.ts":
+    "core/src/index.ts server/src/health.ts server/src/inference server/src/version.ts",
   "server/src/metrics": `
     core/src/index.ts server/src/callbacks server/src/version.ts fastify prom-client`,
+  "server/src/health.ts": "core/src/index.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",

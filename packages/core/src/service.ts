@@ -139,6 +139,10 @@ export class PocService {
     return this.#rounds.state;
   }
 
+  get isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
   /** Whether PoC is switched on. */
   get enabled(): boolean {
     return this.#options.enabled;

@@ -1,14 +1,19 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { INIT_GENERATE, testServer } from "./test-support.ts";
 import { version } from "./version.ts";
 
 test("health is 503 until the model is there, then 200, also with PoC off", async () => {
   const loading = await testServer({ loaded: false });
   const response = await loading.get("/health");
-  expect([response.statusCode, response.json()]).toEqual([503, { detail: "Model is loading" }]);
+  const reasons = [{ code: "MODEL_LOADING", text: "Model is loading" }];
+  expect([response.statusCode, response.json()]).toEqual([
+    503,
+    { status: "unavailable", detail: "Model is loading", reasons, warnings: [] },
+  ]);
+  expect((await loading.get("/livez")).json()).toEqual({ status: "ok" });
   expect(response.headers["retry-after"]).toBeDefined();
   const off = await testServer({ enabled: false });
-  expect((await off.get("/health")).json()).toEqual({ status: "ok" });
+  expect((await off.get("/health")).json()).toEqual({ status: "ok", reasons: [], warnings: [] });
 });
 
 test("health is 200 during a round and 503 without the runner", async () => {
@@ -17,9 +22,25 @@ test("health is 200 during a round and 503 without the runner", async () => {
   expect((await get("/health")).statusCode).toBe(200);
   detach(new Error("gone"));
   const response = await get("/health");
-  expect([response.statusCode, response.json()]).toEqual([
-    503,
-    { detail: "Runner is not available: gone" },
+  const detail = "Runner is not available: gone";
+  expect(response.statusCode).toBe(503);
+  expect(response.json()).toMatchObject({
+    detail,
+    reasons: [{ code: "RUNNER_LOST", text: detail }],
+  });
+  expect((await get("/readyz")).json()).toEqual(response.json());
+  expect((await get("/livez")).statusCode).toBe(200);
+});
+
+test("results that are not finite are told by health, which is 200 all the same", async () => {
+  const { get, post, service } = await testServer({ distance: () => Number.NaN });
+  await post("/init/generate", INIT_GENERATE);
+  await vi.waitUntil(() => service.status().total_nonfinite > 0);
+  const response = await get("/health");
+  expect(response.statusCode).toBe(200);
+  const { warnings } = response.json();
+  expect(warnings).toEqual([
+    { code: "RESULTS_NOT_FINITE", text: expect.stringMatching(/^\d+ of the \d+ nonces/) },
   ]);
 });
 
@@ -60,6 +81,8 @@ test("the API document describes every path with its bodies", async () => {
     "/api/v1/pow/stop",
     "/api/v1/pow/validate",
     "/health",
+    "/livez",
+    "/readyz",
     "/v1/models",
     "/version",
   ]);

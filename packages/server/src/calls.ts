@@ -14,6 +14,7 @@ import {
   type Tracked,
   type WatchOptions,
 } from "@proofmill/core";
+import { assertReady, healthOf } from "./health.ts";
 import type { InferenceGate } from "./inference/gate.ts";
 import type { Upstream } from "./inference/upstream.ts";
 import { version } from "./version.ts";
@@ -93,17 +94,17 @@ function nodeCalls(options: CallsOptions) {
     return service.model;
   }
 
+  async function health(): Promise<OutputOf<Operations["health"]>> {
+    const now = healthOf({ service, runners });
+    assertReady(now);
+    const forwarding = await upstream()?.health();
+    return { status: "ok", ...now, ...(forwarding && { upstream: forwarding }) };
+  }
+
   return {
-    async health() {
-      readyModel();
-      if (service.storeFault !== null) {
-        throw new PocError("STORE_FAILED", {
-          detail: `Could not be stored: ${service.storeFault}`,
-        });
-      }
-      const forwarding = await upstream()?.health();
-      return { status: "ok", ...(forwarding && { upstream: forwarding }) };
-    },
+    health,
+    ready: health,
+    live: () => ({ status: "ok" }),
 
     version: () => ({ version }),
 
@@ -136,6 +137,7 @@ function nodeCalls(options: CallsOptions) {
         max_position_embeddings: model?.max_position_embeddings ?? null,
         lost_log_lines: log.lost,
         max_seq_len: model?.max_seq_len ?? null,
+        health: healthOf({ service, runners }),
         runners: [...runners()],
         delivery: await delivery(),
       };

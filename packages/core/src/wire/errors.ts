@@ -86,10 +86,17 @@ export class PocError extends Error {
   readonly retryAfter?: number;
   /** What would help, for people. */
   readonly hint?: string;
+  /** What else REST's answer has beside `detail`. */
+  readonly beside?: object;
 
   constructor(
     code: PocErrorCode,
-    options: { detail?: string | ValidationIssue[]; cause?: unknown; retryAfter?: number } = {},
+    options: {
+      detail?: string | ValidationIssue[];
+      cause?: unknown;
+      retryAfter?: number;
+      beside?: object;
+    } = {},
   ) {
     const entry = POC_ERRORS[code];
     const detail = options.detail ?? entry.text;
@@ -100,6 +107,7 @@ export class PocError extends Error {
     const retryAfter = options.retryAfter ?? entry.retryAfter;
     if (retryAfter !== undefined) this.retryAfter = retryAfter;
     if (entry.hint !== undefined) this.hint = entry.hint;
+    if (options.beside) this.beside = options.beside;
   }
 }
 

@@ -65,6 +65,7 @@ export type Parsed<Name extends SchemaName> = z.output<SchemaOf<Name>>;
 const SWITCHED_OFF = ["POC_NOT_ENABLED", "SHUTTING_DOWN"] as const;
 const NOT_READY = [...SWITCHED_OFF, "MODEL_LOADING", "RUNNER_LOST"] as const;
 const CANNOT_BEGIN = [...NOT_READY, "STORE_FAILED"] as const;
+const UNREADY = ["SHUTTING_DOWN", "MODEL_LOADING", "RUNNER_LOST", "STORE_FAILED"] as const;
 const BAD_BODY = ["INVALID_BODY", "TOO_MANY_BODIES"] as const;
 
 const SOON = 30_000;
@@ -219,11 +220,35 @@ export const OPERATIONS = {
   },
   health: {
     kind: "query",
-    summary: "Whether model, runner and store work",
+    summary: "Whether a round could begin now, or one runs: model, runner and store work",
     group: "Node",
     rest: "GET /health",
     output: "Health",
-    refusals: ["MODEL_LOADING", "RUNNER_LOST", "STORE_FAILED"],
+    refusals: UNREADY,
+    refusal: "Unready",
+    repeatable: true,
+    timeoutMs: SOON,
+    scope: "read",
+  },
+  ready: {
+    kind: "query",
+    summary: "The same as /health, by the name that orchestrators ask for",
+    group: "Node",
+    rest: "GET /readyz",
+    output: "Health",
+    refusals: UNREADY,
+    refusal: "Unready",
+    repeatable: true,
+    timeoutMs: SOON,
+    scope: "read",
+  },
+  live: {
+    kind: "query",
+    summary: "Whether the node answers at all, also while its model loads",
+    group: "Node",
+    rest: "GET /livez",
+    output: "Live",
+    refusals: [],
     repeatable: true,
     timeoutMs: SOON,
     scope: "read",

@@ -2,7 +2,7 @@
  * The examples of the API document: what is asked in which situation, and what is answered. A test
  * brings each situation about, asks, and compares.
  */
-import { POC_ERRORS, type PocErrorCode } from "@proofmill/core";
+import { type HealthCode, POC_ERRORS, type PocErrorCode } from "@proofmill/core";
 import { GATE_ANSWER } from "../inference/gate.ts";
 import { version } from "../version.ts";
 
@@ -135,8 +135,30 @@ const RUNNER_GONE: ApiExample = {
   answer: { detail: "Runner is not available: killed" },
 };
 
+/** A node that is not ready, for this reason. */
+function unready(given: Situation, code: HealthCode, text: string): ApiExample {
+  const reasons = [{ code, text }];
+  const answer = { status: "unavailable", detail: text, reasons, warnings: [] };
+  return { given, status: 503, answer };
+}
+
+const HEALTH: OperationExamples = {
+  success: "A round could begin now, or one runs.",
+  refused: { 503: "None could: the reasons say why." },
+  examples: [
+    {
+      given: "searching",
+      status: 200,
+      answer: { status: "ok", reasons: [], warnings: [] },
+    },
+    unready("the model is loading", "MODEL_LOADING", "Model is loading"),
+    unready("the runner is gone", "RUNNER_LOST", "Runner is not available: killed"),
+    unready("closing", "SHUTTING_DOWN", "Server is shutting down"),
+  ],
+};
+
 /** The refusals of whatever needs the model. */
-function unready(request: { body?: unknown } = {}): ApiExample[] {
+function withoutModel(request: { body?: unknown } = {}): ApiExample[] {
   return [
     refusal("PoC is off", "POC_NOT_ENABLED", request),
     refusal("the model is loading", "MODEL_LOADING", request),
@@ -187,7 +209,7 @@ function init(success: string, state: string): OperationExamples {
         },
       ),
       NOT_JSON,
-      ...unready({ body: INIT }),
+      ...withoutModel({ body: INIT }),
     ],
   };
 }
@@ -202,7 +224,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
     examples: [
       { given: "stopped", status: 200, answer: done("GENERATING", FOUND) },
       refusal("no round", "POC_NOT_INITIALIZED"),
-      ...unready(),
+      ...withoutModel(),
     ],
   },
   phaseValidate: {
@@ -210,7 +232,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
     examples: [
       { given: "stopped", status: 200, answer: done("VALIDATING", FOUND) },
       refusal("no round", "POC_NOT_INITIALIZED"),
-      ...unready(),
+      ...withoutModel(),
     ],
   },
   stop: {
@@ -250,7 +272,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
       ),
       NOT_JSON,
       refusal("the runner fails", "COMPUTE_FAILED", { body: PROOF }),
-      ...unready({ body: PROOF }),
+      ...withoutModel({ body: PROOF }),
     ],
   },
   status: {
@@ -276,16 +298,11 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
       refusal("PoC is off", "POC_NOT_ENABLED"),
     ],
   },
-  health: {
-    success: "Model and runner work.",
-    refused: {
-      503: "The model is loading, its runner is gone, or nothing can be stored: the reason follows a colon.",
-    },
-    examples: [
-      { given: "searching", status: 200, answer: { status: "ok" } },
-      refusal("the model is loading", "MODEL_LOADING"),
-      RUNNER_GONE,
-    ],
+  health: HEALTH,
+  ready: HEALTH,
+  live: {
+    success: "The node answers.",
+    examples: [{ given: "the model is loading", status: 200, answer: { status: "ok" } }],
   },
   version: {
     success: "The version.",

@@ -40,8 +40,8 @@ function answerError(
 /** One core error as its answer. */
 function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
-  const { status, detail, hint } = error;
-  return reply.code(status).send({ detail, ...(hint !== undefined && { hint }) });
+  const { status, detail, hint, beside } = error;
+  return reply.code(status).send({ ...beside, detail, ...(hint !== undefined && { hint }) });
 }
 
 /**
