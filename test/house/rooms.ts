@@ -20,6 +20,7 @@ export const ROOMS: Rooms = {
     core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
     server/src/store esbuild node:* vitest`,
   "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
+  "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
   "test/e2e": "client/src core/src/index.ts native/lib/model server/tests test node:* vitest",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
@@ -68,7 +69,8 @@ export const ROOMS: Rooms = {
   "server/src/calls.ts":
     "core/src/index.ts server/src/health.ts server/src/inference server/src/version.ts",
   "server/src/metrics": `
-    core/src/index.ts server/src/callbacks server/src/version.ts fastify prom-client`,
+    core/src/index.ts server/src/callbacks server/src/health.ts server/src/version.ts
+    fastify prom-client`,
   "server/src/health.ts": "core/src/index.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",

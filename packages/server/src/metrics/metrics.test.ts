@@ -96,7 +96,8 @@ test("runners that fail or go are counted; a node without a model says so", asyn
     samples.get(`proofmill_jobs_failed_total{runner="none",work="search",outcome="${outcome}"}`);
   expect(failed("fault")).toBe(1);
   expect(failed("lost")).toBeGreaterThan(0);
-  expect(samples.get("proofmill_model_ready")).toBe(0);
+  expect(samples.get('proofmill_health{code="RUNNER_LOST",kind="reason"}')).toBe(1);
+  expect(samples.get('proofmill_health{code="STORE_FAILED",kind="reason"}')).toBe(0);
 });
 
 test("what is open is shown as it is now", async () => {

@@ -1,7 +1,14 @@
 /** What is asked for when somebody looks, and costs nothing until then. */
-import { type DeliveryInfo, type PocService, type RunnerInfo, within } from "@proofmill/core";
+import {
+  type DeliveryInfo,
+  HealthCode,
+  type PocService,
+  type RunnerInfo,
+  within,
+} from "@proofmill/core";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { NO_DELIVERIES } from "../callbacks/sender.ts";
+import { healthOf } from "../health.ts";
 import { version } from "../version.ts";
 
 const STATES = ["IDLE", "GENERATING", "VALIDATING", "STOPPED"] as const;
@@ -9,7 +16,7 @@ const STATES = ["IDLE", "GENERATING", "VALIDATING", "STOPPED"] as const;
 const LAG_PRECISION_MS = 20;
 
 export interface MetricSources {
-  service: Pick<PocService, "state" | "model" | "ready" | "storeFault" | "enabled" | "status">;
+  service: PocService;
   /** The model as /v1 calls it. */
   modelName: string;
   runners: () => readonly RunnerInfo[];
@@ -34,7 +41,7 @@ export function onScrape(registry: Registry, sources: MetricSources): () => Prom
       (info) => {
         deliveries = info;
       },
-      () => {}, // the store's fault has a metric of its own
+      () => {}, // the store's fault is a reason of `proofmill_health`
     );
     await within(DELIVERY_PATIENCE_MS, asked);
     return `${await registry.metrics()}\n${await processRegistry().metrics()}`;
@@ -98,12 +105,19 @@ function watchNode(registry: Registry, sources: MetricSources): void {
       for (const state of STATES) this.set({ state }, service.state === state ? 1 : 0);
     },
   });
-  gauge("proofmill_model_ready", "Whether some runner has its model loaded and works", () =>
-    Number(service.ready),
-  );
-  gauge("proofmill_store_ready", "Whether results can be stored", () =>
-    Number(service.storeFault === null),
-  );
+  new Gauge({
+    name: "proofmill_health",
+    help: "1 for each reason why no round could begin, and for each warning; 0 for the others",
+    labelNames: ["code", "kind"],
+    registers,
+    collect() {
+      const { reasons, warnings } = healthOf({ service, runners });
+      for (const [kind, notes] of Object.entries({ reason: reasons, warning: warnings })) {
+        const codes = new Set(notes.map(({ code }) => code));
+        for (const code of HealthCode.options) this.set({ code, kind }, Number(codes.has(code)));
+      }
+    },
+  });
   gauge(
     "proofmill_nonces_per_second",
     "Nonces of the present round for each second that it was searched",
@@ -116,6 +130,16 @@ function watchNode(registry: Registry, sources: MetricSources): void {
     registers,
     collect() {
       for (const { id, state } of runners()) this.set({ runner: id }, Number(state === "alive"));
+    },
+  });
+  new Gauge({
+    name: "proofmill_runner_memory_bytes",
+    help: "What a runner's process holds; absent while there is none",
+    labelNames: ["runner"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { id, memory } of runners()) if (memory !== null) this.set({ runner: id }, memory);
     },
   });
 

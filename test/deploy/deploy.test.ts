@@ -1,0 +1,199 @@
+/** What stands in deploy/ is so: command lines, variables, paths, metrics, and what their own tools say. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createPocClient } from "@proofmill/client";
+import { HealthCode } from "@proofmill/core";
+import { parseConfig } from "@proofmill/server";
+import { expect, test } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
+import { poll, runCli, temporaryFolder } from "../helpers.ts";
+import { metricsOf, namesIn, selectorsIn } from "./metrics.ts";
+
+const DEPLOY = fileURLToPath(new URL("../../deploy", import.meta.url));
+const text = (file: string) => readFileSync(join(DEPLOY, file), "utf8");
+const DOCKERFILES = ["docker/Dockerfile.cpu", "docker/Dockerfile.cuda"];
+
+/** Every file's path and text. */
+function files(): [string, string][] {
+  const names = readdirSync(DEPLOY, { recursive: true }) as string[];
+  return names
+    .filter((name) => statSync(join(DEPLOY, name)).isFile())
+    .map((name) => [name, text(name)]);
+}
+
+interface Container {
+  args: string[];
+  livenessProbe: { httpGet: { path: string } };
+  readinessProbe: { httpGet: { path: string } };
+}
+
+function containers(): Container[] {
+  const documents = parseAllDocuments(text("kubernetes/proofmill.yaml")).map((each) => each.toJS());
+  return documents.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
+}
+
+/** The instruction's JSON array. */
+function execForm(dockerfile: string, instruction: string): string[] {
+  const line = new RegExp(`^${instruction} (\\[.*\\])$`, "m").exec(text(dockerfile));
+  return JSON.parse(line?.[1] ?? "[]");
+}
+
+/** Everything after the program's name. */
+function commandLines(): Record<string, string[]> {
+  const unit = /^ExecStart=\/opt\/proofmill\/proofmill (.*)$/m.exec(
+    text("systemd/proofmill.service"),
+  );
+  const { services } = parse(text("docker/compose.yaml"));
+  return {
+    systemd: unit?.[1]?.split(" ") ?? [],
+    ...Object.fromEntries(DOCKERFILES.map((file) => [file, execForm(file, "CMD")])),
+    compose: services.proofmill.command,
+    kubernetes: containers()[0]?.args ?? [],
+  };
+}
+
+/** `NAME=value` of a unit's EnvironmentFile and of an image's ENV. */
+function variables(): Record<string, string> {
+  const assignments = [
+    ...text("systemd/proofmill.env").matchAll(/^#?(PROOFMILL_\w+)=(.*)$/gm),
+    ...DOCKERFILES.flatMap((file) => [...text(file).matchAll(/ (PROOFMILL_\w+)=(\S*)/g)]),
+    ...text("systemd/proofmill.service").matchAll(/[= ](PROOFMILL_\w+)=(\S*)/g),
+  ];
+  return Object.fromEntries(assignments.map(([, name = "", value = ""]) => [name, value]));
+}
+
+test("every command line and every variable is one that serve takes", async () => {
+  const environment = { ...variables(), HF_HOME: temporaryFolder(), HOME: temporaryFolder() };
+  for (const [where, [command, ...args]] of Object.entries(commandLines())) {
+    expect(command, where).toBe("serve");
+    const config = parseConfig(args, environment);
+    expect([where, config.enablePoc, config.exitWhenUnhealthy]).toEqual([where, true, true]);
+  }
+  const { stdout: help } = await runCli(["serve", "--help"]);
+  const known = [...help.replaceAll(/\s+/g, " ").matchAll(/\(env: (\w+)\)/g)].map(
+    ([, name]) => name,
+  );
+  expect(Object.keys(variables()).filter((name) => !known.includes(name))).toEqual([]);
+  expect(() => parseConfig(["--exit-when-ill"], environment)).toThrow("--exit-when-ill");
+});
+
+/** The status that a node with its model answers a path with. */
+async function statusOf(url: string, path: string): Promise<[string, number]> {
+  return [path, (await fetch(`${url}${path}`)).status];
+}
+
+test("probes ask what a node with its model answers", async () => {
+  const { url } = await startFakeNode();
+  const probes = containers().flatMap(({ livenessProbe, readinessProbe }) => [
+    livenessProbe.httpGet.path,
+    readinessProbe.httpGet.path,
+  ]);
+  const health = DOCKERFILES.map((file) => /8000(\/\w+)'/.exec(text(file))?.[1] ?? "");
+  expect(probes).toEqual(["/livez", "/readyz"]);
+  for (const path of [...probes, ...health]) {
+    expect(await statusOf(url, path)).toEqual([path, 200]);
+  }
+});
+
+test("dashboard and alerts ask for metrics that there are, by labels that they have", async () => {
+  const { url } = await startFakeNode();
+  const client = createPocClient({ url });
+  await client.initGenerate(INIT);
+  await poll(
+    () => client.status(),
+    ({ total_valid }) => total_valid > 0,
+  );
+  await client.validate(PROOF);
+  const metrics = metricsOf(await (await fetch(`${url}/metrics`)).text());
+
+  const { panels } = JSON.parse(text("grafana/dashboard.json"));
+  const { groups } = parse(text("prometheus/alerts.yml"));
+  const expressions: string[] = [
+    ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }: { expr: string }) => expr)),
+    ...groups.flatMap(({ rules }: { rules: { expr: string }[] }) => rules.map(({ expr }) => expr)),
+  ];
+  expect(expressions.length).toBeGreaterThan(40);
+  const unknown = expressions.flatMap(namesIn).filter((name) => !metrics.has(name));
+  expect(unknown).toEqual([]);
+  const foreign = expressions.flatMap(selectorsIn).filter(({ name, labels }) =>
+    labels.some((label) => {
+      const own = metrics.get(name)?.labels;
+      // The scraper adds these two. What has no sample yet shows no labels.
+      return own?.size && !own.has(label) && !["instance", "job"].includes(label);
+    }),
+  );
+  expect(foreign).toEqual([]);
+  expect(namesIn("sum(proofmill_typo_total) / on (x) up")).toEqual(["proofmill_typo_total"]);
+});
+
+test("docs/operating.md has every metric, every alert and every reason of health", async () => {
+  const { url } = await startFakeNode();
+  const scrape = await (await fetch(`${url}/metrics`)).text();
+  const operating = readFileSync(join(DEPLOY, "../docs/operating.md"), "utf8");
+  const documented = [...operating.matchAll(/^\| `((?:proofmill_|vllm:)\w+)` \| .* \| (.*) \|$/gm)];
+  const own = [...scrape.matchAll(/^# HELP ((?:proofmill_|vllm:)\w+) (.*)$/gm)];
+  const sorted = (found: RegExpMatchArray[]) =>
+    found.map(([, name, help]) => `${name}: ${help}`).sort();
+  expect(sorted(documented)).toEqual(sorted(own));
+  const codes = [...operating.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, code]) => code);
+  expect(codes).toEqual(HealthCode.options);
+  const { groups } = parse(text("prometheus/alerts.yml"));
+  const alerts = groups.flatMap(({ rules }: { rules: { alert: string }[] }) =>
+    rules.map(({ alert }) => alert),
+  );
+  expect([...operating.matchAll(/^\| (Proofmill\w+) \|/gm)].map(([, name]) => name)).toEqual(
+    alerts,
+  );
+});
+
+test("the linter finds nothing in the Dockerfiles", () => {
+  const linter = createRequire(import.meta.url).resolve("dockerfilelint/bin/dockerfilelint");
+  for (const file of DOCKERFILES) {
+    const args = [linter, "--output", "json", join(DEPLOY, file)];
+    const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect([file, JSON.parse(stdout).totalIssues]).toEqual([file, 0]);
+  }
+});
+
+function isThere(program: string): boolean {
+  const found = spawnSync(program, ["--version"]).status === 0;
+  if (!found) console.log(`skipped what ${program} checks: it is not installed`);
+  return found;
+}
+
+test.skipIf(!isThere("promtool"))("promtool takes the rules, and they say what they should", () => {
+  const run = (...args: string[]) =>
+    execFileSync("promtool", args, { cwd: join(DEPLOY, "prometheus"), encoding: "utf8" });
+  expect(run("check", "config", "prometheus.yml")).toContain("is valid prometheus config");
+  expect(run("check", "rules", "alerts.yml")).toMatch(/SUCCESS: \d+ rules found/);
+  expect(run("test", "rules", "alerts.test.yml")).toContain("SUCCESS");
+});
+
+test.skipIf(!isThere("systemd-analyze"))("systemd takes the unit, and little is open to it", () => {
+  const unit = join(temporaryFolder(), "proofmill.service");
+  // It looks for the program, which is not installed here.
+  const there = text("systemd/proofmill.service").replace(
+    "/opt/proofmill/proofmill",
+    process.execPath,
+  );
+  writeFileSync(unit, there);
+  const run = (...args: string[]) =>
+    spawnSync("systemd-analyze", [...args, unit], { encoding: "utf8", cwd: dirname(unit) });
+  const { status, stderr } = run("verify");
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(run("security", "--offline=true", "--threshold=20").status).toBe(0); // 2.0 of 10
+});
+
+test("no address, host name or secret stands in deploy/", () => {
+  const found = files().flatMap(([name, content]) =>
+    [...content.matchAll(/\b(?!127\.0\.0\.1|0\.0\.0\.0)\d+\.\d+\.\d+\.\d+\b/g)].map(([address]) => [
+      name,
+      address,
+    ]),
+  );
+  expect(found).toEqual([]);
+});
