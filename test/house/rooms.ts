@@ -35,8 +35,8 @@ export const ROOMS: Rooms = {
   "server/bin": "server/src/main.ts node:*",
   "server/src/main.ts": "server/src/cli",
   "server/src/cli": `
-    client/src core/src/index.ts native/lib native/lib/* server/src/access server/src/callbacks
-    server/src/doctor server/src/models server/src/node.ts server/src/platform
+    client/src core/src/index.ts native/lib native/lib/* server/src/access
+    server/src/callback-options.ts server/src/callbacks server/src/doctor server/src/models server/src/node.ts server/src/platform
     server/src/round-id.ts server/src/settings server/src/start-model.ts
     server/src/store server/src/version.ts
     commander node:*`,
@@ -46,10 +46,11 @@ export const ROOMS: Rooms = {
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
-    core/src/index.ts server/src/access server/src/callbacks server/src/platform
-    server/src/round-id.ts server/src/round-log.ts server/src/runners server/src/server.ts
+    core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks
+    server/src/platform server/src/round-id.ts server/src/round-log.ts server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
     server/src/store`,
+  "server/src/callback-options.ts": "server/src/access server/src/callbacks server/src/settings",
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
     server/src/settings`,

@@ -3,6 +3,8 @@ import { type DeliveryInfo, MemoryRoundStore, PocService, within } from "@proofm
 import { isReachable, Proxies } from "./access/addresses.ts";
 import { openKeyring, readKeys } from "./access/key-source.ts";
 import type { Keyring } from "./access/keys.ts";
+import { filesOf, readTls, type Tls, type TlsFiles, useTls } from "./access/tls.ts";
+import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
@@ -79,24 +81,32 @@ export async function startNode(
 ): Promise<RunningNode> {
   keepHeapSmall();
   const keys = openKeyring(config);
+  const tls = readTls(nodeTls(config));
   const store =
     config.enablePoc && config.dataDir !== null
       ? await SqliteStore.open({ folder: config.dataDir })
       : null;
   try {
-    return await startWith({ store, keys }, config, options);
+    return await startWith({ store, keys, tls }, config, options);
   } catch (error) {
     await store?.close();
     throw error;
   }
 }
 
+function nodeTls({ tlsCert, tlsKey, tlsClientCa }: ServeConfig): TlsFiles {
+  return { cert: tlsCert, key: tlsKey, ca: tlsClientCa };
+}
+
 async function startWith(
-  { store, keys }: { store: SqliteStore | null; keys: Keyring | null },
+  opened: { store: SqliteStore | null; keys: Keyring | null; tls: Tls | null },
   config: ServeConfig,
   options: NodeOptions,
 ): Promise<RunningNode> {
   let folder: ModelFolder | null = null;
+  const { store, keys, tls } = opened;
+  /** Fastify does not know of TLS. */
+  const addressOf = (url: string) => (tls ? url.replace(/^http:/, "https:") : url);
   const proxies = new Proxies(config.trustedProxy);
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log, meter } = await createServer({
@@ -127,6 +137,7 @@ async function startWith(
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
     keys,
+    tls,
     proxies,
     maxRequestsPerSecond: config.maxRequestsPerSecond ?? null,
     maxConnectionsPerAddress: config.maxConnectionsPerAddress,
@@ -154,11 +165,14 @@ async function startWith(
       "others can read the data folder: it is not this user's",
     );
   }
+  const callbackFiles = filesOf(callbackTls(config));
+  const poster = store && createPoster(posterOptions(config));
   const sender =
     store &&
+    poster &&
     (await CallbackSender.start({
       outbox: store,
-      poster: createPoster({ secret: config.callbackSecret, allow: config.callbackAllow }),
+      poster,
       interval: config.callbackInterval,
       maxNonces: config.callbackMaxNonces,
       maxAge: config.callbackMaxAge,
@@ -169,8 +183,9 @@ async function startWith(
       host: config.host,
       port: config.port,
       backlog: BACKLOG,
-      listenTextResolver: (address) => `listening on ${address}`,
+      listenTextResolver: (address) => `listening on ${addressOf(address)}`,
     })
+    .then(addressOf)
     .catch(async (error) => {
       await sender?.close();
       throw new ListenError(error);
@@ -201,8 +216,26 @@ async function startWith(
   /** What may change while the node runs. */
   function rereads(): Reread[] {
     const { apiKeyFile } = config;
-    if (!keys || apiKeyFile === undefined) return [];
-    return [{ what: "keys", files: [apiKeyFile], read: () => keys.replace(readKeys(config)) }];
+    return [
+      ...(keys && apiKeyFile !== undefined
+        ? [{ what: "keys", files: [apiKeyFile], read: () => keys.replace(readKeys(config)) }]
+        : []),
+      ...(tls
+        ? [{ what: "certificate", files: filesOf(nodeTls(config)), read: renewCertificate }]
+        : []),
+      ...(poster && callbackFiles.length > 0
+        ? [{ what: "callback certificate", files: callbackFiles, read: renewCallbacks }]
+        : []),
+    ];
+  }
+
+  function renewCertificate(): void {
+    const renewed = readTls(nodeTls(config));
+    if (renewed) useTls(app.server, renewed);
+  }
+
+  function renewCallbacks(): void {
+    poster?.useTls(readTls(callbackTls(config)) ?? {});
   }
 
   async function delivery(): Promise<DeliveryInfo> {

@@ -18,6 +18,7 @@ import type { Proxies } from "./access/addresses.ts";
 import { type AccessCounters, Guard } from "./access/guard.ts";
 import type { Keyring } from "./access/keys.ts";
 import { Rates } from "./access/rates.ts";
+import type { Tls } from "./access/tls.ts";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
@@ -79,6 +80,8 @@ export interface ServerDeps {
   /** Who may use the node; null: whoever reaches it. */
   keys: Keyring | null;
   proxies: Proxies;
+  /** For TLS; null: it speaks plain HTTP. */
+  tls: Tls | null;
   /** Of one key or address; null: as many as come. */
   maxRequestsPerSecond: number | null;
   maxConnectionsPerAddress: number;
@@ -114,7 +117,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const metrics = createMetrics(deps.modelName);
   const { logFormat } = deps;
   const isForPeople = logFormat === "pretty" || (logFormat === "auto" && log.isTTY);
-  const { keys, proxies, maxRequestsPerSecond } = deps;
+  const { keys, proxies, tls, maxRequestsPerSecond } = deps;
   const rates = maxRequestsPerSecond === null ? null : new Rates(maxRequestsPerSecond);
   const guard = new Guard({ keys, proxies, rates });
   const lanes = new Lanes();
@@ -137,6 +140,11 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
         connectionsCheckingInterval: HEADERS_CHECK,
         requestTimeout: 0, // keepPace looks at bodies
         keepAliveTimeout: limits.idleMs,
+        ...(tls && {
+          ...tls,
+          handshakeTimeout: limits.headersMs,
+          requestCert: tls.ca !== undefined,
+        }),
       };
       const server = createRequestServer(options, listener, { lanes, unfinished });
       owed.watch(server);

@@ -5,6 +5,7 @@ import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { onTestFinished } from "vitest";
 import { Proxies } from "./access/addresses.ts";
 import { Keyring, type KeyEntry } from "./access/keys.ts";
+import type { Tls } from "./access/tls.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -53,6 +54,7 @@ export async function testServer(
     drainMs?: number;
     upstream?: { url: string; apiKey?: string };
     keys?: KeyEntry[];
+    tls?: Tls;
     trustedProxy?: string[];
     maxRequestsPerSecond?: number;
     connectionLimits?: Partial<ConnectionLimits>;
@@ -86,6 +88,7 @@ export async function testServer(
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],
     keys: keyring,
+    tls: options.tls ?? null,
     proxies: new Proxies(options.trustedProxy ?? []),
     maxRequestsPerSecond: options.maxRequestsPerSecond ?? null,
     maxConnectionsPerAddress: 2048,

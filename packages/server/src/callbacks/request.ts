@@ -75,10 +75,24 @@ export interface Posting {
 export interface Poster {
   /** @throws TooLargeError, or another Error unless the answer came whole and was a 2xx */
   post(to: Posting): Promise<void>;
+  /** For connections from now on. */
+  useTls(tls: PosterTls): void;
   close(): Promise<void>;
 }
 
+/** PEM texts. */
+export interface PosterTls {
+  /** What is shown to receivers that ask for it. */
+  cert?: Buffer | undefined;
+  key?: Buffer | undefined;
+  /** Instead of the authorities that Node knows. */
+  ca?: Buffer | undefined;
+}
+
 export interface PosterOptions {
+  /** Sent as a bearer token; only with `allow`, or any host that a caller names would get it. */
+  token?: string | undefined;
+  tls?: PosterTls | null;
   /** Signs the bodies. */
   secret?: string | undefined;
   /** Hosts that may be called, `name` or `name:port`; without it all that the protocol allows. */
@@ -95,9 +109,12 @@ export function endpoint(callbackUrl: string, kind: DeliveryKind): URL {
   return url;
 }
 
-export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions): Poster {
+export function createPoster(options: PosterOptions): Poster {
+  const { secret, allow, token, timeout = TIMEOUT } = options;
   // Connecting gets half of the time, so that a host that does not answer at all is told apart.
-  const connector = buildConnector({ lookup: refusingLookup, timeout: timeout / 2 });
+  const connectorWith = (tls: PosterTls) =>
+    buildConnector({ ...tls, lookup: refusingLookup, timeout: timeout / 2 });
+  let connector = connectorWith(options.tls ?? {});
   /** Answers that are being read. */
   const reading = new Set<{ host: string; mayBeCut: boolean }>();
   const agent = new Agent({
@@ -129,6 +146,7 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
         headers: {
           "content-type": "application/json",
           "user-agent": `proofmill/${version}`,
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(secret === undefined
             ? {}
             : { [SIGNATURE_HEADER]: sign({ secret, body, now: Date.now() }) }),
@@ -165,6 +183,10 @@ export function createPoster({ secret, allow, timeout = TIMEOUT }: PosterOptions
       if (!isMeasured && state.mayBeCut)
         throw new PostError("broken_answer", "its answer broke off");
     },
+    useTls(tls) {
+      connector = connectorWith(tls);
+    },
+
     close: () => agent.destroy(),
   };
 }

@@ -1,6 +1,7 @@
 /** `proofmill doctor`: what would fail in the round that pays, looked for before it. */
 import { silentLog } from "@proofmill/core";
 import { Command } from "commander";
+import { posterOptions } from "../callback-options.ts";
 import { createPoster } from "../callbacks/request.ts";
 import { callbackChecks } from "../doctor/callback.ts";
 import { type CheckResult, runChecks } from "../doctor/check.ts";
@@ -38,7 +39,7 @@ export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
 
 async function examine(config: ServeConfig, options: DoctorOptions): Promise<void> {
   const { callbackUrl, seconds, json } = options;
-  const poster = createPoster({ secret: config.callbackSecret, allow: config.callbackAllow });
+  const poster = createPoster(posterOptions(config));
   const device = deviceChecks({
     load: () => load(config),
     selftest: async () => {

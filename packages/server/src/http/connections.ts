@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { network } from "../access/addresses.ts";
+import { isTls } from "./accepting.ts";
 import { PACE, type Pace } from "./pace.ts";
 
 /** Connections of one address; a thousand subscribers behind one address must find room. */
@@ -80,11 +81,19 @@ export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #bySocket = new Map<Socket, Connection>();
   readonly #byAddress = new Map<string, Neighbours>();
+  /** Under TLS, what carries a connection until its handshake is done, by its other end. */
+  readonly #shaking = new Map<string, Socket>();
   #streams = 0;
 
   constructor(server: Server, limits: ConnectionLimits) {
     this.#limits = limits;
     server.prependListener("connection", (socket: Socket) => this.#connected(socket));
+    if (isTls(server)) {
+      server.prependListener("connection", (socket: Socket) => this.#shakesHands(socket));
+      server.prependListener("secureConnection", (socket: Socket) => this.#secured(socket));
+      // Whoever does not speak TLS has no answer to wait for.
+      server.prependListener("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
+    }
     server.prependListener("request", (request: IncomingMessage, response: ServerResponse) =>
       this.#asked(request.socket, response),
     );
@@ -171,6 +180,22 @@ export class Connections {
     if (this.#bySocket.size > this.#limits.inAll) this.#makeRoom(this.#mostCrowded());
   }
 
+  /** A connection's handshake is done: what carries it from now on takes its place. */
+  #secured(socket: Socket): void {
+    const below = this.#shaking.get(peerOf(socket));
+    const connection = below && this.#bySocket.get(below);
+    if (connection) this.#remove(connection);
+    this.#connected(socket);
+  }
+
+  #shakesHands(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#shaking.set(peer, socket);
+    socket.once("close", () => {
+      if (this.#shaking.get(peer) === socket) this.#shaking.delete(peer);
+    });
+  }
+
   #asked(socket: Socket, response: ServerResponse): void {
     const connection = this.#bySocket.get(socket);
     if (!connection) return;
@@ -241,6 +266,10 @@ export class Connections {
     this.#byAddress.set(address, neighbours);
     return neighbours;
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** How many descriptors this process may have open. */

@@ -1,6 +1,7 @@
 /** Bounds how much waits to be sent to callers who do not read. */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
+import { connectionEvent } from "./accepting.ts";
 
 /** When more bytes wait for a connection, it gets nothing further until they are taken. */
 const PER_CONNECTION = 64 * 1024;
@@ -19,7 +20,7 @@ export class Owed {
 
   /** Counts every connection of a server, and drops those that take nothing. */
   watch(server: Server): void {
-    server.on("connection", (socket: Socket) => {
+    server.on(connectionEvent(server), (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });

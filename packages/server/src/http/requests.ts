@@ -7,7 +7,9 @@ import {
   type ServerOptions,
   type ServerResponse,
 } from "node:http";
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
 import type { Socket } from "node:net";
+import { connectionEvent } from "./accepting.ts";
 import { Intake } from "./intake.ts";
 import { hasBody } from "./pace.ts";
 import type { Lanes } from "./turns.ts";
@@ -26,19 +28,21 @@ interface Flow {
 
 /**
  * A server that begins a connection's next request when the last answer has been handed to the
- * kernel: a caller who does not read answers cannot ask for more of them.
+ * kernel: a caller who does not read answers cannot ask for more of them. With a certificate it
+ * speaks TLS.
  */
 export function createRequestServer(
-  options: ServerOptions,
+  options: ServerOptions & TlsOptions,
   listener: RequestListener,
   flow: Flow,
 ): Server {
   const connections = new WeakMap<Socket, Connection>();
-  const server = createServer(options, (request, response) => {
+  const add = (request: IncomingMessage, response: Response) => {
     connections.get(request.socket)?.add(request, response);
-  });
+  };
+  const server = options.cert ? createTlsServer(options, add) : createServer(options, add);
   flow.lanes.arrivals.watch(server);
-  server.on("connection", (socket: Socket) => {
+  server.on(connectionEvent(server), (socket: Socket) => {
     socket.setMaxListeners(32); // many wait for its end
     connections.set(socket, new Connection(socket, listener, flow));
   });

@@ -2,6 +2,7 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
+import { connectionEvent } from "./accepting.ts";
 import { cutOff } from "./bad-http.ts";
 import type { Connections } from "./connections.ts";
 import type { Turns } from "./turns.ts";
@@ -42,7 +43,7 @@ export function webSocketUpgrades(
       }
     } else {
       socket.unshift(Buffer.concat([withoutOffer(request), rest]));
-      server.emit("connection", socket);
+      server.emit(connectionEvent(server), socket);
     }
   });
   // The plugin's types want a server; it only ever listens for upgrades on it.

@@ -32,6 +32,13 @@ export interface ServeConfig extends DeviceConfig {
   /** Undefined: every host that the protocol allows. */
   callbackAllow: string[] | undefined;
   callbackSecret: string | undefined;
+  /** Sent to receivers as a bearer token. */
+  callbackToken: string | undefined;
+  /** Absolute paths of PEM files: what the node shows to receivers. */
+  callbackTlsCert: string | undefined;
+  callbackTlsKey: string | undefined;
+  /** Who must have signed receivers' certificates; undefined: the authorities that Node knows. */
+  callbackTlsCa: string | undefined;
   /** Origins whose pages may use this node from a browser. */
   allowOrigin: string[];
   /** Hosts that this node answers to, besides those that nobody can make lead here. */
@@ -40,6 +47,11 @@ export interface ServeConfig extends DeviceConfig {
   apiKey: string[];
   /** Absolute path of a file with keys. */
   apiKeyFile: string | undefined;
+  /** Absolute paths of PEM files; without a certificate the node speaks plain HTTP. */
+  tlsCert: string | undefined;
+  tlsKey: string | undefined;
+  /** Whose clients are let in; undefined: all. */
+  tlsClientCa: string | undefined;
   /** Of one key, or without one of one address; undefined: as many as come. */
   maxRequestsPerSecond: number | undefined;
   maxConnectionsPerAddress: number;

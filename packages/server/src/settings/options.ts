@@ -131,6 +131,21 @@ function serveOptions(): Option[] {
       "sign callbacks with HMAC-SHA-256; the variable keeps it out of the list of processes",
     ).argParser(text),
     new Option(
+      "--callback-token <token>",
+      "sent with callbacks as a bearer token, to the hosts of --callback-allow; the variable keeps it " +
+        "out of the list of processes",
+    ).argParser(text),
+    new Option(
+      "--callback-tls-cert <file>",
+      "certificate that the node shows to receivers of callbacks, PEM; it, its key and the CA are read " +
+        "again when they change and on SIGHUP",
+    ).argParser(file),
+    new Option("--callback-tls-key <file>", "its key, PEM").argParser(file),
+    new Option(
+      "--callback-tls-ca <file>",
+      "trust receivers whose certificate one of these has signed, PEM (default: Node's authorities)",
+    ).argParser(file),
+    new Option(
       "--allow-origin <origin,…>",
       "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
     )
@@ -213,6 +228,16 @@ function accessOptions(): Option[] {
       "--api-key-file <file>",
       "likewise, for the keys of this file, with their scopes; it is read again when it changes and on " +
         "SIGHUP; `proofmill key new` makes its lines",
+    ).argParser(file),
+    new Option(
+      "--tls-cert <file>",
+      "speak TLS (https) with this certificate and those between it and its authority, PEM; it, the " +
+        "key and the client CA are read again when they change and on SIGHUP",
+    ).argParser(file),
+    new Option("--tls-key <file>", "the certificate's key, PEM").argParser(file),
+    new Option(
+      "--tls-client-ca <file>",
+      "let in only clients with a certificate that one of these has signed, PEM",
     ).argParser(file),
     new Option(
       "--max-requests-per-second <n>",

@@ -31,6 +31,13 @@ test("defaults", () => {
   expect(read([])).toEqual({
     apiKey: [],
     apiKeyFile: undefined,
+    tlsCert: undefined,
+    tlsKey: undefined,
+    tlsClientCa: undefined,
+    callbackToken: undefined,
+    callbackTlsCert: undefined,
+    callbackTlsKey: undefined,
+    callbackTlsCa: undefined,
     maxRequestsPerSecond: undefined,
     maxConnectionsPerAddress: 2048,
     trustedProxy: [],

@@ -44,6 +44,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
         `--max-validate-nonces ${maxValidateNonces}: no such proof could ever wait`,
     );
   }
+  checkBelonging(command, options);
   const named = command.args[0] || environment[MODEL_VARIABLE] || null;
   const model = orFail(command, () => {
     const located = locateModel({ model: named, revision, environment });
@@ -63,6 +64,13 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     upstreamApiKey: options.upstreamApiKey,
     apiKey: checkedKeys(command, options.apiKey ?? []),
     apiKeyFile: options.apiKeyFile && resolve(options.apiKeyFile),
+    tlsCert: options.tlsCert && resolve(options.tlsCert),
+    tlsKey: options.tlsKey && resolve(options.tlsKey),
+    tlsClientCa: options.tlsClientCa && resolve(options.tlsClientCa),
+    callbackToken: options.callbackToken,
+    callbackTlsCert: options.callbackTlsCert && resolve(options.callbackTlsCert),
+    callbackTlsKey: options.callbackTlsKey && resolve(options.callbackTlsKey),
+    callbackTlsCa: options.callbackTlsCa && resolve(options.callbackTlsCa),
     maxRequestsPerSecond: options.maxRequestsPerSecond,
     callbackAllow: options.callbackAllow,
     callbackSecret: options.callbackSecret,
@@ -86,6 +94,27 @@ export function parseConfig(
   command.configureOutput({ writeErr: () => {} });
   command.parse(argv, { from: "user" });
   return readConfig(command, environment);
+}
+
+/** Options that mean nothing, or too much, without another. */
+function checkBelonging(command: Command, options: Partial<ServeConfig>): void {
+  const needs = (has: unknown, wanted: unknown, message: string) => {
+    if (has !== undefined && wanted === undefined) command.error(message);
+  };
+  const { tlsCert, tlsKey, tlsClientCa, callbackTlsCert, callbackTlsKey } = options;
+  needs(tlsCert, tlsKey, "--tls-cert needs --tls-key");
+  needs(tlsKey, tlsCert, "--tls-key needs --tls-cert");
+  needs(tlsClientCa, tlsCert, "--tls-client-ca needs --tls-cert and --tls-key");
+  needs(callbackTlsCert, callbackTlsKey, "--callback-tls-cert needs --callback-tls-key");
+  needs(callbackTlsKey, callbackTlsCert, "--callback-tls-key needs --callback-tls-cert");
+  needs(
+    options.callbackToken,
+    options.callbackAllow,
+    "--callback-token needs --callback-allow: without it any host that a caller names would get it",
+  );
+  if (options.callbackToken !== undefined && !/^[\x21-\x7e]+$/.test(options.callbackToken)) {
+    command.error("--callback-token: expected letters, digits and signs without blanks");
+  }
 }
 
 /** Says what is wrong with a key without naming it: this may be kept in a log. */
