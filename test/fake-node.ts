@@ -38,6 +38,7 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
   };
   const runner = Object.assign(createFakeRunner(fake), {
     pid: process.pid,
+    warmUp: "",
     hasComputed: true,
     memory: null,
     ended: new Promise<never>(() => {}),

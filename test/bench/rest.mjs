@@ -2,10 +2,9 @@
 // the runner alone, given jobs as a round gives them; prints the median ratio of their rates.
 //
 //   node test/bench/rest.mjs [pairs] [seconds per stretch] [model directory] [seq_len] [batch_size]
-import { setTimeout as sleep } from "node:timers/promises";
 import { loadModel } from "@proofmill/native";
 import { demoModel } from "../../packages/server/dist/models/demo.js";
-import { machine, median, startBenchNode } from "./support.mjs";
+import { machine, median, searchRate, startBenchNode } from "./support.mjs";
 
 const [pairs = 10, seconds = 3] = process.argv.slice(2, 4).map(Number);
 const directory = process.argv[4] ?? (await demoModel());
@@ -17,42 +16,7 @@ const runner = await loadModel({ directory });
 
 /** Of a random direction's distances one in ten is smaller; the normal's tenth lies at -1.2816. */
 const r_target = Math.sqrt(2 - (2 * 1.2816) / Math.sqrt(runner.info.vocab_size));
-let block = 0;
-
-async function call(path, body) {
-  const response = await fetch(`${node.url}/api/v1/pow/${path}`, {
-    method: body ? "POST" : "GET",
-    ...(body
-      ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } }
-      : {}),
-  });
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return response.json();
-}
-
-/** Nonces per second of a round; one nonce in ten is valid. */
-async function overRest(stretch) {
-  await call("init/generate", {
-    ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench", r_target },
-    ...{ node_id: 0, node_count: 1, ...round },
-  });
-  const checked = async () => (await call("status?limit=1")).total_checked;
-  /** When the next batch is counted; a stretch of whole batches is not rounded to some. */
-  const counted = async () => {
-    const last = await checked();
-    for (;;) {
-      const now = await checked();
-      if (now !== last) return [now, performance.now()];
-      await sleep(50);
-    }
-  };
-  await sleep(1500); // jobs grow to their size
-  const [before, begin] = await counted();
-  await sleep(1000 * stretch);
-  const [after, end] = await counted();
-  await call("stop", {});
-  return (1000 * (after - before)) / (end - begin);
-}
+const overRest = (seconds) => searchRate({ url: node.url, round: { r_target, ...round }, seconds });
 
 /** Nonces per second of the runner alone, two jobs under way. */
 async function alone(stretch) {

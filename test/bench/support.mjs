@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseConfig, startNode } from "@proofmill/server";
 
 /** @param {string} [device] beside the processor, what computes */
@@ -27,6 +28,49 @@ export async function startBenchNode(args = [], options = {}) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+let block = 0;
+
+/**
+ * Nonces per second of a round that is begun over REST, once its jobs have grown to their size.
+ *
+ * @param {object} options
+ * @param {string} options.url of the node
+ * @param {object} options.round of its init body: r_target, seq_len and the like
+ * @param {number} options.seconds
+ */
+export async function searchRate({ url, round, seconds }) {
+  async function call(path, body) {
+    const response = await fetch(`${url}/api/v1/pow/${path}`, {
+      method: body ? "POST" : "GET",
+      ...(body
+        ? { body: JSON.stringify(body), headers: { "content-type": "application/json" } }
+        : {}),
+    });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
+  await call("init/generate", {
+    ...{ block_hash: `block-${block++}`, block_height: 1, public_key: "bench" },
+    ...{ node_id: 0, node_count: 1, ...round },
+  });
+  const checked = async () => (await call("status?limit=1")).total_checked;
+  /** When the next batch is counted; a stretch of whole batches is not rounded to some. */
+  const counted = async () => {
+    const last = await checked();
+    for (;;) {
+      const now = await checked();
+      if (now !== last) return [now, performance.now()];
+      await sleep(50);
+    }
+  };
+  await sleep(1500);
+  const [before, begin] = await counted();
+  await sleep(1000 * seconds);
+  const [after, end] = await counted();
+  await call("stop", {});
+  return (1000 * (after - before)) / (end - begin);
 }
 
 /** @param {readonly number[]} values @param {number} share 0 to 1 */

@@ -10,7 +10,7 @@ const emulated = emulatedCuda();
 const DIRECTORY = goldenModel("qwen2-tiny-strong");
 
 describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
-  const report = { PROOFMILL_EMULATED_REPORT: "1" };
+  const report = { CUDA_EMULATED_REPORT: "1" };
   const nothingLeft = "emulated CUDA: 0 buffers, 0 pinned, 0 objects left; ";
 
   let search: ReturnType<typeof runChild>;
@@ -25,9 +25,9 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
 
   test.each([
     ["has no cuBLASLt", { PROOFMILL_CUBLASLT: "/nowhere.so" }],
-    ["has no memory for a matrix", { PROOFMILL_EMULATED_NO_MEMORY: "20" }],
-    ["has no memory for an algorithm's check", { PROOFMILL_EMULATED_NO_MEMORY: "70" }],
-    ["loses its GPU", { PROOFMILL_EMULATED_FAIL: "100" }],
+    ["has no memory for a matrix", { CUDA_EMULATED_NO_MEMORY: "20" }],
+    ["has no memory for an algorithm's check", { CUDA_EMULATED_NO_MEMORY: "70" }],
+    ["loses its GPU", { CUDA_EMULATED_FAIL: "100" }],
   ])("a process that %s leaves nothing behind", (_, environment) => {
     const { outcomes, stderr } = runChild(DIRECTORY, { ...report, ...environment });
     expect(outcomes.some((outcome) => "message" in outcome)).toBe(true);
@@ -36,7 +36,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
 
   describe("memory that cannot be had", () => {
     afterEach(() => {
-      delete process.env.PROOFMILL_EMULATED_NO_MEMORY;
+      delete process.env.CUDA_EMULATED_NO_MEMORY;
     });
 
     // Allocations of a length's first pass in turn, every third: buffers, pinned memory, what the
@@ -51,9 +51,9 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
       };
       const errors: { message: string; code?: string }[] = [];
       for (let turn = 0; errors.length === turn; turn++) {
-        process.env.PROOFMILL_EMULATED_NO_MEMORY = String(1 + 3 * turn);
+        process.env.CUDA_EMULATED_NO_MEMORY = String(1 + 3 * turn);
         await job(33 + turn).catch((error) => errors.push(error));
-        delete process.env.PROOFMILL_EMULATED_NO_MEMORY;
+        delete process.env.CUDA_EMULATED_NO_MEMORY;
         expect(await job(33 + turn)).toBeCloseTo(Math.SQRT2, 0);
       }
       expect(errors.length).toBeGreaterThan(12);

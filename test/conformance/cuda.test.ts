@@ -168,7 +168,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("threads of a block in another order give the same bits: no barrier is missing", () => {
-    const bits = (order: string) => run({ PROOFMILL_EMULATED_ORDER: order });
+    const bits = (order: string) => run({ CUDA_EMULATED_ORDER: order });
     const forward = bits("forward");
     expect(forward).toHaveLength(10);
     expect(forward.flat().every(Number.isInteger)).toBe(true);
@@ -176,7 +176,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("after the device has failed nothing is computed any more", () => {
-    const outcomes = run({ PROOFMILL_EMULATED_FAIL: "100" });
+    const outcomes = run({ CUDA_EMULATED_FAIL: "100" });
     const lost = outcomes.findIndex((outcome) => "code" in outcome);
     expect(lost).toBeGreaterThan(0);
     const where = / at \w+\.cc:\d+ on GPU 0, Emulated GPU/;

@@ -19,16 +19,17 @@ export const ROOMS: Rooms = {
   "test/scheme": `
     core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
     server/src/store esbuild node:* vitest`,
+  "test/e2e": `
+    client/src core/src/index.ts native/lib/model server/tests test test/conformance node:* vitest`,
   "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
   "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
-  "test/e2e": "client/src core/src/index.ts native/lib/model server/tests test node:* vitest",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
   "server/tests": `
     client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
     @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "client/tests": "client/src fastify node:* vitest",
-  "native/tests": "core/src/index.ts native/lib native/lib/* node:* vitest",
+  "native/tests": "core/src/index.ts core/src/runner/fake.ts native/lib native/lib/* node:* vitest",
   "core/tests": "core/src/* fast-check node:* vitest zod",
 
   // The node, from the command line down.
@@ -36,8 +37,9 @@ export const ROOMS: Rooms = {
   "server/src/main.ts": "server/src/cli",
   "server/src/cli": `
     client/src core/src/index.ts native/lib native/lib/* server/src/access
-    server/src/callback-options.ts server/src/callbacks server/src/doctor server/src/models server/src/node.ts server/src/platform
-    server/src/round-id.ts server/src/settings server/src/start-model.ts
+    server/src/callback-options.ts server/src/callbacks server/src/doctor server/src/models
+    server/src/node.ts server/src/platform server/src/round-id.ts server/src/runners
+    server/src/settings server/src/start-model.ts
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/doctor": `
@@ -79,6 +81,7 @@ export const ROOMS: Rooms = {
   "server/src/callbacks": "core/src/index.ts server/src/version.ts node:* undici",
   // The process of its own that a runner has: of the node, it alone loads the addon.
   "server/src/runners/child.ts": "native/lib server/src/runners",
+  "server/src/runners/devices-child.ts": "native/lib server/src/runners",
   "server/src/runners": "core/src/index.ts native/lib/model server/src/platform node:*",
   "server/src/settings": `
     core/src/index.ts native/lib/model server/src/access server/src/models server/src/platform

@@ -112,6 +112,13 @@ interface Addon {
   loadModel(options: NativeModelOptions, onLayer?: (layers: number) => void): Promise<NativeModel>;
   /** Every operation of a device on ragged shapes beside the CPU's. */
   compareOperations(options: DeviceOptions): Promise<OperationCheck[]>;
+  /** Opens a device and says what it is; throws where it cannot be used. Memory as NativeModel's. */
+  describeDevice(options: DeviceOptions): {
+    device: string;
+    arithmetic: string;
+    memoryInUse: number;
+    memoryLeft: number;
+  };
   hash(seed: number, n: number): Uint32Array;
   uniform(seed: number, n: number): Float32Array;
   normal(seed: number, n: number): Float32Array;

@@ -10,7 +10,10 @@ export interface DeviceChoice {
   device?: string | undefined;
   /** Share of the GPU's memory that may be in use once the model is loaded, (0, 1]. */
   gpuMemoryUtilization?: number | undefined;
-  /** Path of libproofmill_cuda.so; the one that was built with the addon by default. */
+  /**
+   * Path of libproofmill_cuda.so; by default what the environment's `PROOFMILL_CUDA_LIBRARY` names,
+   * else the one that was built with the addon.
+   */
   cudaLibrary?: string | undefined;
   /** Threads on the CPU, 1 … 1024; as many as there are cores by default. */
   threads?: number | undefined;
@@ -63,7 +66,7 @@ function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice
     );
   }
   if (device === "cpu") return { cuda: undefined, notice: null };
-  const library = choice.cudaLibrary ?? fileURLToPath(CUDA_LIBRARY);
+  const library = choice.cudaLibrary ?? cudaLibraryPath();
   const cuda = { library, device: Number(number[1] ?? 0), memoryUtilization: gpuMemoryUtilization };
   try {
     checkGpu(cuda);
@@ -74,6 +77,11 @@ function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice
   }
   Object.assign(process.env, EXACT_FLOAT32);
   return { cuda, notice: null };
+}
+
+/** Path of the library that is used unless another is named. */
+export function cudaLibraryPath(): string {
+  return process.env.PROOFMILL_CUDA_LIBRARY || fileURLToPath(CUDA_LIBRARY);
 }
 
 function checkGpu({ library, device }: CudaOptions): void {

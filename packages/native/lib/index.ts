@@ -5,7 +5,7 @@ import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
 import { availableMemory } from "./model/available-memory.ts";
 import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
-import { memoryNeeds, refuseTooLarge } from "./model/memory.ts";
+import { memoryNeeds, type RunnersTogether, refuseTooLarge } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import { PRECISIONS, type Precision } from "./model/precision.ts";
 import { refuseUnknown, showAll } from "./model/refusal.ts";
@@ -15,6 +15,7 @@ import { longestSequence, PassMemory } from "./pass-memory.ts";
 import { NativeRunner } from "./runner.ts";
 
 export type { NativeRunner } from "./runner.ts";
+export { warmUp } from "./warm-up.ts";
 
 export interface LoadModelOptions extends DeviceChoice {
   /** Holds config.json and safetensors. */
@@ -30,6 +31,8 @@ export interface LoadModelOptions extends DeviceChoice {
    * would. As many as there are by default.
    */
   maxMemory?: number;
+  /** Others that hold the model in the machine's memory: what this one may take is less then. */
+  runners?: RunnersTogether;
   /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
   onNotice?: OnNotice;
   /**
@@ -42,6 +45,7 @@ export interface LoadModelOptions extends DeviceChoice {
 }
 
 const NOTICE_EVERY = 5;
+const ALONE: RunnersTogether = { all: 1, toLoad: 1 };
 
 /**
  * Loads a model.
@@ -55,7 +59,7 @@ const NOTICE_EVERY = 5;
  * const { values } = await runner.run({ id: 0, seq_len: 256, input_seeds, output: { kind: "logits" } });
  */
 export async function loadModel(options: LoadModelOptions): Promise<NativeRunner> {
-  const { directory, dtype: wanted = "auto", onNotice = () => {} } = options;
+  const { directory, dtype: wanted = "auto", onNotice = () => {}, runners = ALONE } = options;
   refuseUnknown("dtype", wanted, ["auto", ...PRECISIONS]);
   const device = resolveDevice(options);
   if (device.notice) onNotice(device.notice, "info");
@@ -74,15 +78,20 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   const isStoredBf16 = tensors["model.layers.0.self_attn.q_proj.weight"]?.dtype === "BF16";
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   const { maxMemory = Number.POSITIVE_INFINITY } = options;
-  if (!device.cuda) refuseTooLarge({ directory, config, dtype, maxMemory });
+  if (!device.cuda) {
+    refuseTooLarge({ directory, config, dtype, copies: runners.toLoad, maxMemory });
+  }
   const told = new LoadProgress(options, config.num_hidden_layers);
   const model = await loadNative(
     { config, tensors, dtype, device, progress: options.progress },
     (layers) => told.tell(layers),
   );
-  told.end(memoryNeeds(config, dtype).weights);
+  const { weights, total } = memoryNeeds(config, dtype);
+  told.end(weights);
+  // Those that load later need theirs too, and each of them may be given a long sequence.
+  const spare = Math.max(0, availableMemory() - (runners.toLoad - 1) * total);
   const mayTake = maxMemory - process.memoryUsage.rss();
-  const longest = longestSequence(model, Math.min(availableMemory(), mayTake));
+  const longest = longestSequence(model, Math.min(spare / runners.all, mayTake));
   if (longest < maxModelLen) {
     onNotice(
       `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,

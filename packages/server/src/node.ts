@@ -11,8 +11,9 @@ import { keepHeapSmall } from "./platform/heap.ts";
 import { keepReading, type Reread } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { logRounds } from "./round-log.ts";
+import { countGpus } from "./runners/devices.ts";
+import { Fleet, type RunnerPlan, type StartPlanned } from "./runners/fleet.ts";
 import type { ProcessRunner } from "./runners/process.ts";
-import { Supervisor } from "./runners/supervisor.ts";
 import { createServer } from "./server.ts";
 import type { ServeConfig } from "./settings/config.ts";
 import { type ModelFolder, provideModel, startModel } from "./start-model.ts";
@@ -34,10 +35,10 @@ const LOG_GRACE_MS = 300;
 
 export interface NodeOptions {
   /**
-   * Starts the runner, and again when it has ended; by default one with the configured model, in a
+   * Starts each runner, and again when it has ended; by default with the configured model, in a
    * process of its own.
    */
-  startRunner?: (signal: AbortSignal) => Promise<ProcessRunner>;
+  startRunner?: StartPlanned;
 }
 
 /** The address cannot be had. */
@@ -132,7 +133,7 @@ async function startWith(
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
     drainMs: config.pocDrainSeconds * 1000,
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
-    runners: () => [supervisor.info],
+    runners: () => fleet.infos,
     delivery,
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,
@@ -142,17 +143,19 @@ async function startWith(
     maxRequestsPerSecond: config.maxRequestsPerSecond ?? null,
     maxConnectionsPerAddress: config.maxConnectionsPerAddress,
   });
-  const supervisor = new Supervisor({
-    id: config.device,
-    start: async (signal) => {
+  const fleet = new Fleet({
+    devices: config.devices,
+    threads: config.threads,
+    countGpus,
+    start: async (plan, signal) => {
       const begin = performance.now();
-      const runner = await (options.startRunner ?? start)(signal);
+      const runner = await (options.startRunner ?? start)(plan, signal);
       const seconds = (performance.now() - begin) / 1000;
-      meter.modelLoaded({ runner: config.device, info: runner.info, seconds });
+      meter.modelLoaded({ runner: plan.id, info: runner.info, seconds });
       return runner;
     },
     openPlace: () => service.openPlace(),
-    onRestart: (reason) => meter.runnerRestarted(config.device, reason),
+    onRestart: (id, reason) => meter.runnerRestarted(id, reason),
     maxRestarts: config.runnerMaxRestarts,
     log: app.log,
   });
@@ -201,14 +204,14 @@ async function startWith(
   }
   const files = keepReading(rereads(), app.log);
   let isClosing = false;
-  const loaded = supervisor.load().catch((error) => {
+  const loaded = fleet.load().catch((error) => {
     if (!isClosing) throw error;
   });
   let closed: Promise<boolean> | null = null;
   return {
     url,
     loaded,
-    lost: supervisor.lost,
+    lost: fleet.lost,
     reread: files.again,
     close: () => (closed ??= close()),
   };
@@ -243,10 +246,12 @@ async function startWith(
   }
 
   /** Looks for the model once: a runner that is started again finds it where it was. */
-  async function start(signal: AbortSignal): Promise<ProcessRunner> {
+  async function start(plan: RunnerPlan, signal: AbortSignal): Promise<ProcessRunner> {
     const how = { log: app.log, signal };
-    folder ??= await provideModel(config, how);
-    return startModel(folder, config, how);
+    const { device, threads, runners } = plan;
+    const planned = { ...config, device, threads, runners };
+    folder ??= await provideModel(planned, how);
+    return startModel(folder, planned, how);
   }
 
   async function close(): Promise<boolean> {
@@ -256,13 +261,13 @@ async function startWith(
     const end = performance.now() + END_MS;
     const left = () => Math.max(0, end - performance.now());
     // While it loads there is nothing to wait for.
-    if (!supervisor.hasRunner) supervisor.abort();
+    if (!fleet.isAtWork) fleet.abort();
     await within(STOP_GRACE_MS, service.close());
     const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
     await Promise.all([
       app.close(),
       loaded.catch(() => {}),
-      supervisor.close(),
+      fleet.close(),
       within(left(), sender?.close() ?? Promise.resolve()),
     ]);
     clearTimeout(cut);

@@ -1,7 +1,7 @@
 /** From a configured model, wherever it is, to a folder that holds it, and to a runner. */
 import type { Logger } from "@proofmill/core";
 import { contextOf } from "@proofmill/native/model/context";
-import { checkConfig } from "@proofmill/native/model/memory";
+import { checkConfig, type RunnersTogether } from "@proofmill/native/model/memory";
 import { ModelCache } from "./models/cache.ts";
 import { BlobChecks } from "./models/checks.ts";
 import { demoModel } from "./models/demo.ts";
@@ -18,12 +18,17 @@ export type ModelConfig = Pick<
   | "modelConfig"
   | "download"
   | "dtype"
-  | "device"
   | "gpuMemoryUtilization"
   | "threads"
   | "pocSeqLen"
   | "dataDir"
-> & { maxModelLen?: number | undefined; runnerMaxMemory?: number | undefined };
+> & {
+  device: string;
+  maxModelLen?: number | undefined;
+  /** What holds the model beside it; nothing by default. */
+  runners?: RunnersTogether;
+  runnerMaxMemory?: number | undefined;
+};
 
 interface StartOptions {
   log: Logger;
@@ -53,6 +58,7 @@ export async function startModel(
       dtype: config.dtype,
       device: config.device,
       gpuMemoryUtilization: config.gpuMemoryUtilization,
+      ...(config.runners === undefined ? {} : { runners: config.runners }),
       ...(config.threads === undefined ? {} : { threads: config.threads }),
       ...(config.maxModelLen === undefined ? {} : { maxModelLen: config.maxModelLen }),
       ...(config.runnerMaxMemory === undefined ? {} : { maxMemory: config.runnerMaxMemory }),
@@ -129,10 +135,10 @@ async function download(
     terminal: stderr,
     // What config.json alone rules out is refused before weights are downloaded.
     onConfig: (directory) => {
-      const { dtype, device, runnerMaxMemory: maxMemory } = config;
+      const { dtype, device, runners, runnerMaxMemory: maxMemory } = config;
       json = readConfigFile(directory);
       checkLengths(config, contextOf(json));
-      checkConfig(json, { directory, dtype, device, maxMemory });
+      checkConfig(json, { directory, dtype, device, copies: runners?.toLoad ?? 1, maxMemory });
     },
   });
   return { directory, config: json };

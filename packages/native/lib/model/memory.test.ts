@@ -76,6 +76,19 @@ test("both numbers, and the precision that would fit", () => {
   expect(refusal(total - 1, "bfloat16")).toThrow("choose a smaller model");
 });
 
+test("several runners load as many copies, which have to fit together", () => {
+  const config = shape("Qwen3-8B");
+  const refusal = (copies: number, available: number) => () =>
+    refuseTooLarge({ directory: "/m", config, dtype: "bfloat16", copies, available });
+  const { total } = memoryNeeds(config, "bfloat16");
+  expect(refusal(2, 2 * total)).not.toThrow();
+  expect(refusal(2, 2 * total - 1)).toThrow(
+    "/m: needs 2 times 14.4 GiB of memory (14.1 GiB of weights in bfloat16), 28.8 GiB are " +
+      "available; choose fewer devices, a smaller model or a machine with more",
+  );
+  expect(refusal(1, 2 * total - 1)).not.toThrow();
+});
+
 describe("config.json alone tells", () => {
   const check = (file: object) =>
     checkConfig(file, { directory: "/m", dtype: "auto", device: "cpu" });

@@ -82,31 +82,43 @@ export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds 
   return { weights, total: weights + activations + PROCESS_BYTES };
 }
 
+/** Runners that hold a model in this machine's memory, each for itself. */
+export interface RunnersTogether {
+  all: number;
+  /** How many have still to load it, ≥ 1 where one of them asks. */
+  toLoad: number;
+}
+
 /** @throws Error with both numbers, when a model does not fit */
 export function refuseTooLarge(options: {
   directory: string;
   config: ModelConfig;
   dtype: Precision;
+  /** How often it will be loaded, each time into memory of its own; once by default. */
+  copies?: number;
   /** Bytes; what there is by default. */
   available?: number;
   /** Bytes that the process may hold; as many as there are by default. */
   maxMemory?: number | undefined;
 }): void {
-  const { directory, config, dtype, available = availableMemory() } = options;
+  const { directory, config, dtype, copies = 1, available = availableMemory() } = options;
   const { maxMemory = Number.POSITIVE_INFINITY } = options;
   const { weights, total } = memoryNeeds(config, dtype);
-  const most = Math.min(available, maxMemory);
-  if (total <= most) return;
-  const asBf16 = memoryNeeds(config, "bfloat16").total;
-  const isForbidden = total <= available;
+  const most = Math.min(available, copies * maxMemory);
+  if (copies * total <= most) return;
+  const asBf16 = copies * memoryNeeds(config, "bfloat16").total;
+  const isForbidden = copies * total <= available;
+  const times = copies === 1 ? "" : `${copies} times `;
   const advice =
     dtype !== "bfloat16" && asBf16 <= most
       ? `--dtype bfloat16 needs ${gib(asBf16)}`
       : isForbidden
         ? "allow more or choose a smaller model"
-        : "choose a smaller model or a machine with more";
+        : copies > 1
+          ? "choose fewer devices, a smaller model or a machine with more"
+          : "choose a smaller model or a machine with more";
   throw new Error(
-    `${directory}: needs ${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
+    `${directory}: needs ${times}${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
       `${isForbidden ? `--runner-max-memory allows ${gib(maxMemory)}` : `${gib(available)} are available`}` +
       `; ${advice}`,
   );
@@ -126,14 +138,15 @@ export function checkConfig(
     directory: string;
     dtype: "auto" | Precision;
     device: string;
+    copies?: number;
     maxMemory?: number | undefined;
   },
 ): void {
-  const { directory, dtype, device, maxMemory } = options;
+  const { directory, dtype, device, copies = 1, maxMemory } = options;
   const config = parseConfig(json, join(directory, "config.json"));
   if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
   const least = dtype === "auto" ? "bfloat16" : dtype;
-  refuseTooLarge({ directory, config, dtype: least, maxMemory });
+  refuseTooLarge({ directory, config, copies, dtype: least, maxMemory });
 }
 
 export function gib(bytes: number): string {

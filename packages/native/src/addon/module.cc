@@ -7,6 +7,7 @@
 #include "device/cuda/library.h"
 #include "load_model.h"
 #include "native_model.h"
+#include "options.h"
 #include "parent.h"
 #include "protocol_numbers.h"
 
@@ -17,6 +18,18 @@ namespace {
 Napi::Value count_cuda_devices(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     return Napi::Number::New(info.Env(), cuda_device_count(text(info[0], "library")));
+  });
+}
+
+Napi::Value describe_device(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const std::unique_ptr<Backend> backend = read_device(object(info[0], "options")).open();
+    Napi::Object device = Napi::Object::New(info.Env());
+    device.Set("device", backend->device());
+    device.Set("arithmetic", backend->arithmetic());
+    device.Set("memoryInUse", static_cast<double>(backend->memory_in_use()));
+    device.Set("memoryLeft", backend->memory_left());
+    return device;
   });
 }
 
@@ -38,6 +51,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define("loadModel", load_model);
   define("compareOperations", compare_operations);
   define("cudaDeviceCount", count_cuda_devices);
+  define("describeDevice", describe_device);
   define("isas", isas);
   define("endWithParent", end_with_parent);
   export_protocol_numbers(env, exports);

@@ -1,5 +1,5 @@
 // A block of threads as fibers on one thread of the CPU. They run in turn from barrier to barrier,
-// in an order that PROOFMILL_EMULATED_ORDER=reverse turns round: results that differ between the
+// in an order that CUDA_EMULATED_ORDER=reverse turns round: results that differ between the
 // two orders betray a missing barrier.
 #include <cstdio>
 #include <cstdlib>
@@ -103,7 +103,7 @@ void resume(Fiber& fiber) {
 
 void run_block(size_t threads) {
   static const bool reverse = [] {
-    const char* order = std::getenv("PROOFMILL_EMULATED_ORDER");
+    const char* order = std::getenv("CUDA_EMULATED_ORDER");
     return order != nullptr && std::strcmp(order, "reverse") == 0;
   }();
   for (size_t i = 0; i < threads; i++) prepare(*fibers[i], static_cast<unsigned>(i));

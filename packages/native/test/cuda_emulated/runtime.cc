@@ -1,10 +1,12 @@
 // The runtime's functions over the CPU's memory: streams that run nothing before somebody waits,
 // events, graphs. By the environment:
-// - PROOFMILL_EMULATED_FAIL=N: the Nth wait of the process fails, and everything after it, as after
-//   an illegal address in a kernel;
-// - PROOFMILL_EMULATED_NO_MEMORY=N: the Nth allocation from then on finds no memory, once;
-// - PROOFMILL_EMULATED_REPORT=1: at the end of the process it prints what was never freed, and how
+// - CUDA_EMULATED_FAIL=N: the Nth wait of the process fails, and everything after it, as after
+//   an illegal address in a kernel; D:N: in processes alone that use device D;
+// - CUDA_EMULATED_ALIKE=1: every device is as the first;
+// - CUDA_EMULATED_NO_MEMORY=N: the Nth allocation from then on finds no memory, once;
+// - CUDA_EMULATED_REPORT=1: at the end of the process it prints what was never freed, and how
 //   often memory was freed that work under way may have used.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -56,13 +58,14 @@ std::mutex mutex;
 std::map<const char*, size_t> device_memory, pinned_memory;  // begin -> bytes
 size_t used = 0;
 bool broken = false;
+std::atomic<int> current_device = 0;  // the one that was set last, by any thread
 long freed_under_way = 0;
 
 // Whether this allocation is the one that the environment lets fail.
 bool finds_no_memory() {
   static std::string known;
   static long left = 0;
-  const char* text = std::getenv("PROOFMILL_EMULATED_NO_MEMORY");
+  const char* text = std::getenv("CUDA_EMULATED_NO_MEMORY");
   if (known != (text ? text : "")) {
     known = text ? text : "";
     left = std::atol(known.c_str());
@@ -72,7 +75,7 @@ bool finds_no_memory() {
 
 const struct Report {
   ~Report() {
-    if (std::getenv("PROOFMILL_EMULATED_REPORT") == nullptr) return;
+    if (std::getenv("CUDA_EMULATED_REPORT") == nullptr) return;
     std::fprintf(
         stderr, "emulated CUDA: %zu buffers, %zu pinned, %ld objects left; %ld freed under way\n",
         device_memory.size(), pinned_memory.size(), emulated::objects.load(), freed_under_way);
@@ -114,13 +117,16 @@ bool inside(const std::map<const char*, size_t>& kind, const void* memory, size_
 }
 
 cudaError_t wait() {
-  static const long fatal = [] {
-    const char* text = std::getenv("PROOFMILL_EMULATED_FAIL");
-    return text == nullptr ? -1 : std::atol(text);
+  static const std::string text = [] {
+    const char* value = std::getenv("CUDA_EMULATED_FAIL");
+    return std::string(value == nullptr ? "-1" : value);
   }();
+  static const size_t colon = text.find(':');
+  static const bool anywhere = colon == std::string::npos;
+  static const long fatal = std::atol(text.c_str() + (anywhere ? 0 : colon + 1));
   static long waits = 0;
   const std::lock_guard lock(mutex);
-  if (++waits == fatal) broken = true;
+  if (++waits == fatal && (anywhere || std::atol(text.c_str()) == current_device)) broken = true;
   return broken ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
@@ -146,11 +152,14 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < 2 ? cudaSuccess : cudaErrorInvalidValue;
+  if (device < 0 || device >= 2) return cudaErrorInvalidValue;
+  current_device = device;
+  return cudaSuccess;
 }
 // The first one is a Hopper; the second of a later chip, which the driver compiles for.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
+  if (std::getenv("CUDA_EMULATED_ALIKE") != nullptr) device = 0;
   const char* name = device == 0 ? "Emulated GPU" : "NVIDIA Emulated-2 192GB";
   std::snprintf(properties->name, sizeof properties->name, "%s", name);
   properties->major = device == 0 ? 9 : 10;

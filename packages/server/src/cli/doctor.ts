@@ -45,8 +45,8 @@ async function examine(config: ServeConfig, options: DoctorOptions): Promise<voi
     selftest: async () => {
       // The addon is loaded by no command but this, bench, self-test and the runner's process.
       const { selftestInShort } = await import("@proofmill/native/selftest");
-      const { device, threads, gpuMemoryUtilization } = config;
-      return selftestInShort({ device, threads, gpuMemoryUtilization });
+      const { threads, gpuMemoryUtilization } = config;
+      return selftestInShort({ device: firstDevice(config), threads, gpuMemoryUtilization });
     },
     seqLen: config.pocSeqLen,
     searchMs: seconds * 1000,
@@ -75,7 +75,14 @@ async function examine(config: ServeConfig, options: DoctorOptions): Promise<voi
 /** As the node would, but for the length that memory is checked for. */
 async function load(config: ServeConfig) {
   const how = { log: silentLog, signal: new AbortController().signal };
-  return startModel(await provideModel(config, how), { ...config, pocSeqLen: 1 }, how);
+  const one = { ...config, device: firstDevice(config), pocSeqLen: 1 };
+  return startModel(await provideModel(one, how), one, how);
+}
+
+/** Of several devices one is examined: the others have its arithmetic, or the node would not start. */
+function firstDevice({ devices }: ServeConfig): string {
+  const [first = "auto"] = devices;
+  return first === "cuda:all" ? "cuda:0" : first;
 }
 
 function row({ name, state, seconds, detail }: CheckResult): string {

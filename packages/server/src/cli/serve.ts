@@ -6,10 +6,14 @@ import { onStopSignal } from "../platform/signals.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { addServeOptions, UNHEALTHY_EXIT_CODE } from "../settings/options.ts";
 import { readConfig } from "../settings/read.ts";
+import { showDevices } from "./devices.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
-  return addServeOptions(command).action(async () => {
+  addServeOptions(command);
+  command.option("--list-devices", "print what --device may name on this machine, and end");
+  return command.action(async (_: string | undefined, { listDevices }: { listDevices?: true }) => {
+    if (listDevices) return showDevices();
     await serve(readConfig(command, environment));
   });
 }

@@ -10,6 +10,7 @@ bound.catch(() => {}); // the load says it
 
 hostRunner(async (options, told) => {
   await bound;
-  const { loadModel } = await import("@proofmill/native");
-  return loadModel({ ...options, ...told });
+  const { loadModel, warmUp } = await import("@proofmill/native");
+  const runner = await loadModel({ ...options, ...told });
+  return { runner, warmUp: await warmUp(runner) };
 });

@@ -47,5 +47,5 @@ hostRunner(async ({ directory }, { onNotice, progress }) => {
   }
   if (directory === "talkative") onNotice("no GPU is used: there is none", "warn");
   if (directory === "faulty") runner.fail(new Error("seq_len must be at most 1024"));
-  return runner;
+  return { runner, warmUp: "" };
 });

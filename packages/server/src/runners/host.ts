@@ -17,13 +17,21 @@ export interface Told {
   progress: Int32Array;
 }
 
+export interface LoadedRunner {
+  runner: ModelRunner;
+  /** What it computed in its warm-up: the same on every device of this arithmetic. */
+  warmUp: string;
+}
+
 /**
  * Serves this process' parent until that closes the runner or is gone. Call it once, before anything
  * that takes long: a parent may vanish at any moment.
  *
  * @param load loads the model; must not block the event loop, or the parent's end goes unseen
  */
-export function hostRunner(load: (options: LoadOptions, told: Told) => Promise<ModelRunner>): void {
+export function hostRunner(
+  load: (options: LoadOptions, told: Told) => Promise<LoadedRunner>,
+): void {
   let runner: ModelRunner | null = null;
   const progress = new Int32Array(1);
   let told: Memory = { present: 0, peak: 0 };
@@ -60,9 +68,10 @@ export function hostRunner(load: (options: LoadOptions, told: Told) => Promise<M
   async function loadModel(options: LoadOptions): Promise<void> {
     try {
       const onNotice: OnNotice = (text, level) => send({ type: "notice", text, level });
-      runner = await load(options, { onNotice, progress });
+      const loaded = await load(options, { onNotice, progress });
+      runner = loaded.runner;
       tellMemory();
-      send({ type: "loaded", info: runner.info });
+      send({ type: "loaded", info: runner.info, warmUp: loaded.warmUp });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }

@@ -1,5 +1,6 @@
 /** What the server and a runner's process say to each other; all of it survives a structured clone. */
 import type { ModelInfo, PrefillJob, PrefillResult } from "@proofmill/core";
+import type { RunnersTogether } from "@proofmill/native/model/memory";
 import type { Precision } from "@proofmill/native/model/precision";
 import type { Memory } from "../platform/memory.ts";
 
@@ -14,6 +15,8 @@ export interface LoadOptions {
   gpuMemoryUtilization?: number;
   /** Absent: one per core. */
   threads?: number;
+  /** What holds the model in this machine's memory beside it; absent: nothing. */
+  runners?: RunnersTogether;
   /** Absent: as long as the model and the memory allow. */
   maxModelLen?: number;
   /** Bytes that the process may hold; absent: as many as there are. */
@@ -30,7 +33,7 @@ export type ToRunner =
 export type FromRunner =
   /** What an operator may want to know, in a line. */
   | { type: "notice"; text: string; level: "info" | "warn" }
-  | { type: "loaded"; info: ModelInfo }
+  | { type: "loaded"; info: ModelInfo; warmUp: string }
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }

@@ -28,7 +28,7 @@ test("the search goes on at the right nonce, also where no failure is forgiven",
     isThird = resolve;
   });
   const node = await startNode(config, {
-    async startRunner(signal) {
+    async startRunner(_, signal) {
       const runner = await startRunner({ model, entry, signal });
       if (pids.push(runner.pid) === 3) isThird();
       return runner;

@@ -36,6 +36,8 @@ export interface ProcessRunner extends ModelRunner {
   /** What its process holds, as it told last; null until it has. */
   readonly memory: Memory | null;
   readonly pid: number;
+  /** What it computed in its warm-up: the same on every device of its arithmetic. */
+  readonly warmUp: string;
   /** Whether it has finished a nonce so far. */
   readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
@@ -119,9 +121,10 @@ export async function startRunner(options: StartRunnerOptions): Promise<ProcessR
 
 /** What computing reads. All else stays here: among it are this node's secrets. */
 const VARIABLES =
-  /^(PATH|HOME|TMPDIR|LANG|PROOFMILL_ISA|PROOFMILL_CUBLASLT)$|^(LD|CUDA|NVIDIA)_|SAN_OPTIONS$/;
+  /^(PATH|HOME|TMPDIR|LANG|PROOFMILL_ISA|PROOFMILL_CUBLASLT|PROOFMILL_CUDA_LIBRARY)$|^(LD|CUDA|NVIDIA)_|SAN_OPTIONS$/;
 
-function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** Of this process' environment what a child that loads the addon gets. */
+export function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => VARIABLES.test(name)));
 }
 
@@ -129,6 +132,7 @@ class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   hasComputed = false;
   memory: Memory | null = null;
+  warmUp = "";
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
   readonly #watchdog: Watchdog;
@@ -245,6 +249,7 @@ class ChildRunner implements ProcessRunner {
           break;
         }
         this.#info = message.info;
+        this.warmUp = message.warmUp;
         this.#loading?.resolve();
         break;
       case "load_failed":

@@ -10,30 +10,27 @@ export interface SupervisorOptions {
   /** What the runner is called. */
   id: string;
   /** Starts a process and loads the model in it; rejects, also when `signal` aborts. */
-  start: (signal: AbortSignal) => Promise<ProcessRunner>;
-  /** A place for the runner in the service. */
-  openPlace: () => RunnerPlace;
+  start: (signal: AbortSignal, which: { isFirst: boolean }) => Promise<ProcessRunner>;
   /** Called before each restart with how the runner ended; `start_failed` where it did not come up. */
   onRestart?: (reason: EndReason) => void;
   /** Restarts with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;
+  /** It is lost for good, for this reason; not called once it is closed. */
+  onLost: (reason: Error) => void;
 }
 
 /**
  * Starts one runner and has the next one started when it ends, with the same model and arithmetic.
  *
  * @example
- * const supervisor = new Supervisor({ start, openPlace: () => service.openPlace(), … });
+ * const supervisor = new Supervisor({ id: "cpu", start, … });
  * await supervisor.load();
- * const reason = await supervisor.lost; // it has died too often
+ * supervisor.supervise(service.openPlace());
  */
 export class Supervisor {
-  /** Resolves with the reason when the runner is lost for good; never when it is closed. */
-  readonly lost: Promise<Error>;
   readonly #options: SupervisorOptions;
   readonly #closing = new AbortController();
-  #isLost: (reason: Error) => void = () => {};
   #runner: ProcessRunner | null = null;
   #info: RunnerInfo;
   #work: Promise<void> | null = null;
@@ -44,9 +41,6 @@ export class Supervisor {
       ...{ id: options.id, device: null, arithmetic: null, pid: null },
       ...{ state: "loading", reason: null, restarts: 0, memory: null, peak_memory: null },
     };
-    this.lost = new Promise((resolve) => {
-      this.#isLost = resolve;
-    });
   }
 
   /** How the runner is now. */
@@ -56,20 +50,23 @@ export class Supervisor {
     return { ...this.#info, memory: memory.present, peak_memory: memory.peak };
   }
 
-  /** Whether a model is loaded now. */
-  get hasRunner(): boolean {
-    return this.#runner !== null;
-  }
-
   /**
-   * The first start. Call it once.
+   * The first start: the runner has no work yet. Call it once.
    *
    * @throws Error with the loader's own message; then nothing is started again
    */
-  async load(): Promise<void> {
-    const runner = await this.#options.start(this.#closing.signal);
-    const place = this.#options.openPlace();
-    this.#work = this.#supervise(runner, place);
+  async load(): Promise<ProcessRunner> {
+    const { signal } = this.#closing;
+    const runner = await this.#options.start(signal, { isFirst: true });
+    this.#runner = runner;
+    if (signal.aborted) await this.close();
+    signal.throwIfAborted();
+    return runner;
+  }
+
+  /** Gives the loaded runner work in this place, and starts it again when it ends. Call it once. */
+  supervise(place: RunnerPlace): void {
+    if (this.#runner) this.#work = this.#supervise(this.#runner, place);
   }
 
   /** Starts no more. What is loading is given up; a runner that is there goes on until `close`. */
@@ -84,8 +81,7 @@ export class Supervisor {
   }
 
   async #supervise(first: ProcessRunner, place: RunnerPlace): Promise<void> {
-    const { maxRestarts, onRestart, log } = this.#options;
-    const { arithmetic } = first.info;
+    const { id, maxRestarts, onRestart, log } = this.#options;
     let { reason } = await this.#attend(first, place);
     let restarts = 0;
     let hasComputed = first.hasComputed;
@@ -94,12 +90,12 @@ export class Supervisor {
     while ((isPlanned() || restarts < maxRestarts) && !this.#isClosing) {
       if (!isPlanned()) restarts++;
       const pause_ms = restarts <= 1 ? 0 : Math.round(pauseAfter(restarts - 1, BACKOFF));
-      const fields = { err: reason, restart: restarts, of: maxRestarts, pause_ms };
+      const fields = { runner: id, err: reason, restart: restarts, of: maxRestarts, pause_ms };
       log.warn(fields, "the runner is started again");
       this.#change({ restarts: this.#info.restarts + 1 });
       onRestart?.(endReasonOf(reason));
       try {
-        const runner = await this.#startAfter(pause_ms, arithmetic);
+        const runner = await this.#startAfter(pause_ms, first);
         const life = await this.#attend(runner, place);
         ({ reason, hasComputed } = life);
         if (hasComputed) restarts = 0;
@@ -111,14 +107,14 @@ export class Supervisor {
     }
     if (this.#isClosing) return;
     log.error(
-      { err: reason, restarts },
+      { runner: id, err: reason, restarts },
       maxRestarts === 0
         ? "the runner is lost for good: it is never started again"
         : "the runner is lost for good: it was started again and again and finished nothing",
     );
     this.#change({ state: "lost" });
     place.giveUp(reason);
-    this.#isLost(reason);
+    this.#options.onLost(reason);
   }
 
   /** Attaches a runner until it ends. */
@@ -127,7 +123,10 @@ export class Supervisor {
     place: RunnerPlace,
   ): Promise<{ reason: Error; hasComputed: boolean }> {
     this.#runner = runner;
-    this.#options.log.info({ runner_pid: runner.pid, ...runner.info }, "model loaded");
+    this.#options.log.info(
+      { runner: this.#options.id, runner_pid: runner.pid, ...runner.info },
+      "model loaded",
+    );
     const { device, arithmetic } = runner.info;
     this.#change({ state: "alive", pid: runner.pid, device, arithmetic });
     const detach = place.attach(runner);
@@ -141,16 +140,19 @@ export class Supervisor {
 
   /**
    * @throws Error also when the model came back with another arithmetic, e.g. because its GPU is gone:
-   *   that is another runner, which nobody asked for
+   *   that is another runner, which nobody asked for; and where it does not compute what it did
    */
-  async #startAfter(milliseconds: number, arithmetic: string): Promise<ProcessRunner> {
+  async #startAfter(milliseconds: number, first: ProcessRunner): Promise<ProcessRunner> {
     const { signal } = this.#closing;
     await pause(milliseconds, undefined, { signal });
-    const runner = await this.#options.start(signal);
-    if (runner.info.arithmetic === arithmetic && !signal.aborted) return runner;
+    const runner = await this.#options.start(signal, { isFirst: false });
+    const [was, now] = [first.info.arithmetic, runner.info.arithmetic];
+    if (was === now && first.warmUp === runner.warmUp && !signal.aborted) return runner;
     await runner.close();
     throw new Error(
-      `the runner's arithmetic was ${arithmetic}, now it is ${runner.info.arithmetic}`,
+      was === now
+        ? `the runner's warm-up gave ${first.warmUp} when it first came, now it gives ${runner.warmUp}`
+        : `the runner's arithmetic was ${was}, now it is ${now}`,
     );
   }
 

@@ -2,7 +2,9 @@
 import { PRECISIONS } from "@proofmill/native/model/precision";
 import type { HubModel } from "../models/locate.ts";
 
-export interface ServeConfig extends DeviceConfig {
+export interface ServeConfig extends Omit<DeviceConfig, "device"> {
+  /** One runner each: `auto` or `cuda:all` alone, `cpu` once or more, `cuda:N` each once. */
+  devices: readonly string[];
   /** Absolute path of a model directory; null: the demo model, unless one is to be downloaded. */
   model: string | null;
   /** What the directory's config.json held when it was looked for. */
@@ -60,7 +62,7 @@ export interface ServeConfig extends DeviceConfig {
   host: string;
   port: number;
   dtype: Dtype;
-  /** Undefined: the runner's own choice, one per core. */
+  /** Of all runners on the CPU together; undefined: one per core. */
   threads: number | undefined;
   /** Restarts of a runner with no finished pass between. */
   runnerMaxRestarts: number;

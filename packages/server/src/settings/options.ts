@@ -8,6 +8,7 @@ import { variableOf } from "./environment.ts";
 import {
   choice,
   device,
+  devices,
   duration,
   file,
   folder,
@@ -172,10 +173,17 @@ function serveOptions(): Option[] {
     )
       .argParser(choice(DTYPES))
       .default("auto"),
-    ...deviceOptions(),
+    new Option(
+      "--device <device,…>",
+      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one; several, " +
+        "each with the whole model: cuda:0,cuda:1, or cuda:all, or cpu,cpu, which divide the threads",
+    )
+      .argParser(devices)
+      .default(["auto"], "auto"),
+    gpuMemoryOption(),
     new Option(
       "--threads <n>",
-      `threads that compute, 1 to ${MAX_THREADS} (default: one per core, ` +
+      `threads that compute, all together, 1 to ${MAX_THREADS} (default: one per core, ` +
         `${availableParallelism()} here)`,
     ).argParser(integer(1, MAX_THREADS)),
     new Option(
@@ -260,7 +268,7 @@ function accessOptions(): Option[] {
   ];
 }
 
-/** The options of every command that loads a model. */
+/** The options of every command that loads one model. */
 export function deviceOptions(): Option[] {
   return [
     new Option(
@@ -269,13 +277,17 @@ export function deviceOptions(): Option[] {
     )
       .argParser(device)
       .default("auto"),
-    new Option(
-      "--gpu-memory-utilization <share>",
-      "share of the GPU's memory that may be in use, by anyone, once the model is loaded",
-    )
-      .argParser(share)
-      .default(0.9),
+    gpuMemoryOption(),
   ];
+}
+
+function gpuMemoryOption(): Option {
+  return new Option(
+    "--gpu-memory-utilization <share>",
+    "share of a GPU's memory that may be in use, by anyone, once the model is loaded",
+  )
+    .argParser(share)
+    .default(0.9);
 }
 
 /** Gives a command the data folder of `serve`. */

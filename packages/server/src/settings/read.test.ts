@@ -67,7 +67,7 @@ test("defaults", () => {
     host: "127.0.0.1",
     port: 8000,
     dtype: "auto",
-    device: "auto",
+    devices: ["auto"],
     gpuMemoryUtilization: 0.9,
     threads: undefined,
     dataDir: expect.stringMatching(/proofmill/),
@@ -106,7 +106,7 @@ describe.each([
   ["--host", "PROOFMILL_HOST", "::1", "host", "::1"],
   ["--port", "PROOFMILL_PORT", "0", "port", 0],
   ["--dtype", "PROOFMILL_DTYPE", "float32", "dtype", "float32"],
-  ["--device", "PROOFMILL_DEVICE", "cuda:12", "device", "cuda:12"],
+  ["--device", "PROOFMILL_DEVICE", "cuda:12", "devices", ["cuda:12"]],
   [
     "--gpu-memory-utilization",
     "PROOFMILL_GPU_MEMORY_UTILIZATION",
@@ -132,12 +132,12 @@ describe.each([
   const isSwitch = value === true;
 
   test("as a flag and as a variable", () => {
-    expect(read(isSwitch ? [flag] : [flag, text])[key]).toBe(value);
-    expect(read([], { [variable]: text })[key]).toBe(value);
+    expect(read(isSwitch ? [flag] : [flag, text])[key]).toEqual(value);
+    expect(read([], { [variable]: text })[key]).toEqual(value);
   });
 
   test("the flag wins, and an empty variable counts as unset", () => {
-    expect(read(isSwitch ? [flag] : [flag, text], { [variable]: "0" })[key]).toBe(value);
+    expect(read(isSwitch ? [flag] : [flag, text], { [variable]: "0" })[key]).toEqual(value);
     expect(read([], { [variable]: "" })[key]).toEqual(read([])[key]);
   });
 });
@@ -166,8 +166,16 @@ test.each([
   ],
   [["--threads", "0"], "Expected an integer from 1 to 1024."],
   [["--dtype", "float16"], "'float16' is invalid. Expected one of auto, bfloat16, float32."],
-  [["--device", "gpu"], "Expected auto, cpu, cuda or cuda:N, e.g. cuda:1."],
-  [["--device", "cuda:"], "Expected auto, cpu, cuda or cuda:N, e.g. cuda:1."],
+  [["--device", "gpu"], "Expected auto, cpu, cuda, cuda:N or cuda:all, or several as in"],
+  [["--device", "cuda:"], "Expected auto, cpu, cuda, cuda:N or cuda:all, or several as in"],
+  [["--device", ","], "Expected 1 to 64 devices."],
+  [["--device", Array(65).fill("cpu").join()], "Expected 1 to 64 devices."],
+  [["--device", "cuda:1,cuda,cuda:00"], "cuda and cuda:00 are the same GPU."],
+  [["--device", "cuda:1,cpu"], "cuda:1 and cpu differ in their arithmetic: run a node for each."],
+  [["--device", "cpu,cuda"], "cpu and cuda differ in their arithmetic: run a node for each."],
+  [["--device", "cuda:0,cuda:all"], "auto and cuda:all are named alone."],
+  [["--device", "auto,auto"], "auto and cuda:all are named alone."],
+  [["--device", "cpu,cpu,cpu", "--threads", "2"], "--threads 2 is too few for 3 runners"],
   [["--gpu-memory-utilization", "0"], "Expected more than 0 and at most 1, e.g. 0.9."],
   [["--gpu-memory-utilization", "1.5"], "Expected more than 0 and at most 1, e.g. 0.9."],
   [["--log-level", "loud"], "'loud'"],

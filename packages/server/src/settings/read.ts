@@ -34,8 +34,12 @@ function dataDirOf(command: Command): string {
  */
 export function readConfig(command: Command, environment: NodeJS.ProcessEnv): ServeConfig {
   applyEnvironment(command, environment);
-  const { revision, ...options } = command.opts<
-    Omit<ServeConfig, "model" | "dataDir"> & { revision?: string; dataDir?: string }
+  const { revision, device, ...options } = command.opts<
+    Omit<ServeConfig, "model" | "dataDir" | "devices"> & {
+      device: string[];
+      revision?: string;
+      dataDir?: string;
+    }
   >();
   const { maxValidateNonces, maxQueuedValidateNonces } = options;
   if (maxQueuedValidateNonces < maxValidateNonces) {
@@ -45,6 +49,10 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     );
   }
   checkBelonging(command, options);
+  const { threads } = options;
+  if (threads !== undefined && device[0] === "cpu" && threads < device.length) {
+    command.error(`--threads ${threads} is too few for ${device.length} runners on the CPU`);
+  }
   const named = command.args[0] || environment[MODEL_VARIABLE] || null;
   const model = orFail(command, () => {
     const located = locateModel({ model: named, revision, environment });
@@ -53,11 +61,12 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
   });
   return {
     ...options,
+    devices: device,
     model: model.directory,
     modelConfig: model.config,
     download: model.download,
     servedModelName: options.servedModelName ?? model.name,
-    threads: options.threads,
+    threads,
     maxModelLen: options.maxModelLen,
     runnerMaxMemory: options.runnerMaxMemory,
     upstream: options.upstream,

@@ -3,6 +3,9 @@ import { isIP, isIPv6 } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { milliseconds } from "./duration.ts";
 
+/** Runners that a node may have. */
+const MAX_DEVICES = 64;
+
 /** @param maximum without it the greatest integer that a number holds exactly */
 export function integer(minimum: number, maximum?: number): (value: string) => number {
   return (value) => {
@@ -142,6 +145,41 @@ export function choice<T extends string>(choices: readonly T[]): (value: string)
 export function device(value: string): string {
   if (/^(auto|cpu|cuda(:\d{1,3})?)$/.test(value)) return value;
   throw new InvalidArgumentError("Expected auto, cpu, cuda or cuda:N, e.g. cuda:1.");
+}
+
+/**
+ * One device, or several of one kind with commas: GPUs, each of them once, or the CPU several times.
+ * `cuda` is `cuda:0` here.
+ */
+export function devices(value: string): string[] {
+  const named = list(value);
+  const known = named.map((name) => {
+    const gpu = /^cuda(?::(\d{1,3}))?$/.exec(name);
+    if (gpu) return `cuda:${Number(gpu[1] ?? 0)}`;
+    if (/^(auto|cpu|cuda:all)$/.test(name)) return name;
+    throw new InvalidArgumentError(
+      "Expected auto, cpu, cuda, cuda:N or cuda:all, or several as in cuda:0,cuda:1 or cpu,cpu.",
+    );
+  });
+  if (known.length < 1 || known.length > MAX_DEVICES) {
+    throw new InvalidArgumentError(`Expected 1 to ${MAX_DEVICES} devices.`);
+  }
+  for (const [i, device] of known.entries()) {
+    const [first = "", name = ""] = [named[0], named[i]];
+    if (i > 0 && known.some((each) => each === "auto" || each === "cuda:all")) {
+      throw new InvalidArgumentError("auto and cuda:all are named alone.");
+    }
+    if (device === "cpu" ? known[0] !== "cpu" : known[0] === "cpu") {
+      throw new InvalidArgumentError(
+        `${first} and ${name} differ in their arithmetic: run a node for each.`,
+      );
+    }
+    const before = known.indexOf(device);
+    if (device !== "cpu" && before < i) {
+      throw new InvalidArgumentError(`${named[before]} and ${name} are the same GPU.`);
+    }
+  }
+  return known;
 }
 
 export function share(value: string): number {
