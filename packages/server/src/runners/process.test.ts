@@ -233,7 +233,7 @@ async function startParent(
   const args = ["--input-type=module", "-e", PARENT, entry.href, directory];
   const parent = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(parent.stdout, "data");
-  return { parent, pid: Number(String(line)) };
+  return { parent, pid: Number.parseInt(String(line), 10) }; // more than one word may have come
 }
 
 function isAlive(pid: number): boolean {
