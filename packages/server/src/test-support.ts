@@ -4,7 +4,7 @@ import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { onTestFinished } from "vitest";
 import { Proxies } from "./access/addresses.ts";
-import { Keyring, type KeyEntry } from "./access/keys.ts";
+import { type KeyEntry, Keyring } from "./access/keys.ts";
 import type { Tls } from "./access/tls.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
