@@ -49,7 +49,8 @@ export const ROOMS: Rooms = {
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
     core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks
-    server/src/platform server/src/round-id.ts server/src/round-log.ts server/src/runners server/src/server.ts
+    server/src/health.ts server/src/platform server/src/round-id.ts server/src/round-log.ts
+    server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
     server/src/store`,
   "server/src/callback-options.ts": "server/src/access server/src/callbacks server/src/settings",

@@ -1,5 +1,11 @@
 /** A whole node: server, service, store, callbacks and the runner in its process. */
-import { type DeliveryInfo, MemoryRoundStore, PocService, within } from "@proofmill/core";
+import {
+  type DeliveryInfo,
+  MemoryRoundStore,
+  type NodeHealth,
+  PocService,
+  within,
+} from "@proofmill/core";
 import { isReachable, Proxies } from "./access/addresses.ts";
 import { openKeyring, readKeys } from "./access/key-source.ts";
 import type { Keyring } from "./access/keys.ts";
@@ -7,6 +13,7 @@ import { filesOf, readTls, type Tls, type TlsFiles, useTls } from "./access/tls.
 import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
+import { healthOf } from "./health.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { keepReading, type Reread } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -19,9 +26,12 @@ import type { ServeConfig } from "./settings/config.ts";
 import { type ModelFolder, provideModel, startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
-/** Closing takes so many milliseconds at most; the contract allows 5 seconds. */
-const END_MS = 4400;
-/** Of these, the round and the answers under way have so many. */
+/**
+ * Closing takes so many milliseconds at most beyond what `--shutdown-timeout` gives to callbacks; the
+ * contract allows two seconds.
+ */
+const END_MS = 1400;
+/** Of all these, the round and the answers under way have so many. */
 const STOP_GRACE_MS = 2800;
 /** Connections that are still busy after so long are cut. */
 const CONNECTIONS_GRACE_MS = 1000;
@@ -62,8 +72,11 @@ export interface RunningNode {
   readonly lost: Promise<Error>;
   /** Reads the files again that may change while it runs: keys, certificates. */
   reread(): void;
+  /** How it is now. */
+  health(): NodeHealth;
   /**
-   * Stops the round, answers what is in flight, ends the runner; in under 5 seconds. Idempotent.
+   * Stops the round, answers what is in flight, sends what is due, ends the runner; within
+   * `--shutdown-timeout` and two seconds. Idempotent.
    *
    * @returns whether the data folder was let go of by then; what was promised is there all the same
    */
@@ -212,6 +225,7 @@ async function startWith(
     url,
     loaded,
     lost: fleet.lost,
+    health: () => healthOf({ service, runners: () => fleet.infos }),
     reread: files.again,
     close: () => (closed ??= close()),
   };
@@ -258,18 +272,20 @@ async function startWith(
     isClosing = true;
     files.close();
     app.log.info("closing");
-    const end = performance.now() + END_MS;
+    const { shutdownTimeout } = config;
+    const end = performance.now() + shutdownTimeout + END_MS;
     const left = () => Math.max(0, end - performance.now());
     // While it loads there is nothing to wait for.
     if (!fleet.isAtWork) fleet.abort();
-    await within(STOP_GRACE_MS, service.close());
+    await within(Math.min(STOP_GRACE_MS, left()), service.close());
     const cut = setTimeout(() => app.server.closeAllConnections(), CONNECTIONS_GRACE_MS);
-    await Promise.all([
+    const ends = [
       app.close(),
       loaded.catch(() => {}),
       fleet.close(),
-      within(left(), sender?.close() ?? Promise.resolve()),
-    ]);
+      sender?.close(Math.min(shutdownTimeout, left())),
+    ];
+    await within(left(), Promise.all(ends));
     clearTimeout(cut);
     let isClosed = store === null;
     const closes = store?.close().then(() => {

@@ -472,3 +472,35 @@ test("a name is judged by the addresses that it leads to", async () => {
   await poster.post({ url, kind: "generated", body: "{}", signal });
   expect(received).toHaveLength(1);
 });
+
+test("an end sends what is due without a pause, for as long as it is given", async () => {
+  const { url, received, until } = await aggregator();
+  const { store, sender } = await start({ interval: 60_000 });
+  const { find } = await round(store, url);
+  await find(2);
+  await until(1);
+  await find(5); // due in a minute
+  await sender.close(10_000);
+  expect(all(received)).toEqual(upTo(7));
+  expect(await store.pending()).toEqual({ nonces: 0, verdicts: 0 });
+});
+
+test("an end waits for no receiver that fails or hangs, and keeps what is due", async () => {
+  const server = createServer((request, response) => {
+    if (request.url?.startsWith("/failing")) response.writeHead(500).end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const kind of ["failing", "hanging"]) {
+    const { store, sender } = await start({ interval: 10 });
+    const { find } = await round(store, `${base}/${kind}`);
+    await find(3);
+    await sender.close(kind === "failing" ? 60_000 : 200);
+    expect(await store.pending()).toEqual({ nonces: 3, verdicts: 0 });
+  }
+});

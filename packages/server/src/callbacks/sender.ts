@@ -1,6 +1,6 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DeliveryInfo, type Logger, pauseAfter } from "@proofmill/core";
+import { type DeliveryInfo, type Logger, pauseAfter, within } from "@proofmill/core";
 import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
 import { failureOf, type Poster, TooLargeError } from "./request.ts";
@@ -86,12 +86,18 @@ export class CallbackSender {
     };
   }
 
-  /** Breaks off; what is not acknowledged stays in the outbox. */
-  async close(): Promise<void> {
+  /**
+   * Sends what is due without further pauses, and breaks off what still is under way after so long;
+   * what is not acknowledged stays in the outbox. Receivers that fail are not tried again.
+   */
+  async close(milliseconds = 0): Promise<void> {
     this.#unsubscribe();
     clearInterval(this.#timer);
+    const lanes = [...this.#lanes.values()].flat();
+    const ended = Promise.all(lanes.map((lane) => lane.flush()));
+    await within(milliseconds, ended);
     this.#closing.abort();
-    await Promise.all([...this.#lanes.values()].flat().map((lane) => lane.ended));
+    await ended;
     await this.#options.poster.close();
   }
 
@@ -173,6 +179,7 @@ class Lane {
   #received: Delivery | null = null;
   #run: Promise<void> | null = null;
   #pause: AbortController | null = null;
+  readonly #flush = new AbortController();
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -180,10 +187,6 @@ class Lane {
 
   get isIdle(): boolean {
     return this.#run === null;
-  }
-
-  get ended(): Promise<void> {
-    return this.#run ?? Promise.resolve();
   }
 
   /** Something may be due. */
@@ -195,6 +198,12 @@ class Lane {
       if (this.#isDue && !this.#options.signal.aborted) this.wake();
       else this.#options.onIdle();
     });
+  }
+
+  /** Sends what is due at once, until nothing is or the receiver fails; resolves then. */
+  async flush(): Promise<void> {
+    this.#flush.abort();
+    await this.#run;
   }
 
   /** The receiver answers again: no more waiting. */
@@ -210,10 +219,12 @@ class Lane {
       const sent = await this.#sendOne();
       if (sent === "nothing") continue;
       this.#isDue = true;
-      if (sent === "failed") await this.#waitAfterFailure();
+      if (sent === "failed" && this.#flush.signal.aborted) this.#isDue = false;
+      else if (sent === "failed") await this.#waitAfterFailure();
       else if (sent === "last") {
         const rest = interval - (performance.now() - begin);
-        await sleep(Math.max(0, rest), undefined, { signal }).catch(() => {});
+        const either = AbortSignal.any([signal, this.#flush.signal]);
+        await sleep(Math.max(0, rest), undefined, { signal: either }).catch(() => {});
       }
     }
   }
@@ -264,7 +275,7 @@ class Lane {
   async #waitAfterFailure(): Promise<void> {
     const { signal } = this.#options;
     this.#pause = new AbortController();
-    const either = AbortSignal.any([signal, this.#pause.signal]);
+    const either = AbortSignal.any([signal, this.#pause.signal, this.#flush.signal]);
     const pauseMs = pauseAfter(this.#failures, BACKOFF);
     await sleep(pauseMs, undefined, { signal: either }).catch(() => {});
     this.#pause = null;

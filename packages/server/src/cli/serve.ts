@@ -3,10 +3,12 @@ import { Command } from "commander";
 import { ListenError, type RunningNode, startNode } from "../node.ts";
 import { exit, say } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
+import type { Systemd } from "../platform/systemd.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { addServeOptions, UNHEALTHY_EXIT_CODE } from "../settings/options.ts";
 import { readConfig } from "../settings/read.ts";
 import { showDevices } from "./devices.ts";
+import { tellSystemd } from "./systemd-status.ts";
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -14,11 +16,12 @@ export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   command.option("--list-devices", "print what --device may name on this machine, and end");
   return command.action(async (_: string | undefined, { listDevices }: { listDevices?: true }) => {
     if (listDevices) return showDevices();
-    await serve(readConfig(command, environment));
+    await serve(readConfig(command, environment), environment);
   });
 }
 
-async function serve(config: ServeConfig): Promise<void> {
+async function serve(config: ServeConfig, environment: NodeJS.ProcessEnv): Promise<void> {
+  let systemd: Systemd | null = null;
   let node: RunningNode | null = null;
   let isStopping = false;
   onStopSignal(
@@ -39,6 +42,7 @@ async function serve(config: ServeConfig): Promise<void> {
     return exit(1);
   }
   if (isStopping) return end(node, 0);
+  systemd = tellSystemd(node, environment);
   const started = node;
   void node.lost.then((reason) => {
     if (!config.exitWhenUnhealthy || isStopping) return;
@@ -51,10 +55,17 @@ async function serve(config: ServeConfig): Promise<void> {
     say(`the model could not be loaded: ${messageOf(error)}`);
     await end(node, 1);
   }
+
+  async function end(ending: RunningNode, code: number): Promise<void> {
+    systemd?.say("STOPPING", "1");
+    systemd?.close();
+    const isClosed = await ending.close();
+    if (isClosed) await exit(code);
+    endBySignal();
+  }
 }
 
-async function end(node: RunningNode, code: number): Promise<void> {
-  if (await node.close()) await exit(code);
+function endBySignal(): void {
   // An ordinary exit would wait for the disk. What was promised is stored already: nothing is lost.
   process.removeAllListeners("SIGTERM");
   process.kill(process.pid, "SIGTERM");

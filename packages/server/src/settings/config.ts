@@ -70,6 +70,8 @@ export interface ServeConfig extends Omit<DeviceConfig, "device"> {
   runnerMaxMemory: number | undefined;
   /** Whether the process ends when its runner is lost for good. */
   exitWhenUnhealthy: boolean;
+  /** Milliseconds that callbacks have to go out when the node ends. */
+  shutdownTimeout: number;
   /** Whether a round that was searched when the node ended is gone on with. */
   resumeRound: boolean;
   /** Absolute path; null without a home folder, where PoC is off. */

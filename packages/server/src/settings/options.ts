@@ -204,6 +204,13 @@ function serveOptions(): Option[] {
         "supervisor starts the node anew",
     ).default(false),
     new Option(
+      "--shutdown-timeout <time>",
+      "how long callbacks that are due have to go out when the node ends, 0s to 10m; the rest of the " +
+        "end takes up to 2s more",
+    )
+      .argParser(duration("0s", "10m"))
+      .default(3000, "3s"),
+    new Option(
       "--resume-round",
       "go on with a round that was GENERATING when the node ended, unless a command ended its search",
     ).default(false),

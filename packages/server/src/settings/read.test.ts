@@ -48,6 +48,7 @@ test("defaults", () => {
     exitWhenUnhealthy: false,
     runnerMaxRestarts: 10,
     resumeRound: false,
+    shutdownTimeout: 3000,
     pocBatchSize: 32,
     pocSeqLen: 256,
     maxModelLen: undefined,
