@@ -27,6 +27,7 @@ function files(): [string, string][] {
 
 interface Container {
   args: string[];
+  env: { name: string; value: string }[];
   livenessProbe: { httpGet: { path: string } };
   readinessProbe: { httpGet: { path: string } };
 }
@@ -63,7 +64,14 @@ function variables(): Record<string, string> {
     ...DOCKERFILES.flatMap((file) => [...text(file).matchAll(/ (PROOFMILL_\w+)=(\S*)/g)]),
     ...text("systemd/proofmill.service").matchAll(/[= ](PROOFMILL_\w+)=(\S*)/g),
   ];
-  return Object.fromEntries(assignments.map(([, name = "", value = ""]) => [name, value]));
+  const { services } = parse(text("docker/compose.yaml"));
+  return {
+    ...Object.fromEntries(assignments.map(([, name = "", value = ""]) => [name, value])),
+    ...services.proofmill.environment,
+    ...Object.fromEntries(
+      containers().flatMap(({ env }) => env.map((each) => [each.name, each.value])),
+    ),
+  };
 }
 
 test("every command line and every variable is one that serve takes", async () => {
@@ -168,7 +176,9 @@ function isThere(program: string): boolean {
 test.skipIf(!isThere("promtool"))("promtool takes the rules, and they say what they should", () => {
   const run = (...args: string[]) =>
     execFileSync("promtool", args, { cwd: join(DEPLOY, "prometheus"), encoding: "utf8" });
-  expect(run("check", "config", "prometheus.yml")).toContain("is valid prometheus config");
+  expect(run("check", "config", "--syntax-only", "prometheus.yml")).toContain(
+    "is valid prometheus config",
+  );
   expect(run("check", "rules", "alerts.yml")).toMatch(/SUCCESS: \d+ rules found/);
   expect(run("test", "rules", "alerts.test.yml")).toContain("SUCCESS");
 });

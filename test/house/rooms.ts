@@ -43,7 +43,7 @@ export const ROOMS: Rooms = {
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/doctor": `
-    core/src/index.ts server/src/callbacks server/src/http server/src/settings server/src/store
+    core/src/index.ts server/src/access server/src/callbacks server/src/http server/src/settings server/src/store
     node:*`,
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
@@ -73,8 +73,8 @@ export const ROOMS: Rooms = {
   "server/src/calls.ts":
     "core/src/index.ts server/src/health.ts server/src/inference server/src/version.ts",
   "server/src/metrics": `
-    core/src/index.ts server/src/callbacks server/src/health.ts server/src/version.ts
-    fastify prom-client`,
+    core/src/index.ts server/src/access server/src/callbacks server/src/health.ts
+    server/src/version.ts fastify prom-client`,
   "server/src/health.ts": "core/src/index.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",

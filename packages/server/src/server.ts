@@ -226,7 +226,10 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   useOpenApi(app, { operations, defaults });
   const subscriptions = new Subscriptions();
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
-  metrics.expose(app, { service, runners, delivery, gate, connections, subscriptions, log });
+  metrics.expose(app, {
+    ...{ service, runners, delivery, gate, connections, subscriptions, log },
+    access: guard.counters,
+  });
   if (deps.upstream) {
     upstream = await useUpstream(app, { ...deps.upstream, isLocked: guard.isLocked, gate });
   }

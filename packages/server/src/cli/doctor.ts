@@ -3,6 +3,7 @@ import { silentLog } from "@proofmill/core";
 import { Command } from "commander";
 import { posterOptions } from "../callback-options.ts";
 import { createPoster } from "../callbacks/request.ts";
+import { accessChecks } from "../doctor/access.ts";
 import { callbackChecks } from "../doctor/callback.ts";
 import { type CheckResult, runChecks } from "../doctor/check.ts";
 import { deviceChecks } from "../doctor/device.ts";
@@ -25,7 +26,7 @@ interface DoctorOptions {
 export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("doctor").description(
     "check what the next round needs, with the arguments of serve and the node stopped: device, " +
-      "model, memory, rate, disk, address, open files, and the aggregator with its clock",
+      "model, memory, rate, disk, open files, address and its keys, and the aggregator with its clock",
   );
   return addServeOptions(command)
     .option("--callback-url <url>", "the aggregator's, as rounds will name it", callbackAddress)
@@ -55,6 +56,7 @@ async function examine(config: ServeConfig, options: DoctorOptions): Promise<voi
   });
   const checks = [
     ...systemChecks(config),
+    ...accessChecks(config),
     ...callbackChecks({ url: callbackUrl, poster, isSigned: config.callbackSecret !== undefined }),
     ...device.checks,
   ];

@@ -9,6 +9,7 @@ import { createFakeRunner } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { createPoster } from "../callbacks/request.ts";
 import { SqliteStore } from "../store/sqlite.ts";
+import { type AccessConfig, accessChecks } from "./access.ts";
 import { callbackChecks } from "./callback.ts";
 import { type Check, runChecks } from "./check.ts";
 import { type DeviceChecks, deviceChecks } from "./device.ts";
@@ -189,4 +190,23 @@ test("callback: nobody is there, or it does not say what time it is", async () =
     callback: "ok: it took a POST without nonces, not signed",
     clock: "skipped: the receiver did not say what time it is",
   });
+});
+
+test("access: keys are counted; a public address without any is found, and a file that is none", async () => {
+  const place = folder();
+  const file = join(place, "keys");
+  const access = async (changes: Partial<AccessConfig>) =>
+    (
+      await examine(
+        accessChecks({ apiKey: [], apiKeyFile: undefined, host: "127.0.0.1", ...changes }),
+      )
+    ).access;
+  expect(await access({})).toBe("ok: no key, and no other machine reaches it");
+  expect(await access({ host: "0.0.0.0" })).toMatch(
+    /^failed: whoever reaches 0.0.0.0 commands the node: give it --api-key-file/,
+  );
+  writeFileSync(file, `ops admin sha256:${"0".repeat(64)}\n`, { mode: 0o600 });
+  expect(await access({ host: "0.0.0.0", apiKeyFile: file })).toBe("ok: 1 key");
+  writeFileSync(file, "ops admin");
+  expect(await access({ apiKeyFile: file })).toMatch(new RegExp(`^failed: ${file}, line 1: `));
 });

@@ -7,6 +7,7 @@ import {
   within,
 } from "@proofmill/core";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { AccessCounters } from "../access/guard.ts";
 import { NO_DELIVERIES } from "../callbacks/sender.ts";
 import { healthOf } from "../health.ts";
 import { version } from "../version.ts";
@@ -25,6 +26,7 @@ export interface MetricSources {
   connections: { readonly size: number };
   subscriptions: { readonly size: number };
   log: { readonly lost: number };
+  access: AccessCounters;
 }
 
 /** What a disk that hangs may hold up a scrape; it shows the last figures then. Milliseconds. */
@@ -59,7 +61,7 @@ function processRegistry(): Registry {
 }
 
 function watchNode(registry: Registry, sources: MetricSources): void {
-  const { service, modelName, runners, gate, connections, subscriptions, log } = sources;
+  const { service, modelName, runners, gate, connections, subscriptions, log, access } = sources;
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
@@ -158,6 +160,28 @@ function watchNode(registry: Registry, sources: MetricSources): void {
     "Inference requests that were cut off because of a round",
     () => gate.counters.aborted,
   );
+  new Counter({
+    name: "proofmill_key_requests_total",
+    help: "Requests and calls by the label of the key that they showed",
+    labelNames: ["key"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [key, count] of access.requests) this.inc({ key }, count);
+    },
+  });
+  new Counter({
+    name: "proofmill_access_refused_total",
+    help: "Requests without a valid key, by a key that does not allow them, or too many in a second",
+    labelNames: ["reason"],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of ["unauthorized", "forbidden", "limited"] as const) {
+        this.inc({ reason }, access[reason]);
+      }
+    },
+  });
   gauge("proofmill_connections", "Connections that are open", () => connections.size);
   gauge("proofmill_subscribers", "Subscriptions that are open", () => subscriptions.size);
   counter(
