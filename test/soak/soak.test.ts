@@ -6,7 +6,9 @@ import { linesOf, rowsOf } from "./table.mjs";
 /** How much of each scenario is played: some seconds. */
 const SHARES: Readonly<Record<string, number>> = {
   "node-kills": 0.06,
+  orphans: 0.01,
   rounds: 0.02,
+  "runner-deaths": 0.03,
 };
 
 const scenarios = readdirSync(new URL("./scenarios/", import.meta.url)).map((file) =>

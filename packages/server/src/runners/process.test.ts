@@ -222,7 +222,7 @@ const PARENT = `
   const how = { serialization: "advanced", execArgv: [] };
   const child = fork(new URL(process.argv[1]), [String(process.pid)], how);
   const options = { directory: process.argv[2], dtype: "auto", device: "auto" };
-  child.on("message", () => console.log(child.pid));
+  child.once("message", () => console.log(child.pid));
   child.send({ type: "load", options });
 `;
 
