@@ -13,4 +13,5 @@ process.on("message", async () => {
     sockets: resources.filter((name) => name === "TCPSocketWrap").length,
   });
 });
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL")); // nobody is left to end it
 process.channel.unref(); // so that it keeps no node from ending
