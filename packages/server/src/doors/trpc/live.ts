@@ -14,7 +14,7 @@ import { callerGone } from "../../http/caller.ts";
 import type { Connections } from "../../http/connections.ts";
 import type { Owed } from "../../http/owed.ts";
 import { requestId } from "../../http/request-id.ts";
-import type { Lanes, Turns } from "../../http/turns.ts";
+import type { Lanes } from "../../http/turns.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import { webSocketUpgrades } from "../../http/upgrades.ts";
 import { FlowingWebSocket } from "../../http/web-socket.ts";
@@ -102,8 +102,7 @@ export async function useTrpc(
   const trpcOptions: FastifyTRPCPluginOptions<AnyTRPCRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
-    createContext: ({ req, res }) =>
-      contextOf(req, res, { guard, replays: lanes.patient, subscriptions }),
+    createContext: ({ req, res }) => contextOf(req, res, { guard, lanes, subscriptions }),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
@@ -171,9 +170,9 @@ function isBadFrame(error: unknown): boolean {
 function contextOf(
   request: FastifyRequest | IncomingMessage,
   reply: object,
-  options: { guard: Guard; replays: Turns; subscriptions: Subscriptions },
+  options: { guard: Guard; lanes: Lanes; subscriptions: Subscriptions },
 ): Context {
-  const { guard, replays, subscriptions } = options;
+  const { guard, lanes, subscriptions } = options;
   const webSocket = reply instanceof FlowingWebSocket ? reply : null;
   // A WebSocket's may be shown after this is made.
   const key = () =>
@@ -186,8 +185,9 @@ function contextOf(
     subscribe: subscriptions.connection(),
     call: () => webSocket?.call() ?? (() => {}),
     ended: webSocket?.ended ?? null,
-    // Over HTTP the stream itself asks for more when it can take it.
-    writable: async () => webSocket?.writable(),
-    nextTurn: () => replays.next(),
+    // Over HTTP the stream itself asks for more when it can take it. Each event goes a long way to it:
+    // told to all at once, thousands of streams would hold the event loop.
+    writable: () => (webSocket ? webSocket.writable() : lanes.events.next()),
+    nextTurn: () => lanes.patient.next(),
   };
 }
