@@ -22,7 +22,7 @@ test("a doctor looks at a real device, and finds what was faster before", async 
   const report: Report = JSON.parse(first.stdout);
   expect(report.checks.filter(({ state }) => state === "failed")).toEqual([]);
   expect(report.checks.map(({ name }) => name)).toEqual([
-    ...["disk", "open files", "address", "access", "callback", "clock"],
+    ...["disk", "open files", "address", "access", "TLS", "callback", "clock"],
     ...["self-test", "model", "memory", "bits", "rate"],
   ]);
   expect([first.code, report.ok]).toEqual([0, true]);

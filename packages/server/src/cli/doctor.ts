@@ -5,11 +5,12 @@ import { posterOptions } from "../callback-options.ts";
 import { createPoster } from "../callbacks/request.ts";
 import { accessChecks } from "../doctor/access.ts";
 import { callbackChecks } from "../doctor/callback.ts";
-import { type CheckResult, runChecks } from "../doctor/check.ts";
+import { type Check, type CheckResult, runChecks } from "../doctor/check.ts";
 import { deviceChecks } from "../doctor/device.ts";
 import { Rates } from "../doctor/rates.ts";
 import { systemChecks } from "../doctor/system.ts";
 import { stdout } from "../platform/output.ts";
+import { countGpus } from "../runners/devices.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { addServeOptions } from "../settings/options.ts";
 import { readConfig } from "../settings/read.ts";
@@ -26,7 +27,7 @@ interface DoctorOptions {
 export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("doctor").description(
     "check what the next round needs, with the arguments of serve and the node stopped: device, " +
-      "model, memory, rate, disk, open files, address and its keys, and the aggregator with its clock",
+      "model, memory, rate, disk, open files, address, keys, TLS, and the aggregator with its clock",
   );
   return addServeOptions(command)
     .option("--callback-url <url>", "the aggregator's, as rounds will name it", callbackAddress)
@@ -39,55 +40,77 @@ export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
 }
 
 async function examine(config: ServeConfig, options: DoctorOptions): Promise<void> {
-  const { callbackUrl, seconds, json } = options;
-  const poster = createPoster(posterOptions(config));
-  const device = deviceChecks({
-    load: () => load(config),
+  const { callbackUrl: url, seconds, json } = options;
+  const results: CheckResult[] = [];
+  const carryOut = (checks: readonly Check[]) =>
+    runChecks(checks, (result) => {
+      results.push(result);
+      if (!json) stdout.write(row(result));
+    });
+  await carryOut([
+    ...systemChecks(config),
+    ...accessChecks(config),
+    ...callbackChecks({
+      ...{ url, isSigned: config.callbackSecret !== undefined },
+      openPoster: () => createPoster(posterOptions(config)),
+    }),
+  ]);
+  const devices = await devicesOf(config);
+  for (const device of devices) {
+    const { checks, close } = checksOf(device, config, 1000 * seconds);
+    const isOne = devices.length === 1;
+    try {
+      await carryOut(checks.map((each) => (isOne ? each : named(each, `${each.name} ${device}`))));
+    } finally {
+      await close();
+    }
+  }
+  const count = results.filter(({ state }) => state === "failed").length;
+  if (json) stdout.write(`${JSON.stringify({ ok: count === 0, checks: results })}\n`);
+  else stdout.write(count === 0 ? "nothing is wrong\n" : `${count} failed\n`);
+  if (count > 0) throw new Exit(1, "");
+}
+
+function checksOf(device: string, config: ServeConfig, searchMs: number) {
+  const { threads, gpuMemoryUtilization, dataDir, pocSeqLen, servedModelName } = config;
+  return deviceChecks({
+    load: () => load(device, config),
     selftest: async () => {
       // The addon is loaded by no command but this, bench, self-test and the runner's process.
       const { selftestInShort } = await import("@proofmill/native/selftest");
-      const { threads, gpuMemoryUtilization } = config;
-      return selftestInShort({ device: firstDevice(config), threads, gpuMemoryUtilization });
+      return selftestInShort({ device, threads, gpuMemoryUtilization });
     },
-    seqLen: config.pocSeqLen,
-    searchMs: seconds * 1000,
-    rates: config.dataDir === null ? null : new Rates(config.dataDir),
-    modelName: config.servedModelName,
+    ...{ seqLen: pocSeqLen, searchMs, modelName: servedModelName },
+    rates: dataDir === null ? null : new Rates(dataDir),
   });
-  const checks = [
-    ...systemChecks(config),
-    ...accessChecks(config),
-    ...callbackChecks({ url: callbackUrl, poster, isSigned: config.callbackSecret !== undefined }),
-    ...device.checks,
-  ];
-  try {
-    const results = await runChecks(checks, (result) => {
-      if (!json) stdout.write(row(result));
-    });
-    const count = results.filter(({ state }) => state === "failed").length;
-    if (json) stdout.write(`${JSON.stringify({ ok: count === 0, checks: results })}\n`);
-    else stdout.write(count === 0 ? "nothing is wrong\n" : `${count} failed\n`);
-    if (count > 0) throw new Exit(1, "");
-  } finally {
-    await device.close();
-    await poster.close();
-  }
 }
 
 /** As the node would, but for the length that memory is checked for. */
-async function load(config: ServeConfig) {
+async function load(device: string, config: ServeConfig) {
   const how = { log: silentLog, signal: new AbortController().signal };
-  const one = { ...config, device: firstDevice(config), pocSeqLen: 1 };
+  const one = { ...config, device, pocSeqLen: 1 };
   return startModel(await provideModel(one, how), one, how);
 }
 
-/** Of several devices one is examined: the others have its arithmetic, or the node would not start. */
-function firstDevice({ devices }: ServeConfig): string {
-  const [first = "auto"] = devices;
-  return first === "cuda:all" ? "cuda:0" : first;
+/** Each device once: they are examined one after the other, each with all threads. */
+async function devicesOf({ devices }: ServeConfig): Promise<string[]> {
+  const all = await Promise.all(
+    devices.map(async (device) => {
+      if (device !== "cuda:all") return [device];
+      const gpus = await countGpus().catch(({ message }: Error) => {
+        throw new Exit(1, message);
+      });
+      return Array.from({ length: gpus }, (_, i) => `cuda:${i}`);
+    }),
+  );
+  return [...new Set(all.flat())];
+}
+
+function named(check: Check, name: string): Check {
+  return { name, run: () => check.run() };
 }
 
 function row({ name, state, seconds, detail }: CheckResult): string {
   const word = state === "failed" ? "FAILED" : state;
-  return `${word.padEnd(7)} ${name.padEnd(11)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
+  return `${word.padEnd(7)} ${name.padEnd(12)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
 }

@@ -18,13 +18,19 @@ const EMPTY = {
 export interface CallbackChecks {
   /** Undefined: none was named. */
   url: string | undefined;
-  poster: Poster;
+  /** @throws Error where a certificate of the node's is not well */
+  openPoster: () => Poster;
   isSigned: boolean;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
 
-export function callbackChecks({ url, poster, isSigned, now = Date.now }: CallbackChecks): Check[] {
+export function callbackChecks({
+  url,
+  openPoster,
+  isSigned,
+  now = Date.now,
+}: CallbackChecks): Check[] {
   let date: string | null = null;
   const unnamed = skipped("no --callback-url");
   return [
@@ -34,12 +40,17 @@ export function callbackChecks({ url, poster, isSigned, now = Date.now }: Callba
         if (url === undefined) return unnamed;
         const signal = new AbortController().signal;
         const body = JSON.stringify(EMPTY);
-        await poster.post({
-          ...{ url, kind: "generated", body, signal },
-          onAnswer: (headers) => {
-            date = String(headers.date);
-          },
-        });
+        const poster = openPoster();
+        try {
+          await poster.post({
+            ...{ url, kind: "generated", body, signal },
+            onAnswer: (headers) => {
+              date = String(headers.date);
+            },
+          });
+        } finally {
+          await poster.close();
+        }
         return ok(`it took a POST without nonces, ${isSigned ? "signed" : "not signed"}`);
       },
     },

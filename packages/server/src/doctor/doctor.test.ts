@@ -4,6 +4,7 @@ import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createReceiver } from "@proofmill/client/receiver";
 import { createFakeRunner } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
@@ -138,12 +139,10 @@ async function callback(
   await new Promise((resolve) => server.once("listening", resolve));
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
-  const poster = createPoster({ secret: options.secret });
-  onTestFinished(() => poster.close());
   return examine(
     callbackChecks({
       url: `http://127.0.0.1:${port}/pow`,
-      poster,
+      openPoster: () => createPoster({ secret: options.secret }),
       isSigned: options.secret !== undefined,
       ...(options.now === undefined ? {} : { now: () => options.now as number }),
     }),
@@ -176,10 +175,11 @@ test("callback: the secret is another one, and the clock is off all the same", a
 });
 
 test("callback: nobody is there, or it does not say what time it is", async () => {
-  const poster = createPoster({});
-  onTestFinished(() => poster.close());
   const away = await examine(
-    callbackChecks({ url: "http://127.0.0.1:1", poster, isSigned: false }),
+    callbackChecks({
+      ...{ url: "http://127.0.0.1:1", isSigned: false },
+      openPoster: () => createPoster({}),
+    }),
   );
   expect(away.callback).toMatch(/^failed: .*ECONNREFUSED/);
   const timeless = await callback((_, response) => {
@@ -196,11 +196,7 @@ test("access: keys are counted; a public address without any is found, and a fil
   const place = folder();
   const file = join(place, "keys");
   const access = async (changes: Partial<AccessConfig>) =>
-    (
-      await examine(
-        accessChecks({ apiKey: [], apiKeyFile: undefined, host: "127.0.0.1", ...changes }),
-      )
-    ).access;
+    (await examine(accessChecks(accessConfig(changes)))).access;
   expect(await access({})).toBe("ok: no key, and no other machine reaches it");
   expect(await access({ host: "0.0.0.0" })).toMatch(
     /^failed: whoever reaches 0.0.0.0 commands the node: give it --api-key-file/,
@@ -210,3 +206,24 @@ test("access: keys are counted; a public address without any is found, and a fil
   writeFileSync(file, "ops admin");
   expect(await access({ apiKeyFile: file })).toMatch(new RegExp(`^failed: ${file}, line 1: `));
 });
+
+test("TLS: the certificate ends soon, is not valid yet, or its key is another's", async () => {
+  const data = fileURLToPath(new URL("../access/test-data", import.meta.url));
+  const tls = async (changes: Partial<AccessConfig>, now = Date.now()) =>
+    (await examine(accessChecks(accessConfig(changes), () => now))).TLS;
+  const pair = { tlsCert: join(data, "node.pem"), tlsKey: join(data, "node.key") };
+  expect(await tls({})).toBe("skipped: no --tls-cert: callers speak plain HTTP");
+  expect(await tls(pair)).toMatch(/^ok: the certificate is valid until \w+ +\d+ .* 2126 GMT$/);
+  expect(await tls(pair, Date.parse("2126-11-02"))).toMatch(/^failed: .* 2126 GMT: renew it$/);
+  expect(await tls(pair, 0)).toMatch(/^failed: the certificate is valid from .* on$/);
+  const other = { ...pair, tlsKey: join(data, "client.key") };
+  expect(await tls(other)).toMatch(/^failed: .*node.pem.*: the key is not the certificate's$/);
+});
+
+function accessConfig(changes: Partial<AccessConfig>): AccessConfig {
+  return {
+    ...{ apiKey: [], apiKeyFile: undefined, host: "127.0.0.1" },
+    ...{ tlsCert: undefined, tlsKey: undefined, tlsClientCa: undefined },
+    ...changes,
+  };
+}
