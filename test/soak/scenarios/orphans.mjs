@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { childrenOf, until, withFolder } from "../node.mjs";
+import { childrenOf, poll, withFolder } from "../node.mjs";
 
 export const about = "nodes killed while they and their runners start, load, run or are stopped";
 
@@ -58,7 +58,7 @@ export const play = ({ share }) =>
         stdio: "ignore",
       });
       const ended = once(node, "exit");
-      const [runner] = await until(
+      const [runner] = await poll(
         () => childrenOf(node.pid),
         ([child]) => child !== undefined,
       );
@@ -70,7 +70,7 @@ export const play = ({ share }) =>
         else signalTo(runner, signal);
       }
       await ended;
-      const state = await until(
+      const state = await poll(
         () => stateOf(runner),
         (now) => now === null,
         5000,

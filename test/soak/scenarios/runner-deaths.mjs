@@ -2,7 +2,7 @@
 // every nonce is counted once, with the same bits.
 import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { childrenOf, startNode, until, withFolder } from "../node.mjs";
+import { childrenOf, poll, startNode, withFolder } from "../node.mjs";
 
 export const about = "a round whose runner is killed, crashes, is stopped or finds no memory";
 
@@ -47,7 +47,7 @@ export const play = ({ share }) =>
   withFolder(async (folder) => {
     const node = await startNode({ folder, args: ["--runner-max-restarts", "1000"] });
     const checked = async () => (await node.client.status({ limit: 1 })).total_checked;
-    const more = (count) => until(checked, (now) => now >= count);
+    const more = (count) => poll(checked, (now) => now >= count);
 
     const returns = [];
     /**
@@ -57,18 +57,18 @@ export const play = ({ share }) =>
      */
     const death = async (end, endNext) => {
       await sleep(500 * Math.random());
-      const [pid] = await until(
+      const [pid] = await poll(
         () => childrenOf(node.pid),
         ([child]) => child !== undefined,
       );
       end(pid);
-      await until(
+      await poll(
         () => childrenOf(node.pid),
         (children) => !children.includes(pid),
         60_000,
       );
       if (endNext) {
-        const [next] = await until(
+        const [next] = await poll(
           () => childrenOf(node.pid),
           ([child]) => child !== undefined,
         );
@@ -76,7 +76,7 @@ export const play = ({ share }) =>
       }
       const gone = performance.now();
       const before = await checked();
-      await until(checked, (now) => now > before);
+      await poll(checked, (now) => now > before);
       returns.push(performance.now() - gone);
     };
     const times = (count) => Math.round(count * share);
