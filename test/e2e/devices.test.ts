@@ -44,7 +44,7 @@ describe.runIf(process.platform === "linux")("two runners on the CPU", () => {
   test("one of which is killed again and again: the finds are those of one runner", async () => {
     const one = await start({ args: ["--device", "cpu", "--threads", "1"] });
     await one.client.initGenerate(ROUND);
-    const quiet = await findsAfter(one.client, 600);
+    const quiet = await findsAfter(one.client, 300);
     await one.node.stop();
 
     const args = ["--device", "cpu,cpu", "--threads", "2", "--runner-max-restarts", "1000"];
@@ -57,7 +57,7 @@ describe.runIf(process.platform === "linux")("two runners on the CPU", () => {
     for (const { device } of await runners()) expect(device).toContain("1 thread)");
     await client.initGenerate(ROUND);
     let kills = 0;
-    while (kills < 5) {
+    while (kills < 3) {
       await pause(400 * Math.random());
       const [, { pid = null } = {}] = await runners();
       if (pid === null) continue;
@@ -69,7 +69,7 @@ describe.runIf(process.platform === "linux")("two runners on the CPU", () => {
     const { total_checked } = await client.status({ limit: 1 });
     const finds = await findsAfter(client, total_checked + 100);
     const both = Math.min(finds.length, quiet.length);
-    expect(both).toBeGreaterThan(200);
+    expect(both).toBeGreaterThan(100);
     expect(finds.slice(0, both)).toEqual(quiet.slice(0, both));
     expect(await runners()).toMatchObject([{ restarts: 0 }, { id: "cpu:1" }]);
     expect(await node.stop()).toBe(0);
@@ -128,18 +128,17 @@ describe.runIf(emulated)("several GPUs, emulated", () => {
   test("one of which fails in the middle of a round: the finds are those of one GPU", async () => {
     const one = await start({ args: [model, "--device", "cuda:0"], env });
     await one.client.initGenerate(round);
-    const quiet = await findsAfter(one.client, 200);
+    const quiet = await findsAfter(one.client, 64);
     await one.node.stop();
 
     const failing = { ...env, CUDA_EMULATED_ALIKE: "1", CUDA_EMULATED_FAIL: "1:150" };
     const { node, client } = await start({ args: [model, "--device", "cuda:all"], env: failing });
     await client.initGenerate(round);
-    const { restarts } = await poll(
+    await poll(
       async () => (await client.nodeInfo()).runners[1] ?? { restarts: 0 },
-      (runner) => runner.restarts > 1,
+      (runner) => runner.restarts > 0,
     );
-    expect(restarts).toBeGreaterThan(1);
-    const finds = await findsAfter(client, 200);
+    const finds = await findsAfter(client, 64);
     const both = Math.min(finds.length, quiet.length);
     expect(finds.slice(0, both)).toEqual(quiet.slice(0, both));
     expect((await client.nodeInfo()).runners[0]).toMatchObject({ id: "cuda:0", restarts: 0 });
