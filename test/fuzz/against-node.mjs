@@ -1,0 +1,251 @@
+// Plays drawn requests against a real node: strangers' bytes from all sides, and commands whose answers
+// are held against the model of a round.
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { POC_ERRORS } from "@proofmill/core";
+import fc from "fast-check";
+import { WebSocket } from "ws";
+import { startNode, until, withFolder } from "../soak/node.mjs";
+import { command, connection, messages } from "./requests.mjs";
+import { DEFAULT_SEQ_LEN, FRESH, step } from "./round-model.mjs";
+
+/** Strangers at one time. */
+const STRANGERS = 16;
+/** Commands for so many requests. */
+const REQUESTS_A_COMMAND = 20;
+/** A node that answers nothing is left after so long, milliseconds. */
+const PATIENCE_MS = 1000;
+/** So long after the last request every handle is free again, milliseconds. */
+const HANDLES_BACK_MS = 10_000;
+/** Drawn at a time. */
+const CHUNK = 20;
+
+/** Texts that a 503 may say. */
+const UNAVAILABLE = [
+  ...Object.values(POC_ERRORS).flatMap(({ status, text }) => (status === 503 ? [text] : [])),
+  "PoC", // the gate in front of inference
+];
+
+/**
+ * @param {{ seed: number, count: number, onProgress?: (done: number) => void }} options `count` requests
+ * @returns what was seen; `faults` are what must not be, in words
+ */
+export function fuzzNode({ seed, count, onProgress = () => {} }) {
+  return withFolder(async (folder) => {
+    const args = ["--poc-seq-len", `${DEFAULT_SEQ_LEN}`, "--poc-batch-size", "8"];
+    const node = await startNode({ folder, args });
+    const before = await node.measure();
+    const faults = [];
+    const statuses = {};
+    let sent = 0;
+    let commands = 0;
+    let isOver = false;
+    const fault = (text) => {
+      if (faults.length < 20) faults.push(text);
+    };
+
+    async function strange(number) {
+      for (let chunk = 0; !isOver; chunk++) {
+        const drawn = { seed: seed + number + STRANGERS * chunk, numRuns: CHUNK };
+        const connections = fc.sample(connection, drawn);
+        const sockets = fc.sample(messages, { ...drawn, numRuns: Math.ceil(CHUNK / 10) });
+        for (const [i, each] of connections.entries()) {
+          if (sent >= count) {
+            isOver = true;
+            return;
+          }
+          sent += each.requests;
+          for (const { status, text } of await exchange(node.url, each)) {
+            statuses[status] = (statuses[status] ?? 0) + 1;
+            // An answer to HEAD has no text.
+            const isSaid =
+              status === 503 &&
+              (UNAVAILABLE.some((known) => text.includes(known)) || /\r\n\r\n$/.test(text));
+            if (status >= 500 && !isSaid) {
+              fault(
+                `${status} ${text.slice(0, 200)} for ${JSON.stringify(each.bytes.toString("latin1")).slice(0, 400)}`,
+              );
+            }
+          }
+          if (i % 10 === 0) {
+            const said = sockets[i / 10];
+            sent += said.length;
+            await talk(node.url, said);
+          }
+          onProgress(sent);
+        }
+      }
+    }
+
+    async function commandAll() {
+      let expected = FRESH;
+      let lastId = null;
+      for (let chunk = 0; !isOver; chunk++) {
+        for (const drawn of fc.sample(fc.array(command, { minLength: 1, maxLength: 3 }), {
+          seed: seed + chunk,
+          numRuns: CHUNK,
+        })) {
+          if (isOver) return;
+          // Commands that come at once are carried out one after another, in some order.
+          const answers = await Promise.all(drawn.map((each) => give(node.url, each)));
+          commands += drawn.length;
+          const { answer: now } = await ask(`${node.url}/api/v1/pow/status?limit=1`);
+          const outcome = orders(drawn.map((_, i) => i))
+            .map((order) => playOut(expected, order, drawn))
+            .find(
+              ({ statuses, after }) =>
+                statuses.every((status, i) => status === answers[i]) &&
+                matches(now, after, expected, lastId),
+            );
+          if (!outcome) {
+            fault(
+              `${JSON.stringify(drawn)} in ${JSON.stringify(expected)} was answered ${answers}, then ${JSON.stringify(now)}`,
+            );
+            isOver = true;
+            return;
+          }
+          expected = outcome.after;
+          lastId = now.round_id;
+          while (!isOver && sent < commands * REQUESTS_A_COMMAND) await sleep(5);
+        }
+      }
+    }
+
+    await Promise.all([
+      commandAll(),
+      ...Array.from({ length: STRANGERS }, (_, i) => strange(i + 1)),
+    ]);
+    await ask(`${node.url}/api/v1/pow/stop`, { method: "POST" });
+    const { result } = (await ask(`${node.url}/trpc/node.info`)).answer;
+    if (result.data.runners.some(({ restarts }) => restarts > 0))
+      fault("a runner was started again");
+    for (const { level, msg } of node.lines) if (level >= 50) fault(`the log has an error: ${msg}`);
+    const isBack = (now) => now.handles <= before.handles && now.sockets <= before.sockets;
+    const after = await until(() => node.measure(), isBack, HANDLES_BACK_MS);
+    if (!isBack(after)) fault(`handles are left: ${JSON.stringify({ before, after })}`);
+    const code = await node.end("SIGTERM");
+    if (code !== 0) fault(`the node ended with ${code}`);
+    return { sent, commands, statuses, before, after, faults };
+  });
+}
+
+/** Sends a connection's bytes; resolves with what was answered. */
+function exchange(url, { requests, bytes, cut, end }) {
+  return new Promise((resolve) => {
+    const socket = connect({
+      port: Number(new URL(url).port),
+      host: "127.0.0.1",
+      allowHalfOpen: true,
+    });
+    let text = "";
+    const done = () => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answersIn(text));
+    };
+    const timer = setTimeout(done, end === "wait" ? PATIENCE_MS : 300);
+    socket.setEncoding("latin1");
+    socket.on("data", (more) => {
+      // A stream of events goes on for ever.
+      if (text.length < 65_536) text += more;
+      if (answersIn(text).filter(({ status }) => status >= 200).length >= requests)
+        setImmediate(done);
+      if (/content-type: text\/event-stream/i.test(text)) done();
+    });
+    socket.on("end", done);
+    socket.on("error", done);
+    socket.on("close", done);
+    const rest = () => {
+      if (cut !== null) socket.write(bytes.subarray(cut));
+      if (end === "half-close") socket.end();
+      if (end === "destroy") done();
+    };
+    socket.write(cut === null ? bytes : bytes.subarray(0, cut), () => setImmediate(rest));
+  });
+}
+
+function answersIn(text) {
+  const parts = text.split(/^(?=HTTP\/1\.1 \d{3})/m);
+  return parts.flatMap((part) => {
+    const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(part) ?? [];
+    return status === undefined ? [] : [{ status: Number(status), text: part }];
+  });
+}
+
+/** Says all messages on one WebSocket, and leaves it. */
+function talk(url, said) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${url.replace("http", "ws")}/trpc`);
+    const done = () => {
+      clearTimeout(timer);
+      socket.terminate();
+      resolve();
+    };
+    const timer = setTimeout(done, PATIENCE_MS);
+    socket.on("error", done);
+    socket.on("close", done);
+    socket.on("open", () => {
+      for (const each of said) socket.send(each);
+      socket.send(
+        JSON.stringify({
+          id: 1,
+          method: "query",
+          params: { path: "pow.status", input: { limit: 1 } },
+        }),
+      );
+    });
+    socket.on("message", (data) => {
+      if (String(data).includes('"state"')) done();
+    });
+  });
+}
+
+const PROCEDURES = {
+  ...{ init: "init", "init/generate": "initGenerate", "init/validate": "initValidate" },
+  ...{ "phase/generate": "phaseGenerate", "phase/validate": "phaseValidate", stop: "stop" },
+};
+
+/** @returns the answer's status */
+async function give(url, { door, command: { kind, body } }) {
+  const path = door === "rest" ? `/api/v1/pow/${kind}` : `/trpc/pow.${PROCEDURES[kind]}`;
+  const sends = body === undefined ? {} : { body: JSON.stringify(body) };
+  const { status } = await ask(url + path, {
+    method: "POST",
+    ...(body === undefined && door === "trpc" ? { body: "{}" } : sends),
+  });
+  return status;
+}
+
+/** One call, over a connection of its own, so that none of ours counts as a handle that is left. */
+async function ask(url, init = {}) {
+  const headers = { "content-type": "application/json", connection: "close" };
+  const response = await fetch(url, { ...init, headers });
+  return { status: response.status, answer: await response.json() };
+}
+
+function orders(all) {
+  if (all.length < 2) return [all];
+  return all.flatMap((first) =>
+    orders(all.filter((each) => each !== first)).map((rest) => [first, ...rest]),
+  );
+}
+
+function playOut(before, order, drawn) {
+  let after = before;
+  const statuses = [];
+  for (const i of order) {
+    const { status, after: next } = step(after, drawn[i].command);
+    statuses[i] = status;
+    after = next;
+  }
+  return { statuses, after };
+}
+
+/** Whether a status is what the model expects. */
+function matches(now, expected, before, lastId) {
+  if (now.state !== expected.state) return false;
+  if (expected.round === null) return now.round_id === null;
+  const fields = ["block_hash", "block_height", "public_key", "r_target", "node_id", "node_count"];
+  if (fields.some((field) => now[field] !== expected.round[field])) return false;
+  return (now.round_id === lastId) === (expected.number === before.number);
+}

@@ -1,0 +1,46 @@
+/** Short forms of `npm run fuzz`, always from the same seeds; and the model of a round itself. */
+import { expect, test } from "vitest";
+import { fuzzLoader } from "./against-loader.mjs";
+import { fuzzNode } from "./against-node.mjs";
+import { FRESH, step } from "./round-model.mjs";
+
+const SEED = 20;
+
+test.runIf(process.platform === "linux")(
+  "2,000 drawn requests: the node is as it was, and where its commands have led it",
+  async () => {
+    const { faults, commands, statuses } = await fuzzNode({ seed: SEED, count: 2000 });
+    expect(faults).toEqual([]);
+    // It would be no test if nothing got through.
+    expect(commands).toBeGreaterThan(20);
+    for (const status of [200, 400, 404, 405, 422]) expect(statuses).toHaveProperty(`${status}`);
+  },
+  120_000,
+);
+
+test("300 drawn models: each is loaded or refused, and nothing else happens", async () => {
+  const { faults, loaded, refused } = await fuzzLoader({ seed: SEED, count: 300 });
+  expect(faults).toEqual([]);
+  expect(loaded).toBeGreaterThan(10);
+  expect(refused).toBeGreaterThan(100);
+}, 120_000);
+
+test("the model of a round: another block replaces a search, another field does not", () => {
+  const body = { ...{ block_hash: "a", block_height: 1, public_key: "k" }, ...place(0) };
+  const begin = { kind: "init/generate", isValid: true } as const;
+  const { after } = step(FRESH, { ...begin, body: { ...body, r_target: 1 } });
+  expect(after).toMatchObject({ state: "GENERATING", number: 1 });
+  const another = { ...begin, body: { ...body, r_target: 2 } };
+  expect(step(after, another)).toEqual({ status: 400, after });
+  const next = { ...begin, body: { ...body, r_target: 2, block_height: 2 } };
+  expect(step(after, next)).toMatchObject({ status: 200, after: { number: 2 } });
+  expect(step(FRESH, { kind: "phase/generate" })).toEqual({ status: 400, after: FRESH });
+  expect(step(FRESH, { ...begin, isValid: false, body: {} })).toEqual({
+    status: 422,
+    after: FRESH,
+  });
+});
+
+function place(node_id: number) {
+  return { node_id, node_count: 2, r_target: 1 };
+}
