@@ -31,6 +31,7 @@ export async function fuzzLoader({ seed, count, env = {}, onProgress = () => {} 
     while (next < count) {
       await new Promise((resolve) => {
         const child = fork(CHILD, [folder], {
+          execArgv: [], // it runs what is built, whatever this process runs
           env: { ...process.env, ...env },
           stdio: ["ignore", "ignore", "inherit", "ipc"],
         });
@@ -65,6 +66,9 @@ export async function fuzzLoader({ seed, count, env = {}, onProgress = () => {} 
           if (now) {
             fault(`model ${now.begins} (${now.change}) ended the process: ${signal ?? code}`);
             next = now.begins + 1;
+          } else if (code !== 0) {
+            fault(`the process ended between two models: ${signal ?? code}`);
+            next = count;
           }
           resolve();
         });

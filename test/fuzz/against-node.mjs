@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { POC_ERRORS } from "@proofmill/core";
 import fc from "fast-check";
 import { WebSocket } from "ws";
-import { startNode, until, withFolder } from "../soak/node.mjs";
+import { poll, startNode, withFolder } from "../soak/node.mjs";
 import { command, connection, messages } from "./requests.mjs";
 import { DEFAULT_SEQ_LEN, FRESH, step } from "./round-model.mjs";
 
@@ -121,7 +121,7 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
       fault("a runner was started again");
     for (const { level, msg } of node.lines) if (level >= 50) fault(`the log has an error: ${msg}`);
     const isBack = (now) => now.handles <= before.handles && now.sockets <= before.sockets;
-    const after = await until(() => node.measure(), isBack, HANDLES_BACK_MS);
+    const after = await poll(() => node.measure(), isBack, HANDLES_BACK_MS);
     if (!isBack(after)) fault(`handles are left: ${JSON.stringify({ before, after })}`);
     const code = await node.end("SIGTERM");
     if (code !== 0) fault(`the node ended with ${code}`);

@@ -7,8 +7,8 @@ export const ROOMS: Rooms = {
   examples: "client/src node:*",
   "test/house": "node:* vitest",
   "test/clock": "node:*",
-  "test/soak": "client/src test/attack node:* vitest",
   "test/fuzz": "core/src/index.ts native/lib test/soak fast-check node:* vitest ws",
+  "test/soak": "client/src test/attack node:* vitest",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
