@@ -147,7 +147,7 @@ describe("the database", () => {
       open(folder); // takes the journal in
       damage(join(folder, "proofmill.db"), at, 400);
       expect(refusalOf(folder)).toMatch(
-        /^proofmill\.db(: the database| is) (is )?damaged \([^\n]+\); put a backup in its place, with no journal \(-wal\) beside it, or move it away to begin anew$/,
+        /^proofmill\.db(: the database| is) (is )?damaged \([^\n]+\); restore a backup \(proofmill restore\), or move it and its journal \(-wal\) away to begin anew$/,
       );
     },
   );
@@ -156,10 +156,10 @@ describe("the database", () => {
     const cut = killedFolder();
     open(cut);
     truncateSync(join(cut, "proofmill.db"), 3 * 4096);
-    expect(refusalOf(cut)).toMatch(/damaged .*put a backup in its place/);
+    expect(refusalOf(cut)).toMatch(/damaged .*restore a backup/);
     const other = temporaryFolder();
     writeFileSync(join(other, "proofmill.db"), "text ".repeat(2000));
-    expect(refusalOf(other)).toMatch(/not a database; put a backup in its place/);
+    expect(refusalOf(other)).toMatch(/not a database; restore a backup/);
   });
 
   test.each([
@@ -261,7 +261,9 @@ test.each([
   [`UPDATE arithmetics SET tag = ${NO_UTF8}`, "a text in arithmetics.tag is not UTF-8"],
 ])("after %s the start is refused, with the file, the fault and the remedy", (sql, fault) => {
   const refusal = refusalOf(changedFolder(sql));
-  expect(refusal).toMatch(/^proofmill\.db.*; put a backup in its place, .* or move it away/);
+  expect(refusal).toMatch(
+    /^proofmill\.db.*; restore a backup \(proofmill restore\), or move it .*away/,
+  );
   expect(refusal).toContain(fault);
 });
 
