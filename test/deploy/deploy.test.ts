@@ -94,6 +94,17 @@ async function statusOf(url: string, path: string): Promise<[string, number]> {
   return [path, (await fetch(`${url}${path}`)).status];
 }
 
+test("whoever ends a node leaves it the time that it takes", () => {
+  const { services } = parse(text("docker/compose.yaml"));
+  const graces = [
+    /^TimeoutStopSec=(\d+)$/m.exec(text("systemd/proofmill.service"))?.[1],
+    /^(\d+)s$/.exec(services.proofmill.stop_grace_period)?.[1],
+    /terminationGracePeriodSeconds: (\d+)$/m.exec(text("kubernetes/proofmill.yaml"))?.[1],
+  ].map(Number);
+  const needed = parseConfig([]).shutdownTimeout / 1000 + 5;
+  expect(graces.filter((seconds) => !(seconds >= needed))).toEqual([]);
+});
+
 test("probes ask what a node with its model answers", async () => {
   const { url } = await startFakeNode();
   const probes = containers().flatMap(({ livenessProbe, readinessProbe }) => [
