@@ -38,6 +38,8 @@ export interface TestNode {
   log(message: string): Promise<LogLine>;
   /** The lines so far with this message, oldest first. */
   logged(message: string): LogLine[];
+  /** All that it has printed. */
+  output(): string;
   get(path: string): Promise<Response>;
   /** POST with a JSON body, or with none. */
   post(path: string, body?: unknown): Promise<Response>;
@@ -126,6 +128,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestNode>
     exited,
     log,
     logged: (message) => lines.filter(({ msg }) => msg.startsWith(message)),
+    output: () => output.join("\n"),
     get: (path) => fetch(url + path),
     post: (path, body) =>
       fetch(url + path, {
