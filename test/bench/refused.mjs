@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const BIN = fileURLToPath(new URL("../../packages/server/bin/proofmill.mjs", import.meta.url));
-const REQUESTS = 20_000;
+const REQUESTS = 5000;
 const CONNECTIONS = 20;
 /** Of /proc, a second. */
 const TICKS = 100;

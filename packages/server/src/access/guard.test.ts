@@ -34,7 +34,17 @@ const PATHS = Object.values(OPERATIONS as OperationTable).flatMap(
       : []),
   ],
 );
-const OTHERS = ["/", "/docs", "/openapi.json", "/nothing", "/v1/nothing", "/trpc/nothing", "/%zz"];
+const OPEN = ["GET /livez", "GET /readyz", "GET /health"];
+const OTHERS = [
+  "/",
+  "/metrics",
+  "/docs",
+  "/openapi.json",
+  "/nothing",
+  "/v1/nothing",
+  "/trpc/nothing",
+  "/%zz",
+];
 
 async function ask(server: { url: string }, call: string, headers: Record<string, string> = {}) {
   const [method = "", path] = call.split(" ");
@@ -55,7 +65,7 @@ async function ask(server: { url: string }, call: string, headers: Record<string
 test("without a key everything but the open paths is 401, and nothing else is looked at", async () => {
   const server = await locked();
   const calls = [...PATHS.map(({ call }) => call), ...OTHERS.map((path) => `GET ${path}`)];
-  for (const call of calls.filter((each) => each !== "GET /health")) {
+  for (const call of calls.filter((each) => !OPEN.includes(each))) {
     for (const headers of [{}, bearer("a-wrong-key-0000000"), { authorization: KEYS.admin }]) {
       // Neither a foreign page, nor a body that is no JSON comes first.
       const answer = await ask(server, call, { ...headers, origin: "https://evil.example" });
@@ -79,7 +89,7 @@ test("a key in an address counts for nothing", async () => {
 
 test("a key allows what its scopes say, an admin's everything", async () => {
   const server = await locked();
-  for (const { call, scope } of PATHS.filter((each) => each.call !== "GET /health")) {
+  for (const { call, scope } of PATHS.filter((each) => !OPEN.includes(each.call))) {
     for (const [own, key] of Object.entries(KEYS)) {
       const { status, text } = await ask(server, call, bearer(key));
       const isAllowed = own === "admin" || own === scope;
@@ -94,6 +104,9 @@ test("a key allows what its scopes say, an admin's everything", async () => {
 test("open paths say no more than the status, unless a key may read", async () => {
   const server = await locked({ loaded: false });
   expect((await ask(server, "GET /health")).text).toBe('{"status":"unavailable"}');
+  for (const call of OPEN) {
+    expect(Object.keys(JSON.parse((await ask(server, call)).text))).toEqual(["status"]);
+  }
   expect((await ask(server, "GET /health", bearer(KEYS.inference))).text).not.toContain("loading");
   expect((await ask(server, "GET /health", bearer(KEYS.read))).text).toContain("Model is loading");
 });
