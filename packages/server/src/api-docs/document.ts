@@ -8,6 +8,7 @@ export interface OpenApi {
   info: { title: string; version: string; description?: string; license?: object };
   servers?: object[];
   security?: object[];
+  components?: object;
   paths?: Record<string, Record<string, Operation>>;
 }
 
@@ -16,6 +17,7 @@ export interface Operation {
   summary?: string;
   description?: string;
   tags?: string[];
+  security?: Record<string, readonly string[]>[];
   parameters?: Parameter[];
   requestBody?: { content: Content; required?: boolean };
   responses: Record<string, { description: string; content?: Content }>;
@@ -56,6 +58,13 @@ export interface JsonSchema {
   maxLength?: number;
 }
 
+const KEY = {
+  type: "http",
+  scheme: "bearer",
+  description:
+    "Where the node has keys: 401 without one, 403 by one whose scopes do not allow it, 429 for too many " +
+    "requests.",
+};
 const JSON_TYPE = "application/json";
 
 /** Adds names, examples and what holds for every operation. Changes the document it is given. */
@@ -64,11 +73,14 @@ export function completeDocument<T extends object>(document: T, operations: Oper
   open.info.license = { name: "Apache-2.0", identifier: "Apache-2.0" };
   open.servers ??= [{ url: "/" }];
   open.security ??= [];
-  for (const [name, { rest = "" }] of Object.entries(operations)) {
+  open.components = { ...open.components, securitySchemes: { key: KEY } };
+  for (const [name, { rest = "", scope }] of Object.entries(operations)) {
     const [method = "", path = ""] = rest.split(" ");
     const operation = open.paths?.[path]?.[method.toLowerCase()];
     if (!operation) continue;
     operation.operationId = name;
+    // A key where the node wants one; OpenAPI 3.1 names there what it must allow.
+    operation.security = [{ key: [scope] }, {}];
     const { success, examples = [] } = EXAMPLES[name] ?? {};
     const answer = operation.responses["200"];
     if (answer && success !== undefined) answer.description = success;
