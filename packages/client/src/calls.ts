@@ -194,6 +194,16 @@ export function toClientError(error: unknown, url: string): PocClientError {
       return new ForbiddenError(refusal, {
         code: CODES[status] ?? "FORBIDDEN",
         status,
+        requestId: response?.headers.get("x-request-id") ?? null,
+        cause: error,
+      });
+    }
+    if (status === 429 && typeof refusal === "string") {
+      return new UnavailableError(refusal, {
+        code: "TOO_MANY_REQUESTS",
+        status,
+        requestId: response?.headers.get("x-request-id") ?? null,
+        retryAfter: Number(response?.headers.get("retry-after")) || null,
         cause: error,
       });
     }

@@ -76,7 +76,7 @@ export class TooLargeError extends PocClientError {
   override name = "TooLargeError";
 }
 
-/** 503: PoC is off, or the node cannot work now. */
+/** 429: this caller asks too often. 503: PoC is off, or the node cannot work now. */
 export class UnavailableError extends PocClientError {
   override name = "UnavailableError";
   /** Seconds after which asking again makes sense; null when it does not. */
