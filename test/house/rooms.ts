@@ -126,19 +126,24 @@ export const ROOMS: Rooms = {
 
   // The protocol and the round, without sockets, files or pointers.
   "core/src/index.ts": `
-    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round core/src/runner
-    core/src/service.ts core/src/util core/src/util/backoff.ts core/src/wire`,
+    core/src/proof core/src/proof/artifact core/src/proof/distance core/src/proof/schemes.ts
+    core/src/round core/src/runner core/src/service.ts core/src/service-options.ts core/src/util
+    core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
-    core/src/proof core/src/proof/distance core/src/proof/schemes.ts core/src/round
-    core/src/runner core/src/service-options.ts core/src/util core/src/wire`,
+    core/src/artifacts.ts core/src/proof core/src/proof/distance core/src/proof/schemes.ts
+    core/src/round core/src/runner core/src/service-options.ts core/src/util core/src/wire`,
   "core/src/service-options.ts": "core/src/round core/src/util core/src/wire",
+  // What the service's callers ask of rounds of artifacts.
+  "core/src/artifacts.ts": `
+    core/src/proof core/src/proof/artifact core/src/round core/src/util core/src/wire node:crypto`,
   "core/src/round": `
     core/src/proof core/src/runner core/src/util core/src/wire
     node:timers/promises`,
   // All proofs that there are; whatever else asks the scheme that it is given.
-  "core/src/proof/schemes.ts": "core/src/proof core/src/proof/distance",
-  "core/src/proof/distance": "core/src/proof core/src/wire node:crypto",
-  "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:module",
+  "core/src/proof/schemes.ts": "core/src/proof core/src/proof/artifact core/src/proof/distance",
+  "core/src/proof/artifact": "core/src/proof core/src/runner core/src/wire",
+  "core/src/proof/distance": "core/src/proof core/src/wire",
+  "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:crypto node:module",
   // For tests alone.
   "core/src/runner/fake.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",

@@ -1,7 +1,10 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 
+export { type ArtifactSource, artifactInputs, artifactOutput } from "./proof/artifact/job.ts";
+export { layerSeeds, pickSeed, rotationSeeds } from "./proof/artifact/seeds.ts";
+export { decodeVector, encodeVector } from "./proof/artifact/vector.ts";
 export { type Calibration, calibrate, randomDistanceCdf } from "./proof/distance/calibration.ts";
-export { inputSeed, permutationSeed, seed, targetSeed } from "./proof/distance/seeds.ts";
+export { permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
 export {
   type FindRecord,
   type ProofScheme,
@@ -10,6 +13,7 @@ export {
   schemeOf,
 } from "./proof/scheme.ts";
 export { SCHEMES } from "./proof/schemes.ts";
+export { inputSeed, inputSeedWords, seed } from "./proof/seeds.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
 export { type Meter, noMeter, type SearchedNonces } from "./round/meter.ts";
 export type { RunnerPlace } from "./round/runners.ts";
@@ -19,6 +23,7 @@ export type { Tracked, WatchOptions } from "./round/watch.ts";
 export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
 export { PocService } from "./service.ts";
+export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
 export { within } from "./util/time.ts";

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { inputSeed } from "./proof/distance/seeds.ts";
+import { inputSeed } from "./proof/seeds.ts";
 import { MemoryRoundStore } from "./round/store.ts";
 import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
 import type { ModelRunner, PrefillJob } from "./runner/ports.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inputSeed } from "./proof/distance/seeds.ts";
+import { inputSeed } from "./proof/seeds.ts";
 import { MemoryRoundStore, type RoundProgress } from "./round/store.ts";
 import { createFakeRunner, type FakeRunner, type FakeRunnerOptions } from "./runner/fake.ts";
 import type { ModelInfo, PrefillJob } from "./runner/ports.ts";

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, vi } from "vitest";
-import { inputSeed, permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
+import { permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
+import { inputSeed } from "./proof/seeds.ts";
 import { MemoryRoundStore, type RoundProgress, type RoundStore } from "./round/store.ts";
 import { fakeDistance } from "./runner/fake.ts";
 import { PocService } from "./service.ts";

@@ -1,4 +1,4 @@
-/** The regularised incomplete beta function, from which both statistics of this package come. */
+/** The regularised incomplete beta function, from which all statistics of this package come. */
 import { createRequire } from "node:module";
 
 type Betainc = typeof import("@stdlib/math-base-special-betainc");
@@ -11,6 +11,18 @@ let betainc: Betainc | undefined;
 export function incompleteBeta(x: number, a: number, b: number): number {
   betainc ??= require("@stdlib/math-base-special-betainc") as Betainc;
   return betainc(x, a, b);
+}
+
+/**
+ * P(X ≥ k) for X ~ Binomial(n, p), as I_p(k, n − k + 1).
+ *
+ * @param k 0 … n
+ * @param n ≥ 0
+ * @param p in [0, 1]
+ */
+export function binomialTail(k: number, n: number, p: number): number {
+  if (k === 0) return 1;
+  return incompleteBeta(p, k, n - k + 1);
 }
 
 /** The x for which I_x(a, b) = p, by bisection: within 1e-12. */

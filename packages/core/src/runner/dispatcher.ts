@@ -1,6 +1,6 @@
 /** Gives runners their work: each has two jobs at a time, and gets another when one has ended. */
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "./ports.ts";
-import { RunnerLost } from "./ports.ts";
+import { batchOf, RunnerLost } from "./ports.ts";
 import { Turns } from "./turns.ts";
 
 /** Jobs that a runner has: one that it computes, and one behind it so that the device never waits. */
@@ -228,7 +228,7 @@ export class Dispatcher<Kind extends string = string> {
 /** A result that fits its job: a runner is another process, and may be wrong. */
 function checked(result: PrefillResult, { job, width }: Work): PrefillResult {
   const { completed, values } = result;
-  const batch = job.input_seeds.length;
+  const batch = batchOf(job);
   const fits = Number.isInteger(completed) && completed >= 0 && completed <= batch;
   if (fits && values.length === completed * width) return result;
   throw new Error(

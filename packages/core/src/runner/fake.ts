@@ -1,12 +1,14 @@
 /** A runner for tests: its distances follow from the seeds alone, and it fails when it is told to. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { ModelInfo, ModelRunner, PrefillJob, PrefillResult } from "./ports.ts";
-import { RunnerLost } from "./ports.ts";
+import type { ModelInfo, ModelRunner, PrefillJob, PrefillOutput, PrefillResult } from "./ports.ts";
+import { batchOf, RunnerLost } from "./ports.ts";
 
 export interface FakeRunnerOptions {
   info?: Partial<ModelInfo>;
   /** Distance of one nonce; by default `fakeDistance`, uniform in [0, 2). */
   distance?: (seeds: NonceSeeds) => number;
+  /** Artifact of one nonce, [k]; by default `fakeVector`. */
+  vector?: (pickSeed: number, k: number) => Float32Array;
 }
 
 /** What a nonce's distance follows from. */
@@ -61,9 +63,9 @@ const INFO: ModelInfo = {
   preferred_tokens: 4 * 256,
 };
 
-/** Makes a fake runner; see `FakeRunner`. Only jobs for distances are answered. */
+/** Makes a fake runner; see `FakeRunner`. Only jobs for distances and artifacts are answered. */
 export function createFakeRunner(options: FakeRunnerOptions = {}): FakeRunner {
-  return new Fake({ ...INFO, ...options.info }, options.distance ?? fakeDistance);
+  return new Fake(options);
 }
 
 /** A float32 in [0, 2) that any change of a seed or of the length changes. */
@@ -77,6 +79,15 @@ export function fakeDistance(seeds: NonceSeeds): number {
   return Math.fround((hash >>> 8) / 2 ** 23);
 }
 
+/** A vector of length 1 that follows from its seed. */
+export function fakeVector(pickSeed: number, k: number): Float32Array {
+  const angle = (pickSeed / 2 ** 32) * 2 * Math.PI;
+  const vector = new Float32Array(k);
+  vector[0] = k > 1 ? Math.cos(angle) : 1;
+  if (k > 1) vector[1] = Math.sin(angle);
+  return vector;
+}
+
 interface Waiting {
   readonly job: PrefillJob;
   resolve(result: PrefillResult): void;
@@ -88,6 +99,7 @@ class Fake implements FakeRunner {
   readonly jobs: PrefillJob[] = [];
   readonly cancelled: number[] = [];
   readonly #distance: (seeds: NonceSeeds) => number;
+  readonly #vector: (pickSeed: number, k: number) => Float32Array;
   readonly #waiting = new Map<number, Waiting>();
   readonly #arrivals: { number: number; resolve(job: PrefillJob): void }[] = [];
   #held = false;
@@ -95,9 +107,10 @@ class Fake implements FakeRunner {
   #faults: Error[] = [];
   #lost: string | null = null;
 
-  constructor(info: ModelInfo, distance: (seeds: NonceSeeds) => number) {
-    this.info = info;
-    this.#distance = distance;
+  constructor({ info, distance, vector }: FakeRunnerOptions) {
+    this.info = { ...INFO, ...info };
+    this.#distance = distance ?? fakeDistance;
+    this.#vector = vector ?? fakeVector;
   }
 
   get waiting(): number[] {
@@ -157,6 +170,12 @@ class Fake implements FakeRunner {
     this.lose("the runner is closed");
   }
 
+  #vectors({ k_dim, pick_seeds }: PrefillOutput & { kind: "artifact" }, count: number) {
+    const values = new Float32Array(count * k_dim);
+    for (let i = 0; i < count; i++) values.set(this.#vector(pick_seeds[i] ?? 0, k_dim), i * k_dim);
+    return values;
+  }
+
   #take(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
@@ -167,19 +186,22 @@ class Fake implements FakeRunner {
     const waiting = this.#take(id);
     if (!waiting) return;
     const { input_seeds, output, seq_len } = waiting.job;
-    if (output.kind !== "distance") {
+    if (output.kind !== "distance" && output.kind !== "artifact") {
       waiting.reject(new Error(`the fake runner has no ${output.kind}`));
       return;
     }
-    const completed = Math.min(atMost, input_seeds.length);
-    const values = Float32Array.from({ length: completed }, (_, i) =>
-      this.#distance({
-        input_seed: input_seeds[i] ?? 0,
-        permutation_seed: output.permutation_seeds[i] ?? 0,
-        target_seed: output.target_seed,
-        seq_len,
-      }),
-    );
+    const completed = Math.min(atMost, batchOf(waiting.job));
+    const values =
+      output.kind === "artifact"
+        ? this.#vectors(output, completed)
+        : Float32Array.from({ length: completed }, (_, i) =>
+            this.#distance({
+              input_seed: input_seeds[i] ?? 0,
+              permutation_seed: output.permutation_seeds[i] ?? 0,
+              target_seed: output.target_seed,
+              seq_len,
+            }),
+          );
     waiting.resolve({ completed, values });
   }
 }

@@ -39,6 +39,18 @@ export type PrefillOutput =
       readonly permutation_seeds: Uint32Array;
       readonly target_seed: number;
     }
+  | {
+      /** [k_dim] numbers: docs/protocol-v2.md §1, steps 4 to 7. All NaN where one is not finite. */
+      readonly kind: "artifact";
+      /** 1 … hidden_size */
+      readonly k_dim: number;
+      /** [num_hidden_layers]; jobs of one round have the same, and its vectors are made once. */
+      readonly layer_seeds: Uint32Array;
+      /** [batch] */
+      readonly pick_seeds: Uint32Array;
+      /** [batch, k_dim − 1] */
+      readonly rotation_seeds: Uint32Array;
+    }
   /** [vocab_size] logits of the last position. */
   | { readonly kind: "logits" }
   /** [hidden_size] last position after the final norm. */
@@ -50,15 +62,25 @@ export interface PrefillJob {
   readonly id: number;
   /** 1 … `max_seq_len`. */
   readonly seq_len: number;
-  /** [batch], batch ≥ 1. */
+  /** [batch, input_streams], batch ≥ 1. */
   readonly input_seeds: Uint32Array;
+  /**
+   * Streams that a nonce's inputs are drawn in, each under a seed of its own: 1, which is the
+   * default, or 8 for the stronger generator (docs/protocol-v2.md §1, step 8).
+   */
+  readonly input_streams?: 1 | 8;
   readonly output: PrefillOutput;
+}
+
+/** Nonces of a job. */
+export function batchOf(job: Pick<PrefillJob, "input_seeds" | "input_streams">): number {
+  return job.input_seeds.length / (job.input_streams ?? 1);
 }
 
 export interface PrefillResult {
   /** How many of the job's nonces, from the first on, are finished: all but after a cancel. */
   readonly completed: number;
-  /** [completed, 1 | vocab_size | hidden_size] */
+  /** [completed, 1 | k_dim | vocab_size | hidden_size] */
   readonly values: Float32Array;
 }
 

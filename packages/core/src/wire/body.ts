@@ -1,12 +1,13 @@
 /** Bodies and what they have to fit; large ones are checked elsewhere, on a thread of a door's. */
 import { z } from "zod";
-import { PocError, type PocErrorCode, type ValidationIssue } from "./errors.ts";
+import * as artifactSchemas from "./artifact-schemas.ts";
+import { PocError, type PocErrorCode, type RefusalDetail } from "./errors.ts";
 import { parseWith } from "./issues.ts";
 import type { Parsed, SchemaName, SchemaOf } from "./operations.ts";
 import * as schemas from "./schemas.ts";
 
 /** All of them, by name: what imports this file has them all, so the SDK does not. */
-const SCHEMAS = schemas;
+const SCHEMAS = { ...schemas, ...artifactSchemas };
 
 /** The schema of that name, made for what the node allows where that matters. */
 export function schemaNamed<Name extends SchemaName>(
@@ -26,7 +27,7 @@ export function fieldsOf(name: SchemaName): string[] {
 /** What came of a check. Can be cloned to and from a thread. */
 export type CheckOutcome =
   | { readonly value: unknown }
-  | { readonly refusal: PocErrorCode; readonly detail?: string | ValidationIssue[] };
+  | { readonly refusal: PocErrorCode; readonly detail?: RefusalDetail };
 
 /**
  * Checks what a caller sent against the schema of that name.

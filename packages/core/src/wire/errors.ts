@@ -30,6 +30,18 @@ const TABLE = {
   TOO_MANY_NONCES: { status: 413, text: "Too many nonces" },
   CALLER_GONE: { status: 499, text: "The caller is gone" },
   COMPUTE_FAILED: { status: 500, text: "Computation failed" },
+  ALREADY_GENERATING: { status: 409, text: "Already generating" },
+  PARAMS_MISMATCH: { status: 409, text: "params mismatch" },
+  ENGINE_NOT_AVAILABLE: { status: 503, text: "Engine not available" },
+  NONCES_DO_NOT_MATCH: {
+    status: 400,
+    text: "validation.artifacts nonces must match nonces field",
+  },
+  QUEUE_FULL: { status: 429, text: "Queue full" },
+  JOB_NOT_FOUND: { status: 404, text: "Request not found" },
+  JOB_TIMED_OUT: { status: 503, text: "Timeout" },
+  JOB_CANCELLED: { status: 503, text: "Cancelled" },
+  VALIDATION_ABORTED: { status: 503, text: "validation aborted" },
 } as const satisfies Record<string, PocErrorEntry>;
 
 interface PocErrorEntry {
@@ -59,10 +71,19 @@ export interface ValidationIssue {
   input: unknown;
 }
 
+/** A round's or a job's `params` beside what the node has (docs/protocol-v2.md §3.1). */
+export interface ParamsMismatch {
+  error: "params mismatch";
+  requested: { model: string; seq_len: number; k_dim: number };
+  deployed: { model: string[]; seq_len: null; k_dim: null };
+}
+
+export type RefusalDetail = string | ValidationIssue[] | ParamsMismatch;
+
 /** What the `data` of a tRPC error says of a refusal: the same as REST's answer. */
 export interface Refusal {
   code: PocErrorCode;
-  detail: string | ValidationIssue[];
+  detail: RefusalDetail;
   /** Seconds after which asking again makes sense; null when it does not. */
   retry_after: number | null;
   /** What would help, for people; absent where nothing is to be said. */
@@ -81,7 +102,7 @@ export class PocError extends Error {
   /** HTTP status. */
   readonly status: number;
   /** What goes out as `{"detail": …}`. */
-  readonly detail: string | ValidationIssue[];
+  readonly detail: RefusalDetail;
   /** Seconds, for `Retry-After`. */
   readonly retryAfter?: number;
   /** What would help, for people. */
@@ -92,7 +113,7 @@ export class PocError extends Error {
   constructor(
     code: PocErrorCode,
     options: {
-      detail?: string | ValidationIssue[];
+      detail?: RefusalDetail;
       cause?: unknown;
       retryAfter?: number;
       beside?: object;
@@ -100,7 +121,7 @@ export class PocError extends Error {
   ) {
     const entry = POC_ERRORS[code];
     const detail = options.detail ?? entry.text;
-    super(typeof detail === "string" ? detail : describeIssues(detail), { cause: options.cause });
+    super(describe(detail), { cause: options.cause });
     this.code = code;
     this.status = entry.status;
     this.detail = detail;
@@ -111,6 +132,8 @@ export class PocError extends Error {
   }
 }
 
-function describeIssues(issues: readonly ValidationIssue[]): string {
-  return issues.map((issue) => `${issue.loc.join(".")}: ${issue.msg}`).join("; ");
+function describe(detail: RefusalDetail): string {
+  if (typeof detail === "string") return detail;
+  if (!Array.isArray(detail)) return detail.error;
+  return detail.map((issue) => `${issue.loc.join(".")}: ${issue.msg}`).join("; ");
 }

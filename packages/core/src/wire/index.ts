@@ -1,5 +1,6 @@
 /** What goes over the wire, and every operation. Free of Node: a browser bundles it. */
 export { isRefusedAddress } from "./address.ts";
+export * from "./artifact-schemas.ts";
 export {
   CheckedBody,
   type CheckOutcome,

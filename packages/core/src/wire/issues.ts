@@ -37,7 +37,7 @@ function toIssues(
   root: "body" | "query",
 ): ValidationIssue[] {
   const byPlace = new Map<string, ValidationIssue>();
-  for (const issue of issues) {
+  for (const issue of issues.flatMap(withKeys)) {
     const path = issue.path.map((key) => (typeof key === "number" ? key : String(key)));
     const input = lookUp(value, path);
     // A number can be out of two ranges at once; the field's own range is checked last.
@@ -49,6 +49,14 @@ function toIssues(
     if (byPlace.size === MAX_ISSUES) break;
   }
   return [...byPlace.values()];
+}
+
+/** Of fields that are not allowed each is an issue of its own, at its place. */
+function withKeys(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "unrecognized_keys") return [issue];
+  return issue.keys
+    .slice(0, MAX_ISSUES)
+    .map((key) => ({ ...issue, keys: [key], path: [...issue.path, key] }));
 }
 
 function lookUp(value: unknown, path: readonly (string | number)[]): unknown {
@@ -85,6 +93,8 @@ function describe(
             type: "less_than_equal",
             msg: `Input should be less than or equal to ${issue.maximum}`,
           };
+    case "unrecognized_keys":
+      return { type: "extra_forbidden", msg: "Extra inputs are not permitted" };
     case "custom":
       return { type: String(issue.params?.type ?? "value_error"), msg: issue.message };
     default:

@@ -6,6 +6,7 @@
  * Schemas are named, not imported, so that the SDK has the table without them. Free of Node.
  */
 import type { z } from "zod";
+import type * as artifactSchemas from "./artifact-schemas.ts";
 import type { PocErrorCode } from "./errors.ts";
 import type * as schemas from "./schemas.ts";
 
@@ -47,8 +48,8 @@ export interface Operation {
 
 export type OperationTable = Readonly<Record<string, Operation>>;
 
-/** `schemas.ts` by name: schemas, and functions that make one for what a node allows. */
-type Schemas = typeof schemas;
+/** All by name: schemas, and functions that make one for what a node allows. */
+type Schemas = typeof schemas & typeof artifactSchemas;
 type SchemaMaker = (limits: schemas.InitLimits) => z.ZodType;
 export type SchemaName = {
   [Name in keyof Schemas]: Schemas[Name] extends z.ZodType | SchemaMaker ? Name : never;

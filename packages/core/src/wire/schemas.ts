@@ -19,6 +19,8 @@ export interface InitLimits {
   defaults: InitDefaults;
   /** The longest that the node computes; without it any safe length passes. */
   max_seq_len?: number;
+  /** The model's, which an artifact has no more numbers than; without it any allowed number passes. */
+  hidden_size?: number | undefined;
   /** Hosts that may be called; without it all that the protocol allows. */
   callback_hosts?: readonly string[] | undefined;
 }

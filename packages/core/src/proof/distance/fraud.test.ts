@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { golden } from "../../test-support.ts";
-import { binomialTail, probabilityHonest } from "./fraud.ts";
+import { binomialTail } from "../beta.ts";
+import { probabilityHonest } from "./fraud.ts";
 
 interface Row {
   n: number;

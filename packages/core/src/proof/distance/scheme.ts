@@ -1,8 +1,9 @@
 /** The distance proof: a nonce yields one number, and is valid when that is less than the target. */
 import { InitRequest, type ProofBatch } from "../../wire/schemas.ts";
 import type { ProofScheme, Reading } from "../scheme.ts";
+import { inputSeed } from "../seeds.ts";
 import { generatedBatch } from "./answers.ts";
-import { inputSeed, permutationSeed, targetSeed } from "./seeds.ts";
+import { permutationSeed, targetSeed } from "./seeds.ts";
 import { isValid, judge } from "./verdict.ts";
 
 const INVALID: Reading = { kind: "invalid" };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { golden } from "../../test-support.ts";
-import { inputSeed, permutationSeed, seed, targetSeed } from "./seeds.ts";
+import { inputSeed, seed } from "../seeds.ts";
+import { permutationSeed, targetSeed } from "./seeds.ts";
 
 interface Seeded {
   block_hash: string;

@@ -1,0 +1,216 @@
+/**
+ * The objects of artifact rounds on the wire (docs/protocol-v2.md §3 and §5). Nothing is coerced
+ * between types; unknown fields are dropped, but refused in `params`.
+ *
+ * Free of Node, as `schemas.ts`.
+ */
+import { z } from "zod";
+import { callbackUrl, finite, integer, numberList, text } from "./fields.ts";
+import type { InitLimits } from "./schemas.ts";
+
+/** The most numbers that an artifact may have here; the network's have 12. */
+export const MAX_K_DIM = 64;
+/** Nonces that one job may have, and that all jobs which wait may have together. */
+export const MAX_JOB_NONCES = 100_000;
+const MAX_BATCH_SIZE = 1024;
+const MAX_VECTOR_CHARACTERS = 1024;
+
+/** What a vector is encoded as. */
+export const Encoding = z.object({
+  dtype: z.literal("f16"),
+  k_dim: z.int().min(1),
+  endian: z.literal("le"),
+});
+export type Encoding = z.output<typeof Encoding>;
+
+/** What a nonce has yielded. */
+export const Artifact = z.object({
+  nonce: z.int(),
+  vector_b64: z.string().describe("k_dim half-precision numbers, little-endian, in base64."),
+});
+export type Artifact = z.output<typeof Artifact>;
+
+function paramsSchema({ max_seq_len = Number.MAX_SAFE_INTEGER, hidden_size }: InitLimits) {
+  return z.strictObject({
+    model: text().describe("One of the node's names for its model."),
+    seq_len: integer(1, max_seq_len),
+    k_dim: integer(1, Math.min(hidden_size ?? MAX_K_DIM, MAX_K_DIM)).default(12),
+  });
+}
+
+/** Of a block, a prover and its place among nodes: what both bodies have. */
+function commonFields(limits: InitLimits) {
+  return {
+    block_hash: text(),
+    block_height: integer(0),
+    public_key: text(),
+    node_id: integer(0),
+    node_count: integer(1),
+    batch_size: integer(1, MAX_BATCH_SIZE)
+      .default(32)
+      .describe("A hint: no result follows from it."),
+    params: paramsSchema(limits),
+    url: callbackUrl(limits.callback_hosts)
+      .nullable()
+      .default(null)
+      .describe("Where results are pushed to, verbatim; null: nowhere."),
+    poc_stronger_rng: z.boolean().default(false),
+  };
+}
+
+function artifactRoundSchema(limits: InitLimits) {
+  return z
+    .object({
+      ...commonFields(limits),
+      group_id: integer(0).default(0),
+      n_groups: integer(1).default(1),
+    })
+    .superRefine(({ node_id, node_count, group_id, n_groups }, context) => {
+      const fault = (path: string, message: string) =>
+        context.addIssue({
+          code: "custom",
+          path: [path],
+          params: { type: "value_error" },
+          message: `Value error, ${message}`,
+        });
+      if (group_id >= n_groups) fault("group_id", "group_id must be less than n_groups");
+      // The walk's numbers are integers that JSON carries.
+      const step = n_groups * node_count;
+      if (!Number.isSafeInteger(step + node_id + group_id * node_count)) {
+        fault("node_count", "the sequence leaves the safe integers");
+      }
+    });
+}
+
+/** The body of `/init/generate`. */
+export const ArtifactRound: (limits: InitLimits) => z.ZodType<ArtifactRound> = artifactRoundSchema;
+export type ArtifactRound = z.output<ReturnType<typeof artifactRoundSchema>>;
+
+const share = () => finite().min(0).max(1);
+
+function artifactJobSchema(limits: InitLimits) {
+  return z.object({
+    ...commonFields(limits),
+    nonces: numberList({
+      item: { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    }).refine((nonces) => nonces.length <= MAX_JOB_NONCES, {
+      params: { type: "too_long" },
+      error: `List should have at most ${MAX_JOB_NONCES} items`,
+    }),
+    wait: z.boolean().default(false),
+    validation: z
+      .object({
+        artifacts: z
+          .array(z.object({ nonce: integer(0), vector_b64: z.string().max(MAX_VECTOR_CHARACTERS) }))
+          .max(MAX_JOB_NONCES),
+      })
+      .nullable()
+      .default(null),
+    stat_test: z
+      .object({
+        dist_threshold: finite().min(0).default(0.02),
+        p_mismatch: share().default(0.001),
+        fraud_threshold: share().optional(),
+        p_value_threshold: share().optional().describe("Another name, which is not used."),
+      })
+      .nullable()
+      .default(null),
+  });
+}
+
+/** The body of `/generate`. */
+export const ArtifactJob: (limits: InitLimits) => z.ZodType<ArtifactJob> = artifactJobSchema;
+export type ArtifactJob = z.output<ReturnType<typeof artifactJobSchema>>;
+
+/** The answer of `/status` to callers of artifact rounds. */
+export const ArtifactStatus = z.object({
+  status: z.enum(["IDLE", "GENERATING"]),
+  config: z
+    .object({
+      block_hash: z.string(),
+      block_height: z.int(),
+      public_key: z.string(),
+      node_id: z.int(),
+      node_count: z.int(),
+      group_id: z.int(),
+      n_groups: z.int(),
+      seq_len: z.int(),
+      k_dim: z.int(),
+    })
+    .nullable(),
+  stats: z
+    .object({
+      total_processed: z.int().min(0).describe("Nonces computed, those that are not finite too."),
+      nonces_per_second: z.number().min(0),
+    })
+    .nullable(),
+});
+export type ArtifactStatus = z.output<typeof ArtifactStatus>;
+
+/** What is said of a prover. */
+export const ArtifactVerdict = z.object({
+  n_total: z.int().min(0),
+  n_mismatch: z.int().min(0),
+  mismatch_nonces: z.array(z.int()),
+  p_value: z.number(),
+  fraud_detected: z.boolean(),
+  excluded_nonces: z
+    .array(z.int())
+    .optional()
+    .describe("Of which nothing is said: what the node computed was not finite. Absent if none."),
+});
+export type ArtifactVerdict = z.output<typeof ArtifactVerdict>;
+
+/** What a finished job has yielded: artifacts, or a verdict where it was given a prover's. */
+export const JobResult = z.union([
+  z.object({ artifacts: z.array(Artifact), encoding: Encoding }),
+  ArtifactVerdict,
+]);
+export type JobResult = z.output<typeof JobResult>;
+
+/** How a job stands. */
+export const JobAnswer = z.union([
+  z.object({ status: z.enum(["queued", "running", "cancelled"]), request_id: z.string() }),
+  z.object({ status: z.literal("failed"), request_id: z.string(), error: z.string() }),
+  z.object({ status: z.literal("completed"), request_id: z.string() }).and(JobResult),
+]);
+export type JobAnswer = z.output<typeof JobAnswer>;
+
+/** The answer to a job that is not waited for. */
+export const QueuedJob = z.object({
+  status: z.literal("queued"),
+  request_id: z.string(),
+  queued_count: z.int().min(0),
+});
+export type QueuedJob = z.output<typeof QueuedJob>;
+
+/** Artifacts of a round, as they are pushed to `url/generated`. */
+export interface GeneratedArtifacts {
+  public_key: string;
+  block_hash: string;
+  block_height: number;
+  node_id: number;
+  artifacts: Artifact[];
+  encoding: Encoding;
+}
+
+/** What subscribers to artifacts are told. */
+export const ArtifactEvent = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("round"),
+    round_id: z.string(),
+    block_hash: z.string(),
+    block_height: z.int(),
+    public_key: z.string(),
+    k_dim: z.int(),
+  }),
+  z.object({
+    type: z.literal("artifacts"),
+    round_id: z.string(),
+    block_hash: z.string(),
+    from: z.int().min(0).describe("Index of the first among the round's artifacts."),
+    nonces: z.array(z.int()),
+    vectors_b64: z.array(z.string()),
+  }),
+]);
+export type ArtifactEvent = z.output<typeof ArtifactEvent>;
