@@ -1,5 +1,5 @@
 /** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
-import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import { artifactInputs, artifactOutput, type ModelRunner, type PrefillJob } from "@proofmill/core";
 import { loadModel } from "@proofmill/native";
 import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
@@ -18,7 +18,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     async (dtype) => {
       const checks = await addon.compareOperations({ dtype, threads: 1, cuda });
       expect(checks.filter(({ holds }) => !holds)).toEqual([]);
-      expect(new Set(checks.map(({ operation }) => operation)).size).toBe(10);
+      expect(new Set(checks.map(({ operation }) => operation)).size).toBe(12);
       // Bit for bit.
       for (const { operation, error, allowed } of checks) {
         if (operation === "inputs" || operation === "permutation") {
@@ -59,6 +59,29 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
         expect(await distances(doubled, n)).toEqual([...together.slice(5), ...together]);
       },
     );
+
+    test("artifacts: alone, together, backwards, by either generator, after another block's", async () => {
+      const nonces = [0, 7, 14, 21, 28];
+      const artifacts = async (some: number[], seq_len: number, block_hash = "b") => {
+        const block = { block_hash, public_key: "k" };
+        const { num_hidden_layers } = runner.info;
+        const output = artifactOutput({ ...block, k_dim: 12, num_hidden_layers }, some);
+        const inputs = artifactInputs(block, some, seq_len === 16);
+        const { values } = await runner.run({ id: 0, seq_len, ...inputs, output });
+        const bits = bitsOf(values);
+        return some.map((_, i) => bits.slice(12 * i, 12 * (i + 1)));
+      };
+      for (const seq_len of [5, 16]) {
+        const together = await artifacts(nonces, seq_len);
+        expect(new Set(together.flat()).size).toBe(12 * nonces.length);
+        const other = await artifacts(nonces, seq_len, "other");
+        expect(other.flat().some((bit, i) => bit === together.flat()[i])).toBe(false);
+        for (const [i, nonce] of nonces.entries()) {
+          expect((await artifacts([nonce], seq_len))[0]).toEqual(together[i]);
+        }
+        expect(await artifacts(nonces.toReversed(), seq_len)).toEqual(together.toReversed());
+      }
+    });
 
     test("jobs under way at once keep their own results, also under another target", async () => {
       const seeds = [5, 6, 7, 8, 9];
@@ -150,7 +173,9 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     expect(result.machine.device).toBe("cuda:0 (Emulated GPU)");
     expect(result.nonces_per_second).toBeGreaterThan(0);
     expect(result.peak_gflops).toBeGreaterThan(0);
-    expect(Object.values(result.stages).every((share) => share > 0)).toBe(true);
+    const { reflect, ...shares } = result.stages;
+    expect(reflect).toBe(0);
+    expect(Object.values(shares).every((share) => share > 0)).toBe(true);
   });
 
   test("random weights made on the device are those of the CPU", async () => {

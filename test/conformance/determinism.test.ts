@@ -5,7 +5,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ModelRunner, PrefillJob, PrefillResult } from "@proofmill/core";
+import {
+  artifactInputs,
+  artifactOutput,
+  type ModelRunner,
+  type PrefillJob,
+  type PrefillResult,
+} from "@proofmill/core";
 import { loadModel, type NativeRunner } from "@proofmill/native";
 import { writeRandomModel } from "@proofmill/native/model/random-model";
 import fc from "fast-check";
@@ -235,6 +241,42 @@ describe("a job that is cut", () => {
     return runner.run(job);
   }
 });
+
+test("artifacts: any batch and number of threads, also by the stronger generator", async () => {
+  const directory = goldenModel("qwen3-tiny-strong");
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    const runners = [];
+    for (const threads of THREADS) runners.push(await loadModel({ directory, dtype, threads }));
+    for (const seq_len of [1, 17, 100]) {
+      for (const isStronger of [false, true]) {
+        const alone: number[] = [];
+        for (const nonce of NONCES) {
+          alone.push(...(await artifacts(first(runners), [nonce], { seq_len, isStronger })));
+        }
+        expect(new Set(alone).size).toBe(12 * NONCES.length);
+        for (const runner of runners) {
+          const nonces = [...NONCES].toReversed();
+          const bits = await artifacts(runner, nonces, { seq_len, isStronger });
+          const rows = nonces.map((_, i) => bits.slice(12 * i, 12 * (i + 1)));
+          expect(rows.toReversed().flat()).toEqual(alone);
+        }
+      }
+    }
+    await Promise.all(runners.map((runner) => runner.close()));
+  }
+});
+
+async function artifacts(
+  runner: ModelRunner,
+  nonces: number[],
+  { seq_len, isStronger }: { seq_len: number; isStronger: boolean },
+): Promise<number[]> {
+  const block = { block_hash: "block", public_key: "key" };
+  const { num_hidden_layers } = runner.info;
+  const output = artifactOutput({ ...block, k_dim: 12, num_hidden_layers }, nonces);
+  const inputs = artifactInputs(block, nonces, isStronger);
+  return bitsOf((await runner.run({ id: 0, seq_len, ...inputs, output })).values);
+}
 
 async function distances(runner: ModelRunner, seeds: number[], seq_len: number): Promise<number[]> {
   const input_seeds = Uint32Array.from(seeds);

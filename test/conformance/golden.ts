@@ -25,6 +25,12 @@ export interface ExpectedCase {
     logits_argmax: number;
     distance: number;
   };
+  B: {
+    picked_cuda: number[];
+    vector: { cuda: number[] };
+    b64: { cuda: string };
+    fp16_margin_abs: { cuda: number };
+  };
 }
 
 export interface Expected {

@@ -1,5 +1,7 @@
 /** Whole forward passes against golden ones (docs/protocol.md §1, steps 5 to 9). */
 import {
+  artifactOutput,
+  encodeVector,
   inputSeed,
   type ModelRunner,
   type PrefillOutput,
@@ -18,6 +20,12 @@ const BOUNDS = {
   bfloat16: { distance: 5e-4, strong: 3e-3, share: 1e-2 },
 };
 
+/** Greatest L2 errors of an artifact before it is rounded. */
+const VECTOR_BOUNDS = {
+  float32: { plain: 2e-5, strong: 2e-5 },
+  bfloat16: { plain: 2e-2, strong: 8e-2 },
+};
+
 const DEVICES = [
   ...addon.isas().map((isa) => ({ name: isa, options: { device: "cpu", isa, threads: 2 } })),
   ...emulatedCuda().map((options) => ({ name: "emulated CUDA", options })),
@@ -33,6 +41,7 @@ const LOADS = MODELS.flatMap((model) =>
 describe.each(LOADS)("$model in $dtype on $name", ({ name, model, options, dtype }) => {
   const { share, distance, strong } = BOUNDS[dtype];
   const tolerance = model.endsWith("-strong") ? strong : distance;
+  const artifact = VECTOR_BOUNDS[dtype][model.endsWith("-strong") ? "strong" : "plain"];
   const { meta, cases } = expected(model);
   const batches = batchesOf(cases.filter((one) => one.input_dtype === dtype));
   /** An emulation takes its time. */
@@ -59,6 +68,26 @@ describe.each(LOADS)("$model in $dtype on $name", ({ name, model, options, dtype
         expect(error, `nonce ${nonce}, seq_len ${seq_len}`).toBeLessThanOrEqual(tolerance);
       }
     }
+  });
+
+  test("artifacts", async () => {
+    let texts = 0;
+    for (const batch of batches) {
+      const { num_hidden_layers } = runner.info;
+      const source = { ...pairOf(batch), k_dim: 12, num_hidden_layers };
+      const nonces = batch.map(({ nonce }) => nonce);
+      const values = await run(batch, artifactOutput(source, nonces));
+      for (const [i, { B, nonce, seq_len }] of batch.entries()) {
+        const vector = rowOf(values, i, batch.length);
+        const errors = B.vector.cuda.map((x, j) => Math.abs(x - (vector[j] ?? Number.NaN)));
+        const label = `nonce ${nonce}, seq_len ${seq_len}`;
+        expect(Math.hypot(...errors), label).toBeLessThanOrEqual(artifact);
+        if (Math.max(...errors) >= B.fp16_margin_abs.cuda) continue;
+        texts++;
+        expect(encodeVector(vector), label).toBe(B.b64.cuda);
+      }
+    }
+    if (dtype === "float32") expect(texts).toBeGreaterThan(0);
   });
 
   test("logits", async () => {

@@ -40,9 +40,25 @@ describe("benchPrefill", () => {
     expect(result.nonces_per_second).toBeGreaterThan(0);
     expect(result.peak_gflops).toBeGreaterThan(1);
     expect(result.percent_of_peak).toBeCloseTo((100 * result.gflops) / result.peak_gflops, 3);
-    const shares = Object.values(result.stages);
-    expect(shares.every((share) => share > 0)).toBe(true);
-    expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(100, 6);
+    const { reflect, ...shares } = result.stages;
+    expect(reflect).toBe(0);
+    expect(Object.values(shares).every((share) => share > 0)).toBe(true);
+    expect(Object.values(shares).reduce((sum, share) => sum + share, 0)).toBeCloseTo(100, 6);
+    expect(result).not.toHaveProperty("of_distances");
+  });
+
+  test("measures artifacts beside distances", async () => {
+    const result = await benchPrefill({
+      shape: "qwen3-tiny",
+      dtype: "bfloat16",
+      seqLen: 16,
+      batch: 8,
+      threads: 1,
+      repeats: 1,
+      output: "artifact",
+    });
+    expect(result.of_distances).toBeGreaterThan(0.1);
+    expect(Object.values(result.stages).every((share) => share > 0)).toBe(true);
   });
 
   test("refuses a length past the shape's context, with both numbers", async () => {

@@ -1,5 +1,6 @@
 /** How fast a search runs on this machine, beside what the machine could do at best. */
 import { availableParallelism, cpus } from "node:os";
+import type { PrefillOutput } from "@proofmill/core";
 import type { NativeModel, Stages } from "./binding.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
@@ -22,12 +23,19 @@ export interface PrefillBenchOptions extends RandomShapeOptions {
   batch: number;
   /** Measured runs, of which the median counts; ≥ 1. */
   repeats: number;
+  /** What nonces yield; distances by default. Artifacts are measured beside distances, by turns. */
+  output?: BenchOutput;
 }
+
+export const BENCH_OUTPUTS = ["distance", "artifact"] as const;
+export type BenchOutput = (typeof BENCH_OUTPUTS)[number];
 
 /** Jobs under way at once: as in a round, the next one is there when one is done. */
 const JOBS_AT_ONCE = 2;
 /** A run is at least so many seconds of jobs: what one takes on a GPU is too short to be timed. */
 const RUN_SECONDS = 0.5;
+/** Numbers of an artifact. */
+const K_DIM = 12;
 
 export interface PrefillBench {
   shape: string;
@@ -35,6 +43,9 @@ export interface PrefillBench {
   seq_len: number;
   batch: number;
   arithmetic: string;
+  output: BenchOutput;
+  /** Artifacts per second in shares of distances per second, the median of the runs; of artifacts alone. */
+  of_distances?: number;
   /** Medians of the runs. */
   nonces_per_second: number;
   gflops: number;
@@ -70,7 +81,7 @@ export async function loadShape(
 
 /** Measures the search of one shape; peak and search take turns, since machines drift. */
 export async function benchPrefill(options: PrefillBenchOptions): Promise<PrefillBench> {
-  const { shape, dtype, seqLen, batch, repeats } = options;
+  const { shape, dtype, seqLen, batch, repeats, output = "distance" } = options;
   const context = shapeConfig(shape).max_position_embeddings;
   if (seqLen > context) {
     throw new Error(`seq_len ${seqLen} is more than the context of ${shape}, ${context}`);
@@ -85,16 +96,31 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     }
     // The first runs touch new memory, and a GPU chooses and records its algorithms in them.
     const warm = Math.min(batch, Math.max(1, Math.floor(model.preferredTokens / seqLen)));
-    for (let i = 0; i < 2; i++) await seconds(model, { seqLen, batch: warm, jobs: 1 });
-    const once = await seconds(model, { seqLen, batch: warm, jobs: 1 });
+    const measure = (kind: BenchOutput, size: { batch: number; jobs: number }) =>
+      seconds(model, { ...size, seqLen, output: benchOutput(kind, config, size.batch) });
+    const kinds = output === "artifact" ? BENCH_OUTPUTS : [output];
+    for (const kind of kinds) {
+      for (let i = 0; i < 2; i++) await measure(kind, { batch: warm, jobs: 1 });
+    }
+    const once = await measure(output, { batch: warm, jobs: 1 });
     const jobs = Math.max(1, Math.ceil((RUN_SECONDS * warm) / (once * batch)));
-    const flops = flopsPerNonce(config, seqLen);
+    // An artifact is made without the head.
+    const head = output === "artifact" ? 2 * config.vocab_size * config.hidden_size : 0;
+    const flops = flopsPerNonce(config, seqLen) - head;
     const rates: number[] = [];
     const peaks: number[] = [];
     const shares: number[] = [];
+    const ofDistances: number[] = [];
     let before = model.peakFlops();
     for (let i = 0; i < repeats; i++) {
-      const rate = (batch * jobs) / (await seconds(model, { seqLen, batch, jobs }));
+      // In turns that change sides: what one run leaves to the next is each one's by halves.
+      const spent = new Map<BenchOutput, number>();
+      for (const kind of i % 2 === 0 ? kinds : kinds.toReversed()) {
+        spent.set(kind, await measure(kind, { batch, jobs }));
+      }
+      const own = spent.get(output) ?? Number.NaN;
+      const rate = (batch * jobs) / own;
+      ofDistances.push((spent.get("distance") ?? Number.NaN) / own);
       const after = model.peakFlops();
       const peak = (before + after) / 2;
       rates.push(rate);
@@ -104,7 +130,7 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     }
     const untimed = model.stageSeconds();
     model.timeStages(true);
-    await seconds(model, { seqLen, batch: warm, jobs: 1 });
+    await measure(output, { batch: warm, jobs: 1 });
     model.timeStages(false);
     const rate = median(rates);
     return {
@@ -113,6 +139,8 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
       seq_len: seqLen,
       batch,
       arithmetic: model.arithmetic,
+      output,
+      ...(output === "artifact" ? { of_distances: median(ofDistances) } : {}),
       nonces_per_second: rate,
       gflops: (rate * flops) / 1e9,
       gflop_per_nonce: flops / 1e9,
@@ -135,10 +163,10 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
 
 async function seconds(
   model: NativeModel,
-  { seqLen, batch, jobs }: { seqLen: number; batch: number; jobs: number },
+  options: { seqLen: number; batch: number; jobs: number; output: PrefillOutput },
 ): Promise<number> {
-  const input_seeds = Uint32Array.from({ length: batch }, (_, i) => i);
-  const output = { kind: "distance", permutation_seeds: input_seeds, target_seed: 0 } as const;
+  const { seqLen, batch, jobs, output } = options;
+  const input_seeds = seedsOf(batch);
   const started = performance.now();
   let given = 0;
   const giveAll = async () => {
@@ -148,6 +176,21 @@ async function seconds(
   };
   await Promise.all(Array.from({ length: JOBS_AT_ONCE }, giveAll));
   return (performance.now() - started) / 1000;
+}
+
+function benchOutput(kind: BenchOutput, config: ModelConfig, batch: number): PrefillOutput {
+  if (kind === "distance") return { kind, permutation_seeds: seedsOf(batch), target_seed: 0 };
+  return {
+    kind,
+    k_dim: K_DIM,
+    layer_seeds: seedsOf(config.num_hidden_layers),
+    pick_seeds: seedsOf(batch),
+    rotation_seeds: seedsOf(batch * (K_DIM - 1)),
+  };
+}
+
+function seedsOf(length: number): Uint32Array {
+  return Uint32Array.from({ length }, (_, i) => i);
 }
 
 function median(values: number[]): number {

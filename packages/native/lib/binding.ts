@@ -20,13 +20,17 @@ interface RandomTensor {
   seed: number;
 }
 
-/** A number for each stage of the forward pass; a norm belongs to what follows it. */
+/**
+ * A number for each stage of the forward pass; a norm belongs to what follows it, but to `reflect`
+ * where it reflects. `distance` is whatever is made of the last position.
+ */
 export interface Stages {
   inputs: number;
   qkv: number;
   attention: number;
   o: number;
   mlp: number;
+  reflect: number;
   head: number;
   distance: number;
 }
@@ -85,6 +89,8 @@ export interface NativeModel {
   onProgress(listener: (layersDone: number) => void): void;
   /** [vocab_size]: the plain forward pass, one thread, sums in double. Slow; the tests' oracle. */
   referenceLogits(seqLen: number, inputSeed: number): Float32Array;
+  /** [batch, k_dim] of a job for artifacts: the same, also in what follows the forward pass. */
+  referenceArtifacts(job: PrefillJob): Float32Array;
   /** Seconds spent in each stage since load; throws while a job runs. */
   stageSeconds(): Stages;
   /** A GPU tells stages apart only while this is on, and is slower then; throws while a job runs. */
@@ -121,7 +127,8 @@ interface Addon {
   };
   hash(seed: number, n: number): Uint32Array;
   uniform(seed: number, n: number): Float32Array;
-  normal(seed: number, n: number): Float32Array;
+  /** With several seeds n numbers in as many streams, as a nonce's inputs are (ports.ts). */
+  normal(seeds: number | Uint32Array, n: number): Float32Array;
   /** Normals rounded to `dtype` and widened again. */
   inputs(seed: number, n: number, dtype: Precision, isa?: string): Float32Array;
   /** Indices in ascending order of their hash. */
@@ -131,6 +138,16 @@ interface Addon {
   distance(logits: Float32Array, permutationSeed: number, targetSeed: number): number;
   /** The same by its definition: a sort, and the norm of a difference. */
   distanceReference(logits: Float32Array, permutationSeed: number, targetSeed: number): number;
+  /** The k of n indices that an artifact is made of, in its order. */
+  picks(seed: number, n: number, k: number): Uint32Array;
+  /** [k] of the last hidden state; k is one more than there are rotation seeds. */
+  artifact(hidden: Float32Array, pickSeed: number, rotationSeeds: Uint32Array): Float32Array;
+  /** The same by its definition. */
+  artifactReference(
+    hidden: Float32Array,
+    pickSeed: number,
+    rotationSeeds: Uint32Array,
+  ): Float32Array;
   ln(x: Float32Array): Float32Array;
   sin(x: Float32Array): Float32Array;
   cos(x: Float32Array): Float32Array;

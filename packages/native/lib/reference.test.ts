@@ -22,6 +22,9 @@ const SHAPES = [
 /** Greatest L2 error in shares of the logits' norm. */
 const BOUNDS: Record<Precision, number> = { float32: 2e-6, bfloat16: 1e-2 };
 
+/** Greatest L2 error of an artifact, which is of length 1. */
+const VECTOR_BOUNDS: Record<Precision, number> = { float32: 2e-5, bfloat16: 8e-2 };
+
 const LOADS = SHAPES.flatMap((shape) =>
   addon.isas().flatMap((isa) => [
     { ...shape, isa, dtype: "float32" as const },
@@ -29,7 +32,7 @@ const LOADS = SHAPES.flatMap((shape) =>
   ]),
 );
 
-test.each(LOADS)("$architecture in $dtype on $isa", async ({ isa, dtype, ...shape }) => {
+test.each(LOADS)("logits: $architecture in $dtype on $isa", async ({ isa, dtype, ...shape }) => {
   const model = await load(shape, { isa, dtype });
   for (const seq_len of [1, 2, 3, 7, 16, 17, 65]) {
     const input_seeds = Uint32Array.of(1, 2, 2 ** 32 - 1);
@@ -40,6 +43,40 @@ test.each(LOADS)("$architecture in $dtype on $isa", async ({ isa, dtype, ...shap
       const logits = values.subarray(i * width, (i + 1) * width);
       const error = Math.hypot(...logits.map((logit, j) => logit - Number(reference[j])));
       expect(error / Math.hypot(...reference), `seq_len ${seq_len}`).toBeLessThan(BOUNDS[dtype]);
+    }
+  }
+});
+
+test.each(LOADS)("artifacts: $architecture in $dtype on $isa", async ({ isa, dtype, ...shape }) => {
+  const model = await load(shape, { isa, dtype });
+  for (const [seq_len, k_dim, input_streams] of [
+    [1, 1, 1],
+    [3, 12, 8],
+    [17, 5, 1],
+    [65, shape.hidden, 8],
+  ] as const) {
+    const batch = 3;
+    const seeds = (length: number, first: number) =>
+      Uint32Array.from({ length }, (_, i) => Math.imul(first + i, 0x9e3779b1));
+    const output = {
+      kind: "artifact",
+      k_dim,
+      layer_seeds: seeds(3, 1),
+      pick_seeds: seeds(batch, 100),
+      rotation_seeds: seeds(batch * (k_dim - 1), 1000),
+    } as const;
+    const input_seeds = seeds(batch * input_streams, 10);
+    const job = { id: 0, seq_len, input_seeds, input_streams, output };
+    const { values } = await model.run(job);
+    const reference = model.referenceArtifacts(job);
+    expect(values).toHaveLength(batch * k_dim);
+    for (let i = 0; i < batch; i++) {
+      const [own, plain] = [values, reference].map((all) =>
+        all.subarray(i * k_dim, (i + 1) * k_dim),
+      );
+      const error = Math.hypot(...(own ?? []).map((x, j) => x - Number(plain?.[j])));
+      expect(error, `seq_len ${seq_len}`).toBeLessThan(VECTOR_BOUNDS[dtype]);
+      expect(Math.hypot(...(own ?? []))).toBeCloseTo(1, 5);
     }
   }
 });

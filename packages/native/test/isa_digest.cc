@@ -1,8 +1,8 @@
-// Prints a digest of the bits that each instruction set computes: distances and logits of a small
-// random model with odd sizes, over several lengths and both precisions. Equal tags must give equal
-// digests on every machine, also an emulated one. Every operation is also compared with the
-// plainest instruction set's; one that is off is printed, and the exit status is 1. AGENTS.md has
-// the commands.
+// Prints a digest of the bits that each instruction set computes: distances, artifacts and logits
+// of a small random model with odd sizes, over several lengths and both precisions. Equal tags must
+// give equal digests on every machine, also an emulated one. Every operation is also compared with
+// the plainest instruction set's; one that is off is printed, and the exit status is 1. AGENTS.md
+// has the commands.
 #include <cinttypes>
 #include <cstdio>
 
@@ -95,13 +95,21 @@ bool operations_hold(const Kernels& kernels, Precision precision) {
 // One nonce's values after the other, [seeds, width].
 std::vector<float> run(Prefill& prefill, const std::vector<uint32_t>& seeds, size_t seq_len,
                        OutputKind kind) {
-  const Output output{kind, seeds, 1};
-  const size_t width = prefill.readout(kind).width();
+  Output output;
+  output.kind = kind;
+  output.permutation_seeds = seeds;
+  output.k = 5;
+  output.layer_seeds = {1, 2};
+  output.pick_seeds = seeds;
+  for (const uint32_t seed : seeds) {
+    for (uint32_t j = 1; j < 5; j++) output.rotation_seeds.push_back(seed + j);
+  }
+  const size_t width = prefill.readout(kind).width(output);
   std::vector<float> out(seeds.size() * width);
   for (size_t done = 0; done < seeds.size();) {
     const size_t sequences = prefill.sequences_of_pass(seq_len, seeds.size() - done);
     prefill.begin(
-        {seeds.data() + done, sequences, seq_len, output, done, out.data() + done * width},
+        {seeds.data() + done, 1, sequences, seq_len, output, done, out.data() + done * width},
         [](size_t) {});
     prefill.wait();
     done += sequences;
@@ -120,7 +128,8 @@ bool print(const Kernels& kernels) {
         Model(config, {}, tensors, make_cpu_backend(precision, 2, kernels, {1024, 128})));
     uint64_t hash = 14695981039346656037u;
     for (const size_t seq_len : {1, 5, 17, 64, 130}) {
-      for (const OutputKind kind : {OutputKind::logits, OutputKind::distance}) {
+      for (const OutputKind kind :
+           {OutputKind::logits, OutputKind::distance, OutputKind::artifact}) {
         hash = digest(run(prefill, seeds, seq_len, kind), hash);
       }
     }

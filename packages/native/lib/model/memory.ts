@@ -17,6 +17,9 @@ export const USUAL_LENGTH = 256;
  */
 export const CPU_PASS = { tokens: 1024, sequences: 128 };
 
+/** What an artifact of 12 numbers takes: these, and the seeds of inputs, picks and rotations. */
+const ARTIFACT_NUMBERS = 12 + 8 + 1 + 11;
+
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
@@ -39,6 +42,8 @@ export interface ModelNeeds {
   sequence: Footprint;
   /** For each position of the longest sequence: RoPE's cosines and sines. */
   position: Footprint;
+  /** Whatever the passes: the vectors of a round that reflects (docs/protocol-v2.md §1, step 4). */
+  round: Footprint;
   /** A model is refused unless passes of sequences of this length will fit, in tokens. */
   usual_length: number;
 }
@@ -54,9 +59,10 @@ export function modelNeeds(config: ModelConfig): ModelNeeds {
   return {
     weights,
     token: { elements: hidden + 2 * q + 2 * kv + intermediate_size, floats: hidden },
-    // The last position, its logits, two seeds and the distance.
-    sequence: { elements: q, floats: hidden + vocab_size + 3 },
+    // The last position, its logits, and the seeds and numbers of a distance or of an artifact.
+    sequence: { elements: q, floats: hidden + vocab_size + ARTIFACT_NUMBERS },
     position: { elements: 0, floats: head_dim },
+    round: { elements: 0, floats: config.num_hidden_layers * hidden },
     usual_length: USUAL_LENGTH,
   };
 }
@@ -78,7 +84,8 @@ export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds 
   const activations =
     CPU_PASS.tokens * bytes(needs.token) +
     CPU_PASS.sequences * bytes(needs.sequence) +
-    USUAL_LENGTH * bytes(needs.position);
+    USUAL_LENGTH * bytes(needs.position) +
+    bytes(needs.round);
   return { weights, total: weights + activations + PROCESS_BYTES };
 }
 

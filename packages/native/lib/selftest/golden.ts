@@ -29,6 +29,8 @@ interface Case {
   seq_len: number;
   input_dtype: Precision;
   A: { logits_norm: number; distance: number };
+  /** Its vector and text, and how far a number of it is at least from where it rounds otherwise. */
+  B: { vector: { cuda: number[] }; b64: { cuda: string }; fp16_margin_abs: { cuda: number } };
 }
 
 interface Expected {
@@ -36,8 +38,33 @@ interface Expected {
   cases: Case[];
 }
 
+/** A case with what its seeds are made from. */
+export interface GoldenCase extends Case {
+  label: string;
+  source: { block_hash: string; public_key: string };
+}
+
 export function goldenDirectory(model: string): string {
   return `${GOLDEN}/${model}`;
+}
+
+/** All golden models. */
+export function goldenModels(): string[] {
+  if (!existsSync(GOLDEN)) throw new Error(`${GOLDEN} is not there: it holds the golden models`);
+  return readdirSync(GOLDEN).sort();
+}
+
+export function goldenCases(model: string, dtype: Precision): GoldenCase[] {
+  const { meta, cases }: Expected = JSON.parse(
+    readFileSync(`${goldenDirectory(model)}/expected.json`, "utf8"),
+  );
+  return cases
+    .filter((one) => one.input_dtype === dtype)
+    .map((one) => {
+      const source = meta.pairs[one.pair];
+      if (!source) throw new Error(`${model}: no pair ${one.pair}`);
+      return { ...one, source, label: `${model}, nonce ${one.nonce}, seq_len ${one.seq_len}` };
+    });
 }
 
 export function goldenCheck(dtype: Precision): Check {
@@ -45,9 +72,8 @@ export function goldenCheck(dtype: Precision): Check {
 }
 
 async function checkAll(device: Device, dtype: Precision) {
-  if (!existsSync(GOLDEN)) throw new Error(`${GOLDEN} is not there: it holds the golden models`);
   const allowed = ALLOWED[device.kind][dtype];
-  const models = readdirSync(GOLDEN).sort();
+  const models = goldenModels();
   const worst = { distance: 0, strong: 0, norm: 0 };
   let cases = 0;
   const failures: string[] = [];
@@ -75,13 +101,8 @@ async function checkAll(device: Device, dtype: Precision) {
 }
 
 async function errorsOf(runner: ModelRunner, model: string, dtype: Precision) {
-  const { meta, cases }: Expected = JSON.parse(
-    readFileSync(`${goldenDirectory(model)}/expected.json`, "utf8"),
-  );
   const errors: { label: string; distance: number; norm: number }[] = [];
-  for (const { pair, nonce, seq_len, A } of cases.filter((one) => one.input_dtype === dtype)) {
-    const source = meta.pairs[pair];
-    if (!source) throw new Error(`${model}: no pair ${pair}`);
+  for (const { label, source, nonce, seq_len, A } of goldenCases(model, dtype)) {
     const job = { id: 0, seq_len, input_seeds: Uint32Array.of(inputSeed(source, nonce)) };
     const permutation_seeds = Uint32Array.of(permutationSeed(source, nonce));
     const target_seed = targetSeed(source.block_hash);
@@ -89,7 +110,7 @@ async function errorsOf(runner: ModelRunner, model: string, dtype: Precision) {
     const [distance = Number.NaN] = (await runner.run({ ...job, output })).values;
     const logits = (await runner.run({ ...job, output: { kind: "logits" } })).values;
     errors.push({
-      label: `${model}, nonce ${nonce}, seq_len ${seq_len}`,
+      label,
       distance: Math.abs(distance - A.distance),
       norm: Math.abs(Math.hypot(...logits) / A.logits_norm - 1),
     });

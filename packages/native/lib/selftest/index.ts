@@ -5,6 +5,7 @@ import { addon } from "../binding.ts";
 import { type DeviceChoice, resolveDevice } from "../device.ts";
 import { loadModel } from "../index.ts";
 import type { Precision } from "../model/precision.ts";
+import { artifactCheck } from "./artifacts.ts";
 import { type Check, type CheckResult, type Device, runChecks } from "./check.ts";
 import { goldenCheck, goldenDirectory } from "./golden.ts";
 import { invarianceCheck } from "./invariance.ts";
@@ -36,6 +37,7 @@ export async function selftest(options: SelftestOptions): Promise<Selftest> {
   const checks: Check[] = [
     ...PRECISIONS.map(operationsCheck),
     ...PRECISIONS.map(goldenCheck),
+    ...PRECISIONS.map(artifactCheck),
     ...PRECISIONS.map(invarianceCheck),
     steadyCheck(seconds),
   ];

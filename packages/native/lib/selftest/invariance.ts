@@ -1,5 +1,5 @@
 /** A nonce's bits must not depend on its batch or its place in it (docs/protocol.md §1). */
-import type { ModelRunner } from "@proofmill/core";
+import type { ModelRunner, PrefillOutput } from "@proofmill/core";
 import type { Precision } from "../model/precision.ts";
 import type { Check } from "./check.ts";
 
@@ -42,8 +42,28 @@ export function invarianceCheck(dtype: Precision): Check {
   };
 }
 
-async function bits(runner: ModelRunner, seeds: Uint32Array, seq_len: number) {
-  const output = { kind: "distance", permutation_seeds: seeds, target_seed: 1 } as const;
-  const { values } = await runner.run({ id: 0, seq_len, input_seeds: seeds, output });
-  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+/** For each nonce the bits of its distance and of its artifact, as text. */
+async function bits(runner: ModelRunner, seeds: Uint32Array, seq_len: number): Promise<string[]> {
+  const k_dim = 5;
+  const outputs: PrefillOutput[] = [
+    { kind: "distance", permutation_seeds: seeds, target_seed: 1 },
+    {
+      kind: "artifact",
+      k_dim,
+      layer_seeds: Uint32Array.from({ length: runner.info.num_hidden_layers }, (_, i) => i),
+      pick_seeds: seeds,
+      rotation_seeds: Uint32Array.from(
+        [...seeds].flatMap((seed) => [1, 2, 3, 4].map((j) => seed ^ j)),
+      ),
+    },
+  ];
+  const rows: number[][] = Array.from(seeds, () => []);
+  for (const output of outputs) {
+    const { values } = await runner.run({ id: 0, seq_len, input_seeds: seeds, output });
+    const width = values.length / seeds.length;
+    new Uint32Array(values.buffer, values.byteOffset, values.length).forEach((bits, i) => {
+      rows[Math.floor(i / width)]?.push(bits);
+    });
+  }
+  return rows.map((row) => row.join());
 }

@@ -4,6 +4,7 @@ import { loadShape } from "../bench.ts";
 import { addon } from "../binding.ts";
 import { loadModel } from "../index.ts";
 import type { Precision } from "../model/precision.ts";
+import { artifactCheck } from "./artifacts.ts";
 import { type Check, type Device, runChecks } from "./check.ts";
 import { goldenCheck, goldenDirectory } from "./golden.ts";
 import { selftest } from "./index.ts";
@@ -58,7 +59,7 @@ test("all of it passes on the CPU", async () => {
   });
   expect(result.checks.filter(({ ok }) => !ok)).toEqual([]);
   expect(result).toMatchObject({ device: "cpu", ok: true });
-  expect(seen).toHaveLength(7);
+  expect(seen).toHaveLength(9);
 });
 
 describe("golden models", () => {
@@ -84,6 +85,33 @@ describe("golden models", () => {
         for (const i of values.keys()) values[i] = (values[i] ?? 0) * 1.1;
     };
     expect(await outcome(goldenCheck("bfloat16"), lie)).toMatchObject({ ok: false });
+  });
+});
+
+describe("golden artifacts", () => {
+  const spoil =
+    (by: number): Lie =>
+    (values, { output, seq_len }) => {
+      if (output.kind === "artifact" && seq_len === 256) values[11] = (values[11] ?? 0) + by;
+    };
+
+  test("a vector that is a little off", async () => {
+    const result = await outcome(artifactCheck("float32"), spoil(3e-5));
+    expect(result).toMatchObject({ ok: false });
+    expect(result?.detail).toMatch(/are off, first llama-tiny, nonce \d+, seq_len 256$/);
+  });
+
+  test("one that is not a number", async () => {
+    expect(await outcome(artifactCheck("bfloat16"), spoil(Number.NaN))).toMatchObject({
+      ok: false,
+    });
+  });
+
+  test("picks in another order", async () => {
+    const result = await outcome(artifactCheck("bfloat16"), (values, { output }) => {
+      if (output.kind === "artifact") values.reverse();
+    });
+    expect(result).toMatchObject({ ok: false });
   });
 });
 

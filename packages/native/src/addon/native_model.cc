@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "model/reference.h"
+#include "proof/artifact.h"
+#include "proof/unit_normals.h"
 
 namespace proofmill {
 
@@ -16,6 +18,7 @@ Napi::Function NativeModel::define(Napi::Env env) {
        InstanceMethod<&NativeModel::cancel>("cancel"),
        InstanceMethod<&NativeModel::on_progress>("onProgress"),
        InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+       InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
        InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
        InstanceMethod<&NativeModel::time_stages>("timeStages"),
        InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
@@ -114,16 +117,45 @@ Napi::Value NativeModel::reference_logits(const Napi::CallbackInfo& info) {
     const size_t seq_len =
         static_cast<size_t>(integer(info[0], "seq_len", config_.max_position_embeddings));
     if (seq_len < 1) fail("seq_len must be at least 1");
-    return to_js(info.Env(), proofmill::reference_logits(config_, tensors_, precision_, seq_len,
-                                                         seed_of(info[1], "input_seed")));
+    return to_js(info.Env(),
+                 proofmill::reference_logits({config_, tensors_, precision_},
+                                             {seq_len, {seed_of(info[1], "input_seed")}, {}}));
+  });
+}
+
+Napi::Value NativeModel::reference_artifacts(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (!queue_) throw Error("the model is closed");
+    const Job job = read_job(object(info[0], "job"));
+    const Output& output = job.output;
+    if (output.kind != OutputKind::artifact) fail("output.kind must be artifact");
+    queue_->check(job);
+    ReferenceInput input{job.seq_len, {}, {}};
+    for (const uint32_t seed : output.layer_seeds) {
+      const std::vector<float> v = unit_normals(seed, config_.hidden_size);
+      input.reflections.insert(input.reflections.end(), v.begin(), v.end());
+    }
+    const auto part = [](const std::vector<uint32_t>& all, size_t nonce, size_t each) {
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(nonce * each);
+      return std::vector<uint32_t>(first, first + static_cast<std::ptrdiff_t>(each));
+    };
+    std::vector<float> artifacts;
+    for (size_t i = 0; i < job.batch(); i++) {
+      input.seeds = part(job.input_seeds, i, job.input_streams);
+      const std::vector<float> hidden = reference_hidden({config_, tensors_, precision_}, input);
+      const std::vector<float> one = artifact_reference(
+          hidden, output.pick_seeds[i], part(output.rotation_seeds, i, output.k - 1));
+      artifacts.insert(artifacts.end(), one.begin(), one.end());
+    }
+    return to_js(info.Env(), artifacts);
   });
 }
 
 Napi::Value NativeModel::stage_seconds(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     require_idle("stage times can be read");
-    static constexpr const char* kNames[kStages] = {"inputs", "qkv",  "attention", "o",
-                                                    "mlp",    "head", "distance"};
+    static constexpr const char* kNames[kStages] = {"inputs", "qkv",     "attention", "o",
+                                                    "mlp",    "reflect", "head",      "distance"};
     Napi::Object seconds = Napi::Object::New(info.Env());
     for (size_t i = 0; i < kStages; i++) {
       seconds.Set(kNames[i], Napi::Number::New(info.Env(), prefill().model().clock().seconds()[i]));

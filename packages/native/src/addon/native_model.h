@@ -36,6 +36,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value on_progress(const Napi::CallbackInfo& info);
   Napi::Value reference_logits(const Napi::CallbackInfo& info);
+  Napi::Value reference_artifacts(const Napi::CallbackInfo& info);
   Napi::Value stage_seconds(const Napi::CallbackInfo& info);
   Napi::Value peak_flops(const Napi::CallbackInfo& info);
   Napi::Value memory_in_use(const Napi::CallbackInfo& info);

@@ -37,6 +37,7 @@ ModelNeeds read_needs(const Napi::Object& js) {
   needs.token = footprint("token");
   needs.sequence = footprint("sequence");
   needs.position = footprint("position");
+  needs.round = footprint("round");
   needs.usual_length = count(js, "usual_length");
   return needs;
 }
@@ -140,6 +141,10 @@ Job read_job(const Napi::Object& js) {
   Job job;
   job.id = integer(field(js, "id"), "id", uint64_t{1} << 53);
   job.seq_len = static_cast<size_t>(integer(field(js, "seq_len"), "seq_len", UINT32_MAX));
+  const Napi::Value streams = js.Get("input_streams");
+  if (!streams.IsUndefined()) {
+    job.input_streams = static_cast<size_t>(integer(streams, "input_streams", 8));
+  }
   job.input_seeds = seeds(field(js, "input_seeds"), "input_seeds");
   const Napi::Object output = object(field(js, "output"), "output");
   const std::string kind = text(field(output, "kind"), "output.kind");
@@ -147,12 +152,18 @@ Job read_job(const Napi::Object& js) {
     job.output.kind = OutputKind::distance;
     job.output.permutation_seeds = seeds(field(output, "permutation_seeds"), "permutation_seeds");
     job.output.target_seed = seed_of(field(output, "target_seed"), "target_seed");
+  } else if (kind == "artifact") {
+    job.output.kind = OutputKind::artifact;
+    job.output.k = static_cast<size_t>(integer(field(output, "k_dim"), "k_dim", UINT32_MAX));
+    job.output.layer_seeds = seeds(field(output, "layer_seeds"), "layer_seeds");
+    job.output.pick_seeds = seeds(field(output, "pick_seeds"), "pick_seeds");
+    job.output.rotation_seeds = seeds(field(output, "rotation_seeds"), "rotation_seeds");
   } else if (kind == "logits") {
     job.output.kind = OutputKind::logits;
   } else if (kind == "hidden") {
     job.output.kind = OutputKind::hidden;
   } else {
-    fail("output.kind must be distance, logits or hidden, not '%s'", kind.c_str());
+    fail("output.kind must be distance, artifact, logits or hidden, not '%s'", kind.c_str());
   }
   return job;
 }

@@ -8,6 +8,7 @@
 #include "device/backend.h"
 #include "device/proof_ops.h"
 #include "device/random.h"
+#include "proof/artifact.h"
 #include "proof/distance.h"
 
 namespace proofmill {
@@ -27,10 +28,16 @@ Napi::Value series(const Napi::CallbackInfo& info, Fn&& fn) {
 }
 
 Napi::Value inputs(const Napi::CallbackInfo& info, Precision precision, const std::string& isa) {
-  const uint32_t seed = seed_of(info[0], "seed");
+  // A seed, or those of several streams.
+  const std::vector<uint32_t> of = info[0].IsNumber()
+                                       ? std::vector<uint32_t>{seed_of(info[0], "seed")}
+                                       : seeds(info[0], "seeds");
+  if (of.empty()) fail("seeds must hold at least one seed");
   std::vector<float> out(count_of(info[1]));
   if (!out.empty()) {
-    make_cpu_backend(precision, 1, isa)->proof_ops().inputs(&seed, 1, out.size(), out.data());
+    make_cpu_backend(precision, 1, isa)
+        ->proof_ops()
+        .inputs({of.data(), 1, of.size(), out.size()}, out.data());
   }
   return to_js(info.Env(), out);
 }
@@ -44,6 +51,26 @@ float distance(const std::vector<float>& logits, uint32_t permutation_seed, uint
   cpu()->proof_ops().distances({logits.data(), logits.size(), 1, logits.size(), &permutation_seed,
                                 target.values.data(), &target.norm_squared},
                                &out);
+  return out;
+}
+
+// Calls fn(hidden, pick_seed, rotation_seeds), whose k is one more than there are of the last.
+template <class Fn>
+Napi::Value artifact(const Napi::CallbackInfo& info, Fn&& fn) {
+  const std::vector<float> hidden = floats(info[0], "hidden");
+  const uint32_t pick_seed = seed_of(info[1], "pick_seed");
+  const std::vector<uint32_t> rotation_seeds = seeds(info[2], "rotation_seeds");
+  if (rotation_seeds.size() >= hidden.size()) {
+    fail("rotation_seeds must hold fewer seeds than hidden's %zu numbers", hidden.size());
+  }
+  return to_js(info.Env(), fn(hidden, pick_seed, rotation_seeds));
+}
+
+std::vector<float> artifact_of(const std::vector<float>& hidden, uint32_t pick_seed,
+                               const std::vector<uint32_t>& rotation_seeds) {
+  std::vector<float> out(rotation_seeds.size() + 1);
+  cpu()->proof_ops().artifacts(
+      {hidden.data(), 1, hidden.size(), out.size(), &pick_seed, rotation_seeds.data()}, out.data());
   return out;
 }
 
@@ -94,6 +121,14 @@ void export_protocol_numbers(Napi::Env env, Napi::Object exports) {
                                                             seed_of(info[1], "permutation_seed"),
                                                             seed_of(info[2], "target_seed")));
   });
+  define("picks", [](Info info) {
+    const size_t n = count_of(info[1]);
+    const size_t k = static_cast<size_t>(integer(info[2], "k", n));
+    if (k < 1) fail("k must be at least 1");
+    return to_js(info.Env(), picks(seed_of(info[0], "seed"), n, k));
+  });
+  define("artifact", [](Info info) { return artifact(info, artifact_of); });
+  define("artifactReference", [](Info info) { return artifact(info, artifact_reference); });
   define("ln", [](Info info) { return elementwise(info, rng::ln); });
   define("sin",
          [](Info info) { return elementwise(info, [](float x) { return rng::sin_cos(x).sin; }); });

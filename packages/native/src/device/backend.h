@@ -174,6 +174,10 @@ class Backend {
   // out [rows, width] = x [rows, width] / sqrt(mean(x^2) + eps) * weight
   virtual void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                         Act& out) = 0;
+  // x [rows, width] -= 2 (x . v) v for a unit vector v [width], and then out as above, of the x
+  // that there is now. Each row is read once from far away.
+  virtual void reflect_rms_norm(float* x, size_t rows, size_t width, const float* v,
+                                const float* weight, float eps, Act& out) = 0;
   // out [rows, width] f32 = rows of x that are `x_stride` floats apart.
   virtual void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                            float* out) = 0;

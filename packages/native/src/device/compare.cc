@@ -119,6 +119,7 @@ class Comparison {
     for (const auto& [rows, width] :
          {std::pair<size_t, size_t>{1, 64}, {3, 60}, {17, 257}, {5, 1024}}) {
       rms_norm(rows, width);
+      reflect_rms_norm(rows, width);
     }
     struct Shape {
       size_t rows, depth, width;
@@ -138,6 +139,10 @@ class Comparison {
     attention({6, 2, 64}, 3, 65, 1, true);
     attention({2, 1, 16}, 1, 300, 1, false);
     for (const size_t vocab : {1, 2, 301, 1024, 50257, 151936}) distances(vocab);
+    for (const auto& [hidden_size, k] :
+         {std::pair<size_t, size_t>{1, 1}, {12, 12}, {60, 1}, {1000, 12}, {4097, 13}, {700, 600}}) {
+      artifacts(hidden_size, k);
+    }
     return std::move(checks_);
   }
 
@@ -160,8 +165,15 @@ class Comparison {
       const Buffer x = bench.backend().allocate(seeds.size() * n * sizeof(float));
       bench.begin();
       const Buffer of = bench.copy_in(seeds);
-      bench.backend().proof_ops().inputs(of.as<uint32_t>(), seeds.size(), n, x.as<float>());
+      bench.backend().proof_ops().inputs({of.as<uint32_t>(), seeds.size(), 1, n}, x.as<float>());
       return bench.end(x.as<float>(), n, seeds.size(), n);
+    });
+    compare("inputs", text("1 x %zu in 3 streams", n), 0, [&](Bench& bench) {
+      const Buffer x = bench.backend().allocate(n * sizeof(float));
+      bench.begin();
+      const Buffer of = bench.copy_in(seeds);
+      bench.backend().proof_ops().inputs({of.as<uint32_t>(), 1, seeds.size(), n}, x.as<float>());
+      return bench.end(x.as<float>(), n, 1, n);
     });
   }
 
@@ -182,6 +194,33 @@ class Comparison {
       be.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-5f, out);
       return bench.end(out, rows);
     });
+  }
+
+  // A vector of length 1, as a round's are.
+  static Values unit(uint32_t seed, size_t n) {
+    Values values = numbers(seed, n);
+    const double length = std::sqrt(sum_of_squares(values));
+    for (float& x : values) x = static_cast<float>(x / length);
+    return values;
+  }
+
+  // What it makes of the stream is float32; what follows is rounded.
+  void reflect_rms_norm(size_t rows, size_t width) {
+    const std::string shape = text("%zu x %zu", rows, width);
+    const auto reflect = [&](Bench& bench, bool stream) {
+      Backend& be = bench.backend();
+      const Buffer x = be.upload(numbers(1, rows * width)), weight = be.upload(numbers(2, width));
+      const Buffer v = be.upload(unit(3, width));
+      Act out = be.allocate_act(rows, width);
+      bench.begin();
+      be.reflect_rms_norm(x.as<float>(), rows, width, v.as<float>(), weight.as<float>(), 1e-5f,
+                          out);
+      return stream ? bench.end(x.as<float>(), width, rows, width) : bench.end(out, rows);
+    };
+    compare("reflect_rms_norm", shape, rounded(),
+            [&](Bench& bench) { return reflect(bench, false); });
+    compare("reflect_rms_norm", shape + ", the stream", 4e-6,
+            [&](Bench& bench) { return reflect(bench, true); });
   }
 
   std::string product(size_t rows, size_t depth, size_t width) {
@@ -309,9 +348,7 @@ class Comparison {
 
   void distances(size_t vocab) {
     const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
-    Values target = numbers(13, vocab);  // of length 1, as a round's
-    const double length = std::sqrt(sum_of_squares(target));
-    for (float& x : target) x = static_cast<float>(x / length);
+    const Values target = unit(13, vocab);
     const double norm_squared = sum_of_squares(target);
     compare("distances", text("3 x %zu", vocab), 1e-6, [&](Bench& bench) {
       Backend& be = bench.backend();
@@ -325,6 +362,26 @@ class Comparison {
                                 on.as<float>(), norm.as<double>()},
                                out.as<float>());
       return bench.end(out.as<float>(), 1, seeds.size(), 1);
+    });
+  }
+
+  void artifacts(size_t hidden_size, size_t k) {
+    const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
+    std::vector<uint32_t> rotations(1);  // a buffer is never empty
+    while (rotations.size() < seeds.size() * (k - 1)) {
+      rotations.push_back(rng::hash(static_cast<uint32_t>(rotations.size()), 14));
+    }
+    const std::string shape = text("%zu of %zu, 3 rows", k, hidden_size);
+    compare("artifacts", shape, 2e-5, [&](Bench& bench) {
+      Backend& be = bench.backend();
+      const Buffer hidden = be.upload(numbers(15, seeds.size() * hidden_size));
+      const Buffer out = be.allocate(seeds.size() * k * sizeof(float));
+      bench.begin();
+      const Buffer picks = bench.copy_in(seeds), of = bench.copy_in(rotations);
+      be.proof_ops().artifacts({hidden.as<float>(), seeds.size(), hidden_size, k,
+                                picks.as<uint32_t>(), of.as<uint32_t>()},
+                               out.as<float>());
+      return bench.end(out.as<float>(), k, seeds.size(), k);
     });
   }
 

@@ -8,9 +8,10 @@
 
 namespace proofmill {
 
-// A norm belongs to the stage that follows it.
-enum class Stage { inputs, qkv, attention, o, mlp, head, distance };
-constexpr size_t kStages = 7;
+// A norm belongs to the stage that follows it, but to `reflect` where it reflects. `distance` is
+// whatever is made of the last position.
+enum class Stage { inputs, qkv, attention, o, mlp, reflect, head, distance };
+constexpr size_t kStages = 8;
 
 // Adds up the time between the beginning of one stage and that of the next.
 class StageClock {

@@ -7,11 +7,14 @@
 
 namespace proofmill {
 
-Prefill::Prefill(Model model) : input_seeds_(model.backend()), model_(std::move(model)) {
+Prefill::Prefill(Model model)
+    : input_seeds_(model.backend()),
+      reflections_(model.backend(), model.config().num_hidden_layers, model.config().hidden_size),
+      model_(std::move(model)) {
   const Config& config = model_.config();
   for (size_t i = 0; i < kOutputKinds; i++) {
-    readouts_[i] = make_readout(static_cast<OutputKind>(i), model_.backend(), config.vocab_size,
-                                config.hidden_size);
+    readouts_[i] = make_readout(static_cast<OutputKind>(i), model_.backend(),
+                                {config.num_hidden_layers, config.hidden_size, config.vocab_size});
   }
 }
 
@@ -28,25 +31,28 @@ bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_laye
   StageClock& clock = model_.clock();
   const Batching batching = be.batching(pass.seq_len);
   const size_t sequences = batching.fixed ? batching.sequences : pass.sequences;
-  const size_t kind = static_cast<size_t>(pass.output.kind);
+  const size_t kind = static_cast<size_t>(pass.output.kind), streams = pass.input_streams;
+  const bool reflects = pass.output.kind == OutputKind::artifact;
   Readout& readout = *readouts_[kind];
 
   model_.reserve(batching.sequences, pass.seq_len);
-  input_seeds_.reserve(batching.sequences);
-  readout.reserve(batching.sequences);
+  input_seeds_.reserve(batching.sequences * streams);
+  readout.reserve(pass.output, batching.sequences);
   if (!be.throttle()) return false;
 
   be.begin_pass();
-  input_seeds_.copy_in(pass.input_seeds, pass.sequences, sequences);
+  input_seeds_.copy_in(pass.input_seeds, pass.sequences * streams, sequences * streams);
+  const float* reflections = reflects ? reflections_.copy_in(pass.output.layer_seeds) : nullptr;
   readout.copy_in(pass.output, pass.first, pass.sequences, sequences);
   // Stages cannot be told apart in a graph.
   if (clock.exact()) be.discard_graphs();
 
   const auto layers = [&] {
     if (!clock.enter(Stage::inputs)) return;
-    be.proof_ops().inputs(input_seeds_.on_device(), sequences,
-                          pass.seq_len * model_.config().hidden_size, model_.embeddings());
-    model_.layers(sequences, pass.seq_len, on_layer);
+    be.proof_ops().inputs(
+        {input_seeds_.on_device(), sequences, streams, pass.seq_len * model_.config().hidden_size},
+        model_.embeddings());
+    model_.layers(sequences, pass.seq_len, reflections, on_layer);
   };
   const LastRows last{be,
                       clock,
@@ -57,13 +63,14 @@ bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_laye
                       sequences};
   const auto read = [&] {
     clock.enter(Stage::head);
-    model_.final_norm(sequences);
+    model_.final_norm(sequences, reflections);
     readout.read(last);
   };
-  // What is recorded differs by length, and is either the layers or one of the readouts.
+  // What is recorded differs by length, and is either the layers, which differ by the inputs'
+  // streams too and by whether they reflect, or one of the readouts.
   const uint64_t key = static_cast<uint64_t>(pass.seq_len) << 8;
   if (batching.recorded) {
-    be.run_recorded(key, layers);
+    be.run_recorded(key | streams << 4 | (reflects ? 8 : 0), layers);
   } else {
     layers();
   }
@@ -74,7 +81,7 @@ bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_laye
     return false;
   }
   const Values values = readout.values(last);
-  be.copy_out(values.at, values.stride, pass.sequences, readout.width(), pass.out);
+  be.copy_out(values.at, values.stride, pass.sequences, readout.width(pass.output), pass.out);
   return true;
 }
 

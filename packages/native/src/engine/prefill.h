@@ -8,13 +8,14 @@
 
 #include "model/model.h"
 #include "proof/readout.h"
+#include "proof/reflections.h"
 
 namespace proofmill {
 
 // At most `sequences_of_pass` of the nonces of a job.
 struct Pass {
-  const uint32_t* input_seeds;  // [sequences]
-  size_t sequences, seq_len;
+  const uint32_t* input_seeds;  // [sequences, input_streams]
+  size_t input_streams, sequences, seq_len;
   const Output& output;  // of the job, and which of its nonces is the first here
   size_t first;
   float* out;  // [sequences, width], written by the time the pass has been waited for
@@ -43,6 +44,7 @@ class Prefill {
 
  private:
   PassSeeds input_seeds_;
+  Reflections reflections_;
   std::array<std::unique_ptr<Readout>, kOutputKinds> readouts_;  // by kind
   // The last one, so that it goes first: its backend waits for whatever still uses these buffers.
   Model model_;

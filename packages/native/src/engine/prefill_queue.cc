@@ -24,14 +24,24 @@ PrefillQueue::PrefillQueue(Prefill prefill, std::function<void(uint64_t, Result)
 
 PrefillQueue::~PrefillQueue() { close(); }
 
-void PrefillQueue::submit(uint64_t ticket, Job job) {
+void PrefillQueue::check(const Job& job) const {
   const size_t longest = prefill_.model().config().longest();
-  const size_t batch = job.input_seeds.size();
-  if (batch < 1) fail("input_seeds must hold at least one seed");
+  if (job.input_streams != 1 && job.input_streams != 8) {
+    fail("input_streams must be 1 or 8, not %zu", job.input_streams);
+  }
+  const size_t batch = job.batch();
+  if (batch < 1 || job.input_seeds.size() != batch * job.input_streams) {
+    fail("input_seeds must hold %zu seeds for each nonce, and at least one nonce's, not %zu",
+         job.input_streams, job.input_seeds.size());
+  }
   if (job.seq_len < 1 || job.seq_len > longest) {
     fail("seq_len must be between 1 and %zu, not %zu", longest, job.seq_len);
   }
   prefill_.readout(job.output.kind).check(job.output, batch);
+}
+
+void PrefillQueue::submit(uint64_t ticket, Job job) {
+  check(job);
   {
     const std::lock_guard lock(mutex_);
     if (closing_) throw Error("the model is closed");
@@ -116,16 +126,16 @@ void PrefillQueue::tell_progress(size_t layer) {
 
 void PrefillQueue::begin_pass(Entry& entry) {
   const Job& job = entry.job;
-  const size_t batch = job.input_seeds.size();
+  const size_t batch = job.batch(), streams = job.input_streams;
   look_at_cut(&entry);
   try {
-    const size_t width = prefill_.readout(job.output.kind).width();
+    const size_t width = prefill_.readout(job.output.kind).width(job.output);
     entry.result.values.resize(batch * width);
     const size_t sequences = prefill_.sequences_of_pass(job.seq_len, batch - entry.begun);
-    const bool whole =
-        prefill_.begin({job.input_seeds.data() + entry.begun, sequences, job.seq_len, job.output,
-                        entry.begun, entry.result.values.data() + entry.begun * width},
-                       [this](size_t layer) { tell_progress(layer); });
+    const bool whole = prefill_.begin(
+        {job.input_seeds.data() + entry.begun * streams, streams, sequences, job.seq_len,
+         job.output, entry.begun, entry.result.values.data() + entry.begun * width},
+        [this](size_t layer) { tell_progress(layer); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;
@@ -167,7 +177,8 @@ void PrefillQueue::settle_values(Entry& entry) {
   if (!entry.ended || entry.under_way > 0) return;
   Result& result = entry.result;
   if (!result.error.empty()) result.completed = 0;
-  result.values.resize(result.completed * prefill_.readout(entry.job.output.kind).width());
+  const Output& output = entry.job.output;
+  result.values.resize(result.completed * prefill_.readout(output.kind).width(output));
 }
 
 }  // namespace proofmill

@@ -19,8 +19,13 @@ namespace proofmill {
 struct Job {
   uint64_t id = 0;
   size_t seq_len = 0;
-  std::vector<uint32_t> input_seeds;  // [batch]
+  // Streams that a nonce's inputs are drawn in, each under a seed of its own: 1, or 8 for the
+  // stronger generator.
+  size_t input_streams = 1;
+  std::vector<uint32_t> input_seeds;  // [batch, input_streams]
   Output output;
+
+  size_t batch() const { return input_seeds.size() / input_streams; }
 };
 
 struct Result {
@@ -38,6 +43,8 @@ class PrefillQueue {
   ~PrefillQueue();
 
   Prefill& prefill() { return prefill_; }
+  // Throws Error where the job is not possible.
+  void check(const Job& job) const;
   // Queues a job; `done` is called exactly once with the ticket. Throws Error where the job is not
   // possible.
   void submit(uint64_t ticket, Job job);

@@ -53,6 +53,7 @@ struct ModelNeeds {
   Footprint token;     // for each token that is on its way through the layers
   Footprint sequence;  // for each sequence of a pass
   Footprint position;  // for each position of the longest sequence
+  Footprint round;     // whatever the passes
   // A model is refused unless passes of sequences of this length will fit.
   size_t usual_length = 1;
 };

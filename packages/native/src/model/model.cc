@@ -22,7 +22,7 @@ size_t Model::pass_bytes(size_t seq_len) const {
   const size_t sequences = backend_->batching(seq_len).sequences, tokens = sequences * seq_len;
   const auto sum = [&](size_t Footprint::*of) {
     return tokens * (needs_.token.*of) + sequences * (needs_.sequence.*of) +
-           seq_len * (needs_.position.*of);
+           seq_len * (needs_.position.*of) + needs_.round.*of;
   };
   const Footprint footprint{sum(&Footprint::elements), sum(&Footprint::floats)};
   const size_t gate_up = 2 * config_.intermediate_size;
@@ -35,7 +35,8 @@ size_t Model::pass_bytes(size_t seq_len) const {
 // Rows of logits begin on 32 bytes.
 size_t Model::logits_stride() const { return (config_.vocab_size + 7) / 8 * 8; }
 
-void Model::layers(size_t sequences, size_t seq_len, const std::function<void(size_t)>& on_layer) {
+void Model::layers(size_t sequences, size_t seq_len, const float* reflections,
+                   const std::function<void(size_t)>& on_layer) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
   const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
@@ -83,16 +84,30 @@ void Model::layers(size_t sequences, size_t seq_len, const std::function<void(si
     if (!be.throttle()) return;
     if (pruned) {
       be.linear_add(act_.gated, layer.down, rows, stream);
+      continue;
+    }
+    const float* next_norm = weights_.layers[i + 1].input_norm.as<float>();
+    if (reflections) {
+      be.linear_add(act_.gated, layer.down, rows, stream);
+      if (!clock_.enter(Stage::reflect)) return;
+      be.reflect_rms_norm(stream, rows, hidden, reflections + i * hidden, next_norm, eps,
+                          act_.normed);
     } else {
-      be.linear_add_norm(act_.gated, layer.down, rows, stream,
-                         weights_.layers[i + 1].input_norm.as<float>(), eps, act_.normed);
+      be.linear_add_norm(act_.gated, layer.down, rows, stream, next_norm, eps, act_.normed);
     }
   }
 }
 
-void Model::final_norm(size_t rows) {
-  backend_->rms_norm(act_.last.as<float>(), rows, config_.hidden_size, weights_.norm.as<float>(),
-                     config_.rms_norm_eps, act_.normed);
+void Model::final_norm(size_t rows, const float* reflections) {
+  const size_t hidden = config_.hidden_size;
+  const float* weight = weights_.norm.as<float>();
+  float* last = act_.last.as<float>();
+  if (reflections) {
+    const float* v = reflections + (config_.num_hidden_layers - 1) * hidden;
+    backend_->reflect_rms_norm(last, rows, hidden, v, weight, config_.rms_norm_eps, act_.normed);
+  } else {
+    backend_->rms_norm(last, rows, hidden, weight, config_.rms_norm_eps, act_.normed);
+  }
 }
 
 void Model::reserve(size_t sequences, size_t seq_len) {

@@ -45,11 +45,14 @@ class Model {
   void reserve(size_t sequences, size_t seq_len);
   // Where a pass's embeddings are written, [sequences, seq_len, hidden_size] f32.
   float* embeddings() const { return act_.x.as<float>(); }
-  // Takes them through every layer; what remains are the last positions. `on_layer` is called
-  // when a layer begins.
-  void layers(size_t sequences, size_t seq_len, const std::function<void(size_t layer)>& on_layer);
-  // The last positions of so many sequences, through the final norm.
-  void final_norm(size_t rows);
+  // Takes them through every layer; what remains are the last positions. Where there are
+  // `reflections` [num_hidden_layers, hidden_size], unit vectors, the residual stream is reflected
+  // by a layer's after that layer: in the norm that follows, so that of the last layer's it is
+  // `final_norm` that does it. `on_layer` is called when a layer begins.
+  void layers(size_t sequences, size_t seq_len, const float* reflections,
+              const std::function<void(size_t layer)>& on_layer);
+  // The last positions of so many sequences, through the final norm; `reflections` as for `layers`.
+  void final_norm(size_t rows, const float* reflections);
   // What it writes, [rows, hidden_size].
   const Act& last_normed() const { return act_.normed; }
   const Linear& lm_head() const { return weights_.lm_head; }

@@ -1,5 +1,6 @@
 #include "reference.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "device/random.h"
@@ -12,13 +13,19 @@ using Matrix = std::vector<double>;  // row-major; the width is known where it i
 
 class Reference {
  public:
-  Reference(const Config& config, const TensorMap& tensors, Precision precision)
-      : c_(config), tensors_(tensors), bf16_(precision == Precision::bfloat16) {}
+  explicit Reference(const ReferenceModel& model)
+      : c_(model.config), tensors_(model.tensors), bf16_(model.precision == Precision::bfloat16) {}
 
-  std::vector<float> logits(size_t seq_len, uint32_t seed) {
+  Matrix logits(const ReferenceInput& input) const {
+    const char* name = c_.tie_word_embeddings ? "model.embed_tokens" : "lm_head";
+    return linear(hidden(input), name, c_.vocab_size, c_.hidden_size, false);
+  }
+
+  Matrix hidden(const ReferenceInput& input) const {
+    const size_t seq_len = input.seq_len;
     const size_t hidden = c_.hidden_size, width = c_.head_dim, half = width / 2;
     const size_t heads = c_.num_attention_heads, kv_heads = c_.num_key_value_heads;
-    Matrix x = inputs(seed, seq_len * hidden);
+    Matrix x = inputs(input.seeds, seq_len * hidden);
     for (size_t i = 0; i < c_.num_hidden_layers; i++) {
       const std::string at = "model.layers." + std::to_string(i) + ".";
       const std::string attn = at + "self_attn.";
@@ -60,12 +67,10 @@ class Reference {
       Matrix gated = linear(post, at + "mlp.gate_proj", c_.intermediate_size, hidden, false);
       for (size_t j = 0; j < gated.size(); j++) gated[j] *= up[j] / (1 + std::exp(-gated[j]));
       add(x, linear(gated, at + "mlp.down_proj", hidden, c_.intermediate_size, false));
+      if (!input.reflections.empty()) reflect(x, input.reflections.data() + i * hidden);
     }
     const Matrix ends(x.end() - static_cast<std::ptrdiff_t>(hidden), x.end());
-    const Matrix logits = linear(norm(ends, "model.norm.weight", hidden),
-                                 c_.tie_word_embeddings ? "model.embed_tokens" : "lm_head",
-                                 c_.vocab_size, hidden, false);
-    return {logits.begin(), logits.end()};
+    return norm(ends, "model.norm.weight", hidden);
   }
 
  private:
@@ -74,7 +79,17 @@ class Reference {
     return bf16_ ? rng::from_bf16(rng::to_bf16(f)) : f;
   }
 
-  Matrix inputs(uint32_t seed, size_t n) const {
+  Matrix inputs(const std::vector<uint32_t>& seeds, size_t n) const {
+    const size_t each = (n + seeds.size() - 1) / seeds.size();
+    Matrix x;
+    for (const uint32_t seed : seeds) {
+      const Matrix stream = normals(seed, std::min(each, n - x.size()));
+      x.insert(x.end(), stream.begin(), stream.end());
+    }
+    return x;
+  }
+
+  Matrix normals(uint32_t seed, size_t n) const {
     Matrix x(n);
     const uint32_t pairs = static_cast<uint32_t>((n + 1) / 2);
     for (uint32_t j = 0; j < pairs; j++) {
@@ -138,6 +153,16 @@ class Reference {
     for (size_t i = 0; i < x.size(); i++) x[i] += y[i];
   }
 
+  // Every row of x by the unit vector v [hidden_size].
+  void reflect(Matrix& x, const float* v) const {
+    const size_t width = c_.hidden_size;
+    for (size_t row = 0; row < x.size(); row += width) {
+      double along = 0;
+      for (size_t i = 0; i < width; i++) along += x[row + i] * v[i];
+      for (size_t i = 0; i < width; i++) x[row + i] -= 2 * along * v[i];
+    }
+  }
+
   const Config& c_;
   const TensorMap& tensors_;
   const bool bf16_;
@@ -145,10 +170,16 @@ class Reference {
 
 }  // namespace
 
-std::vector<float> reference_logits(const Config& config, const TensorMap& tensors,
-                                    Precision precision, size_t seq_len, uint32_t input_seed) {
-  config.check();
-  return Reference(config, tensors, precision).logits(seq_len, input_seed);
+std::vector<float> reference_hidden(const ReferenceModel& model, const ReferenceInput& input) {
+  model.config.check();
+  const Matrix hidden = Reference(model).hidden(input);
+  return {hidden.begin(), hidden.end()};
+}
+
+std::vector<float> reference_logits(const ReferenceModel& model, const ReferenceInput& input) {
+  model.config.check();
+  const Matrix logits = Reference(model).logits(input);
+  return {logits.begin(), logits.end()};
 }
 
 }  // namespace proofmill

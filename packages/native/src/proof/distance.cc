@@ -5,25 +5,13 @@
 #include <numeric>
 
 #include "device/random.h"
+#include "unit_normals.h"
 
 namespace proofmill {
 
 Target make_target(uint32_t seed, size_t n) {
-  Target target{std::vector<float>(n), 0};
-  const uint32_t pairs = static_cast<uint32_t>((n + 1) / 2);
-  for (uint32_t j = 0; j < pairs; j++) {
-    const rng::SinCos pair = rng::normal_pair(rng::uniform(rng::hash(j, seed)),
-                                              rng::uniform(rng::hash(j + pairs, seed)));
-    target.values[j] = pair.cos;
-    if (j + pairs < n) target.values[j + pairs] = pair.sin;
-  }
-  double sum = 0;
-  for (const float x : target.values) sum += static_cast<double>(x) * x;
-  const double norm = std::sqrt(sum);
-  for (float& x : target.values) {
-    x = static_cast<float>(x / norm);
-    target.norm_squared += static_cast<double>(x) * x;
-  }
+  Target target{unit_normals(seed, n), 0};
+  for (const float x : target.values) target.norm_squared += static_cast<double>(x) * x;
   return target;
 }
 

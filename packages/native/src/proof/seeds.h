@@ -1,4 +1,4 @@
-// Seeds of a pass on the device, one for each of its sequences.
+// Seeds of a pass on the device, the same number for each of its sequences.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,20 @@ class PassSeeds {
  public:
   explicit PassSeeds(Backend& backend) : backend_(backend) {}
 
-  // Room for so many sequences, at least.
-  void reserve(size_t sequences) {
-    if (seeds_.bytes >= sequences * sizeof(uint32_t)) return;
+  // Room for so many, at least.
+  void reserve(size_t seeds) {
+    if (seeds_.bytes >= seeds * sizeof(uint32_t)) return;
     backend_.discard_graphs();
-    seeds_ = backend_.allocate(sequences * sizeof(uint32_t));
+    seeds_ = backend_.allocate(seeds * sizeof(uint32_t));
   }
-  // These seeds [count], then zeros up to the number of sequences that the pass computes.
-  void copy_in(const uint32_t* seeds, size_t count, size_t sequences) {
+  // These seeds [count], then zeros up to as many as the pass computes with.
+  void copy_in(const uint32_t* seeds, size_t count, size_t all) {
+    if (all == 0) return;
     filled_.assign(seeds, seeds + count);
-    filled_.resize(sequences, 0);
-    backend_.copy_in(filled_.data(), sequences * sizeof(uint32_t), seeds_);
+    filled_.resize(all, 0);
+    backend_.copy_in(filled_.data(), all * sizeof(uint32_t), seeds_);
   }
-  const uint32_t* on_device() const { return seeds_.as<uint32_t>(); }  // [sequences]
+  const uint32_t* on_device() const { return seeds_.as<uint32_t>(); }
 
  private:
   Backend& backend_;

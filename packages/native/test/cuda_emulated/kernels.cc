@@ -3,6 +3,7 @@
 // clang-format off
 #include "emulated_hopper_gemm.h"
 // clang-format on
+#include "device/cuda/artifact.cu"
 #include "device/cuda/attention.cu"
 #include "device/cuda/distance.cu"
 #include "device/cuda/elementwise.cu"

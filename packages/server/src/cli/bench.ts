@@ -32,6 +32,11 @@ export function benchCommand(): Command {
     )
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", integer(1), 256)
     .option("--batch <n>", "nonces of a job, at least 1", integer(1), 32)
+    .addOption(
+      new Option("--output <kind>", "what nonces yield; artifacts are measured beside distances")
+        .choices(["distance", "artifact"])
+        .default("distance"),
+    )
     .option("--threads <n>", "threads (default: one per core)", integer(1))
     .option("--repeats <n>", "runs, of which the median counts", integer(1), 5)
     .option("--json", "print one JSON object and nothing else", false)
@@ -58,6 +63,7 @@ async function measure(options: PrefillBenchOptions): Promise<PrefillBench> {
 function table(result: PrefillBench): string {
   const { machine, stages } = result;
   const shares = Object.entries(stages)
+    .filter(([, percent]) => percent > 0)
     .map(([name, percent]) => `${name} ${percent.toFixed(1)}`)
     .join(", ");
   return [
@@ -65,6 +71,9 @@ function table(result: PrefillBench): string {
     `  ${machine.cpu}, ${machine.device}, ${result.arithmetic}`,
     `  ${rateOf(result.nonces_per_second)}, ${result.gflops.toFixed(1)} of ` +
       `${result.peak_gflops.toFixed(1)} GFLOP/s: ${result.percent_of_peak.toFixed(1)} % of peak`,
+    ...(result.of_distances === undefined
+      ? []
+      : [`  artifacts at ${result.of_distances.toFixed(3)} of the rate of distances`]),
     `  time in percent: ${shares}`,
     `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB`,
     "",

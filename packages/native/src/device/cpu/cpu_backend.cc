@@ -136,6 +136,16 @@ class CpuBackend final : public Backend {
     out.wide = storage_ != Storage::bf16;
   }
 
+  void reflect_rms_norm(float* x, size_t rows, size_t width, const float* v, const float* weight,
+                        float eps, Act& out) override {
+    for_rows(rows, [&](size_t first, size_t count) {
+      const FlushDenormals flush(bf16_);
+      kernels_.reflect_rms_norm(x + first * width, count, width, v, weight, eps, storage_,
+                                element(out, first * out.stride), out.stride);
+    });
+    out.wide = storage_ != Storage::bf16;
+  }
+
   void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,
                    float* out) override {
     for (size_t row = 0; row < rows; row++) {

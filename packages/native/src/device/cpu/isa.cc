@@ -19,6 +19,7 @@ const Kernels table = {
     dot_is_fma,
     inputs,
     rms_norm,
+    reflect_rms_norm,
     gemm,
     {peak, kPeakFlopsEach},
     {dot_peak, 2 * kPeakFlopsEach},

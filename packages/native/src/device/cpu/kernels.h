@@ -75,6 +75,9 @@ struct Kernels {
   void (*inputs)(uint32_t seed, size_t n, size_t begin, size_t end, bool round_bf16, float* out);
   void (*rms_norm)(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
                    float eps, Storage storage, void* out, size_t out_stride);
+  // The same after x -= 2 (x . v) v, v [width].
+  void (*reflect_rms_norm)(float* x, size_t rows, size_t width, const float* v, const float* weight,
+                           float eps, Storage storage, void* out, size_t out_stride);
   void (*gemm)(const GemmBlock& block);
   Peak peak, dot_peak;
   size_t (*attention_scratch_floats)(size_t seq_len, size_t head_dim);

@@ -12,6 +12,8 @@ namespace proofmill::PROOFMILL_ISA {
 void inputs(uint32_t seed, size_t n, size_t begin, size_t end, bool round_bf16, float* out);
 void rms_norm(const float* x, size_t x_stride, size_t rows, size_t width, const float* weight,
               float eps, Storage storage, void* out, size_t out_stride);
+void reflect_rms_norm(float* x, size_t rows, size_t width, const float* v, const float* weight,
+                      float eps, Storage storage, void* out, size_t out_stride);
 void gemm(const GemmBlock& block);
 bool dot_is_fma();
 float peak(size_t rounds);

@@ -5,26 +5,26 @@
 
 namespace proofmill::PROOFMILL_ISA {
 
-// Sum of x_i^2 in 16 interleaved sums, then folded: one order for every ISA.
-inline float sum_of_squares(const float* x, size_t n) {
+// Sum of a_i b_i in 16 interleaved sums, then folded: one order for every ISA.
+inline float dot_product(const float* a, const float* b, size_t n) {
   vf sums[kVectors] = {};
   const size_t whole = n / kPanel * kPanel;
   for (size_t i = 0; i < whole; i += kPanel) {
     for (int v = 0; v < kVectors; v++) {
-      const vf y = load(x + i + v * kLanes);
-      sums[v] = fma(y, y, sums[v]);
+      const size_t at = i + v * kLanes;
+      sums[v] = fma(load(a + at), load(b + at), sums[v]);
     }
   }
   for_vectors(n - whole, [&](size_t i, size_t lanes) {
-    const vf y = load(x + whole + i, lanes);
-    sums[i / kLanes] = fma(y, y, sums[i / kLanes]);
+    sums[i / kLanes] =
+        fma(load(a + whole + i, lanes), load(b + whole + i, lanes), sums[i / kLanes]);
   });
   return sum16(sums);
 }
 
 // 1 / sqrt(mean of squares + eps)
 inline float inverse_rms(const float* x, size_t n, float eps) {
-  return 1.0f / __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n) + eps);
+  return 1.0f / __builtin_sqrtf(dot_product(x, x, n) / static_cast<float>(n) + eps);
 }
 
 // out [2 * half], stored as kStorage says, = x [2 * half], normed over the head where `weight` is

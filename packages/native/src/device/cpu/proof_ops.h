@@ -16,8 +16,9 @@ class CpuProofOps final : public ProofOps {
   CpuProofOps(ThreadPool& pool, const Kernels& kernels, bool bf16)
       : pool_(pool), kernels_(kernels), bf16_(bf16), rankings_(pool.size()) {}
 
-  void inputs(const uint32_t* seeds, size_t sequences, size_t numbers_each, float* x) override;
+  void inputs(const Inputs& of, float* x) override;
   void distances(const Distances& of, float* out) override;
+  void artifacts(const Artifacts& of, float* out) override;
   std::vector<uint32_t> permutation(uint32_t seed, size_t n) override;
 
  private:

@@ -26,17 +26,6 @@ constexpr size_t kMaxSequences = 1024;
 // The newest compute capability that is compiled for; for later ones the driver compiles.
 constexpr int kNewestChip = 90;
 
-// "NVIDIA H100 80GB HBM3": h100_80gb_hbm3
-std::string slug(const std::string& name) {
-  const std::string vendor = "NVIDIA ";
-  std::string out;
-  for (const char c : name.rfind(vendor, 0) == 0 ? name.substr(vendor.size()) : name) {
-    const bool kept = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    out += !kept ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return out;
-}
-
 // T: the precision of matrix inputs, bf16 or float.
 template <class T>
 class CudaBackend final : public Backend {
@@ -215,6 +204,13 @@ class CudaBackend final : public Backend {
                 Act& out) override {
     out.parts = 0;
     cuda::rms_norm<T>(device_, x, rows, width, weight, eps, out.data.as<T>(), out.stride);
+  }
+
+  void reflect_rms_norm(float* x, size_t rows, size_t width, const float* v, const float* weight,
+                        float eps, Act& out) override {
+    out.parts = 0;
+    cuda::reflect_rms_norm<T>(device_, x, rows, width, v, weight, eps, out.data.as<T>(),
+                              out.stride);
   }
 
   void gather_rows(const float* x, size_t x_stride, size_t rows, size_t width,

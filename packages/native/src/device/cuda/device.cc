@@ -37,4 +37,14 @@ int count_devices() {
   return count;
 }
 
+std::string slug(const std::string& name) {
+  const std::string vendor = "NVIDIA ";
+  std::string out;
+  for (const char c : name.rfind(vendor, 0) == 0 ? name.substr(vendor.size()) : name) {
+    const bool kept = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    out += !kept ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
 }  // namespace proofmill::cuda

@@ -55,4 +55,7 @@ int count_devices();
 
 constexpr size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
+// A device's name as tags have it: of "NVIDIA H100 80GB HBM3" h100_80gb_hbm3.
+std::string slug(const std::string& name);
+
 }  // namespace proofmill::cuda

@@ -10,15 +10,16 @@
 #include <cstdint>
 
 #include "device.h"
+#include "device/proof_ops.h"
 
 namespace proofmill::cuda {
 
 // Rows of matrices begin on 16 bytes of bfloat16, as tensor cores want them.
 constexpr size_t padded(size_t width) { return divide_up(width, 8) * 8; }
 
-// x [sequences, n] f32: n normals under each seed, rounded to T.
+// As ProofOps says, rounded to T.
 template <class T>
-void inputs(const Device& device, const uint32_t* seeds, size_t sequences, size_t n, float* x);
+void inputs(const Device& device, const ProofOps::Inputs& of, float* x);
 
 // out [count] in T: a matrix of random weights, elements [begin, begin + count) of Tensor::read's.
 template <class T>
@@ -28,6 +29,11 @@ void random_weights(const Device& device, uint32_t seed, size_t begin, size_t co
 template <class T>
 void rms_norm(const Device& device, const float* x, size_t rows, size_t width, const float* weight,
               float eps, T* out, size_t out_stride);
+
+// The same after x -= 2 (x . v) v for a unit vector v [width].
+template <class T>
+void reflect_rms_norm(const Device& device, float* x, size_t rows, size_t width, const float* v,
+                      const float* weight, float eps, T* out, size_t out_stride);
 
 // out [rows, width] = rows of x that are `x_stride` apart
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
@@ -82,6 +88,9 @@ void distances(const Device& device, const float* logits, size_t stride, size_t 
                const double* target_norm_squared, double* partial, float* distances);
 // out [n]: indices in ascending order of their hash, as `distances` sees them.
 void permutation(const Device& device, const uint32_t* seed, size_t n, uint32_t* out);
+
+// As ProofOps says.
+void artifacts(const Device& device, const ProofOps::Artifacts& of, float* out);
 
 // For choosing matrix algorithms: out row r = a row (r * step + shift) % rows, and the number of
 // rows of b where b's row r is not, bit by bit, a's row (r * step + shift) % rows.

@@ -39,6 +39,50 @@ __global__ void rms_norm_kernel(const float* x, uint32_t width, const float* wei
   }
 }
 
+// The same, and the row's reflection by a unit vector v. That leaves the row's length as it is, so
+// that both sums are taken in the first reading.
+template <class T, bool kVectors>
+__global__ void reflect_rms_norm_kernel(float* x, uint32_t width, const float* v,
+                                        const float* weight, float eps, T* out, size_t out_stride) {
+  __shared__ float scratch[2][kNormThreads / 32];
+  float* row = x + static_cast<size_t>(blockIdx.x) * width;
+  T* y = out + static_cast<size_t>(blockIdx.x) * out_stride;
+  float squares = 0.0f, along = 0.0f;
+  if constexpr (kVectors) {
+    for (uint32_t i = threadIdx.x * 4; i < width; i += kNormThreads * 4) {
+      const float4 a = load4(row + i), b = load4(v + i);
+      squares += a.x * a.x + a.y * a.y + (a.z * a.z + a.w * a.w);
+      along += a.x * b.x + a.y * b.y + (a.z * b.z + a.w * b.w);
+    }
+  } else {
+    for (uint32_t i = threadIdx.x; i < width; i += kNormThreads) {
+      squares += row[i] * row[i];
+      along += row[i] * v[i];
+    }
+  }
+  const float mean = block_sum<kNormThreads>(squares, scratch[0]) / static_cast<float>(width);
+  const float factor = -2.0f * block_sum<kNormThreads>(along, scratch[1]);
+  const float scale = inverse_sqrt(mean + eps);
+  if constexpr (kVectors) {
+    for (uint32_t i = threadIdx.x * 4; i < width; i += kNormThreads * 4) {
+      float4 a = load4(row + i);
+      const float4 b = load4(v + i), w = load4(weight + i);
+      a.x += factor * b.x;
+      a.y += factor * b.y;
+      a.z += factor * b.z;
+      a.w += factor * b.w;
+      store4(row + i, a.x, a.y, a.z, a.w);
+      store4(y + i, a.x * scale * w.x, a.y * scale * w.y, a.z * scale * w.z, a.w * scale * w.w);
+    }
+  } else {
+    for (uint32_t i = threadIdx.x; i < width; i += kNormThreads) {
+      const float reflected = row[i] + factor * v[i];
+      row[i] = reflected;
+      y[i] = from_float<T>(reflected * scale * weight[i]);
+    }
+  }
+}
+
 // One warp for each head; kPairs is half of head_dim over 32, rounded up. Dimension j is paired
 // with j + head_dim / 2, as in Hugging Face's layout.
 template <class T, int kPairs>
@@ -99,6 +143,15 @@ void rms_norm(const Device& device, const float* x, size_t rows, size_t width, c
 }
 
 template <class T>
+void reflect_rms_norm(const Device& device, float* x, size_t rows, size_t width, const float* v,
+                      const float* weight, float eps, T* out, size_t out_stride) {
+  const auto kernel =
+      width % 4 == 0 ? reflect_rms_norm_kernel<T, true> : reflect_rms_norm_kernel<T, false>;
+  PROOFMILL_LAUNCH(device, kernel, static_cast<unsigned>(rows), kNormThreads, 0, x,
+                   static_cast<uint32_t>(width), v, weight, eps, out, out_stride);
+}
+
+template <class T>
 void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads, int seq_len,
                int positions, const HeadRope& rope) {
   const unsigned grid = static_cast<unsigned>(divide_up(rows * heads, kHeadWarps));
@@ -116,6 +169,10 @@ void gather_rows(const Device& device, const float* x, size_t x_stride, size_t r
                    x_stride, static_cast<uint32_t>(width), out);
 }
 
+template void reflect_rms_norm<bf16>(const Device&, float*, size_t, size_t, const float*,
+                                     const float*, float, bf16*, size_t);
+template void reflect_rms_norm<float>(const Device&, float*, size_t, size_t, const float*,
+                                      const float*, float, float*, size_t);
 template void rms_norm<bf16>(const Device&, const float*, size_t, size_t, const float*, float,
                              bf16*, size_t);
 template void rms_norm<float>(const Device&, const float*, size_t, size_t, const float*, float,

@@ -5,9 +5,8 @@
 namespace proofmill::cuda {
 
 template <class T>
-void CudaProofOps<T>::inputs(const uint32_t* seeds, size_t sequences, size_t numbers_each,
-                             float* x) {
-  cuda::inputs<T>(device_, seeds, sequences, numbers_each, x);
+void CudaProofOps<T>::inputs(const Inputs& of, float* x) {
+  cuda::inputs<T>(device_, of, x);
 }
 
 template <class T>
@@ -16,6 +15,11 @@ void CudaProofOps<T>::distances(const Distances& of, float* out) {
       graphs_.grown<double>(partial_, of.rows * (distance_parts(device_, of.vocab) + 1));
   cuda::distances(device_, of.logits, of.stride, of.rows, of.vocab, of.permutation_seeds, of.target,
                   of.target_norm_squared, partial, out);
+}
+
+template <class T>
+void CudaProofOps<T>::artifacts(const Artifacts& of, float* out) {
+  cuda::artifacts(device_, of, out);
 }
 
 template <class T>

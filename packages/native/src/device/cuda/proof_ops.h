@@ -14,8 +14,9 @@ class CudaProofOps final : public ProofOps {
   CudaProofOps(const Device& device, const Memory& memory, Graphs& graphs, Fault& fault)
       : device_(device), memory_(memory), graphs_(graphs), fault_(fault) {}
 
-  void inputs(const uint32_t* seeds, size_t sequences, size_t numbers_each, float* x) override;
+  void inputs(const Inputs& of, float* x) override;
   void distances(const Distances& of, float* out) override;
+  void artifacts(const Artifacts& of, float* out) override;
   std::vector<uint32_t> permutation(uint32_t seed, size_t n) override;
 
   void free_scratch() { partial_ = {}; }
