@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PROTOCOL = "docs/protocol.md";
+const PROTOCOL_V2 = "docs/protocol-v2.md";
 const GLOSSARY = "docs/glossary.md";
 
 /** The cells of the rows below this head of a document's table. */
@@ -62,12 +63,12 @@ test("the README names every path, the SDK's every method", () => {
 });
 
 test("the table of refusals is that of core", () => {
-  const documented = rows(PROTOCOL, "| code | status | `detail` | seconds | when |").map(
-    ([name, status, detail, seconds]) => [
+  const documented = [PROTOCOL, PROTOCOL_V2]
+    .flatMap((page) => rows(page, "| code | status | `detail` | seconds | when |"))
+    .map(([name, status, detail, seconds]) => [
       quoted(name),
       { status: Number(status), text: quoted(detail), retryAfter: Number(seconds) },
-    ],
-  );
+    ]);
   const known = Object.entries(POC_ERRORS).map(([name, { status, text, retryAfter = 0 }]) => [
     name,
     // Its `detail` is the list of faults, never the text.

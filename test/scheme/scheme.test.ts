@@ -225,7 +225,7 @@ test("a round of another proof is searched, stored, told, delivered, judged and 
   expect(again).toMatchObject({ round_id: "round-1", config, found: nonces.length });
   expect(again?.finds({ since: 0, limit: 10_000 })).toEqual({ nonces, records });
   second.runners.attach(runner);
-  await second.rounds.perform({ kind: "phase/generate" }, second.now());
+  await second.rounds.perform({ kind: "phase/generate", scheme: circle.name }, second.now());
   await second.until(() => (again?.position ?? 0) > before + 20);
   await second.rounds.perform({ kind: "stop" }, second.now());
   const more = expected(config, again?.position ?? 0);

@@ -1,7 +1,7 @@
-/** What a service is opened with. */
-import type { Meter } from "./round/meter.ts";
+/** What a service is made with, and who calls it. */
+import { type Meter, noMeter } from "./round/meter.ts";
 import type { RoundStore } from "./round/store.ts";
-import type { Logger } from "./util/log.ts";
+import { type Logger, silentLog } from "./util/log.ts";
 import type { InitDefaults } from "./wire/schemas.ts";
 
 export interface PocServiceOptions {
@@ -20,6 +20,10 @@ export interface PocServiceOptions {
   maxValidateNonces?: number;
   /** Nonces of all proofs that wait, 65,536 by default. */
   maxQueuedValidateNonces?: number;
+  /** By which callers of artifact rounds may name the model, served names and its path; none by default. */
+  modelNames?: () => readonly string[];
+  /** Whether `stat_test.p_value_threshold` counts where `fraud_threshold` is absent; no by default. */
+  honoursPValueThreshold?: boolean;
   /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
   callbackHosts?: readonly string[] | undefined;
   /** Monotonic milliseconds; `performance.now` by default. */
@@ -27,4 +31,27 @@ export interface PocServiceOptions {
   log?: Logger;
   /** Told what is computed, searched and judged; nobody by default. */
   meter?: Meter;
+}
+
+/** With what holds where nothing is said. */
+export function withDefaults(options: PocServiceOptions): Required<PocServiceOptions> {
+  return {
+    maxValidateNonces: 4096,
+    maxQueuedValidateNonces: 65_536,
+    callbackHosts: undefined,
+    modelNames: () => [],
+    honoursPValueThreshold: false,
+    now: () => performance.now(),
+    log: silentLog,
+    meter: noMeter,
+    modelName: "",
+    resumeRound: false,
+    ...options,
+  };
+}
+
+/** Who asks. */
+export interface Caller {
+  /** Aborts when nobody waits for the answer any more. */
+  signal?: AbortSignal | undefined;
 }

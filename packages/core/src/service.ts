@@ -1,10 +1,10 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
+import { Artifacts } from "./artifacts.ts";
 import { configOf, FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
 import { distance } from "./proof/distance/scheme.ts";
 import { inShort, toValidateAnswer } from "./proof/distance/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
-import { noMeter } from "./round/meter.ts";
 import { parsePage } from "./round/page.ts";
 import { Rounds } from "./round/rounds.ts";
 import { type RunnerPlace, Runners } from "./round/runners.ts";
@@ -15,8 +15,7 @@ import { Subscriptions } from "./round/subscriptions.ts";
 import { ValidationQueue } from "./round/validation.ts";
 import type { Tracked, WatchOptions } from "./round/watch.ts";
 import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
-import type { PocServiceOptions } from "./service-options.ts";
-import { silentLog } from "./util/log.ts";
+import { type Caller, type PocServiceOptions, withDefaults } from "./service-options.ts";
 import { Serial } from "./util/serial.ts";
 import { within } from "./util/time.ts";
 import { CheckedBody, checkBody } from "./wire/body.ts";
@@ -36,12 +35,6 @@ import type {
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
 
-/** Who asks. */
-export interface Caller {
-  /** Aborts when nobody waits for the answer any more. */
-  signal?: AbortSignal | undefined;
-}
-
 /**
  * One node's Proof-of-Compute: it holds at most one round and works for it with its runners.
  *
@@ -56,6 +49,8 @@ export interface Caller {
  * service.status({ since: 0, limit: 100 }).valid_nonces;
  */
 export class PocService {
+  /** Rounds and jobs of artifacts. */
+  readonly artifacts: Artifacts;
   readonly #options: Required<PocServiceOptions>;
   readonly #commands = new Serial();
   readonly #subscriptions: Subscriptions;
@@ -72,19 +67,12 @@ export class PocService {
   }
 
   private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
-    this.#options = {
-      maxValidateNonces: 4096,
-      maxQueuedValidateNonces: 65_536,
-      callbackHosts: undefined,
-      now: () => performance.now(),
-      log: silentLog,
-      meter: noMeter,
-      modelName: "",
-      resumeRound: false,
-      ...options,
+    this.#options = withDefaults(options);
+    const { store, defaults, callbackHosts, resumeRound, now, log, meter } = this.#options;
+    const onChange = () => {
+      this.artifacts.review();
+      this.#subscriptions.changed();
     };
-    const { store, newRoundId, defaults, callbackHosts, now, log, meter } = this.#options;
-    const { modelName, resumeRound } = this.#options;
     this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#subscriptions = new Subscriptions(log);
     this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
@@ -92,10 +80,7 @@ export class PocService {
       sources: {
         // Named first, proofs go first where both are even: somebody waits for the answer.
         proofs: { share: 1, next: (runner) => this.#validations.next(runner) },
-        search: {
-          share: 15,
-          next: (runner) => this.#rounds.current?.generator.next(runner) ?? null,
-        },
+        search: { share: 15, next: (runner) => this.#rounds.next(runner) },
       },
       now,
       log,
@@ -105,7 +90,7 @@ export class PocService {
         this.#rounds.stopIfNoneGoesOn();
         this.#updateLimits();
         if (this.ready) void this.#commands.run(() => this.#rounds.resume(now()));
-        this.#subscriptions.changed();
+        onChange();
       },
     });
     this.#validations = new ValidationQueue({
@@ -114,18 +99,26 @@ export class PocService {
       maxNonces: this.#options.maxQueuedValidateNonces,
     });
     this.#rounds = new Rounds({
+      ...this.#options,
       recent,
       schemes: SCHEMES,
-      modelName,
-      resumes: resumeRound,
+      // After a restart a round of artifacts waits for its receiver to ask again.
+      resumes: resumeRound && recent.at(-1)?.scheme === distance.name,
       checkConfig: (config) => void this.#read("InitRequest", config),
       storeWatch: this.#storeWatch,
       runners: this.#runners,
-      newRoundId,
-      now,
-      log,
-      meter,
-      onChange: () => this.#subscriptions.changed(),
+      onChange,
+    });
+    this.artifacts = new Artifacts({
+      ...this.#options,
+      rounds: this.#rounds,
+      runners: this.#runners,
+      validations: this.#validations,
+      storeWatch: this.#storeWatch,
+      subscriptions: this.#subscriptions,
+      read: (schema, body) => this.#read(schema, body),
+      refuseUnlessOpen: () => this.#refuseUnlessOpen(),
+      carryOut: (command, signal) => this.#inTurn(command, { received: now(), signal }),
     });
     if (options.enabled) this.#storeWatch.start();
   }
@@ -214,8 +207,13 @@ export class PocService {
     return this.#phase("phase/validate", caller);
   }
 
-  stop(): Promise<CommandAnswer> {
-    return this.#phase("stop", {});
+  /** Ends the search, and every job of artifacts. */
+  async stop(): Promise<CommandAnswer> {
+    const received = this.#options.now();
+    this.#refuseUnlessOpen();
+    const answer = await this.#carryOut({ kind: "stop" }, { received });
+    this.artifacts.cancelJobs();
+    return answer;
   }
 
   /**
@@ -236,7 +234,7 @@ export class PocService {
       const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
       throw new PocError("TOO_MANY_NONCES", { detail });
     }
-    const round = this.#rounds.current;
+    const round = this.#rounds.currentOf(distance);
     if (!round) throw new PocError("NO_ROUND");
     const { round_id } = round.ledger;
     const config = configOf(round.ledger);
@@ -279,7 +277,7 @@ export class PocService {
     this.assertEnabled();
     const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parsePage(page);
     return {
-      ...roundStatus(this.#rounds.current?.ledger ?? null, { since, limit }),
+      ...roundStatus(this.#rounds.currentOf(distance)?.ledger ?? null, { since, limit }),
       state: this.state,
       status: this.state,
       is_model_initialized: this.ready,
@@ -297,7 +295,7 @@ export class PocService {
     options: WatchOptions & { lastEventId?: string | undefined },
   ): AsyncGenerator<Tracked<ValidNoncesEvent>, void> {
     this.assertEnabled();
-    const rounds = () => this.#rounds.readable;
+    const rounds = () => this.#rounds.readableOf(distance);
     return this.#subscriptions.watchFinds({ rounds, events: FIND_EVENTS }, options);
   }
 
@@ -325,8 +323,7 @@ export class PocService {
   }
 
   /**
-   * Stops the round, answers what is at work, refuses what comes later (503); takes at most a few
-   * seconds. Only `status` goes on answering. Idempotent.
+   * Within seconds stops the round, answers what is at work, refuses what comes later but `status`.
    */
   close(): Promise<void> {
     this.#closing ??= this.#options.enabled ? this.#close() : Promise.resolve();
@@ -338,6 +335,7 @@ export class PocService {
     this.#validations.close();
     const received = this.#options.now();
     const stopped = this.#commands.run(() => this.#rounds.close(received));
+    this.artifacts.cancelJobs();
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
     this.#validations.rejectAll("SHUTTING_DOWN");
     await within(CLOSE_GRACE_MS, this.#rounds.current?.committer.idle() ?? Promise.resolve());
@@ -346,12 +344,9 @@ export class PocService {
   async #init(kind: InitKind, body: unknown, caller: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
     this.assertReady();
-    this.#refuseUnlessStoring();
-    const config = this.#read("InitRequest", body);
-    return this.#carryOut(
-      { kind, scheme: distance.name, config },
-      { received, signal: caller.signal },
-    );
+    this.#storeWatch.refuseFault();
+    const command = { kind, scheme: distance.name, config: this.#read("InitRequest", body) };
+    return this.#carryOut(command, { received, signal: caller.signal });
   }
 
   #read<Name extends SchemaName>(schema: Name, body: unknown): Parsed<Name> {
@@ -362,39 +357,44 @@ export class PocService {
 
   async #phase(kind: PhaseKind, caller: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
-    this.#refuseUnlessOpen();
-    if (kind !== "stop") {
-      this.#runners.refuseUnlessExpected();
-      this.#refuseUnlessStoring();
-    }
-    return this.#carryOut({ kind }, { received, signal: caller.signal });
+    this.assertReady();
+    this.#storeWatch.refuseFault();
+    return this.#carryOut({ kind, scheme: distance.name }, { received, signal: caller.signal });
   }
 
-  #carryOut(
+  async #carryOut(
     command: RoundCommand,
-    { received, signal }: Caller & { received: number },
+    caller: Caller & { received: number },
   ): Promise<CommandAnswer> {
+    await this.#inTurn(() => command, caller);
+    return { status: "OK", pow_status: this.status() };
+  }
+
+  /** Carries a command out when it is its turn; null: there is nothing to do any more. */
+  #inTurn(
+    command: () => RoundCommand | null,
+    { received, signal }: Caller & { received: number },
+  ): Promise<void> {
     return this.#commands.run(async () => {
       if (signal?.aborted) throw new PocError("CALLER_GONE");
+      const next = command();
+      if (!next) return;
       // The runners may have gone for good while the command waited for its turn.
-      if (command.kind !== "stop") this.#runners.refuseUnlessExpected();
-      await this.#rounds.perform(command, received);
-      return { status: "OK", pow_status: this.status() };
+      if (next.kind !== "stop") this.#runners.refuseUnlessExpected();
+      await this.#rounds.perform(next, received);
     });
   }
 
   #updateLimits(): void {
     const { max_seq_len } = this.#runners;
-    if (max_seq_len === 0 || max_seq_len === this.#initLimits.max_seq_len) return;
-    this.#initLimits = { ...this.#initLimits, max_seq_len };
+    const hidden_size = this.model?.hidden_size;
+    const limits = this.#initLimits;
+    const isSame = max_seq_len === limits.max_seq_len && hidden_size === limits.hidden_size;
+    if (max_seq_len > 0 && !isSame) this.#initLimits = { ...limits, max_seq_len, hidden_size };
   }
 
   #refuseUnlessOpen(): void {
     this.assertEnabled();
     if (this.#closing) throw new PocError("SHUTTING_DOWN");
-  }
-
-  #refuseUnlessStoring(): void {
-    if (this.storeFault !== null) throw new PocError("STORE_FAILED");
   }
 }

@@ -2,7 +2,7 @@
  * What a round proves, as one object. The machinery of a round (search, validation, ledger, store,
  * outbox) asks its scheme whatever it has to know of a result, and knows nothing of its own.
  */
-import type { PrefillJob } from "../runner/ports.ts";
+import type { ModelInfo, PrefillJob } from "../runner/ports.ts";
 
 /**
  * What the machinery reads of a round's configuration. Each scheme's own has more fields; all of them
@@ -72,8 +72,8 @@ export interface ProofScheme<Config extends RoundConfig = RoundConfig, Claim = u
   walk(config: Config): { first: number; step: number };
   /** Floats that a nonce yields, ≥ 1. */
   width(config: Config): number;
-  /** What the runner has to compute for nonces, at least one. */
-  job(config: Config, nonces: readonly number[]): Omit<PrefillJob, "id">;
+  /** What a runner of that model has to compute for nonces, at least one. */
+  job(config: Config, nonces: readonly number[], model: ModelInfo): Omit<PrefillJob, "id">;
   /** @param row [width] */
   read(config: Config, row: Float32Array): Reading;
   /** The verdict on a claim, as it is pushed: JSON. */

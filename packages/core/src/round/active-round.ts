@@ -28,6 +28,7 @@ export interface ActiveRoundOptions {
 }
 
 export class ActiveRound {
+  readonly scheme: ProofScheme;
   readonly ledger: Ledger;
   readonly sizers: BatchSizers;
   readonly committer: Committer;
@@ -53,6 +54,7 @@ export class ActiveRound {
     const { round, scheme, store, runners, log, meter, onChange, onStoreFault, onFailure } =
       options;
     const { config } = round;
+    this.scheme = scheme;
     this.ledger = new Ledger(round, options.now);
     this.sizers = new BatchSizers(config);
     const sequence = new NonceSequence({

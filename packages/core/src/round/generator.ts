@@ -116,7 +116,7 @@ export class Generator {
     const attempt: Attempt = {
       runner,
       work: {
-        job: scheme.job(config, nonces),
+        job: scheme.job(config, nonces, runner.info),
         width: scheme.width(config),
         settle: (outcome) => this.#settle(batch, attempt, outcome),
       },

@@ -1,5 +1,6 @@
 /** The round that a node holds, the one before it, and what commands do to them. */
-import { type RoundConfig, type Schemes, schemeOf } from "../proof/scheme.ts";
+import { type ProofScheme, type RoundConfig, type Schemes, schemeOf } from "../proof/scheme.ts";
+import type { AttachedRunner, Work } from "../runner/dispatcher.ts";
 import type { Logger } from "../util/log.ts";
 import { within } from "../util/time.ts";
 import { PocError } from "../wire/errors.ts";
@@ -71,6 +72,21 @@ export class Rounds {
     return this.#current;
   }
 
+  /** The search's next job for this runner; null where there is none now. */
+  next(runner: AttachedRunner): Work | null {
+    return this.#current?.generator.next(runner) ?? null;
+  }
+
+  /** The round, where it proves this. */
+  currentOf(scheme: ProofScheme): ActiveRound | null {
+    return this.#current?.scheme.name === scheme.name ? this.#current : null;
+  }
+
+  /** Those that prove this and can be read, oldest first. */
+  readableOf(scheme: ProofScheme): readonly ActiveRound[] {
+    return this.readable.filter((round) => round.scheme.name === scheme.name);
+  }
+
   /** Those that can be read, oldest first. */
   get readable(): readonly ActiveRound[] {
     return [this.#previous, this.#current].filter((round) => round !== null);
@@ -86,11 +102,11 @@ export class Rounds {
   async perform(command: RoundCommand, received: number): Promise<void> {
     const { now, runners } = this.#options;
     const old = this.#current;
-    const config = old?.ledger.config ?? null;
-    const step = nextStep({ state: this.#state, config }, command);
+    const round = old && { scheme: old.scheme.name, config: old.ledger.config };
+    const step = nextStep({ state: this.#state, round }, command);
     if ("refusal" in step) throw new PocError(step.refusal);
-    if (step.state === "GENERATING" && !step.begins && config) {
-      runners.refuseTooLong(config.seq_len);
+    if (step.state === "GENERATING" && !step.begins && round) {
+      runners.refuseTooLong(round.config.seq_len);
     }
     // The new round is stored before the old one is touched: if that fails, nothing has happened.
     const begun = step.begins ? await this.#create(step.begins) : null;
@@ -128,7 +144,7 @@ export class Rounds {
       const difference = before && now && differenceOf(before, now);
       if (difference) throw new Error(difference);
       this.#options.checkConfig(config);
-      await this.perform({ kind: "phase/generate" }, received);
+      await this.perform({ kind: "phase/generate", scheme: round.scheme.name }, received);
       this.#options.log.info({ round_id, position }, "the round goes on where the node ended");
     } catch (error) {
       this.#options.log.error({ err: error, round_id }, "the round cannot go on, it stays STOPPED");

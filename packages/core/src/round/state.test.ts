@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { RoundConfig } from "../proof/scheme.ts";
 import { CONFIG } from "../test-support.ts";
 import type { InitRequest, RoundState } from "../wire/schemas.ts";
 import { nextStep, type RoundCommand, type RoundView } from "./state.ts";
+import type { NewRound } from "./store.ts";
 
 const OTHER_HASH: InitRequest = { ...CONFIG, block_hash: "other" };
 const OTHER_HEIGHT: InitRequest = { ...CONFIG, block_height: 101 };
@@ -78,22 +80,73 @@ const NO_ROUND: Row[] = (["IDLE", "STOPPED"] as const).flatMap((state): Row[] =>
 ]);
 
 const commandOf = (kind: string, config: InitRequest | null) =>
-  (config ? { kind, scheme: "distance", config: { ...config } } : { kind }) as RoundCommand;
+  ({ kind, scheme: "distance", ...(config ? { config: { ...config } } : {}) }) as RoundCommand;
+/** A view with a round of distances. */
+const viewOf = (state: RoundState, config: InitRequest | null): RoundView => ({
+  state,
+  round: config && { scheme: "distance", config },
+});
+
+describe("rounds of two protocols", () => {
+  const OTHER: NewRound = { scheme: "artifact", config: CONFIG };
+  const begin = (config: RoundConfig): RoundCommand => ({
+    kind: "begin",
+    scheme: "artifact",
+    config,
+  });
+
+  it.each([
+    ["IDLE", NEW("GENERATING")],
+    ["VALIDATING", NEW("GENERATING")],
+    ["STOPPED", NEW("GENERATING")],
+    ["GENERATING", "ALREADY_GENERATING"],
+  ] as const)("begin while %s with a round of the other protocol", (state, expected) => {
+    expect(outcome(viewOf(state, CONFIG), begin(CONFIG))).toEqual(expected);
+  });
+
+  it("begin goes on with an equal round, and with no other", () => {
+    const view: RoundView = { state: "STOPPED", round: OTHER };
+    expect(outcome(view, begin({ ...CONFIG }))).toEqual(SAME("GENERATING"));
+    expect(outcome(view, begin(OTHER_HASH))).toEqual(NEW("GENERATING"));
+    const busy: RoundView = { state: "GENERATING", round: OTHER };
+    expect(outcome(busy, begin({ ...CONFIG }))).toBe("ALREADY_GENERATING");
+    expect(outcome(busy, begin(OTHER_HASH))).toBe("ALREADY_GENERATING");
+  });
+
+  it("no init ends the other protocol's search, also of another block", () => {
+    const view: RoundView = { state: "GENERATING", round: OTHER };
+    for (const kind of ["init", "init/generate", "init/validate"]) {
+      for (const body of [CONFIG, OTHER_HASH, OTHER_HEIGHT]) {
+        expect(outcome(view, commandOf(kind, body))).toBe("ROUND_IN_PROGRESS");
+      }
+    }
+    expect(outcome(view, commandOf("stop", null))).toEqual(SAME("STOPPED", true));
+  });
+
+  it("a stopped one is as none", () => {
+    const view: RoundView = { state: "STOPPED", round: OTHER };
+    expect(outcome(view, commandOf("init/generate", CONFIG))).toEqual(NEW("GENERATING"));
+    expect(outcome(view, commandOf("phase/generate", null))).toBe("POC_NOT_INITIALIZED");
+    expect(outcome(view, commandOf("phase/validate", null))).toBe("POC_NOT_INITIALIZED");
+  });
+});
 
 describe("nextStep", () => {
   it.each(A_ROUND)("%s %j while %s", (kind, body, state, expected) => {
-    expect(outcome({ state, config: CONFIG }, commandOf(kind, body))).toEqual(expected);
+    expect(outcome(viewOf(state, CONFIG), commandOf(kind, body))).toEqual(expected);
   });
 
   it.each(NO_ROUND)("%s %j while %s without a round", (kind, body, state, expected) => {
-    expect(outcome({ state, config: null }, commandOf(kind, body))).toEqual(expected);
+    expect(outcome(viewOf(state, null), commandOf(kind, body))).toEqual(expected);
   });
 
   it.each(["IDLE", "VALIDATING", "STOPPED"] as const)(
     "phase/generate while %s needs a node",
     (state) => {
       for (const config of [NO_NODE, NO_ID, NO_COUNT]) {
-        expect(outcome({ state, config }, { kind: "phase/generate" })).toBe("NODE_ID_REQUIRED");
+        expect(outcome(viewOf(state, config), commandOf("phase/generate", null))).toBe(
+          "NODE_ID_REQUIRED",
+        );
       }
     },
   );
@@ -109,7 +162,7 @@ describe("nextStep", () => {
       { seq_len: 1 },
       { callback_url: "http://x/" },
     ];
-    const view: RoundView = { state: "GENERATING", config: CONFIG };
+    const view = viewOf("GENERATING", CONFIG);
     for (const change of changes) {
       const config = { ...CONFIG, ...change };
       expect(outcome(view, { kind: "init/generate", scheme: "distance", config })).toBe(
@@ -152,7 +205,7 @@ describe("nextStep", () => {
     fc.assert(
       fc.property(fc.array(commands, { maxLength: 30 }), (script) => {
         let expected: Model = { state: "IDLE", round: 0, body: null };
-        let view: RoundView = { state: "IDLE", config: null };
+        let view = viewOf("IDLE", null);
         let round = 0;
         for (const [kind, body] of script) {
           const step = nextStep(view, commandOf(kind, body));
@@ -162,12 +215,11 @@ describe("nextStep", () => {
           if (step.begins) round++;
           const leaves = step.begins !== null || step.state !== "GENERATING";
           expect(step.cutsSearch).toBe(view.state === "GENERATING" && leaves);
-          view = { state: step.state, config: (step.begins?.config as InitRequest) ?? view.config };
+          view = { state: step.state, round: step.begins ?? view.round };
           expected = wanted;
-          expect({ ...view, round }).toEqual({
-            state: wanted.state,
-            config: wanted.body,
-            round: wanted.round,
+          expect({ ...viewOf(wanted.state, wanted.body), number: wanted.round }).toEqual({
+            ...view,
+            number: round,
           });
         }
       }),

@@ -34,6 +34,11 @@ export class StoreWatch {
     return this.#fault;
   }
 
+  /** Throws PocError STORE_FAILED while nothing can be stored. */
+  refuseFault(): void {
+    if (this.#fault !== null) throw new PocError("STORE_FAILED");
+  }
+
   start(): void {
     this.#tryIn(WATCH_MS);
   }

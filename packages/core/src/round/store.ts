@@ -48,9 +48,11 @@ export interface StoredRound extends RoundRecord, Finds {
   readonly counters: RoundCounters;
 }
 
-/** A verdict that is due for delivery. */
+/** A verdict, or what a job has computed, that is due for delivery. */
 export interface DueVerdict {
   readonly callback_url: string;
+  /** Which of the URL's paths it goes to; a verdict's where it is absent. */
+  readonly kind?: "generated" | "validated";
   /** JSON, as the scheme judged. */
   readonly batch: object;
 }

@@ -27,6 +27,8 @@ export interface Recomputation {
   sizers: BatchSizers;
   /** Aborts when nobody waits for the answer any more: the proof is dropped and its jobs are cut. */
   signal?: AbortSignal | undefined;
+  /** Called when some of its nonces have been computed. */
+  onResults?: () => void;
 }
 
 interface Request extends Omit<Recomputation, "signal"> {
@@ -189,7 +191,7 @@ export class ValidationQueue {
     const { scheme, config, width } = request;
     const nonces = request.nonces.slice(range.start, range.start + range.count);
     const work: Work = {
-      job: scheme.job(config, nonces),
+      job: scheme.job(config, nonces, runner.info),
       width,
       settle: (outcome) => {
         request.inFlight.delete(work);
@@ -220,6 +222,7 @@ export class ValidationQueue {
     }
     request.values.set(outcome.values, range.start * request.width);
     request.left -= finished;
+    request.onResults?.();
     if (finished < range.count) {
       request.todo.unshift({ start: range.start + finished, count: range.count - finished });
     } else {

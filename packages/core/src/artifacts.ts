@@ -1,0 +1,327 @@
+/** Rounds and jobs of artifacts: docs/protocol-v2.md §2 and §3 behind one face. */
+import { randomUUID } from "node:crypto";
+import {
+  ARTIFACT_EVENTS,
+  artifactConfigOf,
+  artifactStatus,
+  artifactsOf,
+  encodingOf,
+} from "./proof/artifact/answers.ts";
+import { type ArtifactConfig, configOfBody } from "./proof/artifact/config.ts";
+import { keyOf, Positions } from "./proof/artifact/positions.ts";
+import { artifact } from "./proof/artifact/scheme.ts";
+import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
+import { readRows } from "./proof/scheme.ts";
+import { Jobs, type JobWork } from "./round/jobs.ts";
+import type { Rounds } from "./round/rounds.ts";
+import type { Runners } from "./round/runners.ts";
+import type { RoundCommand } from "./round/state.ts";
+import type { StoreWatch } from "./round/store-watch.ts";
+import type { Subscriptions } from "./round/subscriptions.ts";
+import type { ValidationQueue } from "./round/validation.ts";
+import type { Tracked, WatchOptions } from "./round/watch.ts";
+import type { Logger } from "./util/log.ts";
+import type {
+  ArtifactEvent,
+  ArtifactJob,
+  ArtifactRound,
+  ArtifactStatus,
+  ArtifactVerdict,
+  JobAnswer,
+  JobResult,
+  QueuedJob,
+} from "./wire/artifact-schemas.ts";
+import { PocError } from "./wire/errors.ts";
+import type { Parsed, SchemaName } from "./wire/operations.ts";
+import type { Status } from "./wire/schemas.ts";
+
+/** What a verdict is made with where the request names nothing. */
+const DEFAULT_TEST: StatTest = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
+
+/** What of the service the artifacts are made of. */
+export interface ArtifactsOptions {
+  rounds: Rounds;
+  runners: Runners;
+  validations: ValidationQueue;
+  storeWatch: StoreWatch;
+  subscriptions: Subscriptions;
+  /** By which callers may name the node's model. */
+  modelNames: () => readonly string[];
+  /** Whether `stat_test.p_value_threshold` means what `fraud_threshold` does. */
+  honoursPValueThreshold: boolean;
+  /** Checks a body, or takes it from who has checked it. */
+  read: <Name extends SchemaName>(schema: Name, body: unknown) => Parsed<Name>;
+  /** false: every call throws POC_NOT_ENABLED. */
+  enabled: boolean;
+  /** Throws where nothing may be asked of the node any more. */
+  refuseUnlessOpen: () => void;
+  /** Carries a command out when its turn has come, and asks for it only then; null: for none. */
+  carryOut: (command: () => RoundCommand | null, signal: AbortSignal | undefined) => Promise<void>;
+  now: () => number;
+  log: Logger;
+}
+
+/**
+ * What callers of artifact rounds ask of a node. `PocService.stop` ends their rounds and jobs, too.
+ *
+ * Bodies come in unparsed and refusals go out as `PocError`, in the order that the protocol names.
+ */
+export class Artifacts {
+  readonly #options: ArtifactsOptions;
+  readonly #jobs: Jobs<JobResult>;
+  readonly #positions = new Positions();
+  #saidOfPValueThreshold = false;
+  #endedStale = 0;
+
+  constructor(options: ArtifactsOptions) {
+    this.#options = options;
+    const { rounds, validations, now, log } = options;
+    const isHeld = () => rounds.state === "GENERATING";
+    this.#jobs = new Jobs({ validations, isHeld, now, log });
+  }
+
+  /** Rounds that were stopped because their block was over, since the node started. */
+  get endedStale(): number {
+    return this.#endedStale;
+  }
+
+  /**
+   * Begins a round, or goes on with an equal one.
+   *
+   * @param body an ArtifactRound
+   * @throws PocError INVALID_BODY, PARAMS_MISMATCH, ENGINE_NOT_AVAILABLE and what else is 503,
+   *   ALREADY_GENERATING
+   */
+  async initGenerate(
+    body: unknown,
+    caller: { signal?: AbortSignal | undefined } = {},
+  ): Promise<{ status: "OK"; pow_status: { status: "GENERATING" } }> {
+    this.#refuseUnlessEnabled();
+    const round = this.#options.read("ArtifactRound", body);
+    this.#refuseUnlessAble(round);
+    this.#options.storeWatch.refuseFault();
+    await this.#options.carryOut(
+      () => ({ kind: "begin", scheme: artifact.name, config: this.#configOf(round) }),
+      caller.signal,
+    );
+    return { status: "OK", pow_status: { status: "GENERATING" } };
+  }
+
+  /**
+   * Computes nonces again: at once where no search is at work, else when it has ended.
+   *
+   * @param body an ArtifactJob; with `wait` the answer is the result, and once the caller's signal
+   *   aborts the job is dropped
+   * @throws PocError as `initGenerate`; NONCES_DO_NOT_MATCH, QUEUE_FULL; with `wait`
+   *   JOB_TIMED_OUT, JOB_CANCELLED, VALIDATION_ABORTED, COMPUTE_FAILED, CALLER_GONE
+   */
+  async generate(
+    body: unknown,
+    caller: { signal?: AbortSignal | undefined } = {},
+  ): Promise<QueuedJob | JobAnswer> {
+    this.#refuseUnlessEnabled();
+    const job = this.#options.read("ArtifactJob", body);
+    this.#refuseUnlessAble(job);
+    const request_id = randomUUID();
+    const work = this.#workOf(job, request_id);
+    if (job.wait) {
+      const result = await this.#jobs.run(work, caller.signal);
+      return { status: "completed", request_id, ...result };
+    }
+    const deliver = (result: JobResult) => this.#deliver(job, { request_id, result });
+    this.#jobs.enqueue({ id: request_id, work, deliver });
+    return { status: "queued", request_id, queued_count: job.nonces.length };
+  }
+
+  /**
+   * How a job stands that was not waited for.
+   *
+   * @throws PocError JOB_NOT_FOUND, also once its result is forgotten
+   */
+  job(request_id: string): JobAnswer {
+    this.#refuseUnlessEnabled();
+    const state = this.#jobs.find(request_id);
+    if (!state) {
+      throw new PocError("JOB_NOT_FOUND", { detail: `Request ${request_id} not found` });
+    }
+    if (state.status === "completed") {
+      return { status: "completed", request_id, ...state.result };
+    }
+    return { ...state, request_id };
+  }
+
+  /** What callers of artifact rounds see of the node. */
+  status(): ArtifactStatus {
+    this.#refuseUnlessEnabled();
+    const { rounds } = this.#options;
+    const round = rounds.state === "GENERATING" ? rounds.currentOf(artifact) : null;
+    return artifactStatus(round?.ledger ?? null);
+  }
+
+  /** A Status for callers of either protocol: after a round of distances `status` is its state. */
+  statusBeside(status: Status): Omit<Status, "status"> & Record<keyof ArtifactStatus, unknown> {
+    const { rounds } = this.#options;
+    const isOther = rounds.current !== null && rounds.currentOf(artifact) === null;
+    return { ...status, ...this.status(), ...(isOther ? { status: status.status } : {}) };
+  }
+
+  /** Artifacts as they are stored; as `PocService.watchValidNonces`. */
+  watch(
+    options: WatchOptions & { lastEventId?: string | undefined },
+  ): AsyncGenerator<Tracked<ArtifactEvent>, void> {
+    this.#refuseUnlessEnabled();
+    const { rounds, subscriptions } = this.#options;
+    const source = { rounds: () => rounds.readableOf(artifact), events: ARTIFACT_EVENTS };
+    return subscriptions.watchFinds(source, options);
+  }
+
+  /**
+   * The receiver says that this round's block is over: a search that goes on for it would block the
+   * node for the next block's.
+   *
+   * @returns whether it was this round that was at work, which is stopped now
+   */
+  async endStale(round_id: string): Promise<boolean> {
+    const { rounds, carryOut, log } = this.#options;
+    const isAtWork = () =>
+      rounds.state === "GENERATING" && rounds.currentOf(artifact)?.ledger.round_id === round_id;
+    let ended = false;
+    if (!isAtWork()) return false;
+    await carryOut(() => {
+      // Another may have begun before this one's turn.
+      ended = isAtWork();
+      return ended ? { kind: "stop" } : null;
+    }, undefined);
+    if (!ended) return false;
+    this.#endedStale++;
+    log.warn({ round_id }, "the receiver says that the round's block is over: round stopped");
+    return true;
+  }
+
+  /** The state or the rounds have changed: jobs that were held go on. */
+  review(): void {
+    for (const { ledger } of this.#options.rounds.readableOf(artifact)) {
+      this.#positions.remember(artifactConfigOf(ledger), ledger.position);
+    }
+    this.#jobs.review();
+  }
+
+  /** Ends every job and forgets what they came to. What is due for delivery stays so. */
+  cancelJobs(): void {
+    this.#jobs.cancelAll();
+  }
+
+  #refuseUnlessEnabled(): void {
+    if (!this.#options.enabled) throw new PocError("POC_NOT_ENABLED");
+  }
+
+  #refuseUnlessAble({ params }: { params: ArtifactRound["params"] }): void {
+    const { modelNames, runners, refuseUnlessOpen } = this.#options;
+    const names = modelNames();
+    if (!names.includes(params.model)) {
+      throw new PocError("PARAMS_MISMATCH", {
+        detail: {
+          error: "params mismatch",
+          requested: params,
+          deployed: { model: [...names], seq_len: null, k_dim: null },
+        },
+      });
+    }
+    refuseUnlessOpen();
+    if (!runners.areExpected) throw new PocError("ENGINE_NOT_AVAILABLE");
+  }
+
+  /** That of the round at hand, where that is an equal one: it goes on then. */
+  #configOf(body: ArtifactRound): ArtifactConfig {
+    const config = configOfBody(body);
+    const current = this.#options.rounds.currentOf(artifact)?.ledger;
+    if (current && keyOf(artifactConfigOf(current)) === keyOf(config)) {
+      return artifactConfigOf(current);
+    }
+    return { ...config, begins_at: this.#positions.of(config) };
+  }
+
+  #workOf(job: ArtifactJob, request_id: string): JobWork<JobResult> {
+    const { nonces, validation } = job;
+    const config = configOfBody(job);
+    const work = { scheme: artifact, config, nonces };
+    if (!validation) {
+      return {
+        ...work,
+        conclude: (values) => this.#artifacts({ config, nonces, values, request_id }),
+      };
+    }
+    const received = new Map(validation.artifacts.map((one) => [one.nonce, one.vector_b64]));
+    const wanted = new Set(nonces);
+    if (wanted.size !== received.size || !nonces.every((nonce) => received.has(nonce))) {
+      throw new PocError("NONCES_DO_NOT_MATCH");
+    }
+    const test = this.#testOf(job);
+    return { ...work, conclude: (values) => verdict({ nonces, received, test }, values) };
+  }
+
+  #testOf({ stat_test }: ArtifactJob): StatTest {
+    if (!stat_test) return DEFAULT_TEST;
+    const { dist_threshold, p_mismatch, fraud_threshold, p_value_threshold } = stat_test;
+    const { honoursPValueThreshold, log } = this.#options;
+    const other = honoursPValueThreshold ? p_value_threshold : undefined;
+    if (p_value_threshold !== undefined && other === undefined && !this.#saidOfPValueThreshold) {
+      this.#saidOfPValueThreshold = true;
+      const used = fraud_threshold ?? DEFAULT_TEST.fraud_threshold;
+      log.info({ p_value_threshold, used }, "stat_test.p_value_threshold is not used");
+    }
+    return {
+      dist_threshold,
+      p_mismatch,
+      fraud_threshold: fraud_threshold ?? other ?? DEFAULT_TEST.fraud_threshold,
+    };
+  }
+
+  /** Those of nonces whose arithmetic did not fail. */
+  #artifacts(of: {
+    config: ArtifactConfig;
+    nonces: readonly number[];
+    values: Float32Array;
+    request_id: string;
+  }): JobResult {
+    const { config, nonces, values, request_id } = of;
+    const { finds, nonfinite } = readRows(artifact, config, values);
+    if (nonfinite.length > 0) {
+      const some = nonfinite.slice(0, 8).map((place) => nonces[place]);
+      const fields = { request_id, count: nonfinite.length, nonces: some };
+      this.#options.log.warn(fields, "results are not finite, their nonces have no artifacts");
+    }
+    const artifacts = artifactsOf({
+      nonces: finds.map(({ place }) => nonces[place] ?? Number.NaN),
+      records: finds.map(({ record }) => record),
+    });
+    return { artifacts, encoding: encodingOf(config.k_dim) };
+  }
+
+  async #deliver(
+    { url, block_hash, block_height, public_key, node_id }: ArtifactJob,
+    { request_id, result }: { request_id: string; result: JobResult },
+  ): Promise<void> {
+    if (url === null) return;
+    const of = { request_id, block_hash, block_height, public_key, node_id };
+    const kind = "artifacts" in result ? "generated" : "validated";
+    const due = { callback_url: url, kind, batch: { ...of, ...result } } as const;
+    // What cannot be stored is logged there; the result can still be asked for.
+    await this.#options.storeWatch
+      .keep("a job's result", (store) => store.enqueue(due))
+      .catch(() => {});
+  }
+}
+
+function verdict(
+  claim: { nonces: readonly number[]; received: ReadonlyMap<number, string>; test: StatTest },
+  values: Float32Array,
+): ArtifactVerdict {
+  const judged = judgeArtifacts(claim, values);
+  const { excluded_nonces, ...rest } = judged;
+  if (isAborted(judged)) {
+    const detail = `validation aborted: ${excluded_nonces.length} of ${claim.nonces.length} recomputed vectors are not finite`;
+    throw new PocError("VALIDATION_ABORTED", { detail });
+  }
+  return excluded_nonces.length > 0 ? { ...rest, excluded_nonces } : rest;
+}

@@ -1,0 +1,234 @@
+/** Jobs that compute given nonces again, beside rounds (docs/protocol-v2.md §3.3 and §3.4). */
+import type { ProofScheme, RoundConfig } from "../proof/scheme.ts";
+import { BatchSizers } from "../runner/batch-sizer.ts";
+import type { Logger } from "../util/log.ts";
+import { PocError } from "../wire/errors.ts";
+import type { ValidationQueue } from "./validation.ts";
+
+/** Nonces that are computed in one go; between two goes a search that has begun holds the job. */
+const SLICE = 4096;
+/** A job in which nothing was computed for so long has failed, milliseconds. */
+const PATIENCE_MS = 60_000;
+/** Results can be asked for so long, and no longer than as many are kept. */
+const KEPT_MS = 300_000;
+const MAX_KEPT_NONCES = 1_000_000;
+/** Nonces and jobs that wait. */
+const MAX_QUEUED_NONCES = 100_000;
+const MAX_QUEUED_JOBS = 10_000;
+/** Callers that wait for a job each. */
+const MAX_CALLERS = 64;
+
+export interface JobWork<Result> {
+  readonly scheme: ProofScheme;
+  readonly config: RoundConfig;
+  readonly nonces: readonly number[];
+  /**
+   * What all of it comes to.
+   *
+   * @param values [nonces, width of the scheme]
+   * @throws PocError where it comes to nothing
+   */
+  conclude(values: Float32Array): Result;
+}
+
+/** How a job stands. */
+export type JobState<Result> =
+  | { readonly status: "queued" | "running" | "cancelled" }
+  | { readonly status: "completed"; readonly result: Result }
+  | { readonly status: "failed"; readonly error: string };
+
+interface Job<Result> {
+  readonly id: string;
+  readonly work: JobWork<Result>;
+  /** Called with the result before it can be asked for. */
+  readonly deliver: (result: Result) => Promise<void>;
+  readonly cut: AbortController;
+  state: JobState<Result>;
+  /** Monotonic milliseconds, once it has ended. */
+  ended: number;
+}
+
+export interface JobsOptions {
+  validations: ValidationQueue;
+  /** Whether a search is at work, which jobs wait for. */
+  isHeld: () => boolean;
+  now: () => number;
+  log: Logger;
+}
+
+/**
+ * Queued jobs are computed one after another, in the order in which they came. Those that a caller
+ * waits for are computed beside them, since he does not wait for long.
+ */
+export class Jobs<Result extends object> {
+  readonly #options: JobsOptions;
+  /** By id, in the order in which they came: queued, at work, and ended not long ago. */
+  readonly #jobs = new Map<string, Job<Result>>();
+  readonly #queue: Job<Result>[] = [];
+  /** Of the callers that wait. */
+  readonly #callers = new Set<AbortController>();
+  readonly #whenFree = new Set<() => void>();
+  #isWorking = false;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Queues a job.
+   *
+   * @throws PocError QUEUE_FULL
+   */
+  enqueue(job: Pick<Job<Result>, "id" | "deliver"> & { readonly work: JobWork<Result> }): void {
+    this.#forgetOld();
+    const queued = this.#queue.reduce((sum, { work }) => sum + work.nonces.length, 0);
+    const isFull = queued + job.work.nonces.length > MAX_QUEUED_NONCES;
+    if (isFull || this.#queue.length >= MAX_QUEUED_JOBS) {
+      const detail = `Queue full: ${queued} nonces queued, limit is ${MAX_QUEUED_NONCES}`;
+      throw new PocError("QUEUE_FULL", { detail });
+    }
+    const entry = { ...job, cut: new AbortController(), state: { status: "queued" }, ended: 0 };
+    this.#jobs.set(job.id, entry as Job<Result>);
+    this.#queue.push(entry as Job<Result>);
+    void this.#work();
+  }
+
+  /**
+   * Computes a job that a caller waits for.
+   *
+   * @param caller aborts when nobody waits any more
+   * @throws PocError TOO_MANY_VALIDATIONS, JOB_CANCELLED, JOB_TIMED_OUT, CALLER_GONE; as
+   *   `ValidationQueue.recompute` and `conclude`
+   */
+  async run(work: JobWork<Result>, caller: AbortSignal | undefined): Promise<Result> {
+    if (this.#callers.size >= MAX_CALLERS) throw new PocError("TOO_MANY_VALIDATIONS");
+    const cut = new AbortController();
+    const gone = () => cut.abort(new PocError("CALLER_GONE"));
+    if (caller?.aborted) gone();
+    caller?.addEventListener("abort", gone);
+    this.#callers.add(cut);
+    try {
+      return await this.#compute(work, cut.signal);
+    } finally {
+      caller?.removeEventListener("abort", gone);
+      this.#callers.delete(cut);
+    }
+  }
+
+  /** How a queued job stands; null where there is none of that id, or none any more. */
+  find(id: string): JobState<Result> | null {
+    this.#forgetOld();
+    return this.#jobs.get(id)?.state ?? null;
+  }
+
+  /** A search may have ended: what it held goes on. */
+  review(): void {
+    if (this.#options.isHeld()) return;
+    for (const resolve of this.#whenFree) resolve();
+    this.#whenFree.clear();
+  }
+
+  /** Ends all that wait or are at work, and forgets the results that could be asked for. */
+  cancelAll(): void {
+    for (const [id, { state }] of this.#jobs) {
+      if (state.status === "completed" || state.status === "failed") this.#jobs.delete(id);
+    }
+    const reason = new PocError("JOB_CANCELLED");
+    for (const { cut } of this.#jobs.values()) cut.abort(reason);
+    for (const cut of this.#callers) cut.abort(reason);
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    for (let job = this.#queue[0]; job; job = this.#queue[0]) {
+      const state = await this.#outcome(job);
+      if (state.status === "completed") await job.deliver(state.result);
+      job.state = state;
+      job.ended = this.#options.now();
+      this.#queue.shift();
+    }
+    this.#isWorking = false;
+  }
+
+  async #outcome(job: Job<Result>): Promise<JobState<Result>> {
+    const { signal } = job.cut;
+    try {
+      await this.#free(signal);
+      job.state = { status: "running" };
+      return { status: "completed", result: await this.#compute(job.work, signal) };
+    } catch (thrown) {
+      if (signal.aborted) return { status: "cancelled" };
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      this.#options.log.warn({ err: error, request_id: job.id }, "a job failed");
+      return { status: "failed", error: error.message };
+    }
+  }
+
+  async #compute({ conclude, ...work }: JobWork<Result>, signal: AbortSignal): Promise<Result> {
+    const { scheme, config, nonces } = work;
+    const width = scheme.width(config);
+    const values = new Float32Array(nonces.length * width);
+    const sizers = new BatchSizers(config);
+    for (let start = 0; start < nonces.length; start += SLICE) {
+      await this.#free(signal);
+      const slice = nonces.slice(start, start + SLICE);
+      values.set(await this.#recompute({ ...work, nonces: slice, sizers }, signal), start * width);
+    }
+    return conclude(values);
+  }
+
+  async #recompute(
+    what: Omit<JobWork<Result>, "conclude"> & { sizers: BatchSizers },
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), PATIENCE_MS);
+    try {
+      const { values } = await this.#options.validations.recompute({
+        ...what,
+        signal: AbortSignal.any([signal, silence.signal]),
+        onResults: () => timer.refresh(),
+      });
+      return values;
+    } catch (error) {
+      signal.throwIfAborted(); // with what it was cut for
+      if (!silence.signal.aborted) throw error;
+      const detail = `Timeout after ${(PATIENCE_MS / 1000).toFixed(1)}s`;
+      throw new PocError("JOB_TIMED_OUT", { detail });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when no search is at work; rejects with what the job is cut for. */
+  async #free(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#options.isHeld()) return;
+    await new Promise<void>((resolve, reject) => {
+      const free = () => {
+        signal.removeEventListener("abort", cut);
+        resolve();
+      };
+      const cut = () => {
+        this.#whenFree.delete(free);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", cut, { once: true });
+      this.#whenFree.add(free);
+    });
+    await this.#free(signal); // another search may have begun in the same turn
+  }
+
+  #forgetOld(): void {
+    const oldest = this.#options.now() - KEPT_MS;
+    const ended = [...this.#jobs.values()].filter((job) => job.ended > 0);
+    let kept = ended.reduce((sum, { work }) => sum + work.nonces.length, 0);
+    for (const job of ended) {
+      if (job.ended > oldest && kept <= MAX_KEPT_NONCES && ended.length <= MAX_QUEUED_JOBS)
+        continue;
+      this.#jobs.delete(job.id);
+      kept -= job.work.nonces.length;
+    }
+  }
+}
