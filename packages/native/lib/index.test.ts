@@ -291,7 +291,7 @@ describe("a runner", () => {
     ["input_seeds is empty, expected at least one seed", { input_seeds: new Uint32Array() }],
     ["input_seeds must be a Uint32Array", { input_seeds: [1, 2, 3] }],
     [
-      'output.kind is "tokens", expected distance, logits or hidden',
+      'output.kind is "tokens", expected distance, artifact, logits or hidden',
       { output: { kind: "tokens" } },
     ],
     [

@@ -49,7 +49,7 @@ interface Job<Result> {
 }
 
 export interface JobsOptions {
-  validations: ValidationQueue;
+  validations: Pick<ValidationQueue, "recompute">;
   /** Whether a search is at work, which jobs wait for. */
   isHeld: () => boolean;
   now: () => number;
