@@ -78,6 +78,7 @@ export class Artifacts {
     const { rounds, validations, now, log } = options;
     const isHeld = () => rounds.state === "GENERATING";
     this.#jobs = new Jobs({ validations, isHeld, now, log });
+    options.subscriptions.on(() => this.#review());
   }
 
   /** Rounds that were stopped because their block was over, since the node started. */
@@ -198,17 +199,17 @@ export class Artifacts {
     return true;
   }
 
+  /** Ends every job and forgets what they came to. What is due for delivery stays so. */
+  cancelJobs(): void {
+    this.#jobs.cancelAll();
+  }
+
   /** The state or the rounds have changed: jobs that were held go on. */
-  review(): void {
+  #review(): void {
     for (const { ledger } of this.#options.rounds.readableOf(artifact)) {
       this.#positions.remember(artifactConfigOf(ledger), ledger.position);
     }
     this.#jobs.review();
-  }
-
-  /** Ends every job and forgets what they came to. What is due for delivery stays so. */
-  cancelJobs(): void {
-    this.#jobs.cancelAll();
   }
 
   #refuseUnlessEnabled(): void {

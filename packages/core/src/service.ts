@@ -69,10 +69,7 @@ export class PocService {
   private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
     this.#options = withDefaults(options);
     const { store, defaults, callbackHosts, resumeRound, now, log, meter } = this.#options;
-    const onChange = () => {
-      this.artifacts.review();
-      this.#subscriptions.changed();
-    };
+    const onChange = () => this.#subscriptions.changed();
     this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#subscriptions = new Subscriptions(log);
     this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
