@@ -145,7 +145,9 @@ export const ROOMS: Rooms = {
   "core/src/proof/distance": "core/src/proof core/src/wire",
   "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:crypto node:module",
   // For tests alone.
-  "core/src/runner/fake.ts": "core/src/runner node:timers/promises",
+  "core/src/runner/fake.ts":
+    "core/src/runner core/src/runner/fake-sessions.ts node:timers/promises",
+  "core/src/runner/fake-sessions.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",
   "core/src/util": "",
   "core/src/util/backoff.ts": "", // apart from the rest, since it runs in browsers

@@ -22,6 +22,7 @@ export * from "./round/store.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
 export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
+export * from "./runner/sessions.ts";
 export { PocService } from "./service.ts";
 export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";

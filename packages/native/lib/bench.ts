@@ -10,10 +10,12 @@ import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
 import { requiredTensors } from "./model/weights.ts";
 import { longestSequence } from "./pass-memory.ts";
 
-interface RandomShapeOptions extends DeviceChoice {
+export interface RandomShapeOptions extends DeviceChoice {
   /** One of `SHAPES`; its weights are random and only in memory. */
   shape: string;
   dtype: Precision;
+  /** Whether token sessions are measured. */
+  embedsTokens?: boolean;
 }
 
 export interface PrefillBenchOptions extends RandomShapeOptions {
@@ -69,8 +71,8 @@ export interface PrefillBench {
 export async function loadShape(
   options: RandomShapeOptions,
 ): Promise<{ model: NativeModel; config: ModelConfig }> {
-  const { shape, dtype } = options;
-  const config = shapeConfig(shape);
+  const { shape, dtype, embedsTokens = false } = options;
+  const config = { ...shapeConfig(shape), embeds_tokens: embedsTokens };
   const device = resolveDevice(options);
   const required = [...requiredTensors(config)];
   const tensors = Object.fromEntries(
@@ -193,7 +195,7 @@ function seedsOf(length: number): Uint32Array {
   return Uint32Array.from({ length }, (_, i) => i);
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

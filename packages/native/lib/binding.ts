@@ -1,6 +1,13 @@
 /** The typed face of the addon, and the only place that loads it. */
 import { createRequire } from "node:module";
-import type { PrefillJob, PrefillResult } from "@proofmill/core";
+import type {
+  PrefillJob,
+  PrefillResult,
+  Sampling,
+  SessionStats,
+  SessionToken,
+  TokenSession,
+} from "@proofmill/core";
 import type { ModelNeeds } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import type { Precision } from "./model/precision.ts";
@@ -76,6 +83,39 @@ export interface OperationCheck {
   holds: boolean;
 }
 
+/** What token sessions take of memory, and how they share a step. */
+export interface NativeSessionLimits {
+  /** Of the cache: each holds `PAGE_TOKENS` tokens. */
+  pages: number;
+  /** 1 … step_rows. */
+  max_sessions: number;
+  /** 2 … pages · PAGE_TOKENS. */
+  max_len: number;
+  /** Tokens of all sessions that go through the model together. */
+  step_rows: number;
+}
+
+/** A session as the addon takes it: what is no number or array stands in arrays. */
+export interface NativeSession extends Omit<TokenSession, "sampling"> {
+  sampling: Omit<Sampling, "seed" | "logit_bias"> & {
+    /** [2] the lower half, the upper half. */
+    seed: Uint32Array;
+    biased_tokens: Uint32Array;
+    /** [biased_tokens] */
+    biases: Float32Array;
+  };
+}
+
+export interface NativeSessionEvent {
+  session: number;
+  token?: SessionToken;
+  /** With it the session has ended. */
+  finish?: "stop" | "length" | "cancelled" | "failed";
+  cached_tokens?: number;
+  error?: string;
+  device_lost?: boolean;
+}
+
 export interface NativeModel {
   readonly arithmetic: string;
   readonly device: string;
@@ -106,6 +146,18 @@ export interface NativeModel {
   memoryLeft(): number;
   /** Bytes that passes at this length take beside the weights. */
   passBytes(seqLen: number): number;
+  /** Whether its embeddings were loaded. */
+  takesTokens(): boolean;
+  /** Bytes that keys and values of `PAGE_TOKENS` tokens take. */
+  pageBytes(): number;
+  /** Takes memory for token sessions. To be called once, before any; throws while a job runs. */
+  openSessions(limits: NativeSessionLimits): void;
+  /** Throws where the session is not possible; what becomes of it the listener hears. */
+  openSession(session: NativeSession): void;
+  cancelSession(id: number): void;
+  /** Calls `listener` after each step, maybe with nothing. */
+  onSessionEvents(listener: (events: NativeSessionEvent[]) => void): void;
+  sessionStats(): SessionStats;
   close(): Promise<void>;
 }
 
@@ -153,6 +205,8 @@ interface Addon {
   cos(x: Float32Array): Float32Array;
   /** How many GPUs the library at this path can use, ≥ 1; throws, in one line, why there is none. */
   cudaDeviceCount(library: string): number;
+  /** Bytes per second at which so many threads together read memory that no cache holds. */
+  readBandwidth(threads: number): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
   /**

@@ -1,11 +1,11 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { join } from "node:path";
-import type { ModelInfo } from "@proofmill/core";
+import type { ModelInfo, SessionLimits } from "@proofmill/core";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
 import { availableMemory } from "./model/available-memory.ts";
 import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
-import { memoryNeeds, type RunnersTogether, refuseTooLarge } from "./model/memory.ts";
+import { memoryNeeds, PAGE_TOKENS, type RunnersTogether, refuseTooLarge } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import { PRECISIONS, type Precision } from "./model/precision.ts";
 import { refuseUnknown, showAll } from "./model/refusal.ts";
@@ -13,6 +13,7 @@ import { readTensors } from "./model/safetensors.ts";
 import { locateWeights, needs, unreadTensors } from "./model/weights.ts";
 import { longestSequence, PassMemory } from "./pass-memory.ts";
 import { NativeRunner } from "./runner.ts";
+import { sessionRoom } from "./session-room.ts";
 
 export type { NativeRunner } from "./runner.ts";
 export { warmUp } from "./warm-up.ts";
@@ -33,6 +34,8 @@ export interface LoadModelOptions extends DeviceChoice {
   maxMemory?: number;
   /** Others that hold the model in the machine's memory: what this one may take is less then. */
   runners?: RunnersTogether;
+  /** Room for token sessions, which take memory and the table of embeddings; none if absent. */
+  sessions?: SessionsOptions;
   /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
   onNotice?: OnNotice;
   /**
@@ -42,6 +45,13 @@ export interface LoadModelOptions extends DeviceChoice {
   progress?: Int32Array;
   /** Seconds between two lines about a load that takes longer; 5 by default. */
   noticeEvery?: number;
+}
+
+export interface SessionsOptions {
+  /** Bytes of the cache of keys and values; by default what sessions can use, up to a share of what is left. */
+  kvCacheMemory?: number;
+  /** Sessions that run at once, 1 … 256; 16 by default. */
+  maxNumSeqs?: number;
 }
 
 const NOTICE_EVERY = 5;
@@ -63,10 +73,11 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   refuseUnknown("dtype", wanted, ["auto", ...PRECISIONS]);
   const device = resolveDevice(options);
   if (device.notice) onNotice(device.notice, "info");
-  const config =
+  const read =
     options.config === undefined
       ? await readConfig(directory, onNotice)
       : parseConfig(options.config, join(directory, "config.json"), onNotice);
+  const config = options.sessions ? { ...read, embeds_tokens: true } : read;
   const maxModelLen = checkedMaxModelLen(options.maxModelLen, config);
   const stored = await readTensors(directory, needs(config));
   const tensors = locateWeights(config, stored);
@@ -90,8 +101,10 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   told.end(weights);
   // Those that load later need theirs too, and each of them may be given a long sequence.
   const spare = Math.max(0, availableMemory() - (runners.toLoad - 1) * total);
-  const mayTake = maxMemory - process.memoryUsage.rss();
-  const longest = longestSequence(model, Math.min(spare / runners.all, mayTake));
+  const left = Math.min(spare / runners.all, maxMemory - process.memoryUsage.rss());
+  const room =
+    options.sessions && sessionRoom(model, config, { ...options.sessions, maxModelLen, left });
+  const longest = longestSequence(model, left - (room?.bytes ?? 0));
   if (longest < maxModelLen) {
     onNotice(
       `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,
@@ -110,7 +123,18 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
     max_seq_len: Math.min(longest, maxModelLen),
     preferred_tokens: model.preferredTokens,
   };
-  return new NativeRunner(model, info, device.cuda ? null : new PassMemory(model));
+  let sessions: SessionLimits | null = null;
+  if (room) {
+    const limits = { ...room.limits, max_len: Math.min(room.limits.max_len, info.max_seq_len) };
+    model.openSessions(limits);
+    sessions = {
+      max_len: limits.max_len,
+      max_sessions: limits.max_sessions,
+      kv_cache_tokens: limits.pages * PAGE_TOKENS,
+    };
+  }
+  const memory = device.cuda ? null : new PassMemory(model);
+  return new NativeRunner(model, info, { memory, sessions });
 }
 
 function checkedMaxModelLen(asked: number | undefined, config: ModelConfig): number {

@@ -1,7 +1,15 @@
 /** A runner for tests: its distances follow from the seeds alone, and it fails when it is told to. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ModelInfo, ModelRunner, PrefillJob, PrefillOutput, PrefillResult } from "./ports.ts";
+import { FakeSessions } from "./fake-sessions.ts";
 import { batchOf, RunnerLost } from "./ports.ts";
+import type {
+  SessionEnd,
+  SessionLimits,
+  SessionRunner,
+  SessionToken,
+  TokenSession,
+} from "./sessions.ts";
 
 export interface FakeRunnerOptions {
   info?: Partial<ModelInfo>;
@@ -29,7 +37,7 @@ export interface NonceSeeds {
  * const job = await runner.started(0); // … the first has come
  * runner.release(job.id);              // … and is answered now
  */
-export interface FakeRunner extends ModelRunner {
+export interface FakeRunner extends ModelRunner, SessionRunner {
   /** Every job so far, in the order in which they came. */
   readonly jobs: readonly PrefillJob[];
   /** Ids of the jobs that are not answered yet, oldest first. */
@@ -102,6 +110,7 @@ class Fake implements FakeRunner {
   readonly #vector: (pickSeed: number, k: number) => Float32Array;
   readonly #waiting = new Map<number, Waiting>();
   readonly #arrivals: { number: number; resolve(job: PrefillJob): void }[] = [];
+  readonly #sessions: FakeSessions;
   #held = false;
   #cancelAnswer: { completed: number } | "ignore" = { completed: 0 };
   #faults: Error[] = [];
@@ -111,6 +120,19 @@ class Fake implements FakeRunner {
     this.info = { ...INFO, ...info };
     this.#distance = distance ?? fakeDistance;
     this.#vector = vector ?? fakeVector;
+    this.#sessions = new FakeSessions(this.info.vocab_size);
+  }
+
+  get sessionLimits(): SessionLimits {
+    return this.#sessions.sessionLimits;
+  }
+
+  openSession(session: TokenSession, onToken: (token: SessionToken) => void): Promise<SessionEnd> {
+    return this.#sessions.openSession(session, onToken);
+  }
+
+  cancelSession(id: number): void {
+    this.#sessions.cancelSession(id);
   }
 
   get waiting(): number[] {

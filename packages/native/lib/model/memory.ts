@@ -20,6 +20,15 @@ export const CPU_PASS = { tokens: 1024, sequences: 128 };
 /** What an artifact of 12 numbers takes: these, and the seeds of inputs, picks and rotations. */
 const ARTIFACT_NUMBERS = 12 + 8 + 1 + 11;
 
+/** Tokens whose keys and values lie in one page, as in C++. */
+export const PAGE_TOKENS = 64;
+
+/**
+ * Tokens of all sessions that go through the model in a step: so many make products nearly as fast
+ * as a search's, and a step takes no longer than those who wait for their next token can bear.
+ */
+export const STEP_ROWS = 256;
+
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;

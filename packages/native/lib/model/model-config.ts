@@ -20,6 +20,8 @@ export interface ModelConfig {
   /** RMSNorm over head_dim on every q and k head. */
   qk_norm: boolean;
   qkv_bias: boolean;
+  /** Whoever loads it wants token sessions: embeddings of tokens are read beside an untied head. */
+  embeds_tokens?: boolean;
 }
 
 /** Numbers in a token's queries, and in its keys or in its values: those of all heads. */

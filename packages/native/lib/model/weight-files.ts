@@ -34,7 +34,10 @@ export function weightFiles({ names, config, index }: ModelFiles): string[] {
 /** Undefined, for all tensors, where the config cannot be used: the loader will say what is wrong. */
 function selectOf(config: string): Select | undefined {
   try {
-    return needs(parseConfig(readJsonFile(config, MAX_CONFIG_BYTES), config));
+    return needs({
+      ...parseConfig(readJsonFile(config, MAX_CONFIG_BYTES), config),
+      embeds_tokens: true,
+    });
   } catch {
     return undefined;
   }

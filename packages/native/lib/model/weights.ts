@@ -38,9 +38,10 @@ export function requiredTensors(config: ModelConfig): Map<string, number[]> {
     required.set(`${layer}.mlp.down_proj.weight`, [hidden, ffn]);
   }
   required.set("model.norm.weight", [hidden]);
-  // The protocol draws its own input embeddings: the table is read as a head only.
-  const head = config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  required.set(head, [vocab_size, hidden]);
+  // A search draws its own input embeddings: there the table is read as a head only.
+  const table = "model.embed_tokens.weight";
+  required.set(config.tie_word_embeddings ? table : "lm_head.weight", [vocab_size, hidden]);
+  if (config.embeds_tokens) required.set(table, [vocab_size, hidden]);
   return required;
 }
 

@@ -5,32 +5,40 @@
 #include "model/reference.h"
 #include "proof/artifact.h"
 #include "proof/unit_normals.h"
+#include "session_js.h"
 
 namespace proofmill {
 
 Napi::Function NativeModel::define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeModel",
-      {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
-       InstanceAccessor<&NativeModel::device>("device"),
-       InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
-       InstanceAccessor<&NativeModel::longest>("longest"), InstanceMethod<&NativeModel::run>("run"),
-       InstanceMethod<&NativeModel::cancel>("cancel"),
-       InstanceMethod<&NativeModel::on_progress>("onProgress"),
-       InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
-       InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
-       InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
-       InstanceMethod<&NativeModel::time_stages>("timeStages"),
-       InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
-       InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
-       InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
-       InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
-       InstanceMethod<&NativeModel::close>("close")});
+  return DefineClass(env, "NativeModel",
+                     {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
+                      InstanceAccessor<&NativeModel::device>("device"),
+                      InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
+                      InstanceAccessor<&NativeModel::longest>("longest"),
+                      InstanceMethod<&NativeModel::run>("run"),
+                      InstanceMethod<&NativeModel::cancel>("cancel"),
+                      InstanceMethod<&NativeModel::on_progress>("onProgress"),
+                      InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+                      InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
+                      InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
+                      InstanceMethod<&NativeModel::time_stages>("timeStages"),
+                      InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
+                      InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
+                      InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
+                      InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
+                      InstanceMethod<&NativeModel::page_bytes>("pageBytes"),
+                      InstanceMethod<&NativeModel::takes_tokens>("takesTokens"),
+                      InstanceMethod<&NativeModel::open_sessions>("openSessions"),
+                      InstanceMethod<&NativeModel::open_session>("openSession"),
+                      InstanceMethod<&NativeModel::cancel_session>("cancelSession"),
+                      InstanceMethod<&NativeModel::on_session_events>("onSessionEvents"),
+                      InstanceMethod<&NativeModel::session_stats>("sessionStats"),
+                      InstanceMethod<&NativeModel::close>("close")});
 }
 
 NativeModel::~NativeModel() {
-  if (!queue_) return;
-  queue_.reset();
+  if (!engine_) return;
+  engine_.reset();
   to_js_.Release();
 }
 
@@ -42,28 +50,36 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   arithmetic_ = model.backend().arithmetic();
   device_ = model.backend().device();
   preferred_tokens_ = model.preferred_tokens();
-  // Called from the queue's thread, run on JavaScript's. Unreferenced while no job is pending,
+  // Called from the engine's thread, run on JavaScript's. Unreferenced while there is no work,
   // so that an idle model keeps no process alive.
   to_js_ = Napi::ThreadSafeFunction::New(
       env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "proofmill", 0, 1);
   to_js_.Unref(env);
-  queue_ = std::make_unique<PrefillQueue>(
-      Prefill(std::move(model)),
-      [this](uint64_t ticket, Result result) {
-        auto* owned = new Result(std::move(result));
-        const auto settle = [this, ticket](Napi::Env js, Napi::Function, Result* data) {
-          const std::unique_ptr<Result> own(data);
-          if (static_cast<napi_env>(js) != nullptr) settle_job(js, ticket, *own);
-        };
-        if (to_js_.NonBlockingCall(owned, settle) != napi_ok) delete owned;
-      },
-      [this](size_t layers) {
-        if (!watched_.load(std::memory_order_relaxed)) return;
-        to_js_.NonBlockingCall([this, layers](Napi::Env js, Napi::Function) {
-          if (static_cast<napi_env>(js) == nullptr || listener_.IsEmpty()) return;
-          listener_.Call({Napi::Number::New(js, static_cast<double>(layers))});
-        });
-      });
+  EngineEvents events;
+  events.done = [this](uint64_t ticket, Result result) {
+    auto* owned = new Result(std::move(result));
+    const auto settle = [this, ticket](Napi::Env js, Napi::Function, Result* data) {
+      const std::unique_ptr<Result> own(data);
+      if (static_cast<napi_env>(js) != nullptr) settle_job(js, ticket, *own);
+    };
+    if (to_js_.NonBlockingCall(owned, settle) != napi_ok) delete owned;
+  };
+  events.progress = [this](size_t layers) {
+    if (!watched_.load(std::memory_order_relaxed)) return;
+    to_js_.NonBlockingCall([this, layers](Napi::Env js, Napi::Function) {
+      if (static_cast<napi_env>(js) == nullptr || listener_.IsEmpty()) return;
+      listener_.Call({Napi::Number::New(js, static_cast<double>(layers))});
+    });
+  };
+  events.sessions = [this](std::vector<SessionEvent> happened) {
+    auto* owned = new std::vector<SessionEvent>(std::move(happened));
+    const auto tell = [this](Napi::Env js, Napi::Function, std::vector<SessionEvent>* data) {
+      const std::unique_ptr<std::vector<SessionEvent>> own(data);
+      if (static_cast<napi_env>(js) != nullptr) tell_sessions(js, *own);
+    };
+    if (to_js_.NonBlockingCall(owned, tell) != napi_ok) delete owned;
+  };
+  engine_ = std::make_unique<Engine>(std::move(model), std::move(events));
 }
 
 Napi::Value NativeModel::arithmetic(const Napi::CallbackInfo& info) {
@@ -83,14 +99,11 @@ Napi::Value NativeModel::longest(const Napi::CallbackInfo& info) {
 // A fault of the job itself is thrown at once; later ones reject the promise.
 Napi::Value NativeModel::run(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    if (!queue_) throw Error("the model is closed");
+    if (!engine_) throw Error("the model is closed");
     const uint64_t ticket = next_ticket_++;
     auto deferred = Napi::Promise::Deferred::New(info.Env());
-    queue_->submit(ticket, read_job(object(info[0], "job")));
-    if (pending_.empty()) {
-      to_js_.Ref(info.Env());
-      Ref();  // the object outlives its jobs
-    }
+    engine_->submit(ticket, read_job(object(info[0], "job")));
+    begin_work(info.Env());
     pending_.emplace(ticket, deferred);
     return deferred.Promise();
   });
@@ -98,7 +111,7 @@ Napi::Value NativeModel::run(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeModel::cancel(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    if (queue_) queue_->cancel(integer(info[0], "id", uint64_t{1} << 53));
+    if (engine_) engine_->cancel(integer(info[0], "id", uint64_t{1} << 53));
     return info.Env().Undefined();
   });
 }
@@ -125,11 +138,11 @@ Napi::Value NativeModel::reference_logits(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeModel::reference_artifacts(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    if (!queue_) throw Error("the model is closed");
+    if (!engine_) throw Error("the model is closed");
     const Job job = read_job(object(info[0], "job"));
     const Output& output = job.output;
     if (output.kind != OutputKind::artifact) fail("output.kind must be artifact");
-    queue_->check(job);
+    engine_->check(job);
     ReferenceInput input{job.seq_len, {}, {}};
     for (const uint32_t seed : output.layer_seeds) {
       const std::vector<float> v = unit_normals(seed, config_.hidden_size);
@@ -189,7 +202,7 @@ Napi::Value NativeModel::memory_left(const Napi::CallbackInfo& info) {
 // What it looks at never changes, so a job may run.
 Napi::Value NativeModel::pass_bytes(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    if (!queue_) throw Error("the model is closed");
+    if (!engine_) throw Error("the model is closed");
     const size_t seq_len = static_cast<size_t>(integer(info[0], "seq_len", config_.longest()));
     if (seq_len < 1) fail("seq_len must be at least 1");
     const double bytes = static_cast<double>(prefill().model().pass_bytes(seq_len));
@@ -206,22 +219,22 @@ Napi::Value NativeModel::time_stages(const Napi::CallbackInfo& info) {
 }
 
 void NativeModel::require_idle(const char* what) const {
-  if (!queue_) throw Error("the model is closed");
-  if (!pending_.empty()) fail("%s only while no job runs", what);
+  if (!engine_) throw Error("the model is closed");
+  if (work_ > 0) fail("%s only while no job runs", what);
 }
 
 class NativeModel::CloseWorker : public Napi::AsyncWorker {
  public:
-  CloseWorker(Napi::Env env, NativeModel& owner, std::unique_ptr<PrefillQueue> queue)
-      : Napi::AsyncWorker(env), owner_(owner), queue_(std::move(queue)), deferred_(env) {
+  CloseWorker(Napi::Env env, NativeModel& owner, std::unique_ptr<Engine> engine)
+      : Napi::AsyncWorker(env), owner_(owner), engine_(std::move(engine)), deferred_(env) {
     owner_.Ref();
   }
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
   void Execute() override {
-    open_ = queue_ != nullptr;
-    queue_.reset();
+    open_ = engine_ != nullptr;
+    engine_.reset();
   }
   void OnOK() override {
     if (open_) {
@@ -234,15 +247,15 @@ class NativeModel::CloseWorker : public Napi::AsyncWorker {
 
  private:
   NativeModel& owner_;
-  std::unique_ptr<PrefillQueue> queue_;
+  std::unique_ptr<Engine> engine_;
   bool open_ = false;
   Napi::Promise::Deferred deferred_;
 };
 
-// Cuts every job and ends the queue off JavaScript's thread; jobs that are cut settle too.
+// Cuts every job and ends the engine off JavaScript's thread; jobs that are cut settle too.
 Napi::Value NativeModel::close(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    auto* worker = new CloseWorker(info.Env(), *this, std::move(queue_));
+    auto* worker = new CloseWorker(info.Env(), *this, std::move(engine_));
     const Napi::Promise promise = worker->promise();
     worker->Queue();  // deletes itself
     return promise;
@@ -265,9 +278,91 @@ void NativeModel::settle_job(Napi::Env env, uint64_t ticket, const Result& resul
     if (result.device_lost) error.Set("code", Napi::String::New(env, "DEVICE_LOST"));
     deferred.Reject(error.Value());
   }
-  if (pending_.empty()) {
-    if (queue_) to_js_.Unref(env);
-    Unref();
+  end_work(env);
+}
+
+void NativeModel::begin_work(Napi::Env env) {
+  if (work_++ > 0) return;
+  to_js_.Ref(env);
+  Ref();
+}
+
+void NativeModel::end_work(Napi::Env env) {
+  if (--work_ > 0) return;
+  if (engine_) to_js_.Unref(env);
+  Unref();
+}
+
+// --- Token sessions ---
+
+Napi::Value NativeModel::page_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!engine_) throw Error("the model is closed");
+    return Napi::Number::New(info.Env(), static_cast<double>(prefill().model().page_bytes()));
+  });
+}
+
+Napi::Value NativeModel::takes_tokens(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!engine_) throw Error("the model is closed");
+    return Napi::Boolean::New(info.Env(), prefill().model().takes_tokens());
+  });
+}
+
+Napi::Value NativeModel::open_sessions(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    require_idle("room for sessions can be taken");
+    engine_->open_sessions(read_session_limits(object(info[0], "limits")));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::open_session(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (!engine_) throw Error("the model is closed");
+    engine_->open_session(read_session(object(info[0], "session")));
+    begin_work(info.Env());
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::cancel_session(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (engine_) engine_->cancel_session(integer(info[0], "id", uint64_t{1} << 53));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::on_session_events(const Napi::CallbackInfo& info) {
+  return guarded(info, [&] {
+    if (!info[0].IsFunction()) fail("listener must be a function");
+    session_listener_ = Napi::Persistent(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::session_stats(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    if (!engine_) throw Error("the model is closed");
+    const SessionStats stats = engine_->session_stats();
+    Napi::Object js = Napi::Object::New(info.Env());
+    const auto set = [&](const char* name, size_t n) {
+      js.Set(name, Napi::Number::New(info.Env(), static_cast<double>(n)));
+    };
+    set("pages", stats.pages);
+    set("pages_in_use", stats.pages_in_use);
+    set("running", stats.running);
+    set("waiting", stats.waiting);
+    set("preempted", stats.preempted);
+    return js;
+  });
+}
+
+void NativeModel::tell_sessions(Napi::Env env, const std::vector<SessionEvent>& events) {
+  const Napi::HandleScope scope(env);
+  if (!session_listener_.IsEmpty()) session_listener_.Call({to_js(env, events)});
+  for (const SessionEvent& event : events) {
+    if (event.finish != Finish::none) end_work(env);
   }
 }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "engine/prefill_queue.h"
+#include "engine/engine.h"
 #include "options.h"
 
 namespace proofmill {
@@ -43,13 +43,24 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value memory_left(const Napi::CallbackInfo& info);
   Napi::Value pass_bytes(const Napi::CallbackInfo& info);
   Napi::Value time_stages(const Napi::CallbackInfo& info);
+  Napi::Value page_bytes(const Napi::CallbackInfo& info);
+  Napi::Value takes_tokens(const Napi::CallbackInfo& info);
+  Napi::Value open_sessions(const Napi::CallbackInfo& info);
+  Napi::Value open_session(const Napi::CallbackInfo& info);
+  Napi::Value cancel_session(const Napi::CallbackInfo& info);
+  Napi::Value on_session_events(const Napi::CallbackInfo& info);
+  Napi::Value session_stats(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   // Of the model while it is open.
-  Prefill& prefill() const { return queue_->prefill(); }
-  // Throws while a job runs: what reaches past the queue must not meet the queue's thread there.
+  Prefill& prefill() const { return engine_->prefill(); }
+  // Throws while anything runs: what reaches past the engine must not meet its thread there.
   void require_idle(const char* what) const;
   void settle_job(Napi::Env env, uint64_t ticket, const Result& result);
+  void tell_sessions(Napi::Env env, const std::vector<SessionEvent>& events);
+  // A job or a session more, or one less. While there is any, the object and the process stay.
+  void begin_work(Napi::Env env);
+  void end_work(Napi::Env env);
 
   Napi::Reference<Napi::Int32Array> progress_;  // which the model writes to, so that it goes last
   Config config_;
@@ -58,10 +69,11 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   std::string arithmetic_, device_;
   size_t preferred_tokens_ = 1;
   Napi::ThreadSafeFunction to_js_;
-  std::unique_ptr<PrefillQueue> queue_;  // null once closed
+  std::unique_ptr<Engine> engine_;  // null once closed
   std::unordered_map<uint64_t, Napi::Promise::Deferred> pending_;
   uint64_t next_ticket_ = 0;
-  Napi::FunctionReference listener_;
+  size_t work_ = 0;  // jobs and sessions whose end was not told yet
+  Napi::FunctionReference listener_, session_listener_;
   std::atomic<bool> watched_{false};
 };
 

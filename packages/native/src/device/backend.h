@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cut.h"
+#include "paged_rows.h"
 #include "tensor.h"
 
 namespace proofmill {
@@ -71,6 +72,8 @@ struct Heads {
   const float *q_norm, *k_norm;  // [head_dim] or null
   float eps;
   const float *cos, *sin;  // [positions, head_dim / 2]
+  // [rows] each row's position; null: rows are the last positions of sequences of seq_len.
+  const uint32_t* positions = nullptr;
 };
 
 // How sequences of one length are taken together.
@@ -209,6 +212,25 @@ class Backend {
     Act &q, &qkv;
   };
   virtual void attention(const Attention& args, Act& out) = 0;
+
+  // --- Tokens, beside what a search needs ---
+  // x [rows, in_features] f32 = rows `tokens` of a matrix that `pack` packed.
+  virtual void embed(const Linear& table, const uint32_t* tokens, size_t rows, float* x) = 0;
+  // out [rows, width] f32 = rows `at` of x.
+  virtual void gather_rows_at(const float* x, size_t width, const uint32_t* at, size_t rows,
+                              float* out) = 0;
+  // Bytes that a page takes in one layer's cache, which is [pages, kv_page_bytes].
+  virtual size_t kv_page_bytes(const AttentionShape& shape) const = 0;
+  // Writes the rows' keys and values, from what `project` left in qkv [rows, q_width + 2 kv_width],
+  // into their pages.
+  virtual void keep_kv(const PagedRows& rows, const Heads& heads, const Act& qkv,
+                       const Buffer& cache) = 0;
+  // Causal attention of queries [rows, q_width ...] over the pages of their sequences, which hold
+  // their own keys and values too; out [rows, q_width]. The same bits as `attention`'s of the whole
+  // sequence.
+  virtual void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q,
+                            const Buffer& cache, Act& out) = 0;
+
   // out [rows, width] f32 = a, for values that leave the model.
   virtual void widen(const Act& a, size_t rows, float* out) = 0;
 };

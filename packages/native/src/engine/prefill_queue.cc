@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "device/error.h"
-#include "device/threads.h"
 
 namespace proofmill {
 
@@ -16,13 +15,12 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 }  // namespace
 
-PrefillQueue::PrefillQueue(Prefill prefill, std::function<void(uint64_t, Result)> done,
-                           std::function<void(size_t)> progress)
-    : prefill_(std::move(prefill)), done_(std::move(done)), progress_(std::move(progress)) {
-  thread_ = std::thread([this] { work(); });
-}
-
-PrefillQueue::~PrefillQueue() { close(); }
+PrefillQueue::PrefillQueue(Prefill& prefill, std::function<void(uint64_t, Result)> done,
+                           std::function<void(size_t)> progress, std::function<void()> between)
+    : prefill_(prefill),
+      done_(std::move(done)),
+      progress_(std::move(progress)),
+      between_(std::move(between)) {}
 
 void PrefillQueue::check(const Job& job) const {
   const size_t longest = prefill_.model().config().longest();
@@ -42,12 +40,9 @@ void PrefillQueue::check(const Job& job) const {
 
 void PrefillQueue::submit(uint64_t ticket, Job job) {
   check(job);
-  {
-    const std::lock_guard lock(mutex_);
-    if (closing_) throw Error("the model is closed");
-    queue_.push_back({ticket, std::move(job)});
-  }
-  wake_.notify_one();
+  const std::lock_guard lock(mutex_);
+  if (closing_) throw Error("the model is closed");
+  queue_.push_back({ticket, std::move(job)});
 }
 
 void PrefillQueue::cancel(uint64_t id) {
@@ -60,44 +55,47 @@ void PrefillQueue::cancel(uint64_t id) {
 }
 
 void PrefillQueue::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-    if (begun_) prefill_.model().backend().cut.set(true);
-  }
-  wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  const std::lock_guard lock(mutex_);
+  closing_ = true;
+  if (begun_) prefill_.model().backend().cut.set(true);
 }
 
-void PrefillQueue::work() {
-  lower_this_threads_priority();
+bool PrefillQueue::has_work() const {
+  const std::lock_guard lock(mutex_);
+  return !queue_.empty();
+}
+
+void PrefillQueue::turn() {
+  Entry* entry;
+  {
+    const std::lock_guard lock(mutex_);
+    entry = passes_.size() < prefill_.depth() ? next_entry() : nullptr;
+  }
+  if (entry) {
+    begin_pass(*entry);
+  } else if (!passes_.empty()) {
+    wait_pass();
+  }
+  tell_done();
+}
+
+void PrefillQueue::wait_passes() {
+  while (!passes_.empty()) wait_pass();
+  tell_done();
+}
+
+// Results are given in the order in which the jobs came.
+void PrefillQueue::tell_done() {
   for (;;) {
-    Entry* entry;
-    {
-      std::unique_lock lock(mutex_);
-      if (passes_.empty()) {
-        wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-        if (queue_.empty()) return;
-      }
-      entry = passes_.size() < prefill_.depth() ? next_entry() : nullptr;
-    }
-    if (entry) {
-      begin_pass(*entry);
-    } else if (!passes_.empty()) {
-      wait_pass();
-    }
-    // Results are given in the order in which the jobs came.
-    for (;;) {
-      std::unique_lock lock(mutex_);
-      if (queue_.empty()) break;
-      Entry& front = queue_.front();  // a deque keeps references while others are pushed
-      if (!front.ended || front.under_way > 0) break;
-      const uint64_t ticket = front.ticket;
-      Result result = std::move(front.result);
-      queue_.pop_front();
-      lock.unlock();
-      done_(ticket, std::move(result));
-    }
+    std::unique_lock lock(mutex_);
+    if (queue_.empty()) break;
+    Entry& front = queue_.front();  // a deque keeps references while others are pushed
+    if (!front.ended || front.under_way > 0) break;
+    const uint64_t ticket = front.ticket;
+    Result result = std::move(front.result);
+    queue_.pop_front();
+    lock.unlock();
+    done_(ticket, std::move(result));
   }
 }
 
@@ -116,7 +114,13 @@ void PrefillQueue::look_at_cut(const Entry* begun) {
   prefill_.model().backend().cut.set(begun && (closing_ || begun->cancelled));
 }
 
-void PrefillQueue::tell_progress(size_t layer) {
+void PrefillQueue::begin_layer(const Entry& entry, size_t layer) {
+  // Passes of a device that has several under way are not to be mixed with others.
+  if (prefill_.depth() == 1) {
+    look_at_cut(nullptr);
+    between_();
+    look_at_cut(&entry);
+  }
   const auto now = std::chrono::steady_clock::now();
   if (now - last_progress_ >= kProgressInterval) {
     last_progress_ = now;
@@ -135,7 +139,7 @@ void PrefillQueue::begin_pass(Entry& entry) {
     const bool whole = prefill_.begin(
         {job.input_seeds.data() + entry.begun * streams, streams, sequences, job.seq_len,
          job.output, entry.begun, entry.result.values.data() + entry.begun * width},
-        [this](size_t layer) { tell_progress(layer); });
+        [&](size_t layer) { begin_layer(entry, layer); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;

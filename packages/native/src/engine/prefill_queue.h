@@ -1,15 +1,13 @@
-// Jobs for a model, which a thread of their own runs in the order they came. Passes of the next job
+// Jobs for a model, which run in the order they came. Passes of the next job
 // begin while the last ones of a job are under way, as far as the device's depth allows.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "prefill.h"
@@ -37,12 +35,12 @@ struct Result {
 
 class PrefillQueue {
  public:
-  // `done` and `progress` are called on the queue's thread.
-  PrefillQueue(Prefill prefill, std::function<void(uint64_t ticket, Result)> done,
-               std::function<void(size_t layers_done)> progress);
-  ~PrefillQueue();
+  // All three are called from `turn`: `between` between two layers of a pass, where another's
+  // operations may run.
+  PrefillQueue(Prefill& prefill, std::function<void(uint64_t ticket, Result)> done,
+               std::function<void(size_t layers_done)> progress, std::function<void()> between);
 
-  Prefill& prefill() { return prefill_; }
+  // --- From any thread ---
   // Throws Error where the job is not possible.
   void check(const Job& job) const;
   // Queues a job; `done` is called exactly once with the ticket. Throws Error where the job is not
@@ -50,9 +48,15 @@ class PrefillQueue {
   void submit(uint64_t ticket, Job job);
   // Cuts every job of this id, queued ones too, in the middle of a layer.
   void cancel(uint64_t id);
-  // Cuts everything and ends the thread; later jobs are refused. Idempotent; waits for what a
-  // device has been given.
+  // Cuts everything; later jobs are refused. Idempotent.
   void close();
+  bool has_work() const;
+
+  // --- From the thread that has the device ---
+  // Begins one pass or waits for one, and tells which jobs are done. There must be work.
+  void turn();
+  // Waits for the passes under way.
+  void wait_passes();
 
  private:
   struct Entry {
@@ -67,27 +71,26 @@ class PrefillQueue {
     Entry* entry;
     size_t sequences;
   };
-  void work();
   Entry* next_entry();
   void look_at_cut(const Entry* begun);
-  void tell_progress(size_t layer);
+  void begin_layer(const Entry& entry, size_t layer);
+  void tell_done();
   void begin_pass(Entry& entry);
   void wait_pass();
   void fail_entry(Entry& entry, const std::exception& error);
   void settle_values(Entry& entry);
 
-  Prefill prefill_;
+  Prefill& prefill_;
   std::function<void(uint64_t, Result)> done_;
   std::function<void(size_t)> progress_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  std::function<void()> between_;
+  mutable std::mutex mutex_;
   std::deque<Entry> queue_;      // in the order they came, and are done
-  std::deque<UnderWay> passes_;  // under way, of the queue's thread alone
+  std::deque<UnderWay> passes_;  // under way, of the device's thread alone
   const Entry* begun_ =
       nullptr;  // the job that a pass is begun of, which the backend's cut speaks of
   bool closing_ = false;
   std::chrono::steady_clock::time_point last_progress_{};
-  std::thread thread_;
 };
 
 }  // namespace proofmill

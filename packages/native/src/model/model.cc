@@ -35,65 +35,79 @@ size_t Model::pass_bytes(size_t seq_len) const {
 // Rows of logits begin on 32 bytes.
 size_t Model::logits_stride() const { return (config_.vocab_size + 7) / 8 * 8; }
 
-void Model::layers(size_t sequences, size_t seq_len, const float* reflections,
-                   const std::function<void(size_t)>& on_layer) {
+void Model::layers(Activations& act, const Rows& of, const std::function<void(size_t)>& on_layer) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
-  const size_t hidden = config_.hidden_size, tokens = sequences * seq_len;
+  const size_t hidden = config_.hidden_size, tokens = of.tokens;
   const float eps = config_.rms_norm_eps;
-  float* x = act_.x.as<float>();
-  float* last = act_.last.as<float>();
+  float* x = act.x.as<float>();
+  float* last = act.last.as<float>();
 
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
     on_layer(i);
     const Layer& layer = weights_.layers[i];
     const bool pruned = i + 1 == config_.num_hidden_layers;
-    // From here on only the last positions matter: in the last layer one row each goes on.
-    const size_t rows = pruned ? sequences : tokens;
+    // From here on only the ends matter: in the last layer they alone go on.
+    const size_t rows = pruned ? of.ends : tokens;
     float* stream = pruned ? last : x;
 
     const auto weight = [](const Buffer& norm) { return norm.bytes ? norm.as<float>() : nullptr; };
-    const Heads heads{shape,
-                      seq_len,
-                      weight(layer.q_norm),
-                      weight(layer.k_norm),
-                      eps,
-                      rope_cos_.as<float>(),
-                      rope_sin_.as<float>()};
+    const auto heads_at = [&](const uint32_t* positions) {
+      return Heads{shape,
+                   of.seq_len,
+                   weight(layer.q_norm),
+                   weight(layer.k_norm),
+                   eps,
+                   rope_cos_.as<float>(),
+                   rope_sin_.as<float>(),
+                   positions};
+    };
+    const TokenRows* paged = of.of_tokens;
+    const Heads heads = heads_at(paged ? paged->all().positions : nullptr);
+    const Heads end_heads = heads_at(paged ? paged->of_ends().positions : nullptr);
 
     if (!clock_.enter(Stage::qkv)) return;
-    if (i == 0) be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act_.normed);
+    if (i == 0) be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act.normed);
     if (pruned) {
-      be.project(act_.normed, layer.kv, tokens, act_.qkv, shape.q_width(), heads, seq_len);
-      be.gather_rows(x + (seq_len - 1) * hidden, seq_len * hidden, rows, hidden, last);
-      be.rms_norm(last, rows, hidden, layer.input_norm.as<float>(), eps, act_.normed);
-      be.project(act_.normed, layer.q, rows, act_.last_q, 0, heads, 1);
+      be.project(act.normed, layer.kv, tokens, act.qkv, shape.q_width(), heads, of.seq_len);
+      if (paged) {
+        be.gather_rows_at(x, hidden, paged->end_rows(), rows, last);
+      } else {
+        be.gather_rows(x + (of.seq_len - 1) * hidden, of.seq_len * hidden, rows, hidden, last);
+      }
+      be.rms_norm(last, rows, hidden, layer.input_norm.as<float>(), eps, act.normed);
+      be.project(act.normed, layer.q, rows, act.last_q, 0, end_heads, 1);
     } else {
-      be.project(act_.normed, layer.qkv, tokens, act_.qkv, 0, heads, seq_len);
+      be.project(act.normed, layer.qkv, tokens, act.qkv, 0, heads, of.seq_len);
     }
     if (!clock_.enter(Stage::attention)) return;
-    be.attention(
-        {heads, sequences, pruned ? 1 : seq_len, pruned ? act_.last_q : act_.qkv, act_.qkv},
-        act_.mixed);
+    Act& q = pruned ? act.last_q : act.qkv;
+    if (paged) {
+      be.keep_kv(paged->all(), heads, act.qkv, cache_[i]);
+      if (rows == 0) return;  // no end is read: keys and values were all that was wanted
+      be.attend_pages(pruned ? paged->of_ends() : paged->all(), heads, q, cache_[i], act.mixed);
+    } else {
+      be.attention({heads, of.ends, pruned ? 1 : of.seq_len, q, act.qkv}, act.mixed);
+    }
     if (!clock_.enter(Stage::o)) return;
-    be.linear_add_norm(act_.mixed, layer.o, rows, stream, layer.post_attention_norm.as<float>(),
-                       eps, act_.normed);
+    be.linear_add_norm(act.mixed, layer.o, rows, stream, layer.post_attention_norm.as<float>(), eps,
+                       act.normed);
 
     if (!clock_.enter(Stage::mlp)) return;
-    be.linear_swiglu(act_.normed, layer.gate_up, rows, act_.gated);
+    be.linear_swiglu(act.normed, layer.gate_up, rows, act.gated);
     if (!be.throttle()) return;
     if (pruned) {
-      be.linear_add(act_.gated, layer.down, rows, stream);
+      be.linear_add(act.gated, layer.down, rows, stream);
       continue;
     }
     const float* next_norm = weights_.layers[i + 1].input_norm.as<float>();
-    if (reflections) {
-      be.linear_add(act_.gated, layer.down, rows, stream);
+    if (of.reflections) {
+      be.linear_add(act.gated, layer.down, rows, stream);
       if (!clock_.enter(Stage::reflect)) return;
-      be.reflect_rms_norm(stream, rows, hidden, reflections + i * hidden, next_norm, eps,
-                          act_.normed);
+      be.reflect_rms_norm(stream, rows, hidden, of.reflections + i * hidden, next_norm, eps,
+                          act.normed);
     } else {
-      be.linear_add_norm(act_.gated, layer.down, rows, stream, next_norm, eps, act_.normed);
+      be.linear_add_norm(act.gated, layer.down, rows, stream, next_norm, eps, act.normed);
     }
   }
 }
@@ -108,6 +122,41 @@ void Model::final_norm(size_t rows, const float* reflections) {
   } else {
     backend_->rms_norm(last, rows, hidden, weight, config_.rms_norm_eps, act_.normed);
   }
+}
+
+size_t Model::page_bytes() const {
+  return config_.num_hidden_layers * backend_->kv_page_bytes(config_.attention());
+}
+
+void Model::open_cache(size_t pages, size_t rows, size_t ends) {
+  const size_t bytes = pages * backend_->kv_page_bytes(config_.attention());
+  cache_.clear();
+  for (size_t i = 0; i < config_.num_hidden_layers; i++)
+    cache_.push_back(backend_->allocate(bytes));
+  step_act_ = activations(rows, ends);
+}
+
+void Model::step(const TokenRows& rows, const std::function<void(size_t)>& on_layer) {
+  Backend& be = *backend_;
+  const Linear& table = weights_.embed_tokens ? weights_.embed_tokens : weights_.lm_head;
+  if (!clock_.enter(Stage::inputs)) return;
+  be.embed(table, rows.tokens(), rows.rows(), step_act_.x.as<float>());
+  layers(step_act_, {rows.rows(), rows.ends(), 1, nullptr, &rows}, on_layer);
+  if (rows.ends() == 0) return clock_.leave();
+  clock_.enter(Stage::head);
+  be.rms_norm(step_act_.last.as<float>(), rows.ends(), config_.hidden_size,
+              weights_.norm.as<float>(), config_.rms_norm_eps, step_act_.normed);
+  be.linear(step_act_.normed, weights_.lm_head, rows.ends(), step_act_.logits.as<float>(),
+            logits_stride());
+  clock_.leave();
+}
+
+void Model::reserve_positions(size_t seq_len) {
+  constexpr size_t kFewest = 1024;
+  if (seq_len <= rope_positions_) return;
+  size_t positions = kFewest;
+  while (positions < seq_len) positions *= 2;
+  extend_rope(std::min(positions, config_.longest()));
 }
 
 void Model::reserve(size_t sequences, size_t seq_len) {
@@ -125,20 +174,27 @@ void Model::reserve_activations(size_t sequences, size_t seq_len) {
   } else {
     t = std::max(t, act_.tokens);
   }
-  const AttentionShape shape = config_.attention();
-  const size_t hidden = config_.hidden_size;
   backend_->discard_graphs();
   act_ = {};  // the old buffers go before the new ones come
-  act_.x = backend_->allocate(t * hidden * sizeof(float));
-  act_.normed = backend_->allocate_act(std::max(t, b), hidden);
-  act_.qkv = backend_->allocate_act(t, shape.q_width() + 2 * shape.kv_width());
-  act_.last_q = backend_->allocate_act(b, shape.q_width());
-  act_.mixed = backend_->allocate_act(t, shape.q_width());
-  act_.gated = backend_->allocate_act(t, config_.intermediate_size);
-  act_.last = backend_->allocate(b * hidden * sizeof(float));
-  act_.logits = backend_->allocate(b * std::max(logits_stride(), hidden) * sizeof(float));
-  act_.tokens = t;
-  act_.sequences = b;
+  act_ = activations(t, b);
+}
+
+Activations Model::activations(size_t t, size_t b) {
+  Backend& be = *backend_;
+  const AttentionShape shape = config_.attention();
+  const size_t hidden = config_.hidden_size;
+  Activations act;
+  act.x = be.allocate(t * hidden * sizeof(float));
+  act.normed = be.allocate_act(std::max(t, b), hidden);
+  act.qkv = be.allocate_act(t, shape.q_width() + 2 * shape.kv_width());
+  act.last_q = be.allocate_act(b, shape.q_width());
+  act.mixed = be.allocate_act(t, shape.q_width());
+  act.gated = be.allocate_act(t, config_.intermediate_size);
+  act.last = be.allocate(b * hidden * sizeof(float));
+  act.logits = be.allocate(b * std::max(logits_stride(), hidden) * sizeof(float));
+  act.tokens = t;
+  act.sequences = b;
+  return act;
 }
 
 void Model::extend_rope(size_t seq_len) {

@@ -1,4 +1,4 @@
-// A decoder-only language model: embeddings in, the last position of each sequence out.
+// A decoder-only language model: embeddings or tokens in, the last position of each sequence out.
 #pragma once
 
 #include <functional>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/stages.h"
+#include "token_rows.h"
 #include "weights.h"
 
 namespace proofmill {
@@ -21,6 +22,16 @@ struct Activations {
   Act gated;                         // [T, intermediate_size]
   Buffer last;                       // [b, hidden_size] f32: last positions of the residual stream
   Buffer logits;                     // [b, logits stride] f32, or [b, hidden_size]
+};
+
+// What goes through the layers together: sequences of a search, which are as long as each other and
+// read nothing that came before; or rows of token sequences, over the pages of a cache.
+struct Rows {
+  size_t tokens;  // through every layer but the last
+  size_t ends;    // of those, how many are read when the layers are done: they alone go through it
+  size_t seq_len = 0;                    // of a search
+  const float* reflections = nullptr;    // of a search: see `layers`
+  const TokenRows* of_tokens = nullptr;  // null: a search's
 };
 
 class Model {
@@ -50,7 +61,9 @@ class Model {
   // by a layer's after that layer: in the norm that follows, so that of the last layer's it is
   // `final_norm` that does it. `on_layer` is called when a layer begins.
   void layers(size_t sequences, size_t seq_len, const float* reflections,
-              const std::function<void(size_t layer)>& on_layer);
+              const std::function<void(size_t layer)>& on_layer) {
+    layers(act_, {sequences * seq_len, sequences, seq_len, reflections}, on_layer);
+  }
   // The last positions of so many sequences, through the final norm; `reflections` as for `layers`.
   void final_norm(size_t rows, const float* reflections);
   // What it writes, [rows, hidden_size].
@@ -60,14 +73,33 @@ class Model {
   float* logits() const { return act_.logits.as<float>(); }
   size_t logits_stride() const;
 
+  // --- Token sequences, which have activations of their own: a step of theirs may run between two
+  // layers of a search's pass ---
+  // Whether their embeddings were loaded.
+  bool takes_tokens() const { return config_.tie_word_embeddings || weights_.embed_tokens; }
+  // Bytes that keys and values of kPageTokens tokens take, over all layers.
+  size_t page_bytes() const;
+  // Takes memory for a cache of so many pages, and for steps of so many rows and ends.
+  void open_cache(size_t pages, size_t rows, size_t ends);
+  // Takes rows through every layer, and leaves the logits of their ends at `step_logits`, [ends,
+  // logits_stride].
+  void step(const TokenRows& rows, const std::function<void(size_t layer)>& on_layer);
+  const float* step_logits() const { return step_act_.logits.as<float>(); }
+  // Cosines and sines for sequences of this length; for more than that, too, so that one that grows
+  // need not ask at every step.
+  void reserve_positions(size_t seq_len);
+
  private:
+  void layers(Activations& act, const Rows& rows, const std::function<void(size_t)>& on_layer);
+  Activations activations(size_t tokens, size_t sequences);
   void reserve_activations(size_t sequences, size_t seq_len);
   void extend_rope(size_t seq_len);
 
   Config config_;
   ModelNeeds needs_;
   Weights weights_;
-  Activations act_;
+  Activations act_, step_act_;
+  std::vector<Buffer> cache_;  // of each layer, [pages, the backend's kv_page_bytes]
   size_t rope_positions_ = 0;
   Buffer rope_cos_, rope_sin_;  // [rope_positions_, head_dim / 2] f32
   StageClock clock_;

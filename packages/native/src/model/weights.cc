@@ -73,8 +73,12 @@ Weights load_weights(const Config& c, const TensorMap& tensors, Backend& backend
     if (on_layer) on_layer(i + 1);
   }
   weights.norm = backend.upload(tensor("model.norm.weight", {c.hidden_size}));
-  const char* head = c.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  const char* table = "model.embed_tokens.weight";
+  const char* head = c.tie_word_embeddings ? table : "lm_head.weight";
   weights.lm_head = backend.pack({tensor(head, {c.vocab_size, c.hidden_size})}, {});
+  if (!c.tie_word_embeddings && tensors.count(table)) {
+    weights.embed_tokens = backend.pack({tensor(table, {c.vocab_size, c.hidden_size})}, {});
+  }
   return weights;
 }
 

@@ -31,6 +31,9 @@ struct Weights {
   std::vector<Layer> layers;
   Buffer norm;     // [hidden_size]
   Linear lm_head;  // [vocab_size, hidden_size]
+  // [vocab_size, hidden_size]; empty where lm_head is the same, and where only nonces are computed,
+  // which have no tokens
+  Linear embed_tokens;
 };
 
 // Packs every weight; the files are not needed after. `on_layer` is called after every layer with

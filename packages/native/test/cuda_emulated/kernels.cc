@@ -10,4 +10,5 @@
 #include "device/cuda/hopper_attention.cu"
 #include "device/cuda/hopper_gemm.cu"
 #include "device/cuda/norm_rope.cu"
+#include "device/cuda/paged.cu"
 #include "device/cuda/random.cu"

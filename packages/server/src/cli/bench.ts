@@ -1,6 +1,7 @@
 /** `proofmill bench`: how fast this machine searches. */
 
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
+import type { DecodeBench, DecodeBenchOptions } from "@proofmill/native/bench-decode";
 import { PRECISIONS } from "@proofmill/native/model/precision";
 import { SHAPES } from "@proofmill/native/model/shapes";
 import { Command, Option } from "commander";
@@ -43,8 +44,45 @@ export function benchCommand(): Command {
     .action(async ({ json, ...options }: PrefillBenchOptions & { json: boolean }) => {
       await prefill(options, json);
     });
-  for (const option of deviceOptions()) prefillCommand.addOption(option);
+  const decodeCommand = command
+    .command("decode")
+    .description("token sessions of a model shape with random weights, beside memory and search")
+    .addOption(new Option("--shape <name>", "model shape").choices(SHAPES).default("qwen3-0.6b"))
+    .addOption(
+      new Option("--dtype <type>", "precision of matrix inputs")
+        .choices(PRECISIONS)
+        .default("bfloat16"),
+    )
+    .option("--prompt-len <n>", "tokens of a prompt, at least 1", integer(1), 256)
+    .option("--tokens <n>", "tokens of an answer, at least 16", integer(16), 64)
+    .option("--clients <n>", "sessions that run at once, 1 to 64", integer(1, 64), 8)
+    .option("--threads <n>", "threads (default: one per core)", integer(1))
+    .option("--repeats <n>", "runs, of which the median counts", integer(1), 3)
+    .option("--json", "print one JSON object and nothing else", false)
+    .action(async ({ json, ...options }: DecodeBenchOptions & { json: boolean }) => {
+      const { benchDecode } = await import("@proofmill/native/bench-decode");
+      const result = await benchDecode(options).catch((error: Error) => {
+        throw new Exit(1, error.message);
+      });
+      stdout.write(json ? `${JSON.stringify(result)}\n` : decodeTable(result));
+    });
+  for (const option of deviceOptions()) {
+    prefillCommand.addOption(option);
+    decodeCommand.addOption(option);
+  }
   return command;
+}
+
+function decodeTable(result: DecodeBench): string {
+  const { shape, device, arithmetic, weight_bytes, bandwidth, one, all, clients } = result;
+  return [
+    `decode ${shape}, ${device}, ${arithmetic}`,
+    `  one session ${one.toFixed(1)} tokens/s: ${result.percent_of_memory.toFixed(1)} % of what memory allows, ` +
+      `${(bandwidth / 1e9).toFixed(1)} GB/s for ${(weight_bytes / 1e9).toFixed(2)} GB a token`,
+    `  ${clients} sessions ${all.toFixed(1)} tokens/s: ${result.times_one.toFixed(2)} times one`,
+    `  prompts ${result.prefill.toFixed(0)} tokens/s: ${result.percent_of_search.toFixed(1)} % of a search's`,
+    "",
+  ].join("\n");
 }
 
 async function prefill(options: PrefillBenchOptions, json: boolean): Promise<void> {

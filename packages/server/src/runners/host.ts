@@ -1,5 +1,11 @@
 /** The runner's side of the channel: holds one model and does what the server asks. */
-import type { ModelRunner, PrefillJob } from "@proofmill/core";
+import type {
+  ModelRunner,
+  PrefillJob,
+  SessionRunner,
+  SessionToken,
+  TokenSession,
+} from "@proofmill/core";
 import type { OnNotice } from "@proofmill/native/model/config";
 import { type Memory, processMemory } from "../platform/memory.ts";
 import { ignoreUserSignals } from "../platform/signals.ts";
@@ -18,7 +24,7 @@ export interface Told {
 }
 
 export interface LoadedRunner {
-  runner: ModelRunner;
+  runner: ModelRunner & SessionRunner;
   /** What it computed in its warm-up: the same on every device of this arithmetic. */
   warmUp: string;
 }
@@ -32,7 +38,8 @@ export interface LoadedRunner {
 export function hostRunner(
   load: (options: LoadOptions, told: Told) => Promise<LoadedRunner>,
 ): void {
-  let runner: ModelRunner | null = null;
+  let runner: LoadedRunner["runner"] | null = null;
+  let tokens: { session: number; token: SessionToken }[] = [];
   const progress = new Int32Array(1);
   let told: Memory = { present: 0, peak: 0 };
 
@@ -59,6 +66,12 @@ export function hostRunner(
       case "cancel":
         runner?.cancel(message.id);
         break;
+      case "open_session":
+        void openSession(message.session);
+        break;
+      case "cancel_session":
+        runner?.cancelSession(message.id);
+        break;
       case "close":
         void close();
         break;
@@ -71,7 +84,12 @@ export function hostRunner(
       const loaded = await load(options, { onNotice, progress });
       runner = loaded.runner;
       tellMemory();
-      send({ type: "loaded", info: runner.info, warmUp: loaded.warmUp });
+      send({
+        type: "loaded",
+        info: runner.info,
+        warmUp: loaded.warmUp,
+        sessionLimits: runner.sessionLimits,
+      });
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }
@@ -96,6 +114,29 @@ export function hostRunner(
       if (isDeviceLost(error)) return sayAndEnd({ type: "lost", message: messageOf(error) });
       send({ type: "failed", id: job.id, message: messageOf(error) });
     }
+  }
+
+  async function openSession(session: TokenSession): Promise<void> {
+    const { id } = session;
+    try {
+      if (!runner) throw new Error("no model is loaded");
+      const end = await runner.openSession(session, (token) => tellToken(id, token));
+      send({ type: "session_ended", id, end });
+    } catch (error) {
+      if (isDeviceLost(error)) return sayAndEnd({ type: "lost", message: messageOf(error) });
+      send({ type: "session_failed", id, message: messageOf(error) });
+    }
+  }
+
+  /** The tokens of a step come one after another: they are sent together, before any session's end. */
+  function tellToken(session: number, token: SessionToken): void {
+    if (tokens.length === 0) {
+      queueMicrotask(() => {
+        send({ type: "tokens", tokens });
+        tokens = [];
+      });
+    }
+    tokens.push({ session, token });
   }
 
   async function close(): Promise<void> {

@@ -1,5 +1,13 @@
 /** What the server and a runner's process say to each other; all of it survives a structured clone. */
-import type { ModelInfo, PrefillJob, PrefillResult } from "@proofmill/core";
+import type {
+  ModelInfo,
+  PrefillJob,
+  PrefillResult,
+  SessionEnd,
+  SessionLimits,
+  SessionToken,
+  TokenSession,
+} from "@proofmill/core";
 import type { RunnersTogether } from "@proofmill/native/model/memory";
 import type { Precision } from "@proofmill/native/model/precision";
 import type { Memory } from "../platform/memory.ts";
@@ -21,22 +29,35 @@ export interface LoadOptions {
   maxModelLen?: number;
   /** Bytes that the process may hold; absent: as many as there are. */
   maxMemory?: number;
+  /** Room for token sessions; absent: none. */
+  sessions?: {
+    /** Bytes of the cache of keys and values; absent: a share of what is left. */
+    kvCacheMemory?: number;
+    /** Sessions that run at once; absent: 16. */
+    maxNumSeqs?: number;
+  };
 }
 
 export type ToRunner =
   | { type: "load"; options: LoadOptions }
   | { type: "run"; job: PrefillJob }
   | { type: "cancel"; id: number }
+  | { type: "open_session"; session: TokenSession }
+  | { type: "cancel_session"; id: number }
   /** Cut what is at work and end. */
   | { type: "close" };
 
 export type FromRunner =
   /** What an operator may want to know, in a line. */
   | { type: "notice"; text: string; level: "info" | "warn" }
-  | { type: "loaded"; info: ModelInfo; warmUp: string }
+  | { type: "loaded"; info: ModelInfo; warmUp: string; sessionLimits: SessionLimits | null }
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }
+  /** What sessions were told in a step, in one message. */
+  | { type: "tokens"; tokens: { session: number; token: SessionToken }[] }
+  | { type: "session_ended"; id: number; end: SessionEnd }
+  | { type: "session_failed"; id: number; message: string }
   /** What the process holds has changed by a MiB or more; sent at most once a second. */
   | { type: "memory"; memory: Memory }
   /** A part of the load or of the job at work was done; sent at most once a second. */

@@ -6,11 +6,17 @@ import {
   type PrefillJob,
   type PrefillResult,
   RunnerLost,
+  type SessionEnd,
+  type SessionLimits,
+  type SessionRunner,
+  type SessionToken,
+  type TokenSession,
 } from "@proofmill/core";
 import type { OnNotice } from "@proofmill/native/model/config";
 import { gib } from "@proofmill/native/model/memory";
 import type { Memory } from "../platform/memory.ts";
 import { stderr } from "../platform/output.ts";
+import { ChildSessions } from "./child-sessions.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 import { type HangLimits, Watchdog } from "./watchdog.ts";
 
@@ -32,7 +38,7 @@ export interface StartRunnerOptions {
 }
 
 /** A runner that can be lost. */
-export interface ProcessRunner extends ModelRunner {
+export interface ProcessRunner extends ModelRunner, SessionRunner {
   /** What its process holds, as it told last; null until it has. */
   readonly memory: Memory | null;
   readonly pid: number;
@@ -72,8 +78,9 @@ export function endReasonOf(error: Error): EndReason {
   return error instanceof RunnerEnded ? error.reason : "start_failed";
 }
 
-/** What is watched while it loads, as a length that no job has. */
+/** What is watched while it loads, and while it has sessions alone, as lengths that no job has. */
 const LOADING = 0;
+const SESSIONS = -1;
 
 interface Pending {
   readonly seq_len: number;
@@ -138,7 +145,9 @@ class ChildRunner implements ProcessRunner {
   readonly #watchdog: Watchdog;
   readonly #maxMemory: number;
   readonly #jobs = new Map<number, Pending>();
+  readonly #sessions: ChildSessions;
   #info: ModelInfo | null = null;
+  sessionLimits: SessionLimits | null = null;
   #loading: { resolve(): void; reject(error: Error): void } | null = null;
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
@@ -155,6 +164,10 @@ class ChildRunner implements ProcessRunner {
       );
       child.kill("SIGKILL"); // which ends a stopped process too
     }, hangLimits);
+    this.#sessions = new ChildSessions(
+      (message) => this.#send(message),
+      () => this.#watchOldest(),
+    );
     this.ended = new Promise((resolve) => {
       const end = (reason: EndReason, message: string) => {
         this.#lost ??= new RunnerEnded(reason, message);
@@ -214,6 +227,19 @@ class ChildRunner implements ProcessRunner {
     if (this.#jobs.has(id)) this.#send({ type: "cancel", id });
   }
 
+  async openSession(
+    session: TokenSession,
+    onToken: (token: SessionToken) => void,
+  ): Promise<SessionEnd> {
+    if (this.#lost) throw this.#lost;
+    if (this.#closing) throw new RunnerLost("the runner is closed");
+    return this.#sessions.open(session, onToken);
+  }
+
+  cancelSession(id: number): void {
+    this.#sessions.cancel(id);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -240,7 +266,7 @@ class ChildRunner implements ProcessRunner {
         break;
       case "memory":
         this.memory = message.memory;
-        if (this.#info && this.#jobs.size === 0) this.#endIfOutgrown();
+        if (this.#info && this.#jobs.size + this.#sessions.size === 0) this.#endIfOutgrown();
         break;
       case "loaded":
         this.#watchdog.watch(null);
@@ -250,6 +276,7 @@ class ChildRunner implements ProcessRunner {
         }
         this.#info = message.info;
         this.warmUp = message.warmUp;
+        this.sessionLimits = message.sessionLimits;
         this.#loading?.resolve();
         break;
       case "load_failed":
@@ -263,6 +290,12 @@ class ChildRunner implements ProcessRunner {
       case "failed":
         this.#take(message.id)?.reject(new Error(message.message));
         this.#endIfOutgrown();
+        break;
+      case "tokens":
+      case "session_ended":
+      case "session_failed":
+        this.#watchdog.progress();
+        this.#sessions.receive(message);
         break;
     }
   }
@@ -301,11 +334,13 @@ class ChildRunner implements ProcessRunner {
   /** Jobs are computed in the order in which they came. */
   #watchOldest(): void {
     const [oldest] = this.#jobs.values();
-    if (!this.#lost) this.#watchdog.watch(oldest?.seq_len ?? null);
+    const kind = oldest?.seq_len ?? (this.#sessions.size > 0 ? SESSIONS : null);
+    if (!this.#lost) this.#watchdog.watch(kind);
   }
 
   #rejectAll(error: RunnerLost): void {
     this.#loading?.reject(error);
     for (const id of [...this.#jobs.keys()]) this.#take(id)?.reject(error);
+    this.#sessions.rejectAll(error);
   }
 }

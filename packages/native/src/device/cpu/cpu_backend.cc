@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cpu_attention.h"
 #include "denormals.h"
 #include "device/error.h"
 #include "device/random.h"
@@ -35,7 +36,7 @@ class CpuBackend final : public Backend {
                                : Storage::rounded),
         packing_(pool_, bf16_),
         proof_ops_(pool_, kernels, bf16_),
-        attention_scratch_(threads) {}
+        attention_(pool_, kernels, storage_, cut) {}
 
   std::string arithmetic() const override {
     if (!bf16_) return kernels_.fused ? "cpu-fma-f32-1" : "cpu-mul-add-f32-1";
@@ -76,7 +77,7 @@ class CpuBackend final : public Backend {
     return (of.elements + of.floats) * sizeof(float);
   }
   size_t scratch_bytes(const PassSizes& sizes) const override {
-    return pool_.size() * attention_scratch_bytes(sizes.seq_len, sizes.head_dim);
+    return pool_.size() * attention_.scratch_bytes(sizes.seq_len, sizes.head_dim);
   }
   ProofOps& proof_ops() override { return proof_ops_; }
   // Whether a model fits was decided before its files were mapped, from the machine's free memory.
@@ -122,9 +123,7 @@ class CpuBackend final : public Backend {
   }
   void wait_pass() override {}
 
-  void free_scratch() override {
-    for (Buffer& scratch : attention_scratch_) scratch = {};
-  }
+  void free_scratch() override { attention_.free_scratch(); }
 
   void rms_norm(const float* x, size_t rows, size_t width, const float* weight, float eps,
                 Act& out) override {
@@ -170,31 +169,32 @@ class CpuBackend final : public Backend {
     out.wide = storage_ != Storage::bf16;
   }
 
-  void attention(const Attention& args, Act& out) override {
-    const Heads& heads = args.heads;
-    const AttentionShape& shape = heads.shape;
-    const float* queries = args.q.data.as<float>();
-    const float* keys = args.qkv.data.as<float>() + shape.q_width();
-    const float* values = keys + shape.kv_width();
-    const size_t group = shape.num_heads / shape.num_kv_heads;
-    const size_t bytes = attention_scratch_bytes(heads.seq_len, shape.head_dim);
-    for (Buffer& scratch : attention_scratch_) {
-      if (scratch.bytes < bytes) scratch = allocate(bytes);
-    }
-    pool_.run(args.sequences * shape.num_kv_heads, [&](size_t part, size_t worker) {
-      const size_t sequence = part / shape.num_kv_heads, head = part % shape.num_kv_heads;
-      const size_t q_row = sequence * args.queries, kv_row = sequence * heads.seq_len;
-      const size_t column = head * group * shape.head_dim;
-      const FlushDenormals flush(bf16_);
-      kernels_.attention({queries + q_row * args.q.stride + column,
-                          keys + kv_row * args.qkv.stride + head * shape.head_dim,
-                          values + kv_row * args.qkv.stride + head * shape.head_dim, args.q.stride,
-                          args.qkv.stride, heads.seq_len, args.queries, group, shape.head_dim,
-                          heads.q_norm, heads.k_norm, heads.eps, heads.cos, heads.sin,
-                          attention_scratch_[worker].as<float>(),
-                          element(out, q_row * out.stride + column), out.stride, storage_, cut});
+  void attention(const Attention& args, Act& out) override { attention_.of_sequences(args, out); }
+  size_t kv_page_bytes(const AttentionShape& shape) const override {
+    return attention_.page_bytes(shape);
+  }
+  void keep_kv(const PagedRows& rows, const Heads& heads, const Act& qkv,
+               const Buffer& cache) override {
+    attention_.keep_kv(rows, heads, qkv, cache);
+  }
+  void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q, const Buffer& cache,
+                    Act& out) override {
+    attention_.of_pages(rows, heads, q, cache, out);
+  }
+
+  void embed(const Linear& table, const uint32_t* tokens, size_t rows, float* x) override {
+    for_rows(rows, [&](size_t first, size_t count) {
+      for (size_t row = first; row < first + count; row++) {
+        packing_.unpack_row(table, tokens[row], x + row * table.in_features);
+      }
     });
-    out.wide = storage_ != Storage::bf16;
+  }
+
+  void gather_rows_at(const float* x, size_t width, const uint32_t* at, size_t rows,
+                      float* out) override {
+    for (size_t row = 0; row < rows; row++) {
+      std::memcpy(out + row * width, x + at[row] * width, width * sizeof(float));
+    }
   }
 
   void widen(const Act& a, size_t rows, float* out) override {
@@ -208,14 +208,7 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  size_t attention_scratch_bytes(size_t seq_len, size_t head_dim) const {
-    return kernels_.attention_scratch_floats(seq_len, head_dim) * sizeof(float);
-  }
-
-  // Element `at` of an activation that is stored as matrix products read it.
-  void* element(const Act& act, size_t at) const {
-    return act.data.as<char>() + at * size_of(storage_);
-  }
+  void* element(const Act& act, size_t at) const { return cpu::element(act, at, storage_); }
 
   template <class Fn>
   void for_rows(size_t rows, Fn&& fn) {
@@ -231,6 +224,7 @@ class CpuBackend final : public Backend {
   // it.
   void product(const Act& a, const Linear& w, size_t rows, GemmBlock::Epilogue epilogue, void* out,
                size_t out_stride) {
+    if (rows == 0) return;
     constexpr size_t kFewRows = 48;  // fewer are not worth that a thread reads all weights for them
     const bool swiglu = epilogue == GemmBlock::Epilogue::swiglu;
     const size_t panels = divide_up(w.out_features, kPanelColumns) * (swiglu ? 2 : 1);
@@ -263,7 +257,7 @@ class CpuBackend final : public Backend {
   const Storage storage_;  // of what matrix products read
   const Packing packing_;
   CpuProofOps proof_ops_;
-  std::vector<Buffer> attention_scratch_;  // one for each worker
+  CpuAttention attention_;
 };
 
 }  // namespace

@@ -24,7 +24,9 @@ const Kernels table = {
     {peak, kPeakFlopsEach},
     {dot_peak, 2 * kPeakFlopsEach},
     attention_scratch_floats,
-    attention,
+    kv_page_bytes,
+    pack_kv,
+    attend,
 };
 
 }  // namespace proofmill::PROOFMILL_ISA

@@ -40,20 +40,31 @@ struct GemmBlock {
   size_t columns;  // of out: panels * kPanelColumns or less; half of that for swiglu
 };
 
-// One key/value head of one sequence, with every query head that reads it. Rows of q and k are not
-// yet normed nor rotated. q, k, v and the weights of the values are rounded to bf16 unless storage
-// is exact.
+// One key/value head of rows that follow each other in one sequence, with every query head that
+// reads it. Rows of q and k are not yet normed nor rotated. q, k, v and the weights of the values
+// are rounded to bf16 unless storage is exact.
+//
+// Keys and values are kept packed, in pages of page_keys keys of the sequence each: first all its
+// keys, then all its values. A key's and a value's bits depend on its own row alone.
 struct AttentionHead {
-  const float *q, *k, *v;  // this sequence's first row, this head's first column
-  size_t q_stride, kv_stride, seq_len, queries, group, head_dim;
-  const float *q_norm, *k_norm;  // [head_dim] or null
-  float eps;
-  const float *cos, *sin;  // [seq_len, head_dim / 2]
-  float* scratch;          // [attention_scratch_floats()], aligned to 64 bytes
-  void* out;
-  size_t out_stride;
-  Storage storage;
-  const Cut& cut;  // looked at between tiles, since a long sequence takes seconds
+  // Of the first row, this head's first column.
+  const float *q = nullptr, *k = nullptr, *v = nullptr;
+  size_t q_stride = 0, kv_stride = 0;
+  size_t position = 0, rows = 0;  // of the first row of k and v; how many there are
+  size_t queries = 0;             // q has the last so many of them, from its own first row on
+  size_t group = 0, head_dim = 0;
+  const float *q_norm = nullptr, *k_norm = nullptr;  // [head_dim] or null
+  float eps = 0;
+  const float *cos = nullptr, *sin = nullptr;  // [positions, head_dim / 2]
+  char* pages = nullptr;   // of page 0, this head's part, aligned to 64 bytes: kv_page_bytes()
+  size_t page_stride = 0;  // bytes from a page to the next
+  size_t page_keys = 0;    // a multiple of kPanelColumns
+  const uint32_t* blocks = nullptr;  // [positions / page_keys] the sequence's pages; null: only 0
+  float* scratch = nullptr;          // [attention_scratch_floats()], aligned to 64 bytes
+  void* out = nullptr;               // [queries], rows out_stride apart
+  size_t out_stride = 0;
+  Storage storage = Storage::exact;
+  const Cut* cut = nullptr;  // looked at between tiles, since a long sequence takes seconds
 };
 
 // A loop of multiply-adds in registers alone, `rounds` times `flops_each` operations: no product
@@ -80,8 +91,12 @@ struct Kernels {
                            float eps, Storage storage, void* out, size_t out_stride);
   void (*gemm)(const GemmBlock& block);
   Peak peak, dot_peak;
-  size_t (*attention_scratch_floats)(size_t seq_len, size_t head_dim);
-  void (*attention)(const AttentionHead& head);
+  size_t (*attention_scratch_floats)(size_t keys, size_t head_dim);
+  size_t (*kv_page_bytes)(size_t keys, size_t head_dim, bool exact);
+  // Puts the rows' keys and values into their pages.
+  void (*pack_kv)(const AttentionHead& head);
+  // Causal attention of the rows' queries, over pages that hold every key up to the last row's.
+  void (*attend)(const AttentionHead& head);
 };
 
 // The tables of this build, best first; every one of them runs on this CPU.

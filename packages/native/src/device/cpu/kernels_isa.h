@@ -18,7 +18,9 @@ void gemm(const GemmBlock& block);
 bool dot_is_fma();
 float peak(size_t rounds);
 float dot_peak(size_t rounds);
-size_t attention_scratch_floats(size_t seq_len, size_t head_dim);
-void attention(const AttentionHead& head);
+size_t attention_scratch_floats(size_t keys, size_t head_dim);
+size_t kv_page_bytes(size_t keys, size_t head_dim, bool exact);
+void pack_kv(const AttentionHead& head);
+void attend(const AttentionHead& head);
 
 }  // namespace proofmill::PROOFMILL_ISA

@@ -50,6 +50,16 @@ Linear Packing::pack_gate_up(const Tensor& gate, const Tensor& up) const {
   return packed;
 }
 
+void Packing::unpack_row(const Linear& packed, size_t row, float* out) const {
+  const size_t depth = packed.in_features, column = row % kPanelColumns;
+  const char* at = packed.packed.as<char>() + row / kPanelColumns * panel_bytes(depth);
+  for (size_t k = 0; k < depth; k++) {
+    out[k] = bf16_ ? rng::from_bf16(reinterpret_cast<const uint16_t*>(
+                         at)[k / 2 * 2 * kPanelColumns + column * 2 + k % 2])
+                   : reinterpret_cast<const float*>(at)[k * kPanelColumns + column];
+  }
+}
+
 size_t Packing::panel_bytes(size_t depth) const {
   return (bf16_ ? (depth + depth % 2) * sizeof(uint16_t) : depth * sizeof(float)) * kPanelColumns;
 }

@@ -18,6 +18,8 @@ class Packing {
   Linear pack(const std::vector<Tensor>& matrices, const std::vector<Tensor>& biases) const;
   // Panels of gate and of up alternate, so that both halves of an output meet in one block.
   Linear pack_gate_up(const Tensor& gate, const Tensor& up) const;
+  // One row of a matrix that `pack` packed, as float32.
+  void unpack_row(const Linear& packed, size_t row, float* out) const;
   // Bytes of a panel of weights with so many columns of a matrix (in_features).
   size_t panel_bytes(size_t depth) const;
 

@@ -122,12 +122,33 @@ struct Plain {
   }
 };
 
+// The same, of sums that go on where they were left in memory: steps that come in several pieces
+// are added in the order of one.
+struct Continued : Plain {
+  template <int R, int P>
+  inline __attribute__((always_inline)) void begin(Sums<R, P>& sums, size_t panel) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; v++) {
+          sums[r][p][v] = load(c + r * stride + (panel + p) * kPanel + v * kLanes);
+        }
+      }
+    }
+  }
+};
+
 // a [R, steps * kStep] * b [P, steps, kPanel], handed to `finish` in registers: every sum runs over
 // k in one order, alone in its lane.
 template <class Operands, int R, int P, class Finish>
 inline void tile(const typename Operands::A* a, size_t a_stride, const typename Operands::B* b,
                  size_t b_stride, size_t steps, size_t panel, const Finish& finish, Ahead ahead) {
   Sums<R, P> sums = {};
+  if constexpr (requires { finish.template begin<R, P>(sums, panel); }) {
+    finish.template begin<R, P>(sums, panel);
+  }
   for (size_t i = 0; i < steps; i++) {
     __builtin_prefetch(ahead.at, 0, 2);
     ahead.at += ahead.bytes_each;

@@ -11,6 +11,7 @@
 #include "library.h"
 #include "passes.h"
 #include "proof_ops.h"
+#include "rate.h"
 #include "weights.h"
 
 namespace proofmill {
@@ -18,13 +19,6 @@ namespace proofmill {
 namespace cuda {
 
 namespace {
-
-// Tokens of a pass, for each multiprocessor: with so many, tiles of 128 rows by 256 columns divide
-// evenly among the multiprocessors. 8,448 tokens on an H100.
-constexpr size_t kTokensEach = 64;
-constexpr size_t kMaxSequences = 1024;
-// The newest compute capability that is compiled for; for later ones the driver compiles.
-constexpr int kNewestChip = 90;
 
 // T: the precision of matrix inputs, bf16 or float.
 template <class T>
@@ -86,7 +80,7 @@ class CudaBackend final : public Backend {
   }
   ProofOps& proof_ops() override { return proof_ops_; }
 
-  // The rate of large square products: the median of five measurements.
+  // The rate of large square products.
   double peak_flops() override {
     return fault_.guard([&] {
       const size_t n = std::clamp<size_t>(padded(64 * device_.multiprocessors), 64, 8192);
@@ -103,28 +97,12 @@ class CudaBackend final : public Backend {
         }
         gemm_->run({a.as<T>(), n, w.as<T>(), n, nullptr, d.as<T>(), n, n, n, n, !kBf16, false});
       };
-      const Event from(device_, 0), to(device_, 0);
-      constexpr int kRuns = 10;
-      std::vector<double> rates;
-      for (int repeat = 0; repeat < 5; repeat++) {
-        multiply();  // not measured: the first of a kind takes longer
-        PROOFMILL_CUDA(device_, cudaEventRecord(from.event, device_.stream));
-        for (int i = 0; i < kRuns; i++) multiply();
-        PROOFMILL_CUDA(device_, cudaEventRecord(to.event, device_.stream));
-        PROOFMILL_CUDA(device_, cudaEventSynchronize(to.event));
-        float milliseconds = 0;
-        PROOFMILL_CUDA(device_, cudaEventElapsedTime(&milliseconds, from.event, to.event));
-        const double cube =
-            static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-        rates.push_back(2 * kRuns * cube / (milliseconds * 1e-3));
-      }
-      std::sort(rates.begin(), rates.end());
-      return rates[rates.size() / 2];
+      const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+      return 2 * cube * rate(device_, multiply);
     });
   }
 
   // --- Memory and weights ---
-
   void require_memory(const Footprint& weights, size_t pass_bytes) override {
     memory_.require(bytes(weights) + pass_bytes, bytes(weights));
   }
@@ -232,7 +210,7 @@ class CudaBackend final : public Backend {
     k.weight = heads.k_norm;
     const size_t k_end = shape.q_width() + shape.kv_width();
     if constexpr (kBf16) {
-      if (on_hopper() && hopper_rotates_heads(shape.head_dim)) {
+      if (on_hopper() && hopper_rotates_heads(shape.head_dim) && heads.positions == nullptr) {
         return hopper_product_heads(
             device_, hopper(a, w, w.out_features, rows), bias_of(w),
             {q, k, column, shape.q_width(), shape.kv_width(), heads.seq_len, queries}, d,
@@ -244,7 +222,7 @@ class CudaBackend final : public Backend {
       if (column >= end) return;
       norm_rope<T>(device_, out.data.as<T>() + from, out.stride, rows,
                    static_cast<int>((end - from) / shape.head_dim), static_cast<int>(heads.seq_len),
-                   static_cast<int>(queries), rope);
+                   static_cast<int>(queries), heads.positions, rope);
     };
     norm_and_rotate(0, shape.q_width(), q);
     if (column + w.out_features > shape.q_width()) {
@@ -310,6 +288,31 @@ class CudaBackend final : public Backend {
       if (on_hopper() && hopper_attends(all)) return hopper_attention(device_, all);
     }
     cuda::attention(device_, all);
+  }
+
+  void embed(const Linear& table, const uint32_t* tokens, size_t rows, float* x) override {
+    cuda::embed<T>(device_, table.packed.as<T>(), padded(table.in_features), tokens, rows,
+                   table.in_features, x);
+  }
+  void gather_rows_at(const float* x, size_t width, const uint32_t* at, size_t rows,
+                      float* out) override {
+    cuda::gather_rows_at(device_, x, width, at, rows, out);
+  }
+  size_t kv_page_bytes(const AttentionShape& shape) const override {
+    return 2 * kPageTokens * shape.kv_width() * sizeof(T);
+  }
+  void keep_kv(const PagedRows& rows, const Heads& heads, const Act& qkv,
+               const Buffer& cache) override {
+    const T* keys = qkv.data.as<T>() + heads.shape.q_width();
+    cuda::keep_kv<T>(device_, rows, keys, qkv.stride, heads.shape.kv_width(), cache.as<T>());
+  }
+  void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q, const Buffer& cache,
+                    Act& out) override {
+    const AttentionShape& shape = heads.shape;
+    cuda::attend_pages<T>(
+        device_, {rows, q.data.as<T>(), q.stride, cache.as<T>(), static_cast<int>(shape.num_heads),
+                  static_cast<int>(shape.num_kv_heads), static_cast<int>(shape.head_dim),
+                  out.data.as<T>(), out.stride});
   }
 
   void widen(const Act& a, size_t rows, float* out) override {

@@ -24,6 +24,16 @@ Device::~Device() {
   if (stream) cudaStreamDestroy(stream);
 }
 
+std::string slug(const std::string& name) {
+  const std::string vendor = "NVIDIA ";
+  std::string out;
+  for (const char c : name.rfind(vendor, 0) == 0 ? name.substr(vendor.size()) : name) {
+    const bool kept = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    out += !kept ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
 int count_devices() {
   int count = 0, driver = 0;
   if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
@@ -35,16 +45,6 @@ int count_devices() {
     fail("the NVIDIA driver cannot be used: %s", cudaGetErrorString(error));
   }
   return count;
-}
-
-std::string slug(const std::string& name) {
-  const std::string vendor = "NVIDIA ";
-  std::string out;
-  for (const char c : name.rfind(vendor, 0) == 0 ? name.substr(vendor.size()) : name) {
-    const bool kept = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    out += !kept ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return out;
 }
 
 }  // namespace proofmill::cuda

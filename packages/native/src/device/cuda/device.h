@@ -47,6 +47,9 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
   throw Error(text);
 }
 
+// The newest compute capability that is compiled for; for later ones the driver compiles.
+constexpr int kNewestChip = 90;
+
 // Throws where there is no driver, or one that cannot be used.
 int count_devices();
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "device.h"
+#include "device/paged_rows.h"
 #include "device/proof_ops.h"
 
 namespace proofmill::cuda {
@@ -59,10 +60,10 @@ struct HeadRope {
 constexpr int kMaxHeadDim = 256;
 
 // In place on `heads` consecutive heads that start at each row of x; rows are the last `positions`
-// of each sequence of seq_len.
+// of each sequence of seq_len, unless each row's position is given, at [rows].
 template <class T>
 void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads, int seq_len,
-               int positions, const HeadRope& rope);
+               int positions, const uint32_t* at, const HeadRope& rope);
 
 // Causal attention of each sequence over itself, out [sequences * queries, heads * head_dim].
 // Queries and keys are normed and rotated already; queries are at the sequence's last `queries`
@@ -78,6 +79,32 @@ struct AttentionArgs {
 };
 void attention(const Device& device, const AttentionArgs<bf16>& args);
 void attention(const Device& device, const AttentionArgs<float>& args);
+
+// x [rows, width] f32 = rows `tokens` of table
+template <class T>
+void embed(const Device& device, const T* table, size_t table_stride, const uint32_t* tokens,
+           size_t rows, size_t width, float* x);
+// out [rows, width] = rows `at` of x
+void gather_rows_at(const Device& device, const float* x, size_t width, const uint32_t* at,
+                    size_t rows, float* out);
+// A cache is [pages, 2, kPageTokens, kv_width]: a page's keys, then its values. `keys` is the first
+// row's, normed and rotated; a row's values follow its keys.
+template <class T>
+void keep_kv(const Device& device, const PagedRows& rows, const T* keys, size_t stride,
+             size_t kv_width, T* cache);
+// Backend's attend_pages; queries are normed and rotated.
+template <class T>
+struct PagedAttention {
+  PagedRows rows;
+  const T* q;
+  size_t q_stride;
+  T* cache;
+  int heads, kv_heads, head_dim;
+  T* out;
+  size_t out_stride;
+};
+template <class T>
+void attend_pages(const Device& device, const PagedAttention<T>& of);
 
 // distances [rows] f32 of logits [rows, vocab], `stride` apart, under permutation_seeds [rows];
 // NaN where they are not finite or all zero. target [vocab], target_norm_squared [1].

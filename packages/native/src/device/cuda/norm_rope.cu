@@ -87,13 +87,15 @@ __global__ void reflect_rms_norm_kernel(float* x, uint32_t width, const float* v
 // with j + head_dim / 2, as in Hugging Face's layout.
 template <class T, int kPairs>
 __global__ void norm_rope_kernel(T* x, size_t stride, uint32_t rows, uint32_t heads,
-                                 uint32_t first_position, uint32_t positions, HeadRope rope) {
+                                 uint32_t first_position, uint32_t positions, const uint32_t* at,
+                                 HeadRope rope) {
   const uint32_t task = blockIdx.x * kHeadWarps + threadIdx.x / kWarp;
   const uint32_t row = task / heads;
   if (row >= rows) return;  // the whole warp
   T* head = x + row * stride + (task - row * heads) * rope.head_dim;
   const int lane = static_cast<int>(threadIdx.x % kWarp), half = rope.head_dim / 2;
-  const size_t angles = static_cast<size_t>(first_position + row % positions) * half;
+  const uint32_t position = at != nullptr ? at[row] : first_position + row % positions;
+  const size_t angles = static_cast<size_t>(position) * half;
   float a[kPairs], b[kPairs];
   float squares = 0.0f;
 #pragma unroll
@@ -153,14 +155,14 @@ void reflect_rms_norm(const Device& device, float* x, size_t rows, size_t width,
 
 template <class T>
 void norm_rope(const Device& device, T* x, size_t stride, size_t rows, int heads, int seq_len,
-               int positions, const HeadRope& rope) {
+               int positions, const uint32_t* at, const HeadRope& rope) {
   const unsigned grid = static_cast<unsigned>(divide_up(rows * heads, kHeadWarps));
   const auto kernel = rope.head_dim <= 64    ? norm_rope_kernel<T, 1>
                       : rope.head_dim <= 128 ? norm_rope_kernel<T, 2>
                                              : norm_rope_kernel<T, 4>;
   PROOFMILL_LAUNCH(device, kernel, grid, kHeadWarps * 32, 0, x, stride, static_cast<uint32_t>(rows),
                    static_cast<uint32_t>(heads), static_cast<uint32_t>(seq_len - positions),
-                   static_cast<uint32_t>(positions), rope);
+                   static_cast<uint32_t>(positions), at, rope);
 }
 
 void gather_rows(const Device& device, const float* x, size_t x_stride, size_t rows, size_t width,
@@ -177,8 +179,9 @@ template void rms_norm<bf16>(const Device&, const float*, size_t, size_t, const 
                              bf16*, size_t);
 template void rms_norm<float>(const Device&, const float*, size_t, size_t, const float*, float,
                               float*, size_t);
-template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, int, const HeadRope&);
+template void norm_rope<bf16>(const Device&, bf16*, size_t, size_t, int, int, int, const uint32_t*,
+                              const HeadRope&);
 template void norm_rope<float>(const Device&, float*, size_t, size_t, int, int, int,
-                               const HeadRope&);
+                               const uint32_t*, const HeadRope&);
 
 }  // namespace proofmill::cuda

@@ -9,6 +9,11 @@
 
 namespace proofmill::cuda {
 
+// Tokens of a pass, for each multiprocessor: with so many, tiles of 128 rows by 256 columns divide
+// evenly among the multiprocessors. 8,448 tokens on an H100.
+constexpr size_t kTokensEach = 64;
+constexpr size_t kMaxSequences = 1024;
+
 // Passes under way. Copies go through pinned memory of their pass, so that the next pass can be
 // given to the device meanwhile.
 class Passes {

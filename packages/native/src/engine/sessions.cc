@@ -1,0 +1,296 @@
+#include "sessions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <utility>
+
+#include "device/error.h"
+
+namespace proofmill {
+
+namespace {
+
+size_t pages_for(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
+}  // namespace
+
+Sessions::Session::Session(SessionRequest of)
+    : request(std::move(of)), sampler(request.sampling, request.prompt), tokens(request.prompt) {}
+
+Sessions::Sessions(Model& model, SessionLimits limits,
+                   std::function<void(std::vector<SessionEvent>)> happened)
+    : model_(model),
+      limits_(limits),
+      happened_(std::move(happened)),
+      pages_(limits.pages),
+      rows_(limits.step_rows, limits.max_sessions, model.backend().batching(1).fixed),
+      logits_(limits.max_sessions * model.config().vocab_size) {
+  if (limits.max_sessions < 1 || limits.max_sessions > limits.step_rows) {
+    fail("sessions that run at once must be between 1 and %zu, not %zu", limits.step_rows,
+         limits.max_sessions);
+  }
+  if (limits.max_len < 2 || limits.max_len > limits.pages * kPageTokens) {
+    fail("%zu tokens of a session do not fit into %zu pages of %zu tokens", limits.max_len,
+         limits.pages, kPageTokens);
+  }
+  model_.open_cache(limits.pages, limits.step_rows, limits.max_sessions);
+  stats_.pages = limits.pages;
+}
+
+void Sessions::open(SessionRequest request) {
+  const size_t prompt = request.prompt.size(), vocab = model_.config().vocab_size;
+  if (prompt < 1) fail("a session's prompt must hold at least one token");
+  if (request.max_tokens < 1 || prompt >= limits_.max_len ||
+      request.max_tokens > limits_.max_len - prompt) {
+    fail("a prompt of %zu tokens and %zu more are not within a session's %zu tokens", prompt,
+         request.max_tokens, limits_.max_len);
+  }
+  for (const auto* tokens : {&request.prompt, &request.enforced_tokens}) {
+    for (const uint32_t token : *tokens) {
+      if (token >= vocab) fail("token %u is not below the vocabulary's %zu", token, vocab);
+    }
+  }
+  Owned session = std::make_unique<Session>(std::move(request));
+  const std::lock_guard lock(mutex_);
+  if (closing_) throw Error("the model is closed");
+  if (present_ >= limits_.max_sessions + kMostWaiting) {
+    fail("%zu sessions are there already, the most that may be", present_);
+  }
+  present_++;
+  opened_.push_back(std::move(session));
+}
+
+void Sessions::cancel(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (present_ > 0) cancelled_.push_back(id);
+}
+
+void Sessions::close() {
+  const std::lock_guard lock(mutex_);
+  closing_ = true;
+  model_.backend().cut.set(true);
+}
+
+bool Sessions::has_work() const {
+  const std::lock_guard lock(mutex_);
+  return present_ > 0;
+}
+
+SessionStats Sessions::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void Sessions::step() {
+  take_inbox();
+  forget_ended();
+  admit();
+  plan();
+  if (!turns_.empty()) {
+    try {
+      compute();
+    } catch (const std::exception& error) {
+      fail_all(error);
+    }
+  }
+  forget_ended();
+  {
+    const std::lock_guard lock(mutex_);
+    stats_.pages_in_use = pages_.in_use();
+    stats_.preempted = preempted_;
+    stats_.running = running_.size();
+    stats_.waiting = waiting_.size() + opened_.size();
+  }
+  happened_(std::exchange(events_, {}));
+}
+
+void Sessions::take_inbox() {
+  std::vector<uint64_t> cancelled;
+  bool closing;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Owned& session : opened_) waiting_.push_back(std::move(session));
+    opened_.clear();
+    cancelled.swap(cancelled_);
+    closing = closing_;
+  }
+  for (const auto* sessions : {&running_, &waiting_}) {
+    for (const Owned& session : *sessions) {
+      const auto found = std::find(cancelled.begin(), cancelled.end(), session->request.id);
+      if (closing || found != cancelled.end()) end(*session, Finish::cancelled);
+    }
+  }
+}
+
+// Sessions begin in the order in which they came, each once there is room for all that it has.
+void Sessions::admit() {
+  while (!waiting_.empty() && running_.size() < limits_.max_sessions) {
+    Session& session = *waiting_.front();
+    // At least one token is computed, since logits are made after it.
+    while ((session.published + 1) * kPageTokens < session.tokens.size()) {
+      const uint32_t* tokens = session.tokens.data() + session.published * kPageTokens;
+      const auto page = pages_.share(session.prefix, tokens);
+      if (!page) break;
+      session.pages.push_back(*page);
+      session.prefix = pages_.prefix_of(*page);
+      session.published++;
+    }
+    session.computed = session.published * kPageTokens;
+    const size_t more = pages_for(session.tokens.size() + 1) - session.pages.size();
+    if (!running_.empty() && pages_.size() - pages_.in_use() < more) {
+      give_back_pages(session);
+      return;
+    }
+    if (!session.begun) session.cached = session.computed;
+    session.begun = true;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+// What each session computes in this step. Whoever has one token left decodes; the others share the
+// rows that remain, the oldest first.
+void Sessions::plan() {
+  turns_.clear();
+  size_t rows = limits_.step_rows;
+  for (const Owned& session : running_) rows -= session->left() == 1;
+  for (size_t i = 0; i < running_.size(); i++) {
+    Session& session = *running_[i];
+    const bool decodes = session.left() == 1;
+    const size_t count = decodes ? 1 : std::min(session.left(), rows);
+    if (count == 0) continue;
+    if (!take_pages(session, session.computed + count)) break;
+    if (!decodes) rows -= count;
+    turns_.push_back({&session, count});
+  }
+}
+
+// Pages for so many positions. When all are in use the youngest session gives its own back, and is
+// computed again later; false when that is this one itself.
+bool Sessions::take_pages(Session& session, size_t positions) {
+  while (session.pages.size() < pages_for(positions)) {
+    const auto page = pages_.take();
+    if (page) {
+      session.pages.push_back(*page);
+      continue;
+    }
+    Session& youngest = *running_.back();
+    give_back_pages(youngest);
+    preempted_++;
+    waiting_.push_front(std::move(running_.back()));
+    running_.pop_back();
+    if (&youngest == &session) return false;
+  }
+  return true;
+}
+
+void Sessions::give_back_pages(Session& session) {
+  // The last ones first: of pages that are known, those at the beginning are kept longest, since
+  // others are of use only after them.
+  for (auto page = session.pages.rbegin(); page != session.pages.rend(); ++page) {
+    pages_.release(*page);
+  }
+  session.pages.clear();
+  session.published = 0;
+  session.prefix = KvPages::kBeginning;
+  session.computed = 0;
+}
+
+void Sessions::compute() {
+  Backend& be = model_.backend();
+  const size_t vocab = model_.config().vocab_size;
+  {
+    const std::lock_guard lock(mutex_);
+    be.cut.set(closing_);
+  }
+  rows_.clear();
+  size_t ends = 0;
+  for (const auto& [session, count] : turns_) {
+    const bool read = session->left() == count;
+    rows_.add({session->tokens.data() + session->computed, count, session->computed, session->pages,
+               read});
+    ends += read;
+  }
+  model_.reserve_positions(rows_.longest());
+  be.begin_pass();
+  rows_.copy_in(be);
+  model_.step(rows_, [](size_t) {});
+  be.copy_out(model_.step_logits(), model_.logits_stride(), ends, vocab, logits_.data());
+  be.wait_pass();
+  if (be.cut.made()) return;  // only at the end: the next step cancels all
+  const float* logits = logits_.data();
+  for (const auto& [session, count] : turns_) {
+    const bool read = session->left() == count;
+    settle(*session, count, read ? logits : nullptr);
+    if (read) logits += vocab;
+  }
+}
+
+// `count` more tokens are computed; logits after the last of them are there if it is the last of
+// all.
+void Sessions::settle(Session& session, size_t count, const float* logits) {
+  session.computed += count;
+  for (; (session.published + 1) * kPageTokens <= session.computed; session.published++) {
+    session.prefix = pages_.publish(session.pages[session.published], session.prefix,
+                                    session.tokens.data() + session.published * kPageTokens);
+  }
+  if (!logits) return;
+  if (!finite(logits)) return end(session, Finish::failed, "the model's logits are not finite");
+  const SessionRequest& request = session.request;
+  const std::vector<uint32_t>& enforced = request.enforced_tokens;
+  const size_t answered = session.answered();
+  const Sampled sampled =
+      session.sampler.next(logits, model_.config().vocab_size,
+                           answered < enforced.size() ? &enforced[answered] : nullptr);
+  session.tokens.push_back(sampled.id);
+  events_.push_back({.id = request.id, .has_token = true, .token = sampled});
+  const bool is_last = answered + 1 == request.max_tokens || answered + 1 == enforced.size();
+  const bool stops = std::count(request.stop_tokens.begin(), request.stop_tokens.end(), sampled.id);
+  if (stops && (enforced.empty() || is_last)) {
+    end(session, Finish::stop);
+  } else if (is_last) {
+    end(session, Finish::length);
+  }
+}
+
+bool Sessions::finite(const float* logits) const {
+  const size_t vocab = model_.config().vocab_size;
+  return std::all_of(logits, logits + vocab, [](float x) { return std::isfinite(x); });
+}
+
+// Tells a session's end; `forget_ended` takes it out.
+void Sessions::end(Session& session, Finish finish, const std::string& error, bool lost) {
+  give_back_pages(session);
+  SessionEvent event{.id = session.request.id, .finish = finish, .cached_tokens = session.cached};
+  event.error = error;
+  event.device_lost = lost;
+  events_.push_back(std::move(event));
+  ended_.push_back(&session);
+}
+
+void Sessions::fail_all(const std::exception& error) {
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  const bool lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
+  const std::string text =
+      memory ? "out of memory: the session could not be computed" : error.what();
+  for (const auto& [session, count] : turns_) {
+    (void)count;
+    const bool is_over = std::count(ended_.begin(), ended_.end(), session);
+    if (!is_over) end(*session, Finish::failed, text, lost);
+  }
+}
+
+void Sessions::forget_ended() {
+  const auto is_over = [this](const Owned& session) {
+    return std::count(ended_.begin(), ended_.end(), session.get()) > 0;
+  };
+  for (auto* sessions : {&running_, &waiting_}) {
+    sessions->erase(std::remove_if(sessions->begin(), sessions->end(), is_over), sessions->end());
+  }
+  const std::lock_guard lock(mutex_);
+  present_ -= ended_.size();
+  ended_.clear();
+}
+
+}  // namespace proofmill

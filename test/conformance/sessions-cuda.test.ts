@@ -1,0 +1,65 @@
+/** Token sessions on the CUDA backend, emulated: an answer's bits do not depend on what runs beside it. */
+import { PLAIN_SAMPLING, type SessionToken } from "@proofmill/core";
+import { loadModel, type NativeRunner } from "@proofmill/native";
+import { expect, onTestFinished, test } from "vitest";
+import { emulatedCuda } from "./cuda.ts";
+import { goldenModel } from "./golden.ts";
+
+const PROMPTS = [3, 70, 1, 20].map((length, i) =>
+  Uint32Array.from({ length }, (_, j) => (i * 31 + j * 7) % 300),
+);
+
+/** Greatest error of a logprob beside the CPU's, in shares of the logprobs' root mean square. */
+const BOUNDS = { float32: 1e-5, bfloat16: 5e-2 };
+
+const LOADS = emulatedCuda().flatMap((options) =>
+  (["float32", "bfloat16"] as const).map((dtype) => ({ options, dtype })),
+);
+
+let nextId = 0;
+
+async function ask(
+  runner: NativeRunner,
+  prompt: Uint32Array,
+  enforced_tokens = new Uint32Array(),
+): Promise<SessionToken[]> {
+  const tokens: SessionToken[] = [];
+  await runner.openSession(
+    {
+      id: nextId++,
+      ...{ prompt, max_tokens: 3, stop_tokens: new Uint32Array(), enforced_tokens },
+      sampling: { ...PLAIN_SAMPLING, temperature: 0, top_logprobs: 20 },
+    },
+    (token) => tokens.push(token),
+  );
+  return tokens;
+}
+
+test.each(LOADS)("answers in $dtype", async ({ options, dtype }) => {
+  const load = async (choice: object) => {
+    const sessions = { maxNumSeqs: 4, kvCacheMemory: 2 ** 20 };
+    const directory = goldenModel("qwen3-tiny-strong");
+    const runner = await loadModel({ directory, dtype, sessions, ...choice });
+    onTestFinished(() => runner.close());
+    return runner;
+  };
+  const runner = await load(options);
+  const alone: SessionToken[][] = [];
+  for (const prompt of PROMPTS) alone.push(await ask(runner, prompt));
+  // Shapes never change, so that a row has the same bits together, and when it is computed again.
+  expect(await Promise.all(PROMPTS.map((prompt) => ask(runner, prompt)))).toEqual(alone);
+  for (const [i, prompt] of PROMPTS.entries()) {
+    const [first, second] = alone[i] ?? [];
+    const again = await ask(runner, Uint32Array.of(...prompt, first?.id ?? 0));
+    expect(again[0]).toEqual(second);
+  }
+  const cpu = await load({ device: "cpu" });
+  for (const [i, prompt] of PROMPTS.entries()) {
+    const ids = Uint32Array.from(alone[i] ?? [], ({ id }) => id);
+    const there = (await ask(cpu, prompt, ids)).map(({ logprob }) => logprob);
+    const errors = alone[i]?.map(({ logprob }, j) => logprob - (there[j] ?? Number.NaN)) ?? [];
+    expect(errors).toHaveLength(3);
+    expect(Math.hypot(...errors) / Math.hypot(...there)).toBeLessThan(BOUNDS[dtype]);
+  }
+  expect(runner.sessionStats()).toMatchObject({ pages_in_use: 0, running: 0 });
+});
