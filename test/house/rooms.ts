@@ -65,8 +65,8 @@ export const ROOMS: Rooms = {
     server/src/metrics server/src/platform server/src/settings
     @fastify/cors fastify`,
   "server/src/api-docs": `
-    core/src/index.ts server/src/inference server/src/version.ts
-    @fastify/swagger fastify fastify-type-provider-zod`,
+    core/src/index.ts server/src/access server/src/callbacks server/src/inference
+    server/src/version.ts fastify node:*`,
   "server/src/doors/trpc": `
     client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,

@@ -7,7 +7,7 @@ import { createMethods } from "../../packages/client/src/methods.ts";
 import type { RouterOf } from "../../packages/client/src/trpc.ts";
 import { Proxies } from "../../packages/server/src/access/addresses.ts";
 import { Guard } from "../../packages/server/src/access/guard.ts";
-import type { OpenApi } from "../../packages/server/src/api-docs/document.ts";
+import type { OpenApi } from "../../packages/server/src/api-docs/openapi.ts";
 import { useOpenApi } from "../../packages/server/src/api-docs/routes.ts";
 import { restRoutes } from "../../packages/server/src/doors/rest/rest.ts";
 import { useTrpc, useWebSockets } from "../../packages/server/src/doors/trpc/live.ts";
@@ -57,7 +57,7 @@ async function startDoors(): Promise<string> {
       return { ...proof, nonces: proof.nonces.toReversed(), dist: proof.dist.toReversed() };
     },
   };
-  useOpenApi(app, { operations: TABLE, defaults });
+  useOpenApi(app, { operations: TABLE, defaults, isLocked: false });
   await useTrpc(app, createRouter(TABLE, calls), {
     ...{ connections, subscriptions: new Subscriptions(), ...flow },
   });
@@ -90,7 +90,9 @@ test("REST, tRPC, the API document and the SDK have it", async () => {
   expect(document.paths?.["/api/v1/pow/reverse"]?.post).toMatchObject({
     operationId: "reverse",
     summary: TABLE.reverse.summary,
-    requestBody: { content: { "application/json": { schema: { type: "object" } } } },
+    requestBody: {
+      content: { "application/json": { schema: { $ref: "#/components/schemas/ProofBatch" } } },
+    },
     responses: { 200: {}, 413: {}, 422: {} },
   });
   expect(Object.keys(OPERATIONS)).not.toContain("reverse");

@@ -223,7 +223,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     ...{ service, gate, log, modelName, runners, delivery },
     upstream: () => upstream,
   });
-  useOpenApi(app, { operations, defaults });
+  useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
   const subscriptions = new Subscriptions();
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
   metrics.expose(app, {

@@ -12,5 +12,6 @@ export {
 export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
 export { invalidJson, parseWith } from "./issues.ts";
+export { jsonSchemas } from "./json-schemas.ts";
 export * from "./operations.ts";
 export * from "./schemas.ts";

@@ -42,7 +42,14 @@ export const HealthCode = z.enum([
 ]);
 export type HealthCode = z.output<typeof HealthCode>;
 
-const HealthNotes = z.array(z.object({ code: HealthCode, text: z.string() }));
+/** Something that is wrong. */
+export const HealthNote = z.object({
+  code: HealthCode,
+  text: z.string().describe("A sentence for people."),
+});
+export type HealthNote = z.output<typeof HealthNote>;
+
+const HealthNotes = z.array(HealthNote);
 
 /** How a node is. */
 export const NodeHealth = z.object({

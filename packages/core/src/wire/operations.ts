@@ -189,6 +189,7 @@ export const OPERATIONS = {
     kind: "query",
     summary: "Model, arithmetic, sizes, version and delivery counters",
     group: "Node",
+    rest: "GET /api/v1/node/info",
     procedure: "node.info",
     output: "NodeInfo",
     refusals: [],

@@ -184,13 +184,13 @@ const recomputed = () =>
   z.array(z.number().nullable()).describe("Recomputed distances; null where not finite.");
 
 /** Valid nonces of a round, as they are pushed to `callback_url/generated`. */
-export interface GeneratedBatch extends ProofBatch {
-  /** What computed the distances. */
-  arithmetic: string;
-  /** A ULID: names the round for good. */
-  round_id: string;
-  r_target: number;
-}
+export const GeneratedBatch = z.object({
+  ...ProofBatch.shape,
+  arithmetic: z.string().describe("What computed the distances."),
+  round_id: z.string().describe("A ULID: names the round for good."),
+  r_target: z.number(),
+});
+export type GeneratedBatch = z.output<typeof GeneratedBatch>;
 
 /** A judged proof, as it is pushed to `callback_url/validated`. */
 export const ValidatedBatch = z.object({

@@ -18,7 +18,7 @@ declare module "fastify" {
  * Paths that need no key: supervisors ask them, and a key in their configuration would be one more
  * to lose. They say no more than `status` to who shows none.
  */
-const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health"]);
+export const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health"]);
 /** Bytes of a refused request's body that are read and dropped. */
 const MAX_DROPPED = 1024 * 1024;
 /** The only path of WebSockets, which may show their key in their first message. */

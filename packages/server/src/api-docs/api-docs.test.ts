@@ -2,16 +2,21 @@
  * The API document says what the server does.
  *
  * By hand, with every change: `npx @redocly/cli@2 lint openapi.json` over what `/openapi.json`
- * answers. It finds no error, and warns only of the four operations that have no 4xx answer.
+ * answers, and `npx openapi-typescript@7`, a generator.
  */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { OPERATIONS, type OperationTable } from "@proofmill/core";
 import type { FastifyInstance } from "fastify";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type TestServer, testServer } from "../test-support.ts";
-import type { OpenApi, Operation } from "./document.ts";
+import { describeApi } from "./document.ts";
 import { type ApiExample, EXAMPLES, INIT, OVERSIZED, type Situation } from "./examples.ts";
+import { type JsonSchema, nameOf, type OpenApi, type Operation, SCHEMAS } from "./openapi.ts";
 import { renderPage } from "./page.ts";
+
+const DEFAULTS = { batch_size: 32, seq_len: 256 };
 
 /** A server in that situation; what it then computes stands still, so that answers do too. */
 const SITUATIONS: Record<Situation, () => Promise<TestServer>> = {
@@ -114,11 +119,12 @@ describe("the document", () => {
     const document = await documentOf();
     const seen: string[] = [];
     for (const { key, operation } of operationsOf(document)) {
-      for (const [status, { description, content }] of Object.entries(operation.responses)) {
-        expect([key, status, description]).not.toContain("Default Response");
-        const { schema, examples = {} } = content?.["application/json"] ?? {};
+      for (const [status, answer] of Object.entries(operation.responses)) {
+        if ("$ref" in answer) continue; // what all operations have in common
+        expect([key, status, answer.description]).not.toEqual([key, status, ""]);
+        const { schema, examples = {} } = answer.content?.["application/json"] ?? {};
         expect([key, status, Object.keys(examples).length]).not.toContain(0);
-        const fits = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]);
+        const fits = readable(schema, document);
         for (const { value } of Object.values(examples)) {
           expect([key, status, fits.safeParse(value).error]).toEqual([key, status, undefined]);
           seen.push(`${key} ${status}`);
@@ -129,15 +135,59 @@ describe("the document", () => {
     expect(seen.sort()).toEqual(CASES.map(({ key, example }) => `${key} ${example.status}`).sort());
   });
 
-  test("has an example of every body, which fits", async () => {
+  test("has an example of every body and of every callback's, which fit", async () => {
     const document = await documentOf();
-    for (const { key, operation } of operationsOf(document)) {
+    const callbacks = Object.values(document.components?.callbacks ?? {}).flatMap((paths) =>
+      Object.entries(paths).map(([key, { post }]) => ({ key, operation: post as Operation })),
+    );
+    expect(callbacks.map(({ key }) => key)).toEqual([
+      "{$request.body#/callback_url}/generated",
+      "{$request.body#/callback_url}/validated",
+    ]);
+    for (const { key, operation } of [...operationsOf(document), ...callbacks]) {
       if (!operation.requestBody) continue;
       const { schema, examples = {} } = operation.requestBody.content["application/json"] ?? {};
       expect([key, Object.keys(examples).length]).toEqual([key, 1]);
-      const fits = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]);
-      for (const { value } of Object.values(examples)) fits.parse(value);
+      for (const { value } of Object.values(examples)) readable(schema, document).parse(value);
     }
+  });
+
+  test("names every object once, and refers to it by its name", async () => {
+    const document = await documentOf();
+    const text = JSON.stringify(document);
+    const names = Object.keys(document.components?.schemas ?? {});
+    expect(names).toEqual(expect.arrayContaining(["Status", "InitRequest", "GeneratedBatch"]));
+    const referred = [...text.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name);
+    expect([...new Set(referred)].sort()).toEqual(names.toSorted());
+    const bodies = operationsOf(document).flatMap(({ operation }) => [
+      operation.requestBody?.content,
+      ...Object.values(operation.responses).map((answer) => "content" in answer && answer.content),
+    ]);
+    for (const content of bodies.filter(Boolean)) {
+      expect(content).toMatchObject({
+        "application/json": { schema: { $ref: expect.any(String) } },
+      });
+    }
+    expect(document.paths?.["/api/v1/pow/init"]?.post?.callbacks).toEqual({
+      generated: { $ref: "#/components/callbacks/generated" },
+      validated: { $ref: "#/components/callbacks/validated" },
+    });
+  });
+
+  test("says what key an operation needs, where the node has keys", async () => {
+    const open = await documentOf();
+    const locked = describeApi({ operations: OPERATIONS, defaults: DEFAULTS, isLocked: true });
+    expect(open.paths?.["/api/v1/pow/stop"]?.post?.security).toEqual([{}, { key: ["admin"] }]);
+    expect(locked.paths?.["/api/v1/pow/stop"]?.post?.security).toEqual([{ key: ["admin"] }]);
+    expect(locked.paths?.["/livez"]?.get?.security).toEqual([{}, { key: ["read"] }]);
+    const page = renderPage(locked, "https://node.example");
+    expect(page).toContain(
+      `<pre class="curl" tabindex="0">curl -X POST 'https://node.example/api/v1/pow/stop' \\\n  ` +
+        "-H &quot;Authorization: Bearer $PROOFMILL_API_KEY&quot;</pre>",
+    );
+    expect(page).toContain(
+      `<pre class="curl" tabindex="0">curl 'https://node.example/livez'</pre>`,
+    );
   });
 
   test("is OpenAPI 3.1 with a name for every operation", async () => {
@@ -146,7 +196,6 @@ describe("the document", () => {
       openapi: "3.1.0",
       info: { title: "proofmill", license: { identifier: "Apache-2.0" } },
       servers: [{ url: "/" }],
-      security: [],
     });
     const ids = operationsOf(document).map(({ operation }) => operation.operationId);
     expect(new Set(ids).size).toBe(ids.length);
@@ -172,51 +221,84 @@ describe("the page", () => {
     const page = response.body;
     for (const { key, operation } of operationsOf(document)) {
       const [method = "", path = ""] = key.split(" ");
-      expect(page).toContain(`<b>${method.toUpperCase()}</b><code>${path}</code>`);
+      expect(page).toContain(`<b class="method">${method.toUpperCase()}</b><code>${path}</code>`);
       expect(page).toContain(operation.summary);
     }
-    for (const name of ["block_hash", "params.seq_len", "pow_status.state", "since", "data[].id"]) {
+    for (const name of ["block_hash", "params.seq_len", "since", "data[].id", "received_dist"]) {
       expect(page).toContain(`<code>${name}</code>`);
     }
+    expect(count(page, "<code>fraud_threshold</code>")).toBe(3); // InitRequest and two answers
+    for (const [, anchor] of page.matchAll(/href="#([^"]*)"/g)) {
+      expect(count(page, ` id="${anchor}"`)).toBe(1);
+    }
+    expect(count(page, "<table>")).toBe(count(page, '<div class="wide"'));
     expect(page).toContain("&quot;detail&quot;: &quot;Round already in progress&quot;");
     expect(page).toContain("integer ≥ 1, ≤ 1024");
-    expect(page).not.toMatch(
-      /<script|https?:\/\/(?!aggregator)|Default Response|undefined|\[object/,
-    );
+    expect(page).not.toMatch(/<script|https?:\/\/(?!aggregator|localhost)|undefined|\[object/);
     expect(count(page, "<details>")).toBe(count(page, "</details>"));
+  });
+
+  test("its curl lines do what the examples say", async (context) => {
+    const { app, get } = await testServer();
+    const url = await app.listen({ host: "127.0.0.1", port: 0 });
+    const page = await (await fetch(`${url}/docs`)).text();
+    const lines = [...page.matchAll(/<pre class="curl" tabindex="0">(.*?)<\/pre>/gs)].map(
+      ([, line = ""]) =>
+        line.replaceAll("&quot;", '"').replaceAll("&lt;", "<").replaceAll("&amp;", "&"),
+    );
+    expect(lines).toHaveLength(operationsOf((await get("/openapi.json")).json()).length);
+    for (const line of lines) {
+      const { stdout } = await promisify(execFile)("sh", [
+        "-c",
+        `${line} -s -w '%{http_code}'`,
+      ]).catch((error) =>
+        error.code === 127 ? context.skip("there is no curl here") : Promise.reject(error),
+      );
+      // Which refusals come is the situation's: what is sent is right, and taken where it is meant.
+      expect([line, stdout.slice(-3)]).toEqual([line, expect.stringMatching(/200|400|503/)]);
+    }
+  });
+
+  test("names the address by which it was found, whatever that is", async () => {
+    const { app } = await testServer();
+    const headers = { host: "a'b:81" };
+    const { statusCode, body } = await app.inject({ url: "/docs", headers });
+    expect(statusCode).toBe(200);
+    expect(body).toContain(String.raw`curl 'http://a'\''b:81/livez'`);
+    expect((await app.inject({ url: "/docs" })).body).toContain("curl 'http://localhost:80/livez'");
   });
 
   test("escapes what the document says", () => {
     const hostile = `<img src=x onerror="alert(1)">&`;
-    const page = renderPage({
-      openapi: "3.1.0",
-      info: { title: hostile, version: hostile, description: hostile },
-      paths: {
-        [`/${hostile}`]: {
-          get: {
-            summary: hostile,
-            tags: [hostile],
-            parameters: [
-              { name: hostile, in: "query", schema: { type: hostile, enum: [hostile] } },
-            ],
-            responses: {
-              200: {
-                description: hostile,
-                content: {
-                  [hostile]: {
-                    schema: {
-                      properties: { [hostile]: { description: hostile, default: hostile } },
-                    },
-                    examples: { x: { summary: hostile, value: hostile } },
-                  },
-                },
-              },
-            },
-          },
+    const schema = {
+      properties: { [hostile]: { type: hostile, description: hostile, default: hostile } },
+    };
+    const content = {
+      [hostile]: { schema, examples: { x: { summary: hostile, value: hostile } } },
+    };
+    const operation = {
+      summary: hostile,
+      tags: [hostile],
+      security: [{ key: [hostile] }],
+      parameters: [{ name: hostile, in: "query", schema: { type: hostile, enum: [hostile] } }],
+      requestBody: { content: { "application/json": { schema: { $ref: hostile } }, ...content } },
+      responses: { [hostile]: { description: hostile, content } },
+    };
+    const page = renderPage(
+      {
+        openapi: "3.1.0",
+        info: { title: hostile, version: hostile, description: hostile },
+        paths: { [`/${hostile}`]: { [hostile]: operation } },
+        components: {
+          schemas: { [hostile]: schema, other: { anyOf: [{ $ref: `${SCHEMAS}${hostile}` }] } },
+          callbacks: { [hostile]: { [hostile]: { post: operation } } },
+          securitySchemes: { key: { description: hostile } },
         },
       },
-    });
+      hostile,
+    );
     expect(page).not.toContain("<img");
+    expect(page).not.toContain('"alert');
     expect(page).toContain("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;");
   });
 });
@@ -224,6 +306,13 @@ describe("the page", () => {
 async function documentOf(): Promise<OpenApi> {
   const { get } = await testServer();
   return (await get("/openapi.json")).json();
+}
+
+/** What reads what the schema describes. */
+function readable(schema: JsonSchema | undefined, { components }: OpenApi): z.ZodType {
+  expect(schema && nameOf(schema)).toBeDefined();
+  const whole = { ...schema, $defs: components?.schemas };
+  return z.fromJSONSchema(JSON.parse(JSON.stringify(whole).replaceAll(SCHEMAS, "#/$defs/")));
 }
 
 function operationsOf(document: OpenApi): { key: string; operation: Operation }[] {

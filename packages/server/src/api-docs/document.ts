@@ -1,108 +1,81 @@
-/** The API document, completed: what the routes' schemas do not say. */
-import type { OperationTable } from "@proofmill/core";
-import { type ApiExample, EXAMPLES, OVERSIZED } from "./examples.ts";
+/** The API document, made from the table of operations, the wire's schemas and the examples. */
+import { type InitDefaults, jsonSchemas, type OperationTable } from "@proofmill/core";
+import { OPEN_PATHS } from "../access/guard.ts";
+import { version } from "../version.ts";
+import { CALLBACKS } from "./callbacks.ts";
+import { type JsonSchema, type OpenApi, type PathItem, schemaAddress } from "./openapi.ts";
+import { describeOperation, KEY_SCHEME, REFUSED_OTHERWISE } from "./operation.ts";
 
-/** The parts of OpenAPI 3.1 that we write and read. */
-export interface OpenApi {
-  openapi: string;
-  info: { title: string; version: string; description?: string; license?: object };
-  servers?: object[];
-  security?: object[];
-  components?: object;
-  paths?: Record<string, Record<string, Operation>>;
+/** A `$ref` to an object, as JSON. */
+const REFERENCE = new RegExp(`"${schemaAddress("(\\w+)")}"`, "g");
+
+export interface DocumentOptions {
+  operations: OperationTable;
+  /** What the document names as such: the service fills them in. */
+  defaults: InitDefaults;
+  /** Whether callers need keys. */
+  isLocked: boolean;
 }
 
-export interface Operation {
-  operationId?: string;
-  summary?: string;
-  description?: string;
-  tags?: string[];
-  security?: Record<string, readonly string[]>[];
-  parameters?: Parameter[];
-  requestBody?: { content: Content; required?: boolean };
-  responses: Record<string, { description: string; content?: Content }>;
-}
-
-export interface Parameter {
-  name: string;
-  in: string;
-  description?: string;
-  required?: boolean;
-  schema: JsonSchema;
-}
-
-export type Content = Record<
-  string,
-  { schema?: JsonSchema; examples?: Record<string, NamedExample> }
->;
-
-interface NamedExample {
-  summary?: string;
-  value: unknown;
-}
-
-export interface JsonSchema {
-  type?: string | string[];
-  description?: string;
-  enum?: unknown[];
-  const?: unknown;
-  default?: unknown;
-  deprecated?: boolean;
-  properties?: Record<string, JsonSchema>;
-  required?: string[];
-  items?: JsonSchema;
-  anyOf?: JsonSchema[];
-  minimum?: number;
-  maximum?: number;
-  minLength?: number;
-  maxLength?: number;
-}
-
-const KEY = {
-  type: "http",
-  scheme: "bearer",
-  description:
-    "Where the node has keys: 401 without one, 403 by one whose scopes do not allow it, 429 for too many " +
-    "requests.",
-};
-const JSON_TYPE = "application/json";
-
-/** Adds names, examples and what holds for every operation. Changes the document it is given. */
-export function completeDocument<T extends object>(document: T, operations: OperationTable): T {
-  const open = document as OpenApi;
-  open.info.license = { name: "Apache-2.0", identifier: "Apache-2.0" };
-  open.servers ??= [{ url: "/" }];
-  open.security ??= [];
-  open.components = { ...open.components, securitySchemes: { key: KEY } };
-  for (const [name, { rest = "", scope }] of Object.entries(operations)) {
-    const [method = "", path = ""] = rest.split(" ");
-    const operation = open.paths?.[path]?.[method.toLowerCase()];
-    if (!operation) continue;
-    operation.operationId = name;
-    // A key where the node wants one; OpenAPI 3.1 names there what it must allow.
-    operation.security = [{ key: [scope] }, {}];
-    const { success, examples = [] } = EXAMPLES[name] ?? {};
-    const answer = operation.responses["200"];
-    if (answer && success !== undefined) answer.description = success;
-    for (const example of examples) addExample(operation, example);
+export function describeApi({ operations, defaults, isLocked }: DocumentOptions): OpenApi {
+  const schemas: Readonly<Record<string, JsonSchema>> = jsonSchemas({ defaults }, schemaAddress);
+  const paths: Record<string, PathItem> = {};
+  for (const [name, operation] of Object.entries(operations)) {
+    if (!operation.rest) continue;
+    const [method = "", path = ""] = operation.rest.split(" ");
+    const needsKey = isLocked && !OPEN_PATHS.has(path);
+    paths[path] = {
+      ...paths[path],
+      [method.toLowerCase()]: describeOperation(name, operation, { schemas, needsKey }),
+    };
   }
-  return document;
+  const responses = {
+    [REFUSED_OTHERWISE]: {
+      description: "Refused for another reason: detail says which.",
+      content: { "application/json": { schema: { $ref: schemaAddress("ErrorAnswer") } } },
+    },
+  };
+  const said = { paths, responses, callbacks: CALLBACKS };
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "proofmill",
+      version,
+      description: "A Proof-of-Compute node.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: "/" }],
+    paths,
+    components: {
+      schemas: named(said, schemas),
+      responses,
+      callbacks: CALLBACKS,
+      securitySchemes: {
+        [KEY_SCHEME]: {
+          type: "http",
+          scheme: "bearer",
+          description:
+            "A key of a node that has keys, where the operation's scope, or admin, is among the key's. " +
+            "Without a valid one: 401. Without the scope: 403. Too often: 429, with Retry-After.",
+        },
+      },
+    },
+  };
 }
 
-function addExample(operation: Operation, example: ApiExample): void {
-  const { status, given, body, answer } = example;
-  const asked = operation.requestBody?.content[JSON_TYPE];
-  // Text that is no JSON, and a mebibyte of filler, are not shown.
-  if (asked && status === 200 && body !== OVERSIZED) add(asked, given, body);
-  const answered = operation.responses[status]?.content?.[JSON_TYPE];
-  if (answered) add(answered, given, answer);
-}
-
-/** Names are made from the situation, with a number where several have the same. */
-function add(content: Content[string], given: string, value: unknown): void {
-  content.examples ??= {};
-  const name = given.replaceAll(" ", "-");
-  let unused = name;
-  for (let i = 2; unused in content.examples; i++) unused = `${name}-${i}`;
-  content.examples[unused] = { summary: `When: ${given}`, value };
+/** The objects that something refers to, and those that they refer to, in the schemas' order. */
+function named(
+  said: unknown,
+  schemas: Readonly<Record<string, JsonSchema>>,
+): Record<string, JsonSchema> {
+  const reached = new Set<string>();
+  const reach = (part: unknown) => {
+    for (const [, name = ""] of JSON.stringify(part).matchAll(REFERENCE)) {
+      if (reached.has(name)) continue;
+      reached.add(name);
+      reach(schemas[name]);
+    }
+  };
+  reach(said);
+  return Object.fromEntries(Object.entries(schemas).filter(([name]) => reached.has(name)));
 }

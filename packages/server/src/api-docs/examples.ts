@@ -3,6 +3,7 @@
  * brings each situation about, asks, and compares.
  */
 import { type HealthCode, POC_ERRORS, type PocErrorCode } from "@proofmill/core";
+import { NO_DELIVERIES } from "../callbacks/sender.ts";
 import { GATE_ANSWER } from "../inference/gate.ts";
 import { version } from "../version.ts";
 
@@ -121,6 +122,22 @@ const VERDICT = {
   probability_honest: 1,
   fraud_detected: false,
   arithmetic: "cpu-fma-bf16-3",
+};
+
+/** What the callbacks of that round carry. */
+export const GENERATED = {
+  ...PROOF,
+  arithmetic: "cpu-fma-bf16-3",
+  round_id: "01JH0000000000000000000000",
+  r_target: 1.4,
+};
+export const VALIDATED = {
+  ...GENERATED,
+  received_dist: PROOF.dist,
+  fraud_threshold: 0.01,
+  n_invalid: 0,
+  probability_honest: 1,
+  fraud_detected: false,
 };
 
 function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown } = {}) {
@@ -296,6 +313,33 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
         },
       ),
       refusal("PoC is off", "POC_NOT_ENABLED"),
+    ],
+  },
+  nodeInfo: {
+    success: "What the node is, how its parts are, and what became of callbacks.",
+    examples: [
+      {
+        given: "no round",
+        status: 200,
+        answer: {
+          version,
+          poc_enabled: true,
+          model: "Qwen/Qwen3-0.6B",
+          architecture: "Qwen3ForCausalLM",
+          arithmetic: "cpu-fma-bf16-3",
+          dtype: "bfloat16",
+          device: "AMD EPYC 9R45",
+          hidden_size: 1024,
+          vocab_size: 151_936,
+          num_hidden_layers: 28,
+          max_position_embeddings: 40_960,
+          lost_log_lines: 0,
+          max_seq_len: 40_960,
+          health: { reasons: [], warnings: [] },
+          runners: [],
+          delivery: NO_DELIVERIES,
+        },
+      },
     ],
   },
   health: HEALTH,

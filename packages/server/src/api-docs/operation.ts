@@ -1,13 +1,16 @@
-/** What the table of operations says of one, as the schema of its route. */
+/** What the table of operations and the examples say of one, as OpenAPI's operation. */
+import { type Operation, POC_ERRORS } from "@proofmill/core";
+import { CALLBACK_REFERENCES } from "./callbacks.ts";
+import { type ApiExample, EXAMPLES, OVERSIZED } from "./examples.ts";
 import {
-  type ErrorAnswer,
-  type InitDefaults,
-  type Operation,
-  POC_ERRORS,
-  schemaNamed,
-} from "@proofmill/core";
-import type { FastifySchema } from "fastify";
-import { EXAMPLES } from "./examples.ts";
+  type Answer,
+  type Content,
+  type Operation as Described,
+  type JsonSchema,
+  type NamedExample,
+  type Parameter,
+  schemaAddress,
+} from "./openapi.ts";
 
 /** What a status means, where the examples do not say it more exactly. */
 const REFUSED: Readonly<Record<number, string>> = {
@@ -18,30 +21,97 @@ const REFUSED: Readonly<Record<number, string>> = {
   503: "PoC is off, or the model is loading or gone.",
 };
 
+/** The name under which OpenAPI's document describes keys. */
+export const KEY_SCHEME = "key";
+/** The name of the answer that every operation may give. */
+export const REFUSED_OTHERWISE = "Refused";
+
+export interface OperationOptions {
+  schemas: Readonly<Record<string, JsonSchema>>;
+  /** Whether the node refuses it without a key. */
+  needsKey: boolean;
+}
+
+export function describeOperation(
+  name: string,
+  operation: Operation,
+  { schemas, needsKey }: OperationOptions,
+): Described {
+  const { group, summary, body, query, output, refusal = "ErrorAnswer", scope } = operation;
+  const { success = "", refused = {}, examples = [] } = EXAMPLES[name] ?? {};
+  const answer = (status: number, description: string): [number, Answer] => [
+    status,
+    {
+      description,
+      content: content(status === 200 ? output : refusal, answersOf(examples, status)),
+    },
+  ];
+  const key = { [KEY_SCHEME]: [scope] };
+  return {
+    operationId: name,
+    summary,
+    tags: [group],
+    security: needsKey ? [key] : [{}, key],
+    ...(query && { parameters: parametersOf(schemas[query]) }),
+    ...(body && { requestBody: { required: true, content: content(body, bodiesOf(examples)) } }),
+    responses: {
+      ...Object.fromEntries([
+        answer(200, success),
+        ...refusedWith(operation).map((status) =>
+          answer(status, refused[status] ?? REFUSED[status] ?? ""),
+        ),
+      ]),
+      default: { $ref: `#/components/responses/${REFUSED_OTHERWISE}` },
+    },
+    ...(body === "InitRequest" && { callbacks: CALLBACK_REFERENCES }),
+  };
+}
+
 /** The statuses that an operation can be refused with. */
 function refusedWith({ refusals, body }: Operation): number[] {
   const statuses = refusals.map((code) => POC_ERRORS[code].status);
   return [...new Set(body ? [...statuses, 413] : statuses)]; // a body can be too long
 }
 
-/** @param defaults what the document names as such: the service fills them in */
-export function schemaOf(
-  name: string,
-  operation: Operation,
-  defaults: InitDefaults,
-): FastifySchema {
-  const { group, summary, body, query, output, refusal = "ErrorAnswer" } = operation;
-  const schema = (which: typeof output) => schemaNamed(which, { defaults });
-  const meanings = { ...REFUSED, ...EXAMPLES[name]?.refused };
-  const refused = refusedWith(operation).map((status) => [
-    status,
-    (schema(refusal) as typeof ErrorAnswer).describe(meanings[status] ?? ""),
-  ]);
-  return {
-    tags: [group],
-    summary,
-    ...(body && { body: schema(body) }),
-    ...(query && { querystring: schema(query) }),
-    response: { 200: schema(output), ...Object.fromEntries(refused) },
-  };
+function parametersOf(schema: JsonSchema = {}): Parameter[] {
+  return Object.entries(schema.properties ?? {}).map(([name, { description, ...field }]) => ({
+    name,
+    in: "query",
+    ...(description !== undefined && { description }),
+    required: schema.required?.includes(name) ?? false,
+    schema: field,
+  }));
+}
+
+function content(schema: string, examples: Record<string, NamedExample>): Content {
+  return { "application/json": { schema: { $ref: schemaAddress(schema) }, examples } };
+}
+
+function answersOf(examples: readonly ApiExample[], status: number): Record<string, NamedExample> {
+  return named(
+    examples
+      .filter((example) => example.status === status)
+      .map(({ given, answer }) => ({ given, value: answer })),
+  );
+}
+
+/** Of what is refused, text that is no JSON and a mebibyte of filler, nothing is shown. */
+function bodiesOf(examples: readonly ApiExample[]): Record<string, NamedExample> {
+  return named(
+    examples
+      .filter(({ status, body }) => status === 200 && body !== OVERSIZED)
+      .map(({ given, body }) => ({ given, value: body })),
+  );
+}
+
+/** Names are made from the situation, with a number where several have the same. */
+function named(shown: readonly { given: string; value: unknown }[]): Record<string, NamedExample> {
+  const examples: Record<string, NamedExample> = {};
+  for (const { given, value } of shown) {
+    const name = given.replaceAll(" ", "-");
+    let unused = name;
+    for (let i = 2; unused in examples; i++) unused = `${name}-${i}`;
+    examples[unused] = { summary: `When: ${given}`, value };
+  }
+  return examples;
 }

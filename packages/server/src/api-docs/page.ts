@@ -1,140 +1,158 @@
-/** The API document as a page for people: plain HTML without a script, made where it is asked for. */
-import type { Content, JsonSchema, OpenApi, Operation, Parameter } from "./document.ts";
+/** The API document as a page for people: plain HTML without a script. */
+import { STATUS_CODES } from "node:http";
+import { curlLine } from "./curl.ts";
+import { linkTo, renderFields, renderParameters } from "./fields.ts";
+import { escaped, objectAnchor, operationAnchor } from "./html.ts";
+import {
+  type Answer,
+  type Content,
+  type NamedExample,
+  nameOf,
+  type OpenApi,
+  type Operation,
+  type Reference,
+} from "./openapi.ts";
 
 /** The page needs nothing but its own style. */
 export const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h2 { border-bottom: 1px solid var(--line); margin-top: 3rem; }
-h3 code { font-size: 1.1em; }
-h3 b { background: var(--soft); border-radius: 4px; padding: 0 .4em; margin-right: .4em; }
-table { border-collapse: collapse; width: 100%; font-size: .9em; }
-th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid var(--line); }
-pre { background: var(--soft); border-radius: 6px; padding: .6em; overflow-x: auto; font-size: .85em; }
-summary { cursor: pointer; padding: .2em 0; }
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; --link: light-dark(#0550ae, #79b8ff); }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+a { color: var(--link); }
+h2 { border-bottom: 1px solid var(--line); margin: 3rem 0 1rem; }
+h3 { margin: 2.5rem 0 .5rem; }
+h4 { margin: 1rem 0 .25rem; }
+nav ul { list-style: none; padding: 0; }
+nav li { padding: .2rem 0; }
+nav code { font-size: .85em; opacity: .8; }
+code, pre { font-family: ui-monospace, monospace; }
+.method { background: var(--soft); border-radius: 4px; padding: 0 .4em; margin-right: .4em; }
+.wide { overflow-x: auto; margin: .5rem 0; }
+table { border-collapse: collapse; width: 100%; min-width: 38rem; font-size: .9em; overflow-wrap: normal; }
+th, td { text-align: left; vertical-align: top; padding: .3em .8em .3em 0; border-bottom: 1px solid var(--line); font-weight: normal; }
+thead th { font-weight: bold; }
+pre { background: var(--soft); border-radius: 6px; padding: .6em; overflow-x: auto; font-size: .85em; margin: .5rem 0; }
+.curl { user-select: all; }
+details { border-bottom: 1px solid var(--line); }
+summary { cursor: pointer; padding: .3em 0; }
 `;
 
-const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-const escaped = (text: unknown) => String(text).replace(/[&<>"]/g, (c) => escapes[c] ?? c);
-
-/** @returns a whole HTML document; every text of the API document is escaped */
-export function renderPage(document: OpenApi): string {
+/**
+ * @param node the address in its curl lines, e.g. `http://127.0.0.1:8000`
+ * @returns a whole HTML document; every text of the API document is escaped
+ */
+export function renderPage(document: OpenApi, node: string): string {
   const { title, version, description = "" } = document.info;
+  const { schemas = {}, callbacks = {}, securitySchemes = {} } = document.components ?? {};
   const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   );
-  const tags = [...new Set(operations.map(({ operation }) => operation.tags?.[0] ?? "Other"))];
-  const sections = tags.map((tag) => {
-    const those = operations.filter(({ operation }) => (operation.tags?.[0] ?? "Other") === tag);
-    return `<h2>${escaped(tag)}</h2>${those.map(renderOperation).join("")}`;
-  });
-  const contents = operations.map(
-    ({ path, method, operation }) =>
-      `<li><a href="#${anchor(method, path)}"><code>${method.toUpperCase()} ${escaped(path)}</code></a> ` +
-      `${escaped(operation.summary ?? "")}</li>`,
+  const groupOf = ({ operation }: Placed) => operation.tags?.[0] ?? "Other";
+  const groups = [...new Set(operations.map(groupOf))].map((name) => ({
+    name,
+    those: operations.filter((at) => groupOf(at) === name),
+  }));
+  const contents = groups.map(
+    ({ name, those }) => `<h4>${escaped(name)}</h4><ul>${those.map(renderEntry).join("")}</ul>`,
+  );
+  const sections = groups.map(
+    ({ name, those }) =>
+      `<h2>${escaped(name)}</h2>${those.map((at) => renderOperation({ ...at, node })).join("")}`,
+  );
+  const keys = Object.values(securitySchemes).map((each) => `<p>${escaped(each.description)}</p>`);
+  const sent = Object.values(callbacks).flatMap((paths) => Object.entries(paths));
+  const objects = Object.entries(schemas).map(
+    ([name, schema]) =>
+      `<h3 id="${objectAnchor(name)}">${escaped(name)}</h3>${renderFields(schema)}`,
   );
   return (
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title>` +
-    `<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head><body>` +
+    `<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head><body><main>` +
     `<h1>${escaped(title)} ${escaped(version)}</h1><p>${escaped(description)} ` +
-    `For programs: <a href="openapi.json">openapi.json</a>.</p><ul>${contents.join("")}</ul>` +
-    `${sections.join("")}</body></html>\n`
+    `For programs: <a href="openapi.json">openapi.json</a>.</p>` +
+    `<nav aria-label="Contents">${contents.join("")}` +
+    `<h4>Beside these</h4><ul><li><a href="#callbacks">What the node sends</a></li>` +
+    `<li><a href="#keys">Keys</a></li><li><a href="#objects">Objects</a></li></ul></nav>` +
+    `${sections.join("")}` +
+    `<h2 id="callbacks">What the node sends</h2>` +
+    `${sent.map(([to, { post }]) => (post ? renderCallback(to, post) : "")).join("")}` +
+    `<h2 id="keys">Keys</h2>${keys.join("")}` +
+    `<h2 id="objects">Objects</h2>${objects.join("")}</main></body></html>\n`
   );
 }
 
-function renderOperation(at: { path: string; method: string; operation: Operation }): string {
+interface Placed {
+  path: string;
+  method: string;
+  operation: Operation;
+}
+
+function renderEntry({ path, method, operation }: Placed): string {
+  return (
+    `<li><a href="#${operationAnchor(method, path)}">${escaped(operation.summary)}</a><br>` +
+    `<code>${escaped(method.toUpperCase())} ${escaped(path)}</code></li>`
+  );
+}
+
+function renderOperation(at: Placed & { node: string }): string {
   const { path, method, operation } = at;
-  const { summary = "", description = "", parameters = [], requestBody, responses } = operation;
-  const body = requestBody ? `<h4>Body</h4>${renderContent(requestBody.content, true)}` : "";
-  const answers = Object.entries(responses).map(
-    ([status, response]) =>
-      `<details><summary><b>${escaped(status)}</b> ${escaped(response.description)}</summary>` +
-      // Refusals all have the same fields.
-      `${renderContent(response.content ?? {}, status.startsWith("2"))}</details>`,
+  const { summary = "", parameters = [], requestBody, responses, security = [] } = operation;
+  const scopes = security.flatMap((each) => Object.values(each).flat());
+  const isFree = security.some((each) => Object.keys(each).length === 0);
+  const query = parameters.length > 0 ? `<h4>Query</h4>${renderParameters(parameters)}` : "";
+  return (
+    `<h3 id="${operationAnchor(method, path)}">${escaped(summary)}</h3>` +
+    `<p><b class="method">${escaped(method.toUpperCase())}</b><code>${escaped(path)}</code></p>` +
+    (isFree ? "" : `<p>A key is needed that has the scope ${escaped(scopes.join())}.</p>`) +
+    `<pre class="curl" tabindex="0">${escaped(curlLine(at))}</pre>${query}` +
+    (requestBody ? `<h4>Body</h4><p>${objectsOf(requestBody.content)}</p>` : "") +
+    `<h4>Answers</h4>${Object.entries(responses).map(renderAnswer).join("")}`
+  );
+}
+
+function renderAnswer([status, answer]: [string, Answer | Reference]): string {
+  if ("$ref" in answer) return ""; // what all have in common
+  const { description, content = {} } = answer;
+  const examples = Object.values(content).flatMap((each) => Object.values(each.examples ?? {}));
+  return (
+    `<details><summary><b>${escaped(status)} ${escaped(STATUS_CODES[status])}</b>: ` +
+    `${escaped(description)}</summary><p>${objectsOf(content)}</p>` +
+    `${examples.map(renderExample).join("")}</details>`
+  );
+}
+
+function renderCallback(
+  to: string,
+  { summary, parameters = [], requestBody, responses }: Operation,
+): string {
+  const content = requestBody?.content ?? {};
+  const examples = Object.values(content).flatMap((each) => Object.values(each.examples ?? {}));
+  const answers = Object.entries(responses).map(([status, answer]) =>
+    "$ref" in answer
+      ? ""
+      : `<li><b>${status === "default" ? "Anything else" : escaped(status)}</b>: ${escaped(answer.description)}</li>`,
   );
   return (
-    `<h3 id="${anchor(method, path)}"><b>${method.toUpperCase()}</b><code>${escaped(path)}</code></h3>` +
-    `<p>${escaped(summary)}${summary ? "." : ""} ${escaped(description)}</p>` +
-    `${renderParameters(parameters)}${body}<h4>Answers</h4>${answers.join("")}`
+    `<h3>${escaped(summary)}</h3>` +
+    `<p><b class="method">POST</b><code>${escaped(to.replace("$request.body#/", ""))}</code></p>` +
+    `<h4>Headers</h4>${renderParameters(parameters)}` +
+    `<h4>Body</h4><p>${objectsOf(content)}</p>${examples.map(renderExample).join("")}` +
+    `<h4>What an answer means</h4><ul>${answers.join("")}</ul>`
   );
 }
 
-function renderParameters(parameters: readonly Parameter[]): string {
-  if (parameters.length === 0) return "";
-  const rows = parameters.map(({ name, required = false, schema, description }) =>
-    row({ name, isRequired: required, schema: description ? { ...schema, description } : schema }),
-  );
-  return `<h4>Query</h4>${table(rows)}`;
+/** The objects that are sent. */
+function objectsOf(content: Content): string {
+  const names = Object.values(content).map(({ schema }) => schema && nameOf(schema));
+  return names.map((name) => (name === undefined ? "" : linkTo(name))).join(" or ");
 }
 
-function renderContent(content: Content, withFields: boolean): string {
-  return Object.entries(content)
-    .map(([type, { schema, examples = {} }]) => {
-      const fields = withFields && schema ? fieldRows(schema, "") : [];
-      const shown = Object.values(examples).map(
-        ({ summary = "", value }) =>
-          `<p>${escaped(summary)}</p><pre>${escaped(JSON.stringify(value, null, 2))}</pre>`,
-      );
-      const heading = type === "application/json" ? "" : `<p><code>${escaped(type)}</code></p>`;
-      return `${heading}${fields.length > 0 ? table(fields) : ""}${shown.join("")}`;
-    })
-    .join("");
-}
-
-/** A row for each field, those of inner objects behind a point. */
-function fieldRows(schema: JsonSchema, prefix: string): string[] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
-    const isRequired = schema.required?.includes(name) ?? false;
-    const inner = field.properties ? field : (field.items ?? {});
-    const separator = field.properties ? "." : "[].";
-    return [
-      row({ name: `${prefix}${name}`, isRequired, schema: field }),
-      ...fieldRows(inner, `${prefix}${name}${separator}`),
-    ];
-  });
-}
-
-function row(field: { name: string; isRequired: boolean; schema: JsonSchema }): string {
-  const { name, isRequired, schema } = field;
-  const notes = [
-    schema.deprecated ? "Deprecated." : "",
-    schema.description ?? "",
-    schema.default === undefined ? "" : `Default: ${JSON.stringify(schema.default)}.`,
-  ];
+function renderExample({ summary, value }: NamedExample): string {
   return (
-    `<tr><td><code>${escaped(name)}</code></td><td>${escaped(typeOf(schema))}</td>` +
-    `<td>${isRequired ? "required" : ""}</td><td>${escaped(notes.filter(Boolean).join(" "))}</td></tr>`
+    (summary === undefined ? "" : `<p>${escaped(summary)}:</p>`) +
+    `<pre tabindex="0">${escaped(JSON.stringify(value, null, 2))}</pre>`
   );
-}
-
-function table(rows: readonly string[]): string {
-  return (
-    "<table><thead><tr><th>Field</th><th>Type</th><th></th><th></th></tr></thead>" +
-    `<tbody>${rows.join("")}</tbody></table>`
-  );
-}
-
-/** E.g. `integer ≥ 0`, `"IDLE" or "STOPPED"`, `list of number`. */
-function typeOf(schema: JsonSchema): string {
-  if (schema.anyOf) return schema.anyOf.map(typeOf).join(" or ");
-  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
-  if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.type === "array") return `list of ${schema.items ? typeOf(schema.items) : "anything"}`;
-  const type = [schema.type ?? "anything"].flat().join(" or ");
-  return `${type}${range(schema)}`;
-}
-
-function range({ minimum, maximum, minLength, maxLength }: JsonSchema): string {
-  // The bounds of a safe integer are no news.
-  const least = minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? ` ≥ ${minimum}` : "";
-  const most = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER ? ` ≤ ${maximum}` : "";
-  const length = maxLength === undefined ? "" : ` of ${minLength ?? 0} to ${maxLength} characters`;
-  return `${least}${least && most ? "," : ""}${most}${length}`;
-}
-
-function anchor(method: string, path: string): string {
-  return `${method}${path.replaceAll(/[^a-z0-9]+/gi, "-")}`;
 }

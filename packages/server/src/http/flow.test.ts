@@ -135,11 +135,14 @@ test("one connection has one stream of events at a time", async () => {
 
 test("documents are written once", async () => {
   const server = await listening();
-  const write = vi.spyOn(server.app, "swagger");
+  for (const path of ["/openapi.json", "/docs"]) await server.get(path);
+  const written = vi.spyOn(JSON, "stringify");
   for (const path of ["/openapi.json", "/docs", "/openapi.json", "/docs", "/openapi.json"]) {
     expect((await server.get(path)).statusCode).toBe(200);
   }
-  expect(write).toHaveBeenCalledTimes(2);
+  const lengths = written.mock.results.map(({ value }) => String(value).length);
+  written.mockRestore();
+  expect(Math.max(0, ...lengths)).toBeLessThan(200);
 });
 
 test("whole lists are written once for REST, batches, commands and events", async () => {

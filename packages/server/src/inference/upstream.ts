@@ -90,7 +90,6 @@ export async function useUpstream(
     for (const path of ["/v1/*", ...UPSTREAM_PATHS]) {
       const options = {
         config: { scope: "inference" as const },
-        schema: { hide: true },
         bodyLimit: Number.MAX_SAFE_INTEGER,
       };
       scope.all(path, options, forward);

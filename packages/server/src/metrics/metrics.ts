@@ -22,7 +22,7 @@ export function createMetrics(modelName: string): Metrics {
     expose(app, sources) {
       const scrape = onScrape(registry, { ...sources, modelName });
       const config = { scope: "read" } as const;
-      app.get(METRICS_PATH, { config, schema: { hide: true } }, async (_request, reply) =>
+      app.get(METRICS_PATH, { config }, async (_request, reply) =>
         reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await scrape()),
       );
     },

@@ -119,7 +119,6 @@ export async function useTrpc(
   // In a scope of its own: the plugin takes the parsers of bodies away.
   await app.register(async (scope) => {
     scope.addHook("onRoute", (route) => {
-      route.schema = { ...route.schema, hide: true }; // procedures are no REST paths
       if (Array.isArray(route.method)) route.method = ["GET", "HEAD", "POST"]; // what tRPC takes
     });
     scope.addHook("onSend", async (_request, reply, payload) => {

@@ -1,0 +1,28 @@
+/** What calls an operation from a shell. */
+import type { Operation } from "./openapi.ts";
+
+/** @param node the node's address, e.g. `http://127.0.0.1:8000` */
+export function curlLine(at: {
+  node: string;
+  method: string;
+  path: string;
+  operation: Operation;
+}): string {
+  const { node, method, path, operation } = at;
+  const { requestBody, security = [] } = operation;
+  const [body] = Object.values(requestBody?.content["application/json"]?.examples ?? {});
+  const needsKey = security.length > 0 && security.every((each) => Object.keys(each).length > 0);
+  const isPlain = method === "get" || body !== undefined; // with a body it is a POST
+  return [
+    `curl ${isPlain ? "" : `-X ${method.toUpperCase()} `}${quoted(`${node}${path}`)}`,
+    ...(needsKey ? ['-H "Authorization: Bearer $PROOFMILL_API_KEY"'] : []),
+    ...(body
+      ? ["-H 'content-type: application/json'", `-d ${quoted(JSON.stringify(body.value))}`]
+      : []),
+  ].join(" \\\n  ");
+}
+
+/** As one word of a shell, whatever is in it. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
