@@ -40,6 +40,7 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
     pid: process.pid,
     warmUp: "",
     hasComputed: true,
+    isStalled: false,
     memory: null,
     ended: new Promise<never>(() => {}),
   });

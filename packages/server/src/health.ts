@@ -17,6 +17,7 @@ export interface HealthSources {
 const REFUSALS = {
   MODEL_LOADING: "MODEL_LOADING",
   RUNNER_RESTARTING: "MODEL_LOADING",
+  RUNNER_STALLED: "RUNNER_STALLED",
   RUNNER_LOST: "RUNNER_LOST",
   STORE_FAILED: "STORE_FAILED",
   SHUTTING_DOWN: "SHUTTING_DOWN",
@@ -26,13 +27,17 @@ const REFUSALS = {
 export function healthOf({ service, runners }: HealthSources): NodeHealth {
   const reasons: NodeHealth["reasons"] = [];
   if (service.isClosing) reasons.push({ code: "SHUTTING_DOWN", text: "Server is shutting down" });
-  const gone = runners().filter(({ state }) => state !== "alive");
-  if (!service.ready) reasons.push(runnerReason(service, gone));
+  const all = runners();
+  const idle = all.filter(({ state }) => state !== "alive");
+  const stalled = service.ready && idle.length === all.length ? idle.filter(isStalled) : [];
+  if (!service.ready) reasons.push(runnerReason(service, idle));
+  reasons.push(...stalled.map(runnerNote));
   if (service.storeFault !== null) {
     reasons.push({ code: "STORE_FAILED", text: `Could not be stored: ${service.storeFault}` });
   }
   const warnings = [
-    ...(service.ready ? gone.map(runnerNote) : []), // the others go on
+    // The others go on.
+    ...(service.ready ? idle.filter((runner) => !stalled.includes(runner)).map(runnerNote) : []),
     ...nonfiniteNotes(service),
   ];
   return { reasons, warnings };
@@ -65,8 +70,16 @@ function runnerReason(
   return again ? runnerNote(again) : { code: "MODEL_LOADING", text: "Model is loading" };
 }
 
+function isStalled({ state }: RunnerInfo): boolean {
+  return state === "stalled";
+}
+
 function runnerNote({ id, state, reason }: RunnerInfo): NodeHealth["reasons"][number] {
   const because = reason === null ? "" : `: ${reason}`;
+  if (state === "stalled") {
+    const text = `Runner stands still: ${id} has done nothing of its work for far longer than usual`;
+    return { code: "RUNNER_STALLED", text };
+  }
   if (state === "lost") return { code: "RUNNER_LOST", text: `The runner ${id} is lost${because}` };
   return state === "restarting"
     ? { code: "RUNNER_RESTARTING", text: `The runner ${id} is started again${because}` }

@@ -11,6 +11,7 @@ const TABLE = {
   },
   MODEL_LOADING: { status: 503, text: "Model is loading", retryAfter: 2 },
   RUNNER_LOST: { status: 503, text: "Runner is not available" },
+  RUNNER_STALLED: { status: 503, text: "Runner stands still", retryAfter: 2 },
   SHUTTING_DOWN: { status: 503, text: "Server is shutting down" },
   TOO_MANY_VALIDATIONS: { status: 503, text: "Too many validations are waiting", retryAfter: 2 },
   TOO_MANY_QUEUED_NONCES: {

@@ -22,8 +22,11 @@ export const RunnerInfo = z.object({
   arithmetic: z.string().nullable().describe("Null until the model is loaded."),
   pid: z.int().nullable().describe("Of the process that holds the model; null where none does."),
   state: z
-    .enum(["loading", "alive", "restarting", "lost"])
-    .describe("Restarting: it has ended and is started again. Lost: it has ended for good."),
+    .enum(["loading", "alive", "stalled", "restarting", "lost"])
+    .describe(
+      "Stalled: it has work and has done nothing of it for far longer than usual. Restarting: it has " +
+        "ended and is started again. Lost: it has ended for good.",
+    ),
   reason: z.string().nullable().describe("Why it ended last; null while it never has."),
   restarts: z.int().min(0).describe("How often it was started again since the node started."),
   memory: z.int().min(0).nullable().describe("Bytes that its process holds; null without one."),
@@ -35,6 +38,7 @@ export type RunnerInfo = z.output<typeof RunnerInfo>;
 export const HealthCode = z.enum([
   "MODEL_LOADING",
   "RUNNER_RESTARTING",
+  "RUNNER_STALLED",
   "RUNNER_LOST",
   "STORE_FAILED",
   "SHUTTING_DOWN",

@@ -66,7 +66,13 @@ export type Parsed<Name extends SchemaName> = z.output<SchemaOf<Name>>;
 const SWITCHED_OFF = ["POC_NOT_ENABLED", "SHUTTING_DOWN"] as const;
 const NOT_READY = [...SWITCHED_OFF, "MODEL_LOADING", "RUNNER_LOST"] as const;
 const CANNOT_BEGIN = [...NOT_READY, "STORE_FAILED"] as const;
-const UNREADY = ["SHUTTING_DOWN", "MODEL_LOADING", "RUNNER_LOST", "STORE_FAILED"] as const;
+const UNREADY = [
+  "SHUTTING_DOWN",
+  "MODEL_LOADING",
+  "RUNNER_LOST",
+  "RUNNER_STALLED",
+  "STORE_FAILED",
+] as const;
 const BAD_BODY = ["INVALID_BODY", "TOO_MANY_BODIES"] as const;
 
 const SOON = 30_000;

@@ -8,14 +8,15 @@ import { summaryOf } from "./report.ts";
 
 /** What the command ends with for the first reason: 4 passes by itself, 5 and 6 want somebody. */
 const EXIT_CODES: Readonly<Record<HealthCode, number>> = {
-  ...{ MODEL_LOADING: 4, RUNNER_RESTARTING: 4, SHUTTING_DOWN: 4 },
+  ...{ MODEL_LOADING: 4, RUNNER_RESTARTING: 4, RUNNER_STALLED: 4, SHUTTING_DOWN: 4 },
   ...{ RUNNER_LOST: 5, RESULTS_NOT_FINITE: 5 },
   STORE_FAILED: 6,
 };
 
 const EXIT_HELP = `
-Ends with 0 when the node is ready, 4 while its model loads, its runner is started again or it ends,
-5 when its runner is lost, 6 when it cannot store anything, 1 when it does not answer or refuses.`;
+Ends with 0 when the node is ready, 4 while its model loads, its runner stands still or is started
+again, or it ends, 5 when its runner is lost, 6 when it cannot store anything, 1 when it does not answer
+or refuses.`;
 
 export function statusCommand(): Command {
   const command = new Command("status")

@@ -50,7 +50,14 @@ function fleetOf(
         isClosed: false,
         die: (reason: string) => end(new RunnerLost(reason)),
         runner: Object.assign(createFakeRunner({ info }), {
-          ...{ pid: 100 + started.length, hasComputed: false, memory: null, warmUp, ended },
+          ...{
+            pid: 100 + started.length,
+            hasComputed: false,
+            isStalled: false,
+            memory: null,
+            warmUp,
+            ended,
+          },
           close: async () => {
             made.isClosed = true;
             made.die("closed");

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type PrefillJob, RunnerLost } from "@proofmill/core";
 import { fakeDistance } from "@proofmill/core/testing";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { type ProcessRunner, startRunner } from "./process.ts";
 import type { HangLimits } from "./watchdog.ts";
 
@@ -130,12 +130,17 @@ test("one that hangs is killed, also when it is stopped; without work it may do 
   ] as const;
   process.kill(runners[1].pid, "SIGSTOP");
   for (const runner of runners) {
-    await expect(runner.run(JOB)).rejects.toThrow(
+    const lost = expect(runner.run(JOB)).rejects.toThrow(
       /the runner hangs: nothing was finished for \d s/,
     );
+    expect(runner.isStalled).toBe(false);
+    await vi.waitUntil(() => runner.isStalled, 10_000);
+    expect(isAlive(runner.pid)).toBe(true);
+    await lost;
     await runner.ended;
     expect(isAlive(runner.pid)).toBe(false);
   }
+  expect(idle.isStalled).toBe(false);
   expect((await idle.run(JOB)).completed).toBe(3);
 }, 30_000);
 

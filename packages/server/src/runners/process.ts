@@ -44,6 +44,8 @@ export interface ProcessRunner extends ModelRunner, SessionRunner {
   readonly pid: number;
   /** What it computed in its warm-up: the same on every device of its arithmetic. */
   readonly warmUp: string;
+  /** Whether it has work and has finished nothing of it for so long that it may well hang. */
+  readonly isStalled: boolean;
   /** Whether it has finished a nonce so far. */
   readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
@@ -196,6 +198,10 @@ class ChildRunner implements ProcessRunner {
 
   get pid(): number {
     return this.#child.pid ?? -1;
+  }
+
+  get isStalled(): boolean {
+    return this.#watchdog.isStalled;
   }
 
   get info(): ModelInfo {

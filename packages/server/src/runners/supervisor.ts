@@ -45,9 +45,13 @@ export class Supervisor {
 
   /** How the runner is now. */
   get info(): RunnerInfo {
-    const memory = this.#runner?.memory;
-    if (!memory) return this.#info;
-    return { ...this.#info, memory: memory.present, peak_memory: memory.peak };
+    if (!this.#runner) return this.#info;
+    const { memory, isStalled } = this.#runner;
+    return {
+      ...this.#info,
+      ...(isStalled && { state: "stalled" }),
+      ...(memory && { memory: memory.present, peak_memory: memory.peak }),
+    };
   }
 
   /**

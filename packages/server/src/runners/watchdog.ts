@@ -16,6 +16,9 @@ const LIMITS: HangLimits = { least: 30_000, most: 300_000 };
 /** How much slower than ever before work of a kind may be. */
 const PATIENCE = 10;
 
+/** Of what hangs, this much of the time that it gets has passed when it counts as stalled. */
+const STALLED_AT = 1 / 3;
+
 /**
  * Judges by progress alone: whoever answers a ping may still be stuck. Kinds of work, such as
  * sequences of one length, are told apart, since a step of a long one takes longer.
@@ -24,6 +27,7 @@ export class Watchdog {
   readonly #limits: HangLimits;
   readonly #onHang: (standstill: number) => void;
   readonly #slowest = new Map<number, number>();
+  #isStalled = false;
   #kind: number | null = null;
   /** When anything was finished last, or the work began. */
   #since = 0;
@@ -36,6 +40,11 @@ export class Watchdog {
     this.#limits = limits;
   }
 
+  /** Whether nothing was finished for so long that it may well hang; until something is again. */
+  get isStalled(): boolean {
+    return this.#isStalled;
+  }
+
   /**
    * What is at work from now on; the same kind again changes nothing.
    *
@@ -44,6 +53,7 @@ export class Watchdog {
   watch(kind: number | null): void {
     if (kind === this.#kind) return;
     this.#kind = kind;
+    this.#isStalled = false;
     this.#since = this.#looked = performance.now();
     if (kind === null) this.stop();
     else this.#timer ??= setInterval(() => this.#look(), this.#tick).unref();
@@ -57,6 +67,7 @@ export class Watchdog {
       this.#slowest.set(this.#kind, Math.max(slowest, now - this.#since));
     }
     this.#since = now;
+    this.#isStalled = false;
   }
 
   stop(): void {
@@ -70,9 +81,11 @@ export class Watchdog {
     // This process did not get its turn either: what came meanwhile is not read yet.
     if (now - this.#looked > 2 * this.#tick) this.#since = now;
     this.#looked = now;
-    if (now - this.#since <= this.#limit) return;
+    const standstill = now - this.#since;
+    this.#isStalled = standstill > STALLED_AT * this.#limit;
+    if (standstill <= this.#limit) return;
     this.stop();
-    this.#onHang(now - this.#since);
+    this.#onHang(standstill);
   }
 
   get #limit(): number {
