@@ -12,12 +12,18 @@ export const about = "nodes killed while they and their runners start, load, run
 export const bounds = {
   starts: { least: 4 },
   runners: { least: 1 },
+  stopped_at_once: { least: 1 },
   processes_left: { most: 0 },
   zombies_left: { most: 0 },
   shared_memory_left: { most: 0 },
 };
 
 const STARTS = 200;
+/**
+ * Every so many starts the runner is stopped as soon as it is there: before any of our code has run in
+ * it, so that it cannot end with its parent until it goes on.
+ */
+const EARLY_EVERY = 4;
 const BIN = fileURLToPath(new URL("../../../packages/server/bin/proofmill.mjs", import.meta.url));
 
 /** What is done to a node and its runner, in this order; null where there is no runner yet. */
@@ -52,6 +58,8 @@ export const play = ({ share }) =>
     const runners = [];
     let left = 0;
     let zombies = 0;
+    let early = 0;
+    let earlyLeft = 0;
     for (let start = 0; start < starts; start++) {
       const node = spawn(process.execPath, [BIN, "serve", "--port", "0"], {
         env: { ...process.env, XDG_CACHE_HOME: folder, HOME: folder },
@@ -63,18 +71,25 @@ export const play = ({ share }) =>
         ([child]) => child !== undefined,
       );
       runners.push(runner);
-      // Node's own start, before which nothing of ours runs, takes some hundredths of a second.
-      await sleep(100 + 700 * Math.random());
+      const isEarly = start % EARLY_EVERY === EARLY_EVERY - 1;
+      if (isEarly) {
+        early++;
+        signalTo(runner, "SIGSTOP");
+      } else {
+        await poll(() => hasAddon(runner), Boolean);
+        await sleep(100 + 600 * Math.random());
+      }
       for (const [who, signal] of ENDS[start % ENDS.length]) {
         if (who === "node") node.kill(signal);
         else signalTo(runner, signal);
       }
       await ended;
-      const state = await poll(
-        () => stateOf(runner),
-        (now) => now === null,
-        5000,
-      );
+      let state = await endOf(runner, isEarly ? 500 : 5000);
+      if (isEarly && state === "T") {
+        earlyLeft++;
+        signalTo(runner, "SIGCONT");
+        state = await endOf(runner, 5000);
+      }
       if (state === "Z") zombies++;
       else if (state !== null) {
         left++;
@@ -85,6 +100,8 @@ export const play = ({ share }) =>
       starts,
       runners: runners.length,
       processes_left: left,
+      stopped_at_once: early,
+      stopped_at_once_until_they_go_on: earlyLeft,
       zombies_left: zombies,
       shared_memory_left: Math.max(0, shared() - sharedBefore),
     };
@@ -97,6 +114,23 @@ function signalTo(pid, signal) {
     // it has ended
   }
 }
+
+/** Whether our native code is there, the first that a runner loads: it asks to end with its parent. */
+function hasAddon(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/maps`, "utf8").includes("proofmill.node");
+  } catch {
+    return true; // it has ended: there is nothing to wait for
+  }
+}
+
+/** Waits for a process's end; gives its state where it has not come by then. */
+const endOf = (pid, milliseconds) =>
+  poll(
+    () => stateOf(pid),
+    (state) => state === null,
+    milliseconds,
+  );
 
 /** The letter that /proc has for a process's state; null when there is none. */
 function stateOf(pid) {

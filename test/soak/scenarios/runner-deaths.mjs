@@ -9,15 +9,21 @@ export const about = "a round whose runner is killed, crashes, is stopped or fin
 export const bounds = {
   nonces_missed_or_twice: { most: 0 },
   bits_that_differ: { most: 0 },
+  // As it would where a runner lives and fails every job.
+  stopped_by_itself: { most: 0 },
   compared: { least: 100 },
   kills: { least: 1 },
   crashes: { least: 1 },
+  pauses: { least: 1 },
+  paused_that_ended: { most: 0 },
   // The demo model is there again within two seconds on an idle machine; this one may be busy.
   slowest_return_ms: { most: 20_000 },
 };
 
 /** Of each kind in the long form. A runner that is stopped is found out only after half a minute. */
 const DEATHS = { kills: 100, crashes: 20, out_of_memory: 10, stops: 3 };
+/** Stops from which a runner goes on by itself. */
+const PAUSES = 20;
 /** Milliseconds. */
 const STARVED_FOR = 1500;
 const CRASHES = ["SIGABRT", "SIGSEGV", "SIGBUS"];
@@ -28,26 +34,34 @@ const ROUND = {
   ...{ node_id: 0, node_count: 1, seq_len: 32 },
 };
 
-/**
- * Leaves a process no memory but what it holds. Most end by that, in V8 or in a stack that cannot
- * grow; one that can do without is killed after a while.
- */
-function starve(pid) {
-  execFileSync("prlimit", ["--pid", String(pid), "--as=1048576"]);
-  setTimeout(() => {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // it has ended
-    }
-  }, STARVED_FOR);
-}
-
 export const play = ({ share }) =>
   withFolder(async (folder) => {
     const node = await startNode({ folder, args: ["--runner-max-restarts", "1000"] });
     const checked = async () => (await node.client.status({ limit: 1 })).total_checked;
     const more = (count) => poll(checked, (now) => now >= count);
+
+    const alive = () =>
+      poll(
+        async () => {
+          const { runners } = await node.client.nodeInfo();
+          return runners.filter(({ state }) => state === "alive").map(({ pid }) => pid);
+        },
+        ([pid]) => pid !== undefined,
+      );
+
+    let starvedThatLived = 0;
+    /**
+     * Leaves a process no memory but what it holds. Many end by that, in V8 or in a stack that cannot
+     * grow; one that can do without computes on, and is killed after a while.
+     */
+    const starve = (pid) => {
+      execFileSync("prlimit", ["--pid", String(pid), "--as=1048576"]);
+      setTimeout(() => {
+        if (!childrenOf(node.pid).includes(pid)) return;
+        starvedThatLived++;
+        process.kill(pid, "SIGKILL");
+      }, STARVED_FOR);
+    };
 
     const returns = [];
     /**
@@ -98,10 +112,21 @@ export const play = ({ share }) =>
         await death((pid) => process.kill(pid, "SIGKILL"), starve);
       }
     }
+    let pauses = 0;
+    let pausedThatEnded = 0;
+    for (; pauses < Math.max(2, times(PAUSES)); pauses++) {
+      const [pid] = await alive();
+      process.kill(pid, "SIGSTOP");
+      await sleep(1000 * Math.random());
+      process.kill(pid, "SIGCONT");
+      await more((await checked()) + 1);
+      if (!childrenOf(node.pid).includes(pid)) pausedThatEnded++;
+    }
     let stops = 0;
     for (; stops < times(DEATHS.stops); stops++) await death((pid) => process.kill(pid, "SIGSTOP"));
 
     await more((await checked()) + 100);
+    const { state } = await node.client.status({ limit: 1 });
     await node.client.stop();
     const { valid_nonces, valid_distances, total_checked } = await node.client.status();
 
@@ -119,7 +144,11 @@ export const play = ({ share }) =>
       kills,
       crashes,
       starved,
+      starved_that_lived: starvedThatLived,
       stops,
+      pauses,
+      paused_that_ended: pausedThatEnded,
+      stopped_by_itself: Number(state !== "GENERATING"),
       total_checked,
       nonces_missed_or_twice:
         Math.abs(total_checked - valid_nonces.length) +
