@@ -1,5 +1,7 @@
 /** Keys of a real node: their file is read again while callers work, and no secret is printed. */
+
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -134,6 +136,28 @@ test("a run with every secret there is prints none of them", async () => {
     (count) => count > 0,
   );
   await client.stop();
+  // Who has stopped it stands in the log, whichever way it came.
+  await stopByWebSocket(node.url, listed.key);
+  const commands = await poll(
+    () => node.logged("a command is carried out"),
+    (lines) => lines.length === 3,
+  );
+  expect(commands.map(({ command, key, reqId }) => [command, key, typeof reqId])).toEqual(
+    ["initGenerate", "stop", "stop"].map((command) => [command, "listed", "string"]),
+  );
+  const metrics = await (await ask("/metrics", { headers: flag })).text();
+  expect(metrics).toMatch(/^proofmill_key_requests_total\{key="listed"\} [1-9]/m);
+  expect(metrics).toMatch(/^proofmill_access_refused_total\{reason="unauthorized"\} [1-9]/m);
+  for (const args of [["status"], ["info"], ["stop"], ["doctor"]]) {
+    for (const key of [listed.key, wrong.key]) {
+      const { stdout, stderr } = await runCli([...args, "--url", node.url], {
+        ...secrets,
+        PROOFMILL_API_KEY: key,
+      });
+      expect([args, stdout + stderr].join()).not.toMatch(/secret-of|proofmill_\w{43}/);
+      expect(stdout + stderr).not.toContain(key);
+    }
+  }
   await writeFile(file, "listed admin secret-in-the-file-0006\n");
   await node.log("keys cannot be read again");
   await node.stop();
@@ -158,6 +182,18 @@ test("a run with every secret there is prints none of them", async () => {
     }
   }
 });
+
+/** With the key in the first message, as browsers must show it. */
+async function stopByWebSocket(url: string, key: string): Promise<void> {
+  const socket = new WebSocket(`${url.replace("http", "ws")}/trpc?connectionParams=1`);
+  await once(socket, "open");
+  const data = { authorization: `Bearer ${key}` };
+  socket.send(JSON.stringify({ method: "connectionParams", data }));
+  socket.send(JSON.stringify({ id: 1, method: "mutation", params: { path: "pow.stop" } }));
+  const [answer] = await once(socket, "message");
+  expect(JSON.parse(String(answer))).toMatchObject({ id: 1, result: { type: "data" } });
+  socket.close();
+}
 
 test("a node that others can reach says that it is open", async () => {
   const open = await startServer({ args: ["--host", "0.0.0.0"], until: "listening" });

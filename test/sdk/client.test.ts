@@ -9,6 +9,7 @@ import {
   NodeError,
   NotANodeError,
   type PocClient,
+  type PocResponse,
   RoundError,
   TimeoutError,
   TooLargeError,
@@ -82,6 +83,23 @@ test("an error for each kind, with status, code and the request's id", async () 
   const unavailable = await thrown(createPocClient({ url: off }).status());
   expect(unavailable).toBeInstanceOf(UnavailableError);
   expect(unavailable).toMatchObject({ code: "POC_NOT_ENABLED", retryAfter: null });
+});
+
+test("each answer is told with its request's id, whether it succeeds or is refused", async () => {
+  const { url } = await startFakeNode();
+  const heard: PocResponse[] = [];
+  const client = createPocClient({ url, onResponse: (response) => heard.push(response) });
+  await client.status({ limit: 1 });
+  const refused = await client.phaseGenerate().catch((error) => error);
+  const requestId = expect.stringMatching(/^\w{26}$/);
+  expect(heard).toEqual([
+    { method: "status", status: 200, requestId },
+    { method: "phaseGenerate", status: 400, requestId: refused.requestId },
+  ]);
+  expect(heard[0]?.requestId).not.toBe(refused.requestId);
+  const own: PocResponse[] = [];
+  await client.stop({ onResponse: (response) => own.push(response) });
+  expect([heard.length, own]).toEqual([2, [{ method: "stop", status: 200, requestId }]]);
 });
 
 test("a caller that the node does not answer to is told why", async () => {

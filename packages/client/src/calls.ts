@@ -28,6 +28,16 @@ const CODES: Readonly<Record<number, PocClientErrorCode>> = {
   429: "TOO_MANY_REQUESTS",
 };
 
+/** What the node has answered to a method, success or refusal. */
+export interface PocResponse {
+  /** E.g. `initGenerate`. */
+  readonly method: string;
+  /** HTTP status. */
+  readonly status: number;
+  /** The node's log has the same; null from whoever is no node. */
+  readonly requestId: string | null;
+}
+
 export interface CallOptions {
   /** Ends the call; it throws the signal's reason. */
   signal?: AbortSignal;
@@ -35,12 +45,16 @@ export interface CallOptions {
   timeoutMs?: number;
   /** Further attempts after a failure that allows them. */
   retries?: number;
+  /** Hears of each answer, those that are tried again too. It must not throw. */
+  onResponse?: ((response: PocResponse) => void) | undefined;
 }
 
 /** An operation that can be called. */
 export type Procedure = Operation & { procedure: string };
 
 export interface Call extends CallOptions {
+  /** The method that is called. */
+  method: string;
   operation: Procedure;
   input?: unknown;
   timeoutMs: number;
@@ -63,23 +77,30 @@ export function authorization({ apiKey }: Endpoint): Record<string, string> {
 export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknown> {
   const { url } = endpoint;
   const send = endpoint.fetch ?? globalThis.fetch;
-  const client = createTRPCUntypedClient({
-    links: [
-      httpLink({
-        url: `${url}/trpc`,
-        fetch: async (to, init) => {
-          const response = await send(to as string, init as RequestInit);
-          if (isJson(response)) return response;
-          await response.body?.cancel();
-          throw foreignAnswer(response.status, url);
-        },
-        headers: () => authorization(endpoint),
-      }),
-    ],
-  });
 
-  async function attempt({ operation, input, signal, timeoutMs }: Call): Promise<unknown> {
+  /** One for each call, which its answers are told to. */
+  const clientFor = ({ method, onResponse }: Call) =>
+    createTRPCUntypedClient({
+      links: [
+        httpLink({
+          url: `${url}/trpc`,
+          fetch: async (to, init) => {
+            const response = await send(to as string, init as RequestInit);
+            const { status } = response;
+            onResponse?.({ method, status, requestId: requestIdOf(response) });
+            if (isJson(response)) return response;
+            await response.body?.cancel();
+            throw foreignAnswer(status, url);
+          },
+          headers: () => authorization(endpoint),
+        }),
+      ],
+    });
+
+  async function attempt(call: Call): Promise<unknown> {
+    const { operation, input, signal, timeoutMs } = call;
     const { kind, procedure } = operation;
+    const client = clientFor(call);
     const timeout = AbortSignal.timeout(timeoutMs);
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
     try {
@@ -112,6 +133,10 @@ export function createCaller(endpoint: Endpoint): (call: Call) => Promise<unknow
       }
     }
   };
+}
+
+function requestIdOf({ headers }: Response): string | null {
+  return headers.get("x-request-id");
 }
 
 function isJson(response: Response): boolean {
@@ -194,7 +219,7 @@ export function toClientError(error: unknown, url: string): PocClientError {
       return new ForbiddenError(refusal, {
         code: CODES[status] ?? "FORBIDDEN",
         status,
-        requestId: response?.headers.get("x-request-id") ?? null,
+        requestId: response ? requestIdOf(response) : null,
         cause: error,
       });
     }
@@ -202,7 +227,7 @@ export function toClientError(error: unknown, url: string): PocClientError {
       return new UnavailableError(refusal, {
         code: "TOO_MANY_REQUESTS",
         status,
-        requestId: response?.headers.get("x-request-id") ?? null,
+        requestId: response ? requestIdOf(response) : null,
         retryAfter: Number(response?.headers.get("retry-after")) || null,
         cause: error,
       });

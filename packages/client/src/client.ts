@@ -1,6 +1,6 @@
 /** The client of a node. */
 import { OPERATIONS, type Operations } from "@proofmill/core/wire";
-import type { Endpoint } from "./calls.ts";
+import type { Endpoint, PocResponse } from "./calls.ts";
 import { createMethods, type Methods } from "./methods.ts";
 
 export interface PocClientOptions {
@@ -12,13 +12,15 @@ export interface PocClientOptions {
   timeoutMs?: number;
   /** Further attempts after a failure, where repeating is safe; 2 by default. */
   retries?: number;
+  /** Hears of each answer to a method, with the id that the node's log has. It must not throw. */
+  onResponse?: (response: PocResponse) => void;
   /** Instead of the global one. */
   fetch?: typeof fetch;
 }
 
 /**
- * A node's commands, as flat methods. Calls take `{ signal, timeoutMs, retries }` last, and throw a
- * `PocClientError`, or the signal's reason. Subscriptions are async iterables that come back by
+ * A node's commands, as flat methods. Calls take `{ signal, timeoutMs, retries, onResponse }` last, and
+ * throw a `PocClientError`, or the signal's reason. Subscriptions are async iterables that come back by
  * themselves, over as many connections as it takes, and end when `signal` aborts.
  *
  * @example
@@ -41,9 +43,9 @@ export type PocClient = Methods<Operations>;
  * });
  */
 export function createPocClient(options: PocClientOptions): PocClient {
-  const { url, apiKey, fetch, timeoutMs, retries } = options;
+  const { url, apiKey, fetch, timeoutMs, retries, onResponse } = options;
   const endpoint: Endpoint = { url: baseUrl(url), apiKey, fetch };
-  return createMethods(OPERATIONS, { endpoint, timeoutMs, retries });
+  return createMethods(OPERATIONS, { endpoint, timeoutMs, retries, onResponse });
 }
 
 function baseUrl(text: string): string {

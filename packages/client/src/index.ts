@@ -1,5 +1,5 @@
 /** proofmill's SDK: commands, live subscriptions, and errors, for Node and browsers. */
-export type { CallOptions } from "./calls.ts";
+export type { CallOptions, PocResponse } from "./calls.ts";
 export { createPocClient, type PocClient, type PocClientOptions } from "./client.ts";
 export type { Connection } from "./connection.ts";
 export * from "./errors.ts";

@@ -42,17 +42,22 @@ export interface MethodsOptions {
   /** Instead of the table's times. */
   timeoutMs?: number | undefined;
   retries?: number | undefined;
+  onResponse?: CallOptions["onResponse"];
 }
 
 export function createMethods<Table extends OperationTable>(
   operations: Table,
-  { endpoint, timeoutMs, retries = RETRIES }: MethodsOptions,
+  { endpoint, timeoutMs, retries = RETRIES, onResponse }: MethodsOptions,
 ): Methods<Table> {
   const send = createCaller(endpoint);
 
-  const call = (operation: Procedure, input: unknown, each: CallOptions | undefined) => {
-    const defaults = { timeoutMs: timeoutMs ?? operation.timeoutMs ?? 0, retries };
-    return send({ operation, input, ...defaults, ...each });
+  const call = (
+    [method, operation]: readonly [string, Procedure],
+    input: unknown,
+    each: CallOptions | undefined,
+  ) => {
+    const defaults = { timeoutMs: timeoutMs ?? operation.timeoutMs ?? 0, retries, onResponse };
+    return send({ method, operation, input, ...defaults, ...each });
   };
 
   const methodOf = (name: string, operation: Procedure) => {
@@ -66,8 +71,8 @@ export function createMethods<Table extends OperationTable>(
       };
     }
     return body || query
-      ? (input: unknown, each?: CallOptions) => call(operation, input, each)
-      : (each?: CallOptions) => call(operation, undefined, each);
+      ? (input: unknown, each?: CallOptions) => call([name, operation], input, each)
+      : (each?: CallOptions) => call([name, operation], undefined, each);
   };
 
   const methods = Object.entries(operations).flatMap(([name, operation]) =>

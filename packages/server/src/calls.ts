@@ -20,9 +20,11 @@ import type { Upstream } from "./inference/upstream.ts";
 import { version } from "./version.ts";
 
 /** What a call knows of who asks. */
-interface Caller {
+export interface Caller {
   /** Aborts when the caller is gone. */
   readonly signal: AbortSignal;
+  /** Its lines name the request and the label of its key. */
+  readonly log: Record<"info" | "debug", (fields: object, text: string) => void>;
 }
 
 /** @param input what a caller sent, unchecked: what is called alone says what is right */
@@ -44,7 +46,10 @@ export type Calls<Table extends OperationTable = Operations> = {
   readonly [Name in keyof Table]: CallOf<Table[Name]>;
 };
 
-/** The call of a command or query that is handed what was sent, whatever it takes. */
+/**
+ * The call of a command or query that is handed what was sent, whatever it takes. The log tells which
+ * commands were given, and who gave them.
+ */
 export function callOf<Table extends OperationTable>(
   operations: Table,
   calls: Calls<Table>,
@@ -52,7 +57,25 @@ export function callOf<Table extends OperationTable>(
 ): Call {
   const takesInput = operations[name]?.body ?? operations[name]?.query;
   const call = calls[name] as (...sent: unknown[]) => unknown;
-  return (input, caller) => (takesInput ? call(input, caller) : call(caller));
+  const given: Call = (input, caller) => (takesInput ? call(input, caller) : call(caller));
+  const operation = operations[name];
+  return operation?.kind === "command" ? logged(given, String(name), operation) : given;
+}
+
+function logged(call: Call, command: string, { scope }: Operation): Call {
+  // Of what changes the round there is little. Proofs may be many, and refusals as many as anybody likes.
+  const level = scope === "admin" ? "info" : "debug";
+  return async (input, caller) => {
+    try {
+      const answer = await call(input, caller);
+      caller.log[level]({ command }, "a command is carried out");
+      return answer;
+    } catch (error) {
+      const { message: reason } = error as Error;
+      caller.log.debug({ command, reason }, "a command is refused");
+      throw error;
+    }
+  };
 }
 
 export interface CallsOptions {

@@ -94,7 +94,10 @@ async function routes(
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
         const input = body ? await bodies.read(body, request.body, type) : query && request.query;
-        const answer = await call(input, { signal: callerGone(request.raw.socket) });
+        const answer = await call(input, {
+          signal: callerGone(request.raw.socket),
+          log: request.log,
+        });
         return sendWritten(reply, await writeLists(answer as object));
       },
     });

@@ -102,15 +102,15 @@ export async function useTrpc(
   const trpcOptions: FastifyTRPCPluginOptions<AnyTRPCRouter>["trpcOptions"] = {
     router,
     maxBatchSize: MAX_CALLS,
-    createContext: ({ req, res }) => contextOf(req, res, { guard, lanes, subscriptions }),
+    createContext: ({ req, res }) => contextOf(req, res, { app, guard, lanes, subscriptions }),
     responseMeta: ({ errors }) => {
       const seconds =
         errors[0]?.cause && "retryAfter" in errors[0].cause && errors[0].cause.retryAfter;
       return seconds ? { headers: { "retry-after": String(seconds) } } : {};
     },
-    onError: ({ error, path }) => {
+    onError: ({ error, path, ctx }) => {
       if (error.code === "INTERNAL_SERVER_ERROR" && !isBadFrame(error.cause)) {
-        app.log.error({ err: error.cause ?? error, path }, "a call failed");
+        (ctx?.log ?? app.log).error({ err: error.cause ?? error, path }, "a call failed");
       }
     },
     experimental_encoder: sharedEventEncoder,
@@ -169,15 +169,21 @@ function isBadFrame(error: unknown): boolean {
 function contextOf(
   request: FastifyRequest | IncomingMessage,
   reply: object,
-  options: { guard: Guard; lanes: Lanes; subscriptions: Subscriptions },
+  options: { app: FastifyInstance; guard: Guard; lanes: Lanes; subscriptions: Subscriptions },
 ): Context {
-  const { guard, lanes, subscriptions } = options;
+  const { app, guard, lanes, subscriptions } = options;
   const webSocket = reply instanceof FlowingWebSocket ? reply : null;
   // A WebSocket's may be shown after this is made.
   const key = () =>
     webSocket ? webSocket.key : guard.keyOf("raw" in request ? request.raw : request);
+  const id = "raw" in request ? request.id : requestId();
   return {
-    requestId: "raw" in request ? request.id : requestId(),
+    requestId: id,
+    get log() {
+      if ("raw" in request) return request.log;
+      const label = key()?.label;
+      return app.log.child({ reqId: id, ...(label !== undefined && { key: label }) });
+    },
     checkScope: (scope) => guard.checkScope(key(), scope),
     revoked: webSocket ? null : (key()?.revoked ?? null), // a WebSocket is closed as a whole
     gone: callerGone(request.socket),

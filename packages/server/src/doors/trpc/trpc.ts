@@ -2,12 +2,15 @@
 import type { ErrorShape } from "@proofmill/client/trpc";
 import { PocError, type Refusal, type Scope } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
+import type { FastifyBaseLogger } from "fastify";
 import { unmarked } from "../../http/bodies.ts";
 import { marked } from "../../http/written.ts";
 
 /** What a call knows of the connection that it came over. */
 export interface Context {
   readonly requestId: string;
+  /** Its lines name the request and the label of the caller's key. */
+  readonly log: FastifyBaseLogger;
   /** Aborts when the connection has ended. */
   readonly gone: AbortSignal;
   /** Throws a PocError unless the caller's key has the scope. */
