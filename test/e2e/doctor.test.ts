@@ -1,5 +1,5 @@
 /** `proofmill doctor` and `proofmill restore`, as an operator runs them. */
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
@@ -74,7 +74,20 @@ test("a backup is restored in place of what is there, never under a node", async
   expect((await restore(nothing)).stderr).toContain(
     `${nothing} was not restored: ${nothing} is no`,
   );
-  expect(existsSync(join(folder, "proofmill.db.partial"))).toBe(false);
+  // SQLite would take an empty file for a new database.
+  writeFileSync(nothing, "");
+  const { ino } = statSync(join(folder, "proofmill.db"));
+  expect(await restore(nothing)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("is no database of proofmill"),
+  });
+  expect((await restore("/dev/null")).stderr).toBe("proofmill: /dev/null is not a file\n");
+  const partial = join(folder, "proofmill.db.partial");
+  expect(existsSync(partial)).toBe(false);
+  copyFileSync(backup, partial);
+  expect((await restore(partial)).code).toBe(1);
+  expect(existsSync(partial)).toBe(true);
+  expect(statSync(join(folder, "proofmill.db")).ino).toBe(ino);
 
   // What is damaged is replaced too: that is what a backup is for.
   writeFileSync(join(folder, "proofmill.db-wal"), "this is no journal");

@@ -48,7 +48,7 @@ function backup(folder: string, file: string): void {
     // SQLite keeps the mode of an empty file that it is given: the backup is its user's alone, as
     // the data folder is.
     closeSync(openSync(partial, "wx", 0o600));
-    const database = new NodeDatabase(join(folder, DATABASE));
+    const database = new NodeDatabase(join(folder, DATABASE), { mustExist: true });
     try {
       database.copyTo(partial);
     } finally {

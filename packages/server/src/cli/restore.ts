@@ -1,5 +1,13 @@
 /** `proofmill restore`: puts a backup into a data folder, in place of what is there. */
-import { chmodSync, copyFileSync, existsSync, renameSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { makeFolder, toDisk } from "../platform/folders.ts";
@@ -29,9 +37,14 @@ export function restoreCommand(environment: NodeJS.ProcessEnv): Command {
 
 /** @throws Exit; until the last step, which happens whole or not at all, the folder is as it was */
 function restore(file: string, folder: string): void {
-  if (!existsSync(file)) throw new Exit(1, `there is no file ${file}`);
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (!stat) throw new Exit(1, `there is no file ${file}`);
+  if (!stat.isFile()) throw new Exit(1, `${file} is not a file`);
   const target = join(folder, DATABASE);
   const copy = `${target}.partial`;
+  if (existsSync(copy) && realpathSync(copy) === realpathSync(file)) {
+    throw new Exit(1, `${file} is what restore itself writes; give it another name first`);
+  }
   try {
     makeFolder(folder, 0o700);
     refuseWhileInUse(target);
@@ -39,8 +52,9 @@ function restore(file: string, folder: string): void {
     copyFileSync(file, copy);
     chmodSync(copy, 0o600);
     // Opened, it is checked from end to end, and brought to the present version.
-    new NodeDatabase(copy).close();
+    new NodeDatabase(copy, { mustExist: true }).close();
     toDisk(copy);
+    refuseWhileInUse(target); // a node may have been started meanwhile
     for (const name of namesOf(DATABASE)) {
       const [from, to] = [join(folder, name), join(folder, `${name}.${REPLACED}`)];
       rmSync(to, { force: true });

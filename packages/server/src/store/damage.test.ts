@@ -160,6 +160,11 @@ describe("the database", () => {
     const other = temporaryFolder();
     writeFileSync(join(other, "proofmill.db"), "text ".repeat(2000));
     expect(refusalOf(other)).toMatch(/not a database; restore a backup/);
+    const foreign = temporaryFolder();
+    const database = new Sqlite(join(foreign, "proofmill.db"));
+    database.exec("CREATE TABLE notes (text)");
+    database.close();
+    expect(refusalOf(foreign)).toMatch(/no database of proofmill; restore a backup/);
   });
 
   test.each([
@@ -244,7 +249,7 @@ describe("a round that says what cannot be is left out, with a word:", () => {
 test.each([
   ["DROP TABLE finds", "no such table: finds"],
   ["DROP TABLE verdicts", "no such table: verdicts"],
-  ["PRAGMA user_version = 0", "table rounds already exists"],
+  ["PRAGMA user_version = 0", "is no database of proofmill"],
   ["UPDATE uptime SET milliseconds = 9223372036854775807", "was up for 9223372036854776000 ms"],
   ["UPDATE uptime SET milliseconds = -5", "was up for -5 ms"],
   ["DELETE FROM uptime", "does not say for how long it was up"],

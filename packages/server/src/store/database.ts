@@ -29,15 +29,19 @@ export class NodeDatabase {
    *
    * @param options.now milliseconds of a clock that runs evenly and is never set
    * @param options.schemes what rounds may prove
-   * @throws DataFolderError when another process has it, a newer proofmill wrote it, the disk is
-   *   full, or one of its files is damaged
+   * @param options.mustExist whether a file without tables is refused; else they are made
+   * @throws DataFolderError when another process has it, a newer proofmill or another program wrote
+   *   it, the disk is full, or one of its files is damaged
    */
-  constructor(path: string, options: { now?: () => number; schemes?: Schemes } = {}) {
-    const { now = () => performance.now(), schemes = SCHEMES } = options;
+  constructor(
+    path: string,
+    options: { now?: () => number; schemes?: Schemes; mustExist?: boolean } = {},
+  ) {
+    const { now = () => performance.now(), schemes = SCHEMES, mustExist = false } = options;
     const connection = new Connection(path);
     this.#connection = connection;
     try {
-      migrate(connection);
+      migrate(connection, mustExist);
       assertReadable(connection);
       const uptime = new Uptime(connection, now);
       uptime.milliseconds(); // the first write makes the journal

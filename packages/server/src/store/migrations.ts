@@ -1,6 +1,6 @@
 /** The tables, as the versions of proofmill have made them. */
 import type { Connection } from "./connection.ts";
-import { DataFolderError } from "./faults.ts";
+import { DataFolderError, RESTORE } from "./faults.ts";
 
 /**
  * What makes a database of version n + 1 from one of version n; a new one climbs all of them. What
@@ -77,14 +77,19 @@ const MIGRATIONS = [
 /**
  * Makes the database one of the present version, all of it or not at all.
  *
- * @throws DataFolderError when a later version wrote it
+ * @param mustExist whether one without tables is refused, and not begun
+ * @throws DataFolderError when a later version wrote it, or another program
  */
-export function migrate(connection: Connection): void {
+export function migrate(connection: Connection, mustExist: boolean): void {
   const { user_version: version } = connection.get<{ user_version: number }>(
     "PRAGMA user_version",
   ) ?? { user_version: 0 };
   if (version > MIGRATIONS.length) throw new DataFolderError("a newer proofmill wrote it");
   if (version === MIGRATIONS.length) return;
+  const isNew = () => connection.get("SELECT 1 FROM sqlite_schema LIMIT 1") === undefined;
+  if (version === 0 && (mustExist || !isNew())) {
+    throw new DataFolderError(`${connection.file} is no database of proofmill`, RESTORE);
+  }
   connection.transaction(() => {
     for (const migration of MIGRATIONS.slice(version)) connection.execute(migration);
     connection.execute(`PRAGMA user_version = ${MIGRATIONS.length}`);
