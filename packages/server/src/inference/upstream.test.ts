@@ -56,7 +56,8 @@ test("requests and answers go through as they are, under the upstream's key", as
     ).toBe(418);
   }
   const count = seen.length;
-  for (const path of ["/v1/../admin", "/v1/%2e%2e/admin", "/v1/..%2f../x", "/v1/x/..", "/admin"]) {
+  const dots = ["/v1/../admin", "/v1/%2e%2e/admin", "/v1/..%2f../x", "/v1/x/..", "/v1/..;/x"];
+  for (const path of [...dots, "/v1/..x", "/v1/a%2e./x", "/admin"]) {
     const raw = httpRequest({ port: new URL(url).port, path }).end();
     const [response] = (await once(raw, "response")) as [IncomingMessage];
     response.resume();

@@ -19,8 +19,8 @@ const HEALTH_TIMEOUT = 2000;
 /** An answer about the upstream's health is kept so long, milliseconds. */
 const HEALTH_AGE = 5000;
 
-/** A path's segment `..`, however it is written. */
-const DOTS = /(\/|\\|%2f|%5c)(\.|%2e){2}(\/|\\|%2f|%5c|$)/i;
+/** A path's segment that begins or ends with `..`, as `..;` does, however it is written. */
+const DOTS = /(\/|\\|%2f|%5c)(\.|%2e){2}|(\.|%2e){2}(\/|\\|%2f|%5c|$)/i;
 
 const AWAY: OpenAiError = {
   message: "The inference server does not answer",
