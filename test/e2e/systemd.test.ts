@@ -1,18 +1,19 @@
 /** What a supervisor hears of a node, and how long its end may take. */
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
 import { expect, onTestFinished, test } from "vitest";
 import { listen, poll, runCli, startServer, temporaryFolder } from "../helpers.ts";
 
-/** A `systemd-notify` that keeps what it was told. */
-function notifier(): { env: Record<string, string>; said: () => string[] } {
+/** A `systemd-notify` that keeps what it was told, and then does what `script` says. */
+function notifier(script = ""): { env: Record<string, string>; said: () => string[] } {
   const folder = temporaryFolder();
   const file = join(folder, "said");
   const program = join(folder, "systemd-notify");
   writeFileSync(file, "");
-  writeFileSync(program, `#!/bin/sh\nshift\nfor each in "$@"; do echo "$each" >> ${file}; done\n`);
+  const keep = `SAID=${file}\nshift\nfor each in "$@"; do echo "$each" >> $SAID; done`;
+  writeFileSync(program, `#!/bin/sh\n${keep}\n${script}\n`);
   chmodSync(program, 0o755);
   const env = { PATH: `${folder}:${process.env.PATH}`, NOTIFY_SOCKET: "@there" };
   return { env, said: () => readFileSync(file, "utf8").trim().split("\n") };
@@ -45,6 +46,23 @@ test.runIf(process.platform === "linux")(
     expect(signs() - before).toBeLessThan(2); // one may have been on its way
     expect(await node.stop()).toBe(0);
     expect(said()).toContain("STOPPING=1");
+  },
+);
+
+test.runIf(process.platform === "linux")(
+  "a program that hangs while systemd is told is not left behind",
+  async () => {
+    const { env, said } = notifier("echo pid=$$ >> $SAID; exec sleep 1000");
+    const node = await startServer({ args: ["--enable-poc"], env, until: "listening" });
+    onTestFinished(() => void node.process.kill("SIGKILL"));
+    await hears(said, "pid=");
+    expect(await node.stop()).toBe(0);
+    for (const line of said().filter((each) => each.startsWith("pid="))) {
+      await poll(
+        () => existsSync(`/proc/${line.slice("pid=".length)}/exe`),
+        (isThere) => !isThere,
+      );
+    }
   },
 );
 

@@ -1,4 +1,5 @@
 /** `proofmill serve`: runs a node until a signal ends it. */
+import { within } from "@proofmill/core";
 import { Command } from "commander";
 import { ListenError, type RunningNode, startNode } from "../node.ts";
 import { exit, say } from "../platform/output.ts";
@@ -9,6 +10,9 @@ import { addServeOptions, UNHEALTHY_EXIT_CODE } from "../settings/options.ts";
 import { readConfig } from "../settings/read.ts";
 import { showDevices } from "./devices.ts";
 import { tellSystemd } from "./systemd-status.ts";
+
+/** What systemd is told at the end has so many milliseconds. */
+const TELL_GRACE_MS = 1000;
 
 export function serveCommand(environment: NodeJS.ProcessEnv): Command {
   const command = new Command("serve").description("run a node");
@@ -59,7 +63,8 @@ async function serve(config: ServeConfig, environment: NodeJS.ProcessEnv): Promi
   async function end(ending: RunningNode, code: number): Promise<void> {
     systemd?.say("STOPPING", "1");
     systemd?.close();
-    const isClosed = await ending.close();
+    const told = within(TELL_GRACE_MS, systemd?.idle() ?? Promise.resolve());
+    const [isClosed] = await Promise.all([ending.close(), told]);
     if (isClosed) await exit(code);
     endBySignal();
   }

@@ -70,10 +70,12 @@ function run(said: readonly string[], environment: NodeJS.ProcessEnv): Promise<s
     timeout: PATIENCE_MS,
     killSignal: "SIGKILL",
   });
-  return new Promise((resolve) => {
+  const end = () => void child.kill("SIGKILL"); // the timeout ends with this process
+  process.once("exit", end);
+  return new Promise<string | null>((resolve) => {
     child.on("error", (error) => resolve(`systemd-notify cannot be started: ${error.message}`));
     child.on("exit", (code, signal) =>
       resolve(code === 0 ? null : `systemd-notify ended: ${signal ?? code}`),
     );
-  });
+  }).finally(() => process.off("exit", end));
 }
