@@ -66,15 +66,22 @@ async function serve(config: ServeConfig, environment: NodeJS.ProcessEnv): Promi
     const told = within(TELL_GRACE_MS, systemd?.idle() ?? Promise.resolve());
     const [isClosed] = await Promise.all([ending.close(), told]);
     if (isClosed) await exit(code);
-    endBySignal();
+    endAtOnce(code);
   }
 }
 
-function endBySignal(): void {
-  // An ordinary exit would wait for the disk. What was promised is stored already: nothing is lost.
+/**
+ * An ordinary exit would wait for the disk. What was promised is stored already: nothing is lost. Node
+ * 22.15 and later can become another process, which ends with the code; before, a signal ends this one.
+ */
+function endAtOnce(code: number): void {
+  const { execPath, execve }: { execPath: string; execve?: Execve } = process;
+  execve?.(execPath, [execPath, "--eval", `process.exit(${code})`], {});
   process.removeAllListeners("SIGTERM");
   process.kill(process.pid, "SIGTERM");
 }
+
+type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
