@@ -29,9 +29,7 @@ const PACKAGES = ["core", "native", "client", "server"];
 /** What a package's folder holds that nothing runs. */
 const UNUSED = /\.(d\.[cm]?ts|map|md|markdown)$|\/(test|tests|docs|benchmarks?|\.github)$/;
 
-const { values: options } = parseArgs({
-  options: { "out-dir": { type: "string", default: join(root, "dist") } },
-});
+const outDir = readOutDir();
 
 await setup();
 const { version } = json(join(root, "package.json"));
@@ -50,7 +48,7 @@ for (const each of PACKAGES) copyDependencies(join(root, "packages", each), []);
 copyNode();
 writeFileSync(join(bundle, "proofmill"), launcher(), { mode: 0o755 });
 
-const archive = resolve(options["out-dir"], `${name}.tar.gz`);
+const archive = resolve(outDir, `${name}.tar.gz`);
 mkdirSync(dirname(archive), { recursive: true });
 execFileSync("tar", ["-C", work, "--owner=0", "--group=0", "-czf", archive, name]);
 const { size } = statSync(archive);
@@ -65,6 +63,16 @@ if (!existsSync(join(bundle, CUDA_LIBRARY))) {
   );
 }
 console.error(`proofmill: ${relative(process.cwd(), archive)}, ${mib(size)}`);
+
+function readOutDir() {
+  try {
+    const options = { "out-dir": { type: "string", default: join(root, "dist") } };
+    return parseArgs({ options }).values["out-dir"];
+  } catch {
+    console.error(`proofmill: expected [--out-dir FOLDER], got ${process.argv.slice(2).join(" ")}`);
+    process.exit(2);
+  }
+}
 
 function copyWorkspacePackage(each) {
   const from = join(root, "packages", each);

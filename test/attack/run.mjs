@@ -14,7 +14,7 @@ const named = process.argv.slice(2);
 for (const name of named) {
   if (!all.includes(name)) {
     console.error(`no scenario ${name}; there are ${all.join(", ")}`);
-    process.exit(1);
+    process.exit(2);
   }
 }
 for (const name of named.length > 0 ? named : all) {

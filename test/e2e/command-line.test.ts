@@ -48,7 +48,11 @@ test.each([
     ["serve", empty],
     [empty, "has no config.json"],
   ],
-  [["mine"], ["unknown command 'mine'"]],
+  [["mine"], ["unknown command 'mine'", "proofmill --help lists the commands"]],
+  [
+    ["--port", "1", "serve"],
+    ["unknown option '--port'", "expected a command, and its options after it"],
+  ],
 ])("%j: one line on stderr, exit 2", async (args, parts) => {
   const { code, stdout, stderr } = await runCli(args);
   expect([code, stdout]).toEqual([2, ""]);

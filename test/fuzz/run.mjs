@@ -9,14 +9,19 @@ const KINDS = {
   models: { count: 20_000, fuzz: fuzzLoader },
 };
 
-const { values, positionals } = parseArgs({
+const { values, positionals, tokens } = parseArgs({
   options: { seed: { type: "string" }, count: { type: "string" } },
   allowPositionals: true,
+  strict: false, // whatever is wrong is refused below
+  tokens: true,
 });
 const kinds = positionals.length > 0 ? positionals : Object.keys(KINDS);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 30));
-const unknown = kinds.find((kind) => !(kind in KINDS));
-if (unknown !== undefined || !Number.isSafeInteger(seed) || !(Number(values.count ?? 1) >= 1)) {
+const isKnown = ({ kind, name, value }) =>
+  kind === "positional"
+    ? Object.hasOwn(KINDS, value)
+    : ["seed", "count"].includes(name) && value !== undefined;
+if (!tokens.every(isKnown) || !Number.isSafeInteger(seed) || !(Number(values.count ?? 1) >= 1)) {
   console.error(
     `expected [${Object.keys(KINDS).join("] [")}] [--seed INTEGER] [--count NUMBER], got ${process.argv.slice(2).join(" ")}`,
   );

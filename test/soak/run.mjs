@@ -15,21 +15,21 @@ import { linesOf, rowsOf } from "./table.mjs";
  *   none is only shown
  */
 
-const { values, positionals } = parseArgs({
+const { values, positionals, tokens } = parseArgs({
   options: { share: { type: "string", default: "1" } },
   allowPositionals: true,
+  strict: false, // whatever is wrong is refused below
+  tokens: true,
 });
 const share = Number(values.share);
 const all = readdirSync(new URL("./scenarios/", import.meta.url)).map((file) =>
   file.replace(/\.mjs$/, ""),
 );
-const unknown = positionals.find((name) => !all.includes(name));
-if (unknown !== undefined || !(share > 0)) {
-  console.error(
-    unknown === undefined
-      ? `--share ${values.share}: expected a number greater than 0`
-      : `no scenario ${unknown}; there are ${all.join(", ")}`,
-  );
+const isKnown = ({ kind, name, value }) =>
+  kind === "positional" ? all.includes(value) : name === "share" && value !== undefined;
+if (!tokens.every(isKnown) || !(share > 0)) {
+  const given = process.argv.slice(2).join(" ");
+  console.error(`expected [--share NUMBER] and scenarios of ${all.join(", ")}; got ${given}`);
   process.exit(2);
 }
 

@@ -268,19 +268,33 @@ export function toClientError(error: unknown, url: string): PocClientError {
   }
 }
 
+/** Node's names for a certificate that none of the known authorities has signed. */
+const UNTRUSTED = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
 /** The connection could not be made, or broke before an answer. */
 export function noAnswer(error: unknown, url: string): ConnectionError {
-  return new ConnectionError(`no answer from ${url}: ${messageOf(error)}`, {
+  return new ConnectionError(`no answer from ${url}: ${messageOf(error, url)}`, {
     code: "CONNECTION",
     cause: error,
   });
 }
 
-function messageOf(error: unknown): string {
+function messageOf(error: unknown, url: string): string {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   if (!(cause instanceof Error)) return String(cause);
   const { code } = cause as { code?: string };
   // OpenSSL's own words are a line of its source.
   if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return "it does not speak TLS, as https:// wants";
+  if (UNTRUSTED.has(code ?? "")) {
+    return `${cause.message}: NODE_EXTRA_CA_CERTS names a file of the authorities to trust`;
+  }
+  if (code === "UND_ERR_SOCKET" && /^http:/i.test(url)) {
+    return `${cause.message}; a node that has a certificate is called by https://`;
+  }
   return cause.message || (code ?? cause.name);
 }

@@ -46,12 +46,17 @@ export function readScopes(text: string): Scope[] | null {
 
 function readLine(text: string, before: readonly KeyEntry[]): KeyEntry {
   const [label = "", named = "", key = "", ...more] = text.split(/\s+/);
+  if (key === "" || more.length > 0) {
+    throw new Error(
+      "expected a label, scopes and sha256:…, as `proofmill key new` writes them after the word line",
+    );
+  }
   const scopes = readScopes(named);
   const [, hex] = DIGEST.exec(key) ?? [];
   if (!isLabel(label))
     throw new Error("expected a label of 1 to 64 letters, digits, dots, _ and -");
   if (!scopes) throw new Error(`expected scopes from ${SCOPES.join(", ")}, with commas between`);
-  if (hex === undefined || more.length > 0) {
+  if (hex === undefined) {
     throw new Error(
       "expected sha256: and 64 hexadecimal digits, as `proofmill key new` writes them",
     );

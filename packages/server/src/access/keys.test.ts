@@ -42,10 +42,11 @@ test("a key that is made is found by its line", () => {
 test.each([
   ["", "holds no key"],
   ["# none\n", "holds no key"],
-  ["ops admin", "line 1: expected sha256:"],
+  ["ops admin", "line 1: expected a label, scopes and sha256:…"],
+  ["key   proofmill_0123456789abcdef", "line 1: expected a label, scopes and sha256:…"],
   ["ops admin a-key-as-it-is-sent", "line 1: expected sha256:"],
   [`\nops admin sha256:${"0".repeat(63)}`, "line 2: expected sha256:"],
-  [`ops admin sha256:${"0".repeat(64)} more`, "line 1: expected sha256:"],
+  [`ops admin sha256:${"0".repeat(64)} more`, "line 1: expected a label, scopes and sha256:…"],
   [`ops root sha256:${"0".repeat(64)}`, "line 1: expected scopes from admin, validate, read, inf"],
   [`o/ps admin sha256:${"0".repeat(64)}`, "line 1: expected a label"],
   [

@@ -85,7 +85,15 @@ function program(environment: NodeJS.ProcessEnv): Command {
     program.addCommand(command.copyInheritedSettings(program));
     for (const below of command.commands) below.copyInheritedSettings(command);
   }
-  return program;
+  // What is wrong before a command's name is the program's own: the commands have other flags.
+  return program.configureOutput({
+    outputError: (text, write) => write(`proofmill: ${inOneLine(commandIsMissing(text))}\n`),
+  });
+}
+
+function commandIsMissing(text: string): string {
+  const fault = text.replace(/^error: /, "").trim();
+  return `${fault}: expected a command, and its options after it; proofmill --help lists the commands`;
 }
 
 /** `npm start --port 1`: without the `--` before it npm keeps the flag, and leaves its value. */

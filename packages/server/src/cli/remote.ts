@@ -8,6 +8,8 @@ import {
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Exit } from "./exit.ts";
 
+const KEY_HINT = "--api-key or PROOFMILL_API_KEY names it";
+
 export interface RemoteOptions {
   url: string;
   apiKey?: string;
@@ -40,7 +42,7 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
     const isInvalid = error instanceof InvalidRequestError && error.issues.length > 0;
     const faults = isInvalid
       ? error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".") || "body"}: ${msg}`)
-      : [error.message];
+      : [error.status === 401 ? `${error.message}: ${KEY_HINT}` : error.message];
     throw new Exit(1, faults.join("; "));
   }
 }
