@@ -51,7 +51,7 @@ export const ROOMS: Rooms = {
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
     core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks
-    server/src/health.ts server/src/platform server/src/round-id.ts server/src/round-log.ts
+    server/src/health.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
     server/src/store`,
@@ -61,7 +61,8 @@ export const ROOMS: Rooms = {
     server/src/settings`,
   "server/src/server.ts": `
     core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
-    server/src/doors/rest server/src/doors/trpc server/src/http server/src/inference
+    server/src/doors/rest server/src/doors/trpc server/src/history server/src/http
+    server/src/inference
     server/src/metrics server/src/platform server/src/settings
     @fastify/cors fastify`,
   "server/src/api-docs": `
@@ -73,12 +74,14 @@ export const ROOMS: Rooms = {
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
   "server/src/calls.ts":
-    "core/src/index.ts server/src/health.ts server/src/inference server/src/version.ts",
+    "core/src/index.ts server/src/health.ts server/src/history server/src/inference server/src/version.ts",
   "server/src/metrics": `
     core/src/index.ts server/src/access server/src/callbacks server/src/health.ts
     server/src/version.ts fastify prom-client`,
   "server/src/health.ts": "core/src/index.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
+  // What a node remembers of its last day.
+  "server/src/history": "core/src/index.ts server/src/callbacks",
   "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",
   "server/src/callbacks": "core/src/index.ts server/src/version.ts node:* undici",

@@ -109,7 +109,12 @@ async function open(folder: string, schemes: URL) {
   const store = await SqliteStore.open({ folder, schemes });
   const [log, now] = [silentLog, () => performance.now()];
   const subscriptions = new Subscriptions(log);
-  const storeWatch = new StoreWatch({ store, log, onRecovery: () => rounds.settle() });
+  const storeWatch = new StoreWatch({
+    store,
+    log,
+    onChange() {},
+    onRecovery: () => rounds.settle(),
+  });
   const runners = new Runners({
     sources: {
       proofs: { share: 1, next: (one) => validations.next(one) },

@@ -132,7 +132,15 @@ test("an address that is no node's", async () => {
 
 test("only what is safe to repeat is repeated when a connection breaks", async () => {
   const url = await listen(createServer((request) => request.socket.destroy()));
-  for (const safe of ["status", "nodeInfo", "stop", "phaseGenerate", "phaseValidate"] as const) {
+  for (const safe of [
+    "status",
+    "nodeInfo",
+    "nodeHistory",
+    "nodeEvents",
+    "stop",
+    "phaseGenerate",
+    "phaseValidate",
+  ] as const) {
     const { count, error } = await attempts(url, (client) => client[safe]());
     expect([safe, count]).toEqual([safe, 3]);
     expect(error).toBeInstanceOf(ConnectionError);

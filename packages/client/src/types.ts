@@ -10,7 +10,11 @@ import type {
 export type {
   CommandAnswer,
   DeliveryInfo,
+  HistorySeries,
   InitBody,
+  NodeEvent,
+  NodeEvents,
+  NodeHistory,
   NodeInfo,
   NoncesEvent,
   ProofBatch,

@@ -15,7 +15,7 @@ export {
 export { SCHEMES } from "./proof/schemes.ts";
 export { inputSeed, inputSeedWords, seed } from "./proof/seeds.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
-export { type Meter, noMeter, type SearchedNonces } from "./round/meter.ts";
+export { type Meter, noMeter, type SearchedNonces, toEach } from "./round/meter.ts";
 export type { RunnerPlace } from "./round/runners.ts";
 export type { SearchedWith } from "./round/searched-with.ts";
 export * from "./round/store.ts";

@@ -5,7 +5,6 @@ import { distance } from "./proof/distance/scheme.ts";
 import { inShort, toValidateAnswer } from "./proof/distance/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
-import { parsePage } from "./round/page.ts";
 import { Rounds } from "./round/rounds.ts";
 import { type RunnerPlace, Runners } from "./round/runners.ts";
 import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
@@ -21,15 +20,17 @@ import { within } from "./util/time.ts";
 import { CheckedBody, checkBody } from "./wire/body.ts";
 import { PocError } from "./wire/errors.ts";
 import type { Parsed, SchemaName } from "./wire/operations.ts";
-import type {
-  CommandAnswer,
-  InferenceCounters,
-  InitLimits,
-  RoundState,
-  Status,
-  StatusEvent,
-  ValidateAnswer,
-  ValidNoncesEvent,
+import { parseQuery } from "./wire/query.ts";
+import {
+  type CommandAnswer,
+  type InferenceCounters,
+  type InitLimits,
+  type RoundState,
+  type Status,
+  type StatusEvent,
+  StatusPage,
+  type ValidateAnswer,
+  type ValidNoncesEvent,
 } from "./wire/schemas.ts";
 
 /** `close` waits so long for proofs that are at work. */
@@ -72,7 +73,8 @@ export class PocService {
     const onChange = () => this.#subscriptions.changed();
     this.#initLimits = { defaults, callback_hosts: callbackHosts };
     this.#subscriptions = new Subscriptions(log);
-    this.#storeWatch = new StoreWatch({ store, log, onRecovery: () => this.#rounds.settle() });
+    const onRecovery = () => this.#rounds.settle();
+    this.#storeWatch = new StoreWatch({ store, log, onRecovery, onChange });
     this.#runners = new Runners({
       sources: {
         // Named first, proofs go first where both are even: somebody waits for the answer.
@@ -127,6 +129,11 @@ export class PocService {
 
   get state(): RoundState {
     return this.#rounds.state;
+  }
+
+  /** What led to the state, for people, e.g. `init/generate`. */
+  get cause(): string {
+    return this.#rounds.cause;
   }
 
   get isClosing(): boolean {
@@ -272,7 +279,7 @@ export class PocService {
    */
   status(page: unknown = {}): Status {
     this.assertEnabled();
-    const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parsePage(page);
+    const { since = 0, limit = Number.MAX_SAFE_INTEGER } = parseQuery(StatusPage, page);
     return {
       ...roundStatus(this.#rounds.currentOf(distance)?.ledger ?? null, { since, limit }),
       state: this.state,
@@ -296,11 +303,7 @@ export class PocService {
     return this.#subscriptions.watchFinds({ rounds, events: FIND_EVENTS }, options);
   }
 
-  /**
-   * Status without its lists, as it changes; ends when `signal` aborts.
-   *
-   * @param options.inference what the gate in front of inference has done
-   */
+  /** Status without its lists, with what the inference gate did, as it changes, until `signal` aborts. */
   watchStatus(
     options: WatchOptions & { inference?: () => InferenceCounters },
   ): AsyncGenerator<Tracked<StatusEvent>, void> {
@@ -311,9 +314,8 @@ export class PocService {
   }
 
   /**
-   * Calls `listener` when the state, a count, a find or the runners have changed.
-   *
-   * @returns what ends it
+   * Calls `listener` when the state, a count, a find, the runners or the store's health have changed,
+   * until what it returns is called.
    */
   on(_event: "change", listener: () => void): () => void {
     return this.#subscriptions.on(listener);

@@ -1,6 +1,8 @@
 /** What the doors call: for each operation of the table what does it, by the operation's name. */
 import {
   type DeliveryInfo,
+  EventsPage,
+  HistoryPage,
   type ModelInfo,
   OPERATIONS,
   type Operation,
@@ -9,12 +11,15 @@ import {
   type OutputOf,
   PocError,
   type PocService,
+  parseQuery,
   type RunnerInfo,
   type SchemaName,
   type Tracked,
   type WatchOptions,
 } from "@proofmill/core";
 import { assertReady, healthOf } from "./health.ts";
+import type { Events } from "./history/events.ts";
+import type { History } from "./history/history.ts";
 import type { InferenceGate } from "./inference/gate.ts";
 import type { Upstream } from "./inference/upstream.ts";
 import { version } from "./version.ts";
@@ -86,6 +91,8 @@ export interface CallsOptions {
   modelName: string;
   runners: () => readonly RunnerInfo[];
   delivery: () => Promise<DeliveryInfo>;
+  history: History;
+  events: Events;
   /** Where inference is forwarded to; null: nowhere. */
   upstream: () => Upstream | null;
 }
@@ -107,7 +114,7 @@ export function createCalls(options: CallsOptions): Calls {
 
 /** What a node says of itself. */
 function nodeCalls(options: CallsOptions) {
-  const { service, gate, log, modelName, runners, delivery, upstream } = options;
+  const { service, gate, log, modelName, runners, delivery, upstream, history, events } = options;
   const created = Math.floor(Date.now() / 1000);
 
   /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
@@ -165,6 +172,10 @@ function nodeCalls(options: CallsOptions) {
         delivery: await delivery(),
       };
     },
+
+    nodeHistory: (page) => history.read(parseQuery(HistoryPage, page ?? {}).seconds),
+
+    nodeEvents: (page) => events.read(parseQuery(EventsPage, page ?? {}).since),
 
     watchStatus: (watch) =>
       service.watchStatus({

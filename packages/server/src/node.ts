@@ -14,6 +14,7 @@ import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { healthOf } from "./health.ts";
+import { callbackEvent, runnerEvent } from "./history/part-events.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { keepReading, type Reread } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -123,7 +124,7 @@ async function startWith(
   const addressOf = (url: string) => (tls ? url.replace(/^http:/, "https:") : url);
   const proxies = new Proxies(config.trustedProxy);
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
-  const { app, service, log, meter } = await createServer({
+  const { app, service, log, meter, events } = await createServer({
     logLevel: config.logLevel,
     logFormat: config.logFormat,
     openService: (log, meter) =>
@@ -169,6 +170,7 @@ async function startWith(
     },
     openPlace: () => service.openPlace(),
     onRestart: (id, reason) => meter.runnerRestarted(id, reason),
+    onState: (info) => events.tell(runnerEvent(info)),
     maxRestarts: config.runnerMaxRestarts,
     log: app.log,
   });
@@ -193,6 +195,7 @@ async function startWith(
       maxNonces: config.callbackMaxNonces,
       maxAge: config.callbackMaxAge,
       log: app.log,
+      onTrouble: (trouble) => events.tell(callbackEvent(trouble)),
     }));
   const url = await app
     .listen({

@@ -3,9 +3,11 @@ import cors from "@fastify/cors";
 import {
   type DeliveryInfo,
   type InitDefaults,
+  type Meter,
   OPERATIONS,
   type PocService,
   type RunnerInfo,
+  toEach,
 } from "@proofmill/core";
 import Fastify, {
   type FastifyBaseLogger,
@@ -25,6 +27,10 @@ import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
+import { Events } from "./history/events.ts";
+import { History } from "./history/history.ts";
+import { originEvent } from "./history/part-events.ts";
+import { tellRounds } from "./history/round-events.ts";
 import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies } from "./http/bodies.ts";
@@ -59,7 +65,7 @@ export interface ServerDeps {
   logLevel: LogLevel;
   logFormat: LogFormat;
   /** Opens the service, which logs where the server does and tells the meter what it does. */
-  openService: (log: FastifyBaseLogger, meter: NodeMeter) => Promise<PocService>;
+  openService: (log: FastifyBaseLogger, meter: Meter) => Promise<PocService>;
   /** The model as /v1 calls it. */
   modelName: string;
   defaults: InitDefaults;
@@ -97,6 +103,9 @@ export interface CreatedServer {
   log: Output;
   /** To be told of runners. */
   meter: NodeMeter;
+  history: History;
+  /** To be told of what happens. */
+  events: Events;
   /** What was counted of who asks. */
   access: AccessCounters;
 }
@@ -173,7 +182,16 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   app.addHook("onClose", async () => bodies.close());
   const transport = { guard, connections, lanes, bodies, unfinished };
   await useWebSockets(app, { ...transport, maxPayload: bodyLimit, owed });
-  const service = await deps.openService(app.log, metrics.meter);
+  const events = new Events();
+  const history = new History({ state: () => service.state });
+  const meter = toEach([metrics.meter, history, events]);
+  const service = await deps.openService(app.log, meter);
+  if (service.enabled) {
+    const ends = [history.start(), tellRounds(service, events.tell)];
+    app.addHook("onClose", async () => {
+      for (const end of ends) end();
+    });
+  }
   const gate = new InferenceGate({
     service,
     allowWhileValidating: deps.allowInferenceWhileValidating,
@@ -182,7 +200,9 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   });
 
   const otherHost = hostGuard(deps.allowHost);
-  const foreign = originGuard(deps.allowOrigin, app.log);
+  const foreign = originGuard(deps.allowOrigin, app.log, (origin) =>
+    events.tell(originEvent(origin)),
+  );
   const letPagesRead = refusalsForPages(deps.allowOrigin);
 
   app.addHook("onRequest", async (request, reply) => {
@@ -220,7 +240,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const operations = deps.upstream ? others : OPERATIONS; // the upstream lists its own models
   let upstream: Upstream | null = null;
   const calls = createCalls({
-    ...{ service, gate, log, modelName, runners, delivery },
+    ...{ service, gate, log, modelName, runners, delivery, history, events },
     upstream: () => upstream,
   });
   useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
@@ -236,5 +256,5 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await app.register(async (scope) =>
     restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  return { app, service, log, meter: metrics.meter, access: guard.counters };
+  return { app, service, log, meter: metrics.meter, history, events, access: guard.counters };
 }

@@ -7,6 +7,7 @@ import { Proxies } from "./access/addresses.ts";
 import { type KeyEntry, Keyring } from "./access/keys.ts";
 import type { Tls } from "./access/tls.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
+import type { History } from "./history/history.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";
@@ -29,6 +30,7 @@ export interface TestServer {
   runner: FakeRunner;
   /** Null where nobody needs a key. */
   keyring: Keyring | null;
+  history: History;
   /** Calls by the labels of keys. */
   counters(): ReadonlyMap<string, number>;
   /** Takes the runner from the service. */
@@ -65,7 +67,7 @@ export async function testServer(
   const runner = createFakeRunner(distance ? { distance } : {});
   const defaults = { batch_size: 32, seq_len: 256 };
   const keyring = options.keys ? new Keyring(options.keys) : null;
-  const { app, service, access } = await createServer({
+  const { app, service, history, access } = await createServer({
     logLevel: "silent",
     logFormat: "json",
     openService: (_log, meter) =>
@@ -104,6 +106,7 @@ export async function testServer(
     service,
     runner,
     keyring,
+    history,
     counters: () => access.requests,
     detach,
     get: (url) => app.inject({ method: "GET", url }),

@@ -19,5 +19,20 @@ export interface Meter {
   judged(verdict: ValidatedBatch, seconds: number): void;
 }
 
+/** Tells all of them what it is told. */
+export function toEach(meters: readonly Partial<Meter>[]): Meter {
+  return {
+    jobEnded: (job) => {
+      for (const meter of meters) meter.jobEnded?.(job);
+    },
+    searched: (nonces) => {
+      for (const meter of meters) meter.searched?.(nonces);
+    },
+    judged: (verdict, seconds) => {
+      for (const meter of meters) meter.judged?.(verdict, seconds);
+    },
+  };
+}
+
 /** For nodes that nobody measures. */
 export const noMeter: Meter = { jobEnded() {}, searched() {}, judged() {} };

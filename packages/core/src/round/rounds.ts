@@ -45,6 +45,7 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #options: RoundsOptions;
   #state: RoundState = "IDLE";
+  #cause = "the node has started";
   #current: ActiveRound | null = null;
   /** The one before it, which subscribers may still be reading. */
   #previous: ActiveRound | null = null;
@@ -66,6 +67,11 @@ export class Rounds {
 
   get state(): RoundState {
     return this.#state;
+  }
+
+  /** What led to the state, for people. */
+  get cause(): string {
+    return this.#cause;
   }
 
   get current(): ActiveRound | null {
@@ -122,6 +128,7 @@ export class Rounds {
     }
     this.#isToResume = false;
     const kept = this.#enter(step.state, {
+      cause: command.kind,
       isNewRound: begun !== null,
       searchedWith: step.state === "GENERATING" ? this.#searchedWith() : null,
     });
@@ -155,7 +162,7 @@ export class Rounds {
   /** Ends the search of this process; a later one may go on with it. */
   async close(received: number): Promise<void> {
     await this.#current?.generator.cut(received + CUT_GRACE_MS - this.#options.now());
-    void this.#enter("STOPPED");
+    void this.#enter("STOPPED", { cause: "the node ends" });
   }
 
   /**
@@ -168,7 +175,7 @@ export class Rounds {
       this.#state === "GENERATING" && this.#current
         ? runners.someTakes(this.#current.ledger.config.seq_len)
         : this.#state !== "VALIDATING" || runners.areExpected;
-    if (!goesOn) void this.#enter("STOPPED");
+    if (!goesOn) void this.#enter("STOPPED", { cause: "no runner is left that could go on" });
   }
 
   /**
@@ -211,7 +218,7 @@ export class Rounds {
         failed.generator.halt();
         const stops = failed === this.#current && this.#state === "GENERATING";
         log.error({ err: error, round_id }, stops ? `${reason}: round stopped` : reason);
-        if (stops) void this.#enter("STOPPED");
+        if (stops) void this.#enter("STOPPED", { cause: reason });
         else onChange();
       },
     });
@@ -230,12 +237,13 @@ export class Rounds {
    */
   #enter(
     state: RoundState,
-    change: { isNewRound?: boolean; searchedWith?: SearchedWith | null } = {},
+    change: { cause?: string; isNewRound?: boolean; searchedWith?: SearchedWith | null },
   ): Promise<void> {
     const round = this.#current;
     const before = round?.ledger.searchedWith ?? null;
-    const { isNewRound = false, searchedWith = before } = change;
+    const { cause = this.#cause, isNewRound = false, searchedWith = before } = change;
     const isChange = isNewRound || state !== this.#state;
+    if (isChange) this.#cause = cause;
     this.#state = state;
     if (round) round.ledger.searchedWith = searchedWith;
     if (!isChange && (searchedWith === null) === (before === null)) return Promise.resolve();

@@ -14,6 +14,8 @@ export interface StoreWatchOptions {
   log: Logger;
   /** The store answers again: gives it what it did not take, and rejects when it still does not. */
   onRecovery: () => Promise<void>;
+  /** The fault is there, or is gone. */
+  onChange: () => void;
 }
 
 /** Tries the store now and then, and more often after a fault, until it works again. */
@@ -56,6 +58,7 @@ export class StoreWatch {
     if (!isNew) return;
     const fields = { reason: this.#fault };
     this.#options.log.error(fields, "the store does not work: no round begins until it does");
+    this.#options.onChange();
     this.#tryIn(RETRY_MS);
   }
 
@@ -81,7 +84,7 @@ export class StoreWatch {
   }
 
   async #try(): Promise<void> {
-    const { store, log, onRecovery } = this.#options;
+    const { store, log, onRecovery, onChange } = this.#options;
     const late = setTimeout(
       () => this.onFault(new Error("the disk does not answer")),
       ANSWER_MS,
@@ -92,6 +95,7 @@ export class StoreWatch {
         await onRecovery();
         this.#fault = null;
         log.info({}, "the store works again");
+        onChange();
       }
     } catch (error) {
       this.onFault(error);

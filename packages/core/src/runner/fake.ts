@@ -1,7 +1,7 @@
 /** A runner for tests: its distances follow from the seeds alone, and it fails when it is told to. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { ModelInfo, ModelRunner, PrefillJob, PrefillOutput, PrefillResult } from "./ports.ts";
 import { FakeSessions } from "./fake-sessions.ts";
+import type { ModelInfo, ModelRunner, PrefillJob, PrefillOutput, PrefillResult } from "./ports.ts";
 import { batchOf, RunnerLost } from "./ports.ts";
 import type {
   SessionEnd,

@@ -14,4 +14,5 @@ export { isNamedHost } from "./fields.ts";
 export { invalidJson, parseWith } from "./issues.ts";
 export { jsonSchemas } from "./json-schemas.ts";
 export * from "./operations.ts";
+export { parseQuery } from "./query.ts";
 export * from "./schemas.ts";

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { callbackUrl, finite, INTEGER_EXPECTED, integer, numberList, text } from "./fields.ts";
+import { RoundState } from "./round-state.ts";
 
 export const MAX_BATCH_SIZE = 1024;
 
@@ -216,9 +217,6 @@ export const ValidateAnswer = z.object({
 });
 export type ValidateAnswer = z.output<typeof ValidateAnswer>;
 
-export const RoundState = z.enum(["IDLE", "GENERATING", "VALIDATING", "STOPPED"]);
-export type RoundState = z.output<typeof RoundState>;
-
 /** The answer of `/status`. What is of the round is null without one. */
 export const Status = z.object({
   state: RoundState,
@@ -335,5 +333,7 @@ export const ModelList = z.object({
   ),
 });
 
+export * from "./history-schemas.ts";
 // What a node says of itself stands apart.
 export * from "./node-schemas.ts";
+export * from "./round-state.ts";

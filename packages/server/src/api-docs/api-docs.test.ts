@@ -12,7 +12,8 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type TestServer, testServer } from "../test-support.ts";
 import { describeApi } from "./document.ts";
-import { type ApiExample, EXAMPLES, INIT, OVERSIZED, type Situation } from "./examples.ts";
+import { type ApiExample, OVERSIZED, type Situation } from "./example.ts";
+import { EXAMPLES, INIT } from "./examples.ts";
 import { type JsonSchema, nameOf, type OpenApi, type Operation, SCHEMAS } from "./openapi.ts";
 import { renderPage } from "./page.ts";
 
@@ -50,6 +51,7 @@ const SITUATIONS: Record<Situation, () => Promise<TestServer>> = {
     await server.runner.started(2);
     server.runner.hold();
     await server.post("/stop");
+    for (let second = 0; second < 10; second++) server.history.tick();
     return server;
   },
   closing: async () => {

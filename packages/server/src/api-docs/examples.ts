@@ -2,42 +2,18 @@
  * The examples of the API document: what is asked in which situation, and what is answered. A test
  * brings each situation about, asks, and compares.
  */
-import { type HealthCode, POC_ERRORS, type PocErrorCode } from "@proofmill/core";
-import { NO_DELIVERIES } from "../callbacks/sender.ts";
+import type { HealthCode } from "@proofmill/core";
 import { GATE_ANSWER } from "../inference/gate.ts";
 import { version } from "../version.ts";
-
-/** What a node is doing when it is asked. */
-export type Situation =
-  | "PoC is off"
-  | "the model is loading"
-  | "the runner is gone"
-  | "the runner fails"
-  | "no round"
-  | "searching"
-  | "validating"
-  | "stopped"
-  | "closing";
-
-export interface ApiExample {
-  given: Situation;
-  /** JSON, or raw text; absent: no body. */
-  body?: unknown;
-  query?: string;
-  status: number;
-  answer: unknown;
-}
-
-export interface OperationExamples {
-  /** What a 200 means. */
-  success: string;
-  /** What a status means here, where it is more than its usual meaning. */
-  refused?: Readonly<Record<number, string>>;
-  examples: ApiExample[];
-}
-
-/** Stands for a body beyond the limit; it is not shown. */
-export const OVERSIZED = Symbol("oversized");
+import {
+  type ApiExample,
+  misfit,
+  type OperationExamples,
+  OVERSIZED,
+  refusal,
+  type Situation,
+} from "./example.ts";
+import { NODE_EXAMPLES } from "./node-examples.ts";
 
 export const INIT = {
   block_hash: "abc123",
@@ -140,11 +116,6 @@ export const VALIDATED = {
   fraud_detected: false,
 };
 
-function refusal(given: Situation, code: PocErrorCode, request: { body?: unknown } = {}) {
-  const { status, text, hint } = POC_ERRORS[code];
-  return { given, ...request, status, answer: { detail: text, ...(hint && { hint }) } };
-}
-
 /** As what a node says of itself puts it. */
 const RUNNER_GONE: ApiExample = {
   given: "the runner is gone",
@@ -182,10 +153,6 @@ function withoutModel(request: { body?: unknown } = {}): ApiExample[] {
     refusal("the runner is gone", "RUNNER_LOST", request),
     refusal("closing", "SHUTTING_DOWN", request),
   ];
-}
-
-function misfit(given: Situation, at: { body?: unknown; query?: string }, issue: object) {
-  return { given, ...at, status: 422, answer: { detail: [issue] } };
 }
 
 const NOT_JSON = misfit(
@@ -315,33 +282,7 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
       refusal("PoC is off", "POC_NOT_ENABLED"),
     ],
   },
-  nodeInfo: {
-    success: "What the node is, how its parts are, and what became of callbacks.",
-    examples: [
-      {
-        given: "no round",
-        status: 200,
-        answer: {
-          version,
-          poc_enabled: true,
-          model: "Qwen/Qwen3-0.6B",
-          architecture: "Qwen3ForCausalLM",
-          arithmetic: "cpu-fma-bf16-3",
-          dtype: "bfloat16",
-          device: "AMD EPYC 9R45",
-          hidden_size: 1024,
-          vocab_size: 151_936,
-          num_hidden_layers: 28,
-          max_position_embeddings: 40_960,
-          lost_log_lines: 0,
-          max_seq_len: 40_960,
-          health: { reasons: [], warnings: [] },
-          runners: [],
-          delivery: NO_DELIVERIES,
-        },
-      },
-    ],
-  },
+  ...NODE_EXAMPLES,
   health: HEALTH,
   ready: HEALTH,
   live: {

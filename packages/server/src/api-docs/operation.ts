@@ -1,7 +1,8 @@
 /** What the table of operations and the examples say of one, as OpenAPI's operation. */
 import { type Operation, POC_ERRORS } from "@proofmill/core";
 import { CALLBACK_REFERENCES } from "./callbacks.ts";
-import { type ApiExample, EXAMPLES, OVERSIZED } from "./examples.ts";
+import { type ApiExample, OVERSIZED } from "./example.ts";
+import { EXAMPLES } from "./examples.ts";
 import {
   type Answer,
   type Content,

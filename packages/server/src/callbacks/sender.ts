@@ -22,6 +22,15 @@ export interface SenderOptions {
   /** Milliseconds after which a find or a verdict is given up. */
   maxAge: number;
   log: Logger;
+  /** Told when a receiver begins to fail and when it takes callbacks again; nobody by default. */
+  onTrouble?: (trouble: Trouble) => void;
+}
+
+/** What became of the callbacks to one host; its `reason` is null once it takes them again. */
+export interface Trouble {
+  readonly host: string;
+  readonly kind: DeliveryKind;
+  readonly reason: string | null;
 }
 
 /** Since the node started. */
@@ -231,7 +240,7 @@ class Lane {
 
   /** @returns what came of it: `last` when nothing more is due, `more` when something may be */
   async #sendOne(): Promise<"nothing" | "last" | "more" | "failed"> {
-    const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
+    const { outbox, poster, url, kind, portion, counters, signal, log, onTrouble } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log
     const maxNonces = portion.size;
     let delivery = this.#received;
@@ -249,7 +258,10 @@ class Lane {
         counters.delivered_nonces += delivery.count;
         portion.passed(delivery.count);
       } else counters.delivered_verdicts++;
-      if (this.#failures > 0) log.info({ host, kind }, "callbacks are delivered again");
+      if (this.#failures > 0) {
+        log.info({ host, kind }, "callbacks are delivered again");
+        onTrouble?.({ host, kind, reason: null });
+      }
       this.#failures = 0;
       this.#options.onSuccess();
       return kind === "validated" || delivery.count >= maxNonces ? "more" : "last";
@@ -266,6 +278,7 @@ class Lane {
         log.warn(fields, "a callback was too large, the next has half as many finds");
         return "more";
       }
+      if (this.#failures === 0) onTrouble?.({ host, kind, reason });
       this.#failures++;
       log.warn({ host, kind, reason }, "a callback failed, it is tried again");
       return "failed";

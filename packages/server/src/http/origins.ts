@@ -30,15 +30,22 @@ export function refusalsForPages(allowed: readonly string[]) {
  * whose answers a browser does not show it anyway. Browsers name the page's `Origin`, programs send
  * none.
  *
+ * The log and `onRefused` hear of each origin once, and of the first 64 alone.
+ *
  * The node's own pages may come by an address or as localhost, but not by another name: such a
  * name can be made to lead here by anybody who owns it.
  */
-export function originGuard(allowed: readonly string[], log: Pick<FastifyBaseLogger, "info">) {
+export function originGuard(
+  allowed: readonly string[],
+  log: Pick<FastifyBaseLogger, "info">,
+  onRefused: (origin: string) => void,
+) {
   const told = new Set<string>();
   const tell = (origin: string) => {
     if (told.has(origin) || told.size === MAX_TOLD) return;
     told.add(origin);
     log.info({ origin }, "pages of this origin are refused: --allow-origin would let them in");
+    onRefused(origin);
   };
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply | null => {
     const { origin, host, upgrade } = request.headers;

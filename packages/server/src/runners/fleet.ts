@@ -32,6 +32,8 @@ export interface FleetOptions {
   openPlace: () => RunnerPlace;
   /** Called before each restart of a runner with how it ended. */
   onRestart?: (id: string, reason: EndReason) => void;
+  /** Called when a runner's state is another. */
+  onState?: (info: RunnerInfo) => void;
   /** Restarts of a runner with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;
@@ -109,7 +111,7 @@ export class Fleet {
   }
 
   #planned(devices: readonly string[]): readonly Supervisor[] {
-    const { threads, start, onRestart, maxRestarts, log } = this.#options;
+    const { threads, start, onRestart, onState, maxRestarts, log } = this.#options;
     const plans = planRunners(devices, threads);
     return plans.map(
       (plan, i) =>
@@ -120,6 +122,7 @@ export class Fleet {
             return start({ ...plan, runners: { all: plans.length, toLoad } }, signal);
           },
           onRestart: (reason) => onRestart?.(plan.id, reason),
+          ...(onState && { onState }),
           maxRestarts,
           log,
           onLost: (reason) => this.#lose(plan.id, reason),

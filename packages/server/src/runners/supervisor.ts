@@ -16,6 +16,8 @@ export interface SupervisorOptions {
   /** Restarts with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;
+  /** Called when its state is another; nobody by default. */
+  onState?: (info: RunnerInfo) => void;
   /** It is lost for good, for this reason; not called once it is closed. */
   onLost: (reason: Error) => void;
 }
@@ -161,7 +163,9 @@ export class Supervisor {
   }
 
   #change(change: Partial<RunnerInfo>): void {
+    const before = this.#info.state;
     this.#info = { ...this.#info, ...change };
+    if (this.#info.state !== before && !this.#isClosing) this.#options.onState?.(this.#info);
   }
 
   get #isClosing(): boolean {

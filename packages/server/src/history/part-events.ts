@@ -1,0 +1,45 @@
+/** What happens to a node's runners, callbacks and callers, as events. */
+import type { RunnerInfo } from "@proofmill/core";
+import type { Trouble } from "../callbacks/sender.ts";
+import type { Told } from "./events.ts";
+
+/** @param info of a runner whose state is another */
+export function runnerEvent({ id, state, reason, restarts }: RunnerInfo): Told {
+  const why = reason === null ? "" : `: ${reason}`;
+  switch (state) {
+    case "alive":
+      return {
+        kind: "runner",
+        text: `The runner ${id} ${restarts > 0 ? "is there again" : "has its model"}`,
+      };
+    case "restarting":
+      return {
+        kind: "runner",
+        text: `The runner ${id} has ended and is started again${why}`,
+        isBad: true,
+      };
+    case "lost":
+      return { kind: "runner", text: `The runner ${id} is lost for good${why}`, isBad: true };
+    case "stalled":
+      return { kind: "runner", text: `The runner ${id} stands still with its work`, isBad: true };
+    case "loading":
+      return { kind: "runner", text: `The runner ${id} loads its model` };
+  }
+}
+
+/** @param origin of a page that was refused; it may be anything */
+export function originEvent(origin: string): Told {
+  const text = `Pages of ${origin} are refused: --allow-origin would let them in`;
+  return { kind: "origin", text, isBad: true };
+}
+
+export function callbackEvent({ host, kind, reason }: Trouble): Told {
+  const what = kind === "generated" ? "Finds" : "Verdicts";
+  return reason === null
+    ? { kind: "callback", text: `${what} are delivered to ${host} again` }
+    : {
+        kind: "callback",
+        text: `${what} cannot be delivered to ${host}, they are tried again: ${reason}`,
+        isBad: true,
+      };
+}
