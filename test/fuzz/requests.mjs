@@ -81,6 +81,10 @@ const ASKED = [
     "/openapi.json",
     "/docs",
     "/v1/models",
+    "/api/v1/node/info",
+    "/api/v1/node/history",
+    "/api/v1/node/history?seconds=0",
+    "/api/v1/node/events?since=1",
   ],
   ...[
     "/",

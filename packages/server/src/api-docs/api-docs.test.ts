@@ -235,6 +235,7 @@ describe("the page", () => {
     }
     expect(count(page, "<table>")).toBe(count(page, '<div class="wide"'));
     expect(page).toContain("&quot;detail&quot;: &quot;Round already in progress&quot;");
+    expect(page).toContain("&quot;nonces&quot;: [170, 241],\n");
     expect(page).toContain("integer ≥ 1, ≤ 1024");
     expect(page).not.toMatch(/<script|https?:\/\/(?!aggregator|localhost)|undefined|\[object/);
     expect(count(page, "<details>")).toBe(count(page, "</details>"));

@@ -17,7 +17,7 @@ import {
 const REFUSED: Readonly<Record<number, string>> = {
   400: "The round does not allow it.",
   413: "The body or its list of nonces is too long.",
-  422: "The body does not fit.",
+  422: "What was sent does not fit.",
   500: "The job that recomputes the distances failed.",
   503: "PoC is off, or the model is loading or gone.",
 };

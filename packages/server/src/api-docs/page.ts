@@ -150,9 +150,16 @@ function objectsOf(content: Content): string {
   return names.map((name) => (name === undefined ? "" : linkTo(name))).join(" or ");
 }
 
+/** A list of numbers or texts stands on one line. */
+function shownJson(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll(/\[\n([^[\]{}]*)\n *\]/g, (_, items: string) => {
+    return `[${items.trim().replaceAll(/\n */g, " ")}]`;
+  });
+}
+
 function renderExample({ summary, value }: NamedExample): string {
   return (
     (summary === undefined ? "" : `<p>${escaped(summary)}:</p>`) +
-    `<pre tabindex="0">${escaped(JSON.stringify(value, null, 2))}</pre>`
+    `<pre tabindex="0">${escaped(shownJson(value))}</pre>`
   );
 }
