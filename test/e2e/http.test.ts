@@ -66,9 +66,9 @@ test("a node answers to its own names, and says how to add one", async () => {
   expect(refusal).toContain("--allow-host");
 });
 
-test("no header of the request comes back", async () => {
+test("no header of the request comes back but an id that is one", async () => {
   const answer = await raw(
-    "GET /api/v1/pow/status HTTP/1.1\r\nHost: marker-a\r\nX-Request-Id: marker-b\r\n" +
+    "GET /api/v1/pow/status HTTP/1.1\r\nHost: marker-a\r\nX-Request-Id: <marker-b>\r\n" +
       "Origin: http://marker-c\r\nConnection: close\r\n\r\n",
   );
   expect(answer).toMatch(/^HTTP\/1.1 200 /);
