@@ -118,7 +118,7 @@ async function befall({ url, logDisk, dataDisk, receiver, setClock, seconds }) {
   const delivery = async () => (await (await fetch(`${url}/trpc/node.info`)).json()).result.data;
   const health = async () => {
     const response = await fetch(`${url}/health`);
-    return { status: response.status, ...(await response.json()) };
+    return { http_status: response.status, ...(await response.json()) };
   };
   const isFine = (answer) => answer.status === "ok";
   const finds = async (more) => {

@@ -16,7 +16,7 @@ test.runIf(canMount)(
     // How late an answer may be is the full form's to say, on a quiet machine.
     expect(broken.filter((promise: string) => promise !== "/health is late")).toEqual([]);
     expect(seen).toMatchObject({
-      data_disk_full: { health: { status: 503 }, init: 503 },
+      data_disk_full: { health: { http_status: 503, status: "unavailable" }, init: 503 },
       receiver: { pending_nonces: 0, given_up_nonces: 0 },
       ...{ missing: 0, repeated: 0, unfound: 0 },
     });

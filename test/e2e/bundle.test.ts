@@ -46,7 +46,7 @@ test("holds the CUDA library where there is one", () => {
 test("passes its self-test, golden models included", () => {
   const result = JSON.parse(run("selftest", "--device", "cpu", "--seconds", "1", "--json"));
   expect(result).toMatchObject({ device: "cpu", ok: true });
-  expect(result.checks).toHaveLength(7);
+  expect(result.checks).toHaveLength(9);
 });
 
 test("measures", () => {
