@@ -17,6 +17,9 @@ const REQUESTS_A_COMMAND = 20;
 const PATIENCE_MS = 1000;
 /** So long after the last request every handle is free again, milliseconds. */
 const HANDLES_BACK_MS = 10_000;
+/** Connections of a flood, all made at once beside the counted ones, and the requests between two floods. */
+const FLOOD = 500;
+const REQUESTS_A_FLOOD = 10_000;
 /** Drawn at a time. */
 const CHUNK = 20;
 
@@ -40,6 +43,7 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
     let sent = 0;
     let commands = 0;
     let isOver = false;
+    let floods = 0;
     const fault = (text) => {
       if (faults.length < 20) faults.push(text);
     };
@@ -55,18 +59,7 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
             return;
           }
           sent += each.requests;
-          for (const { status, text } of await exchange(node.url, each)) {
-            statuses[status] = (statuses[status] ?? 0) + 1;
-            // An answer to HEAD has no text.
-            const isSaid =
-              status === 503 &&
-              (UNAVAILABLE.some((known) => text.includes(known)) || /\r\n\r\n$/.test(text));
-            if (status >= 500 && !isSaid) {
-              fault(
-                `${status} ${text.slice(0, 200)} for ${JSON.stringify(each.bytes.toString("latin1")).slice(0, 400)}`,
-              );
-            }
-          }
+          await meet(each);
           if (i % 10 === 0) {
             const said = sockets[i / 10];
             sent += said.length;
@@ -74,6 +67,26 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
           }
           onProgress(sent);
         }
+      }
+    }
+
+    async function meet(each) {
+      for (const { status, text } of await exchange(node.url, each)) {
+        statuses[status] = (statuses[status] ?? 0) + 1;
+        // An answer to HEAD has no text.
+        const isSaid =
+          status === 503 &&
+          (UNAVAILABLE.some((known) => text.includes(known)) || /\r\n\r\n$/.test(text));
+        if (status >= 500 && !isSaid) fault(`${told(status, text)} for ${shown(each)}`);
+      }
+    }
+
+    async function flood() {
+      while (!isOver) {
+        const all = fc.sample(connection, { seed: seed + floods, numRuns: FLOOD });
+        await Promise.all(all.map(meet));
+        floods++;
+        while (!isOver && sent < floods * REQUESTS_A_FLOOD) await sleep(5);
       }
     }
 
@@ -113,6 +126,7 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
 
     await Promise.all([
       commandAll(),
+      flood(),
       ...Array.from({ length: STRANGERS }, (_, i) => strange(i + 1)),
     ]);
     await ask(`${node.url}/api/v1/pow/stop`, { method: "POST" });
@@ -125,12 +139,16 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
     if (!isBack(after)) fault(`handles are left: ${JSON.stringify({ before, after })}`);
     const code = await node.end("SIGTERM");
     if (code !== 0) fault(`the node ended with ${code}`);
-    return { sent, commands, statuses, before, after, faults };
+    return { sent, commands, floods, statuses, before, after, faults };
   });
 }
 
+/** An answer and a connection, in short. */
+export const told = (status, text) => `${status} ${text.slice(0, 200)}`;
+export const shown = ({ bytes }) => JSON.stringify(bytes.toString("latin1")).slice(0, 400);
+
 /** Sends a connection's bytes; resolves with what was answered. */
-function exchange(url, { requests, bytes, cut, end }) {
+export function exchange(url, { requests, bytes, cut, end }) {
   return new Promise((resolve) => {
     const socket = connect({
       port: Number(new URL(url).port),
@@ -148,9 +166,12 @@ function exchange(url, { requests, bytes, cut, end }) {
     socket.on("data", (more) => {
       // A stream of events goes on for ever.
       if (text.length < 65_536) text += more;
-      if (answersIn(text).filter(({ status }) => status >= 200).length >= requests)
+      // Of a stream whose caller says no more, more is read until the time is over.
+      if (/content-type: text\/event-stream/i.test(text)) {
+        if (end !== "half-close") done();
+      } else if (answersIn(text).filter(({ status }) => status >= 200).length >= requests) {
         setImmediate(done);
-      if (/content-type: text\/event-stream/i.test(text)) done();
+      }
     });
     socket.on("end", done);
     socket.on("error", done);
@@ -165,7 +186,8 @@ function exchange(url, { requests, bytes, cut, end }) {
 }
 
 function answersIn(text) {
-  const parts = text.split(/^(?=HTTP\/1\.1 \d{3})/m);
+  // Bodies end without a line's end: the next answer may begin anywhere.
+  const parts = text.split(/(?=HTTP\/1\.1 \d{3} )/);
   return parts.flatMap((part) => {
     const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(part) ?? [];
     return status === undefined ? [] : [{ status: Number(status), text: part }];
@@ -206,19 +228,20 @@ const PROCEDURES = {
 };
 
 /** @returns the answer's status */
-async function give(url, { door, command: { kind, body } }) {
+export async function give(url, { door, command: { kind, body } }, more = {}) {
   const path = door === "rest" ? `/api/v1/pow/${kind}` : `/trpc/pow.${PROCEDURES[kind]}`;
   const sends = body === undefined ? {} : { body: JSON.stringify(body) };
   const { status } = await ask(url + path, {
     method: "POST",
     ...(body === undefined && door === "trpc" ? { body: "{}" } : sends),
+    headers: more,
   });
   return status;
 }
 
 /** One call, over a connection of its own, so that none of ours counts as a handle that is left. */
-async function ask(url, init = {}) {
-  const headers = { "content-type": "application/json", connection: "close" };
+export async function ask(url, init = {}) {
+  const headers = { ...init.headers, "content-type": "application/json", connection: "close" };
   const response = await fetch(url, { ...init, headers });
   return { status: response.status, answer: await response.json() };
 }

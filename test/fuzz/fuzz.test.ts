@@ -1,5 +1,6 @@
 /** Short forms of `npm run fuzz`, always from the same seeds; and the model of a round itself. */
 import { expect, test } from "vitest";
+import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
 import { FRESH, step } from "./round-model.mjs";
@@ -14,6 +15,17 @@ test.runIf(process.platform === "linux")(
     // It would be no test if nothing got through.
     expect(commands).toBeGreaterThan(20);
     for (const status of [200, 400, 404, 405, 422]) expect(statuses).toHaveProperty(`${status}`);
+  },
+  120_000,
+);
+
+test.runIf(process.platform === "linux")(
+  "600 drawn requests to a node with keys: nothing is answered that the key does not allow",
+  async () => {
+    const { faults, commands, statuses } = await fuzzKeys({ seed: SEED, count: 600 });
+    expect(faults).toEqual([]);
+    expect(commands).toBeGreaterThan(5);
+    for (const status of [200, 401, 403]) expect(statuses).toHaveProperty(`${status}`);
   },
   120_000,
 );

@@ -98,6 +98,7 @@ const ASKED = [
     "/v1/chat/completions",
   ],
   ...["/trpc/pow.status", "/trpc/pow.status,pow.status?batch=1", "/trpc/node.info", "/trpc/nope"],
+  ...["/trpc/pow.onStatus", "/trpc/pow.onValidNonces"],
   ...["/trpc/pow.stop", "/trpc/pow.init", "/trpc/pow.phaseGenerate", "/trpc/constructor.name"],
 ];
 const queries = fc.oneof(

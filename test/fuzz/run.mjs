@@ -1,11 +1,13 @@
 // `npm run fuzz`: drawn requests against a node and drawn files against the loader, many of them.
 // The same seed draws the same; what fails says its seed.
 import { parseArgs } from "node:util";
+import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
 
 const KINDS = {
   requests: { count: 100_000, fuzz: fuzzNode },
+  keys: { count: 20_000, fuzz: fuzzKeys },
   models: { count: 20_000, fuzz: fuzzLoader },
 };
 
