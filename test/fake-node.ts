@@ -38,7 +38,6 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
   };
   const runner = Object.assign(createFakeRunner(fake), {
     pid: process.pid,
-    warmUp: "",
     hasComputed: true,
     isStalled: false,
     memory: null,

@@ -12,7 +12,6 @@ export function pacedRunner({ perSecond, info, distance = () => 0.25, onAnswer =
   let free = 0;
   return {
     pid: process.pid,
-    warmUp: "",
     ended: new Promise(() => {}),
     memory: null,
     info: {

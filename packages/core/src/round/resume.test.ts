@@ -28,7 +28,7 @@ async function node(
       life.kill();
       services.splice(services.indexOf(service), 1); // it would wait for its store
     },
-    attach: () => service.attach(createFakeRunner(info === undefined ? {} : { info })),
+    attach: () => service.attach(createFakeRunner({ info: { warm_up: "1 and 2", ...info } })),
   };
 }
 
@@ -132,6 +132,7 @@ test("a runner that comes later resumes nothing that ended by itself", async () 
 test.each([
   [{ info: { arithmetic: "other-1" } }, /^arithmetic was fake-1, now it is other-1$/],
   [{ info: { vocab_size: 77 } }, /^vocab_size was \d+, now it is 77$/],
+  [{ info: { warm_up: "1 and 3" } }, /^warm_up was 1 and 2, now it is 1 and 3$/],
   [{ modelName: "another" }, /^model was , now it is another$/],
   [{ info: { max_seq_len: 100 } }, /body\.seq_len: .*100/],
   [{ callbackHosts: ["elsewhere"] }, /body\.callback_url: /],

@@ -11,19 +11,23 @@ export interface SearchedWith {
   readonly hidden_size: number;
   readonly vocab_size: number;
   readonly num_hidden_layers: number;
+  /** As ModelInfo's: its weights. */
+  readonly warm_up?: string;
 }
 
 export function searchedWith(model: string, info: ModelInfo): SearchedWith {
   const { arithmetic, architecture, dtype, hidden_size, vocab_size, num_hidden_layers } = info;
+  const { warm_up } = info;
   return {
     ...{ model, arithmetic, architecture, dtype },
     ...{ hidden_size, vocab_size, num_hidden_layers },
+    ...(warm_up !== undefined && { warm_up }),
   };
 }
 
-/** Everything in which they differ, for the log; null where they are equal. */
+/** Everything known before in which they differ, for the log; null where they are equal. */
 export function differenceOf(before: SearchedWith, now: SearchedWith): string | null {
-  const differences = (Object.keys(now) as (keyof SearchedWith)[])
+  const differences = (Object.keys(before) as (keyof SearchedWith)[])
     .filter((field) => before[field] !== now[field])
     .map((field) => `${field} was ${before[field]}, now it is ${now[field]}`);
   return differences.length > 0 ? differences.join("; ") : null;

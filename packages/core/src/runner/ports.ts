@@ -18,6 +18,11 @@ export interface ModelInfo {
   readonly hidden_size: number;
   readonly vocab_size: number;
   readonly num_hidden_layers: number;
+  /**
+   * What it computed of two short nonces before it took work: equal for equal weights and arithmetic,
+   * and so what tells a model from another of its name and size. Absent where none were computed.
+   */
+  readonly warm_up?: string;
   /** The model's context. */
   readonly max_position_embeddings: number;
   /** The greatest `seq_len` of a job: the context, or less where memory or the operator allow less. */

@@ -15,7 +15,7 @@ interface Started {
 function fleetOf(
   devices: string[],
   options: Partial<FleetOptions> & {
-    differ?: (plan: RunnerPlan, start: number) => { info?: Partial<ModelInfo>; warmUp?: string };
+    differ?: (plan: RunnerPlan, start: number) => Partial<ModelInfo>;
   } = {},
 ) {
   const started: Started[] = [];
@@ -40,7 +40,7 @@ function fleetOf(
       };
     },
     start: async (plan) => {
-      const { info = {}, warmUp = "1 and 2" } = options.differ?.(plan, started.length) ?? {};
+      const info = { warm_up: "1 and 2", ...options.differ?.(plan, started.length) };
       let end: (reason: RunnerLost) => void = () => {};
       const ended = new Promise<RunnerLost>((resolve) => {
         end = resolve;
@@ -55,7 +55,6 @@ function fleetOf(
             hasComputed: false,
             isStalled: false,
             memory: null,
-            warmUp,
             ended,
           },
           close: async () => {
@@ -109,12 +108,12 @@ test("all load, each told how many share the memory with it, and then all work",
 test.each([
   [
     "another tag",
-    { info: { arithmetic: "fake-2" } },
+    { arithmetic: "fake-2" },
     "cuda:0 and cuda:1 differ in their arithmetic, fake-1 and fake-2: run a node for each",
   ],
   [
     "other bits under the same tag",
-    { warmUp: "1 and 3" },
+    { warm_up: "1 and 3" },
     "cuda:0 and cuda:1 have one arithmetic, fake-1, and yet computed two nonces of their warm-up " +
       "differently (1 and 2; 1 and 3)",
   ],
@@ -147,8 +146,8 @@ test("one that is lost leaves the others at work, and the last one's end is the 
 });
 
 test.each([
-  ["arithmetic", { info: { arithmetic: "fake-2" } }, "the runner's arithmetic was fake-1, now"],
-  ["bits", { warmUp: "1 and 3" }, "the runner's warm-up gave 1 and 2 when it first came, now"],
+  ["arithmetic", { arithmetic: "fake-2" }, "the runner's arithmetic was fake-1, now"],
+  ["bits", { warm_up: "1 and 3" }, "the runner's warm-up gave 1 and 2 when it first came, now"],
 ])("one that comes back with other %s is not taken", async (_, different, message) => {
   const { fleet, started } = fleetOf(["cpu"], { differ: (_, i) => (i > 0 ? different : {}) });
   await fleet.load();

@@ -166,14 +166,15 @@ function refuseUnequal(
   next: { id: string; runner: ProcessRunner },
 ): void {
   const names = `${first.id} and ${next.id}`;
-  const [a, b] = [first.runner.info.arithmetic, next.runner.info.arithmetic];
+  const { arithmetic: a, warm_up: was } = first.runner.info;
+  const { arithmetic: b, warm_up: is } = next.runner.info;
   if (a !== b) {
     throw new Error(`${names} differ in their arithmetic, ${a} and ${b}: run a node for each`);
   }
-  if (first.runner.warmUp === next.runner.warmUp) return;
+  if (was === is) return;
   throw new Error(
     `${names} have one arithmetic, ${a}, and yet computed two nonces of their warm-up differently ` +
-      `(${first.runner.warmUp}; ${next.runner.warmUp}): one of them is faulty, which proofmill ` +
+      `(${was}; ${is}): one of them is faulty, which proofmill ` +
       "selftest --device may tell",
   );
 }

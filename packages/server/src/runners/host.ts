@@ -86,8 +86,7 @@ export function hostRunner(
       tellMemory();
       send({
         type: "loaded",
-        info: runner.info,
-        warmUp: loaded.warmUp,
+        info: { ...runner.info, warm_up: loaded.warmUp },
         sessionLimits: runner.sessionLimits,
       });
     } catch (error) {

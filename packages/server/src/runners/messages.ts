@@ -50,7 +50,7 @@ export type ToRunner =
 export type FromRunner =
   /** What an operator may want to know, in a line. */
   | { type: "notice"; text: string; level: "info" | "warn" }
-  | { type: "loaded"; info: ModelInfo; warmUp: string; sessionLimits: SessionLimits | null }
+  | { type: "loaded"; info: ModelInfo; sessionLimits: SessionLimits | null }
   | { type: "load_failed"; message: string }
   | { type: "done"; id: number; result: PrefillResult }
   | { type: "failed"; id: number; message: string }

@@ -42,8 +42,6 @@ export interface ProcessRunner extends ModelRunner, SessionRunner {
   /** What its process holds, as it told last; null until it has. */
   readonly memory: Memory | null;
   readonly pid: number;
-  /** What it computed in its warm-up: the same on every device of its arithmetic. */
-  readonly warmUp: string;
   /** Whether it has work and has finished nothing of it for so long that it may well hang. */
   readonly isStalled: boolean;
   /** Whether it has finished a nonce so far. */
@@ -141,7 +139,6 @@ class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   hasComputed = false;
   memory: Memory | null = null;
-  warmUp = "";
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
   readonly #watchdog: Watchdog;
@@ -281,7 +278,6 @@ class ChildRunner implements ProcessRunner {
           break;
         }
         this.#info = message.info;
-        this.warmUp = message.warmUp;
         this.sessionLimits = message.sessionLimits;
         this.#loading?.resolve();
         break;

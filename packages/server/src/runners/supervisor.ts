@@ -152,13 +152,14 @@ export class Supervisor {
     const { signal } = this.#closing;
     await pause(milliseconds, undefined, { signal });
     const runner = await this.#options.start(signal, { isFirst: false });
-    const [was, now] = [first.info.arithmetic, runner.info.arithmetic];
-    if (was === now && first.warmUp === runner.warmUp && !signal.aborted) return runner;
+    const [was, now] = [first.info, runner.info];
+    const isSame = was.arithmetic === now.arithmetic;
+    if (isSame && was.warm_up === now.warm_up && !signal.aborted) return runner;
     await runner.close();
     throw new Error(
-      was === now
-        ? `the runner's warm-up gave ${first.warmUp} when it first came, now it gives ${runner.warmUp}`
-        : `the runner's arithmetic was ${was}, now it is ${now}`,
+      isSame
+        ? `the runner's warm-up gave ${was.warm_up} when it first came, now it gives ${now.warm_up}`
+        : `the runner's arithmetic was ${was.arithmetic}, now it is ${now.arithmetic}`,
     );
   }
 
