@@ -83,7 +83,9 @@ test("commands of the command line show a key, and a key that may only read comm
   const node = await startServer({ args: ["--api-key-file", file, "--enable-poc"] });
   const cli = (args: string[], key?: string) =>
     runCli([...args, "--url", node.url], key === undefined ? {} : { PROOFMILL_API_KEY: key });
-  expect((await cli(["status"])).stderr).toContain("A valid API key is required");
+  expect((await cli(["status"])).stderr).toContain(
+    "A valid API key is required: --api-key or PROOFMILL_API_KEY names it",
+  );
   expect((await cli(["status"], reader.key)).stdout).toContain("IDLE");
   const round = ["--block-hash", "abc", "--public-key", "k", "--r-target", "1.4", "--until", "1"];
   const refused = await cli(["round", ...round, "--seq-len", "32"], reader.key);

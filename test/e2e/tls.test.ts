@@ -58,6 +58,14 @@ test("SIGHUP has the certificate read again, and no output shows a private key",
   const fault = await node.log("certificate cannot be read again: the old ones stay");
   expect(fault.reason).toContain("the key is not the certificate's");
   expect(await shown(port)).not.toBe(before);
+  // Who calls it in the wrong way is told the right one.
+  const status = async (url: string) => (await runCli(["status", "--url", url])).stderr;
+  expect(await status(node.url)).toContain(
+    "NODE_EXTRA_CA_CERTS names a file of the authorities to trust",
+  );
+  expect(await status(node.url.replace("https:", "http:"))).toContain(
+    "a node that has a certificate is called by https://",
+  );
   expect(await node.stop()).toBe(0);
 
   const swapped = ["--tls-cert", files.key, "--tls-key", files.cert];

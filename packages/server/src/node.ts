@@ -16,7 +16,7 @@ import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { healthOf } from "./health.ts";
 import { callbackEvent, runnerEvent } from "./history/part-events.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
-import { keepReading, type Reread } from "./platform/reread.ts";
+import { type FileVersions, keepReading, type Reread, versionsOf } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { logRounds } from "./round-log.ts";
 import { countGpus } from "./runners/devices.ts";
@@ -95,6 +95,7 @@ export async function startNode(
   options: NodeOptions = {},
 ): Promise<RunningNode> {
   keepHeapSmall();
+  const versions = versionsOf(changeable(config));
   const keys = openKeyring(config);
   const tls = readTls(nodeTls(config));
   const store =
@@ -102,7 +103,7 @@ export async function startNode(
       ? await SqliteStore.open({ folder: config.dataDir })
       : null;
   try {
-    return await startWith({ store, keys, tls }, config, options);
+    return await startWith({ store, keys, tls, versions }, config, options);
   } catch (error) {
     await store?.close();
     throw error;
@@ -113,13 +114,28 @@ function nodeTls({ tlsCert, tlsKey, tlsClientCa }: ServeConfig): TlsFiles {
   return { cert: tlsCert, key: tlsKey, ca: tlsClientCa };
 }
 
+/** The files that may change while the node runs. */
+function changeable(config: ServeConfig): string[] {
+  const { apiKeyFile } = config;
+  const certificates = [...filesOf(nodeTls(config)), ...filesOf(callbackTls(config))];
+  return apiKeyFile === undefined ? certificates : [apiKeyFile, ...certificates];
+}
+
+interface Opened {
+  store: SqliteStore | null;
+  keys: Keyring | null;
+  tls: Tls | null;
+  /** As they were before any was read. */
+  versions: FileVersions;
+}
+
 async function startWith(
-  opened: { store: SqliteStore | null; keys: Keyring | null; tls: Tls | null },
+  opened: Opened,
   config: ServeConfig,
   options: NodeOptions,
 ): Promise<RunningNode> {
   let folder: ModelFolder | null = null;
-  const { store, keys, tls } = opened;
+  const { store, keys, tls, versions } = opened;
   /** Fastify does not know of TLS. */
   const addressOf = (url: string) => (tls ? url.replace(/^http:/, "https:") : url);
   const proxies = new Proxies(config.trustedProxy);
@@ -218,7 +234,7 @@ async function startWith(
       "whoever reaches this port commands the node: --api-key or --api-key-file locks it",
     );
   }
-  const files = keepReading(rereads(), app.log);
+  const files = keepReading(rereads(), { versions, log: app.log });
   let isClosing = false;
   const loaded = fleet.load().catch((error) => {
     if (!isClosing) throw error;

@@ -45,6 +45,13 @@ test("a round's beginning, its progress and its end", async () => {
   expect(lines).toHaveLength(4);
 });
 
+test("a node that ends without a round tells of none", async () => {
+  const { service, lines } = await logged({});
+  await service.stop();
+  await service.close();
+  expect(lines).toEqual([]);
+});
+
 test("one warning for a target that every nonce meets", async () => {
   const all = await logged({ distance: () => 0.25 });
   await all.service.initGenerate(INIT_GENERATE);

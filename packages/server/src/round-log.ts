@@ -56,6 +56,7 @@ export function logRounds(service: PocService, log: Log): () => void {
     if (state === last?.state && round_id === last.round_id) return;
     const before = last;
     last = status;
+    if (round_id === null) return; // a stop without a round is none's state
     if (timer) clearInterval(timer);
     timer = null;
     if (before?.state === "GENERATING" && before.round_id === round_id) {

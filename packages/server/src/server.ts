@@ -17,7 +17,7 @@ import Fastify, {
   LogController,
 } from "fastify";
 import type { Proxies } from "./access/addresses.ts";
-import { type AccessCounters, Guard } from "./access/guard.ts";
+import { Guard } from "./access/guard.ts";
 import type { Keyring } from "./access/keys.ts";
 import { Rates } from "./access/rates.ts";
 import type { Tls } from "./access/tls.ts";
@@ -106,8 +106,6 @@ export interface CreatedServer {
   history: History;
   /** To be told of what happens. */
   events: Events;
-  /** What was counted of who asks. */
-  access: AccessCounters;
 }
 
 export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
@@ -248,7 +246,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
   metrics.expose(app, {
     ...{ service, runners, delivery, gate, connections, subscriptions, log },
-    access: guard.counters,
+    access: guard,
   });
   if (deps.upstream) {
     upstream = await useUpstream(app, { ...deps.upstream, isLocked: guard.isLocked, gate });
@@ -256,5 +254,5 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await app.register(async (scope) =>
     restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  return { app, service, log, meter: metrics.meter, history, events, access: guard.counters };
+  return { app, service, log, meter: metrics.meter, history, events };
 }

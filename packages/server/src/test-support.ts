@@ -31,8 +31,6 @@ export interface TestServer {
   /** Null where nobody needs a key. */
   keyring: Keyring | null;
   history: History;
-  /** Calls by the labels of keys. */
-  counters(): ReadonlyMap<string, number>;
   /** Takes the runner from the service. */
   detach(reason: Error): void;
   /** POST below the prefix; a string or bytes go out as they are. */
@@ -67,7 +65,7 @@ export async function testServer(
   const runner = createFakeRunner(distance ? { distance } : {});
   const defaults = { batch_size: 32, seq_len: 256 };
   const keyring = options.keys ? new Keyring(options.keys) : null;
-  const { app, service, history, access } = await createServer({
+  const { app, service, history } = await createServer({
     logLevel: "silent",
     logFormat: "json",
     openService: (_log, meter) =>
@@ -107,7 +105,6 @@ export async function testServer(
     runner,
     keyring,
     history,
-    counters: () => access.requests,
     detach,
     get: (url) => app.inject({ method: "GET", url }),
     post: (path, body, headers = {}) =>

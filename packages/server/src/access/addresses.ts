@@ -24,7 +24,7 @@ export class Proxies {
     let address = socket.remoteAddress ?? "";
     const said = [headers["x-forwarded-for"] ?? []].flat().join().split(",");
     while (this.isExempt(address)) {
-      const before = said.pop()?.trim() ?? "";
+      const before = withoutPort(said.pop()?.trim() ?? "");
       if (isIP(before) === 0) break;
       address = before;
     }
@@ -62,6 +62,12 @@ function listOf(networks: readonly string[]): BlockList {
 function isListed(list: BlockList, address: string): boolean {
   const plain = unmapped(address);
   return isIP(plain) !== 0 && list.check(plain, isIPv6(plain) ? "ipv6" : "ipv4");
+}
+
+/** Some proxies add the port: `192.0.2.1:567`, `[2001:db8::1]:567`. */
+function withoutPort(text: string): string {
+  const [, v6, v4] = /^(?:\[([^\]]*)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?$/.exec(text) ?? [];
+  return v6 ?? v4 ?? text;
 }
 
 /** An IPv4 address as such where a socket for both families gives it as an IPv6 one. */

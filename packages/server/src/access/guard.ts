@@ -24,9 +24,8 @@ const MAX_DROPPED = 1024 * 1024;
 /** The only path of WebSockets, which may show their key in their first message. */
 const WEBSOCKET_PATH = "/trpc";
 
-/** Since the node started, by the labels of keys; what nobody's key was shown for is under none. */
-export interface AccessCounters {
-  readonly requests: Map<string, number>;
+/** Requests that were refused since the node started. */
+export interface RefusalCounters {
   /** Without a valid key. */
   unauthorized: number;
   /** By a key that does not allow it. */
@@ -44,12 +43,7 @@ export interface GuardOptions {
 }
 
 export class Guard {
-  readonly counters: AccessCounters = {
-    requests: new Map(),
-    unauthorized: 0,
-    forbidden: 0,
-    limited: 0,
-  };
+  readonly refused: RefusalCounters = { unauthorized: 0, forbidden: 0, limited: 0 };
   readonly #keys: Keyring | null;
   readonly #proxies: Proxies;
   readonly #rates: Rates | null;
@@ -66,6 +60,11 @@ export class Guard {
   /** Whether callers need keys. */
   get isLocked(): boolean {
     return this.#keys !== null;
+  }
+
+  /** Those that are valid now. */
+  get keys(): readonly Key[] {
+    return this.#keys?.keys ?? [];
   }
 
   /** Whether it matters how many calls a message has. */
@@ -95,7 +94,7 @@ export class Guard {
   /** @throws PocError SCOPE_REQUIRED unless the key allows it, or nobody needs one */
   checkScope(key: Key | null, scope: Scope): void {
     if (!this.#keys || (key && allows(key, scope))) return;
-    this.counters.forbidden++;
+    this.refused.forbidden++;
     throw new PocError("SCOPE_REQUIRED", {
       detail: `This key's scopes do not allow this: it needs ${scope}`,
     });
@@ -124,10 +123,10 @@ export class Guard {
    * @returns milliseconds that they have to wait
    */
   pace(request: IncomingMessage, key: Key | null, calls: number): number {
-    if (key) this.#count(key, calls);
+    if (key) key.usage.calls += calls;
     const payer = this.#payer(request, key);
     const wait = payer === null ? 0 : (this.#rates?.reserve(payer, calls) ?? 0);
-    if (wait > 0) this.counters.limited++;
+    if (wait > 0) this.refused.limited++;
     return wait;
   }
 
@@ -137,18 +136,18 @@ export class Guard {
     const calls = callsIn(request);
     if (key) {
       this.#keyOf.set(raw, key);
-      this.#count(key, calls);
+      key.usage.calls += calls;
       request.log = request.log.child({ key: key.label });
     }
     if (isOpen(request) || isPreflight(raw)) return;
     if (this.#keys && !key && !mayShowLater(request)) {
-      this.counters.unauthorized++;
+      this.refused.unauthorized++;
       throw new PocError("UNAUTHORIZED");
     }
     const payer = this.#payer(raw, key);
     const wait = payer === null ? 0 : (this.#rates?.take(payer, calls) ?? 0);
     if (wait > 0) {
-      this.counters.limited++;
+      this.refused.limited++;
       throw new PocError("TOO_MANY_REQUESTS", { retryAfter: Math.ceil(wait / 1000) });
     }
     const { scope } = request.routeOptions?.config ?? {};
@@ -160,10 +159,6 @@ export class Guard {
     if (key) return `key ${key.label}`;
     const address = this.#proxies.callerOf(request);
     return this.#proxies.isExempt(address) ? null : network(address);
-  }
-
-  #count({ label }: Key, calls: number): void {
-    this.counters.requests.set(label, (this.counters.requests.get(label) ?? 0) + calls);
   }
 }
 

@@ -73,7 +73,7 @@ test.each([
 });
 
 test("a file that is none is refused", () => {
-  expect(() => readKeyFile("/no/such/file")).toThrow("/no/such/file: cannot be read (ENOENT)");
+  expect(() => readKeyFile("/no/such/file")).toThrow("/no/such/file: there is no such file");
   expect(() => readKeyFile(tmpdir())).toThrow("is not a regular file");
 });
 

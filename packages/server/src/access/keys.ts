@@ -21,6 +21,8 @@ export interface KeyEntry {
 }
 
 export interface Key extends KeyEntry {
+  /** Calls of this label's keys since the node started, or the label came. */
+  readonly usage: { calls: number };
   /** Aborts when the key is not valid any more. */
   readonly revoked: AbortSignal;
 }
@@ -33,14 +35,20 @@ export class Keyring {
     this.replace(entries);
   }
 
-  get labels(): string[] {
-    return this.#keys.map(({ label }) => label);
+  get keys(): readonly Key[] {
+    return this.#keys;
   }
 
-  /** From now on these are valid. One that stays as it is goes on; any other is revoked. */
+  /**
+   * From now on these are valid. One that stays as it is goes on; any other is revoked. A new key
+   * under the label of an old one counts on.
+   */
   replace(entries: readonly KeyEntry[]): void {
     const before = this.#keys;
-    this.#keys = entries.map((entry) => before.find((key) => isSame(key, entry)) ?? keyOf(entry));
+    this.#keys = entries.map((entry) => {
+      const known = before.find(({ label }) => label === entry.label);
+      return known && isSame(known, entry) ? known : keyOf(entry, known?.usage ?? { calls: 0 });
+    });
     for (const key of before) if (!this.#keys.includes(key)) key.revoke();
   }
 
@@ -78,10 +86,10 @@ export function isToken(text: string): boolean {
   return TOKEN.test(text);
 }
 
-function keyOf(entry: KeyEntry): Key & { revoke(): void } {
+function keyOf(entry: KeyEntry, usage: Key["usage"]): Key & { revoke(): void } {
   const end = new AbortController();
   setMaxListeners(0, end.signal); // every WebSocket and stream of the key listens
-  return { ...entry, revoked: end.signal, revoke: () => end.abort() };
+  return { ...entry, usage, revoked: end.signal, revoke: () => end.abort() };
 }
 
 function isSame(key: KeyEntry, other: KeyEntry): boolean {

@@ -136,7 +136,7 @@ test("what is wrong with files of certificates is said, with their names", () =>
   writeFileSync(key, "no key");
   expect(read).toThrow(`${cert}, ${key}: expected PEM`);
   rmSync(key);
-  expect(read).toThrow(`${key}: cannot be read (ENOENT)`);
+  expect(read).toThrow(`${key}: there is no such file`);
   expect(readTls({ cert: undefined, key: undefined, ca: undefined })).toBe(null);
 });
 

@@ -1,5 +1,6 @@
 /** /metrics, over a server whose runner pretends: names, values, and labels that stay few. */
 import { expect, test } from "vitest";
+import { digestOf } from "../access/keys.ts";
 import { INIT_GENERATE, PROOF, type TestServer, testServer } from "../test-support.ts";
 
 /** Sample → value, e.g. `proofmill_state{state="IDLE"}` → 1. */
@@ -83,6 +84,25 @@ test("whatever strangers ask for, routes have few labels and name no path", asyn
   expect(requests).toContain(label("/trpc/:path", 404));
   expect(requests.length).toBeLessThan(8);
   expect(samples.filter((sample) => /secret|dav|127\.0\.0\.1|status-/.test(sample))).toEqual([]);
+});
+
+test("calls are shown of keys that are valid, and go on under a label whose key is another", async () => {
+  const entry = (label: string, key: string) => ({
+    ...{ label, digest: digestOf(key) },
+    scopes: ["read" as const],
+  });
+  const server = await testServer({ keys: [entry("ops", "first"), entry("guest", "second")] });
+  const calls = async (key: string) => {
+    const headers = { authorization: `Bearer ${key}` };
+    const { body } = await server.app.inject({ url: "/metrics", headers });
+    return body.match(/^proofmill_key_requests_total.*/gm);
+  };
+  const shown = (key: string, count: number) =>
+    `proofmill_key_requests_total{key="${key}"} ${count}`;
+  await calls("first");
+  expect(await calls("first")).toEqual([shown("ops", 2), shown("guest", 0)]);
+  server.keyring?.replace([entry("ops", "third")]);
+  expect(await calls("third")).toEqual([shown("ops", 3)]);
 });
 
 test("runners that fail or go are counted; a node without a model says so", async () => {

@@ -7,7 +7,7 @@ import {
   within,
 } from "@proofmill/core";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { AccessCounters } from "../access/guard.ts";
+import type { Guard } from "../access/guard.ts";
 import { NO_DELIVERIES } from "../callbacks/sender.ts";
 import { healthOf } from "../health.ts";
 import { version } from "../version.ts";
@@ -26,7 +26,7 @@ export interface MetricSources {
   connections: { readonly size: number };
   subscriptions: { readonly size: number };
   log: { readonly lost: number };
-  access: AccessCounters;
+  access: Pick<Guard, "keys" | "refused">;
 }
 
 /** What a disk that hangs may hold up a scrape; it shows the last figures then. Milliseconds. */
@@ -162,12 +162,12 @@ function watchNode(registry: Registry, sources: MetricSources): void {
   );
   new Counter({
     name: "proofmill_key_requests_total",
-    help: "Requests and calls by the label of the key that they showed",
+    help: "Requests and calls by the label of the key that they showed, of keys that are valid",
     labelNames: ["key"],
     registers,
     collect() {
       this.reset();
-      for (const [key, count] of access.requests) this.inc({ key }, count);
+      for (const { label, usage } of access.keys) this.inc({ key: label }, usage.calls);
     },
   });
   new Counter({
@@ -178,7 +178,7 @@ function watchNode(registry: Registry, sources: MetricSources): void {
     collect() {
       this.reset();
       for (const reason of ["unauthorized", "forbidden", "limited"] as const) {
-        this.inc({ reason }, access[reason]);
+        this.inc({ reason }, access.refused[reason]);
       }
     },
   });

@@ -14,50 +14,90 @@ export interface Reread {
   read(): void;
 }
 
-/**
- * Reads each again when one of its files has changed. What cannot be read is logged as an error, and
- * what was read before stays.
- *
- * @returns `again` reads all at once, `close` ends it
- */
-export function keepReading(all: readonly Reread[], log: Logger): { again(): void; close(): void } {
-  const read = (each: Reread) => {
-    try {
-      each.read();
-      log.info({}, `${each.what} read again`);
-    } catch (error) {
-      const { message } = error as Error;
-      log.error({ reason: message }, `${each.what} cannot be read again: the old ones stay`);
-    }
-  };
-  const closers = all.map((each) => watchFiles(each.files, () => read(each)));
-  return {
-    again: () => all.forEach(read),
-    close: () => {
-      for (const close of closers) close();
-    },
-  };
+/** What tells a file from what it was before, by its name. */
+export type FileVersions = ReadonlyMap<string, string>;
+
+/** To be asked for before the files are read first: what changes from then on is seen. */
+export function versionsOf(files: readonly string[]): FileVersions {
+  return new Map(files.map((file) => [file, versionOf(file)]));
 }
 
 /**
- * Calls `changed` after any of the files has changed, once they have been the same for a second:
+ * Reads each again when one of its files has changed, once they have been the same for a second:
  * what is being written is not read by halves. It looks by name, so that a file that is replaced,
  * or lies behind a link that is, is seen too.
  *
- * @returns what ends it
+ * What cannot be read is logged as an error, what was read before stays, and it is tried again at
+ * every look: there may have been no descriptor left, or the file was not there for a moment.
+ *
+ * @param versions of all files, as they were before they were read first
+ * @returns `again` reads all at once, `close` ends it
  */
-function watchFiles(files: readonly string[], changed: () => void): () => void {
-  let known = files.map(versionOf).join();
-  let seen = known;
+export function keepReading(
+  all: readonly Reread[],
+  { versions, log }: { versions: FileVersions; log: Logger },
+): { again(): void; close(): void } {
+  const kept = all.map((each) => new KeptRead(each, { versions, log }));
   const timer = setInterval(() => {
-    const now = files.map(versionOf).join();
-    const isSettled = now === seen;
-    seen = now;
-    if (!isSettled || now === known) return;
-    known = now;
-    changed();
+    for (const each of kept) each.look();
   }, LOOK_MS).unref();
-  return () => clearInterval(timer);
+  return {
+    again: () => {
+      for (const each of kept) each.again();
+    },
+    close: () => clearInterval(timer),
+  };
+}
+
+class KeptRead {
+  readonly #reread: Reread;
+  readonly #log: Logger;
+  /** What was read last. */
+  #known: string;
+  /** At the last look. */
+  #seen: string;
+  /** Why the last try failed; null: it did not. */
+  #fault: string | null = null;
+
+  constructor(reread: Reread, { versions, log }: { versions: FileVersions; log: Logger }) {
+    this.#reread = reread;
+    this.#log = log;
+    this.#known = reread.files.map((file) => versions.get(file)).join();
+    this.#seen = this.#known;
+  }
+
+  look(): void {
+    const now = this.#version();
+    const isSettled = now === this.#seen;
+    this.#seen = now;
+    if (isSettled && (now !== this.#known || this.#fault !== null)) this.#read(now);
+  }
+
+  /** Whoever asks for it is told in any case. */
+  again(): void {
+    this.#fault = null;
+    this.#read(this.#version());
+  }
+
+  /** @param version of the files before they are read: what changes meanwhile is seen later */
+  #read(version: string): void {
+    const { what, read } = this.#reread;
+    try {
+      read();
+      this.#known = version;
+      this.#fault = null;
+      this.#log.info({}, `${what} read again`);
+    } catch (error) {
+      const { message } = error as Error;
+      if (message === this.#fault) return; // it is said once
+      this.#fault = message;
+      this.#log.error({ reason: message }, `${what} cannot be read again: the old ones stay`);
+    }
+  }
+
+  #version(): string {
+    return this.#reread.files.map(versionOf).join();
+  }
 }
 
 function versionOf(file: string): string {

@@ -3,6 +3,14 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs
 
 const MAX_BYTES = 1024 * 1024;
 
+/** What the system says most often, for people. */
+const WORDS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  ENOTDIR: "there is no such file",
+  EACCES: "the node's user may not read it",
+  EPERM: "the node's user may not read it",
+};
+
 /** @throws Error with the file's name where it cannot be read, is no file, or is large */
 export function readSmallFile(file: string): Buffer {
   let fd: number | null = null;
@@ -14,7 +22,8 @@ export function readSmallFile(file: string): Buffer {
     return readFileSync(fd);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(`${file}: ${code === undefined ? message : `cannot be read (${code})`}`);
+    const fault = code === undefined ? message : (WORDS[code] ?? `cannot be read (${code})`);
+    throw new Error(`${file}: ${fault}`);
   } finally {
     if (fd !== null) closeSync(fd);
   }
