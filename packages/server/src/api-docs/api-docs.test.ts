@@ -6,16 +6,26 @@
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { OPERATIONS, type OperationTable } from "@proofmill/core";
+import { OPERATIONS, type OperationTable, SCOPES } from "@proofmill/core";
 import type { FastifyInstance } from "fastify";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { OPEN_PATHS } from "../access/guard.ts";
+import { digestOf } from "../access/keys.ts";
 import { type TestServer, testServer } from "../test-support.ts";
 import { describeApi } from "./document.ts";
 import { type ApiExample, OVERSIZED, type Situation } from "./example.ts";
 import { EXAMPLES, INIT } from "./examples.ts";
-import { type JsonSchema, nameOf, type OpenApi, type Operation, SCHEMAS } from "./openapi.ts";
+import {
+  type JsonSchema,
+  nameOf,
+  type OpenApi,
+  type Operation,
+  type Reference,
+  SCHEMAS,
+} from "./openapi.ts";
 import { renderPage } from "./page.ts";
+import { commonAnswer } from "./refused.ts";
 
 const DEFAULTS = { batch_size: 32, seq_len: 256 };
 
@@ -100,6 +110,44 @@ describe("each example is what the server answers", () => {
     if (example.status === 200) expect(shapeOf(answer)).toEqual(shapeOf(example.answer));
     else expect(answer).toEqual(example.answer);
   });
+});
+
+test("each operation is refused as the document says: without a key, without its scope, too often", async () => {
+  const keys = SCOPES.map((scope) => ({
+    ...{ label: scope, scopes: [scope], digest: digestOf(scope) },
+  }));
+  const [server, limited] = await Promise.all([
+    testServer({ keys }),
+    testServer({ keys, maxRequestsPerSecond: 1 }),
+  ]);
+  const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+  // Many calls at once are taken, and owed for a while.
+  const many = `/trpc/${Array.from({ length: 60 }, () => "pow.stop").join()}?batch=1`;
+  await limited.app.inject({ url: many, headers: bearer("read") });
+  const document = (
+    await server.app.inject({ url: "/openapi.json", headers: bearer("read") })
+  ).json() as OpenApi;
+  for (const { key, operation } of operationsOf(document)) {
+    const [method = "", url = ""] = key.split(" ");
+    const common = Object.entries(operation.responses).filter(([, answer]) => "$ref" in answer);
+    const statuses = common.map(([status]) => status).filter((status) => status !== "default");
+    expect([key, statuses]).toEqual([key, OPEN_PATHS.has(url) ? [] : ["401", "403", "429"]]);
+    const scope = Object.values(operation.security?.[0] ?? {})[0]?.[0] ?? "";
+    const other = scope === "read" ? "inference" : "read";
+    const answers = {
+      "401": () => server.app.inject({ method: method as "get", url }),
+      "403": () => server.app.inject({ method: method as "get", url, headers: bearer(other) }),
+      "429": () => limited.app.inject({ method: method as "get", url, headers: bearer("read") }),
+    };
+    for (const status of statuses as (keyof typeof answers)[]) {
+      const { content } = commonAnswer(operation.responses[status] as Reference) ?? {};
+      const { examples = {}, schema } = content?.["application/json"] ?? {};
+      const example = examples[`without-${scope}`] ?? Object.values(examples)[0];
+      const answer = await answers[status]();
+      expect([key, answer.statusCode, answer.json()]).toEqual([key, +status, example?.value]);
+      readable(schema, document).parse(example?.value);
+    }
+  }
 });
 
 /** Names and types; of a list those of its items. States and the like must be the same. */

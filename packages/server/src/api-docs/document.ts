@@ -4,7 +4,8 @@ import { OPEN_PATHS } from "../access/guard.ts";
 import { version } from "../version.ts";
 import { CALLBACKS } from "./callbacks.ts";
 import { type JsonSchema, type OpenApi, type PathItem, schemaAddress } from "./openapi.ts";
-import { describeOperation, KEY_SCHEME, REFUSED_OTHERWISE } from "./operation.ts";
+import { describeOperation, KEY_SCHEME } from "./operation.ts";
+import { COMMON_ANSWERS } from "./refused.ts";
 
 /** A `$ref` to an object, as JSON. */
 const REFERENCE = new RegExp(`"${schemaAddress("(\\w+)")}"`, "g");
@@ -23,18 +24,13 @@ export function describeApi({ operations, defaults, isLocked }: DocumentOptions)
   for (const [name, operation] of Object.entries(operations)) {
     if (!operation.rest) continue;
     const [method = "", path = ""] = operation.rest.split(" ");
-    const needsKey = isLocked && !OPEN_PATHS.has(path);
+    const isOpen = OPEN_PATHS.has(path);
     paths[path] = {
       ...paths[path],
-      [method.toLowerCase()]: describeOperation(name, operation, { schemas, needsKey }),
+      [method.toLowerCase()]: describeOperation(name, operation, { schemas, isLocked, isOpen }),
     };
   }
-  const responses = {
-    [REFUSED_OTHERWISE]: {
-      description: "Refused for another reason: detail says which.",
-      content: { "application/json": { schema: { $ref: schemaAddress("ErrorAnswer") } } },
-    },
-  };
+  const responses = COMMON_ANSWERS;
   const said = { paths, responses, callbacks: CALLBACKS };
   return {
     openapi: "3.1.0",

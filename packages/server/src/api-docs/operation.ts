@@ -12,6 +12,7 @@ import {
   type Parameter,
   schemaAddress,
 } from "./openapi.ts";
+import { commonAnswers } from "./refused.ts";
 
 /** What a status means, where the examples do not say it more exactly. */
 const REFUSED: Readonly<Record<number, string>> = {
@@ -24,19 +25,19 @@ const REFUSED: Readonly<Record<number, string>> = {
 
 /** The name under which OpenAPI's document describes keys. */
 export const KEY_SCHEME = "key";
-/** The name of the answer that every operation may give. */
-export const REFUSED_OTHERWISE = "Refused";
 
 export interface OperationOptions {
   schemas: Readonly<Record<string, JsonSchema>>;
-  /** Whether the node refuses it without a key. */
-  needsKey: boolean;
+  /** Whether the node has keys. */
+  isLocked: boolean;
+  /** Whether it is answered without one all the same, and however often. */
+  isOpen: boolean;
 }
 
 export function describeOperation(
   name: string,
   operation: Operation,
-  { schemas, needsKey }: OperationOptions,
+  { schemas, isLocked, isOpen }: OperationOptions,
 ): Described {
   const { group, summary, body, query, output, refusal = "ErrorAnswer", scope } = operation;
   const { success = "", refused = {}, examples = [] } = EXAMPLES[name] ?? {};
@@ -52,7 +53,7 @@ export function describeOperation(
     operationId: name,
     summary,
     tags: [group],
-    security: needsKey ? [key] : [{}, key],
+    security: isLocked && !isOpen ? [key] : [{}, key],
     ...(query && { parameters: parametersOf(schemas[query]) }),
     ...(body && { requestBody: { required: true, content: content(body, bodiesOf(examples)) } }),
     responses: {
@@ -62,7 +63,7 @@ export function describeOperation(
           answer(status, refused[status] ?? REFUSED[status] ?? ""),
         ),
       ]),
-      default: { $ref: `#/components/responses/${REFUSED_OTHERWISE}` },
+      ...commonAnswers({ isOpen }),
     },
     ...(body === "InitRequest" && { callbacks: CALLBACK_REFERENCES }),
   };

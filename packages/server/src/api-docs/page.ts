@@ -12,6 +12,7 @@ import {
   type Operation,
   type Reference,
 } from "./openapi.ts";
+import { commonAnswer } from "./refused.ts";
 
 /** The page needs nothing but its own style. */
 export const PAGE_POLICY =
@@ -62,6 +63,14 @@ export function renderPage(document: OpenApi, node: string): string {
     ({ name, those }) =>
       `<h2>${escaped(name)}</h2>${those.map((at) => renderOperation({ ...at, node })).join("")}`,
   );
+  const access = new Map(
+    groups
+      .flatMap(({ those }) => those.flatMap(({ operation }) => Object.entries(operation.responses)))
+      .flatMap(([status, answer]) => {
+        const common = "$ref" in answer && status !== "default" && commonAnswer(answer);
+        return common ? [[status, renderAnswer([status, common])] as const] : [];
+      }),
+  );
   const keys = Object.values(securitySchemes).map((each) => `<p>${escaped(each.description)}</p>`);
   const sent = Object.values(callbacks).flatMap((paths) => Object.entries(paths));
   const objects = Object.entries(schemas).map(
@@ -79,7 +88,7 @@ export function renderPage(document: OpenApi, node: string): string {
     `${sections.join("")}` +
     `<h2 id="callbacks">What the node sends</h2>` +
     `${sent.map(([to, { post }]) => (post ? renderCallback(to, post) : "")).join("")}` +
-    `<h2 id="keys">Keys</h2>${keys.join("")}` +
+    `<h2 id="keys">Keys</h2>${keys.join("")}${[...access.values()].join("")}` +
     `<h2 id="objects">Objects</h2>${objects.join("")}</main></body></html>\n`
   );
 }
@@ -114,7 +123,7 @@ function renderOperation(at: Placed & { node: string }): string {
 }
 
 function renderAnswer([status, answer]: [string, Answer | Reference]): string {
-  if ("$ref" in answer) return ""; // what all have in common
+  if ("$ref" in answer) return ""; // what many have in common stands once, under Keys
   const { description, content = {} } = answer;
   const examples = Object.values(content).flatMap((each) => Object.values(each.examples ?? {}));
   return (
