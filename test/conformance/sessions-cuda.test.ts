@@ -61,5 +61,5 @@ test.each(LOADS)("answers in $dtype", async ({ options, dtype }) => {
     expect(errors).toHaveLength(3);
     expect(Math.hypot(...errors) / Math.hypot(...there)).toBeLessThan(BOUNDS[dtype]);
   }
-  expect(runner.sessionStats()).toMatchObject({ pages_in_use: 0, running: 0 });
+  expect(runner.sessionStats).toMatchObject({ pages_in_use: 0, running: 0 });
 });

@@ -54,9 +54,9 @@ export class NativeRunner implements ModelRunner, SessionRunner {
     this.#sessions?.cancel(id);
   }
 
-  /** What sessions take and do now. */
-  sessionStats(): SessionStats {
-    return this.#model.sessionStats();
+  /** As they are after the last step; null without room for sessions, and once the model is closed. */
+  get sessionStats(): SessionStats | null {
+    return this.#sessions && !this.#closed ? this.#model.sessionStats() : null;
   }
 
   async run(job: PrefillJob): Promise<PrefillResult> {

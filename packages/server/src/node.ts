@@ -164,6 +164,7 @@ async function startWith(
     drainMs: config.pocDrainSeconds * 1000,
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
     runners: () => fleet.infos,
+    sessionStats: () => fleet.sessionStats,
     delivery,
     allowOrigin: config.allowOrigin,
     allowHost: config.allowHost,

@@ -7,6 +7,7 @@ import {
   OPERATIONS,
   type PocService,
   type RunnerInfo,
+  type SessionStats,
   toEach,
 } from "@proofmill/core";
 import Fastify, {
@@ -77,6 +78,8 @@ export interface ServerDeps {
   upstream: { url: string; apiKey?: string | undefined } | null;
   /** In the order of `--device`. */
   runners: () => readonly RunnerInfo[];
+  /** Of all runners together. */
+  sessionStats: () => SessionStats;
   /** Of callbacks; all zero where none are sent. */
   delivery: () => Promise<DeliveryInfo>;
   /** Origins whose pages may use the node from a browser. */
@@ -246,6 +249,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
   metrics.expose(app, {
     ...{ service, runners, delivery, gate, connections, subscriptions, log },
+    sessionStats: deps.sessionStats,
     access: guard,
   });
   if (deps.upstream) {

@@ -1,5 +1,5 @@
 /** What several tests of this package share: a server over a fake runner, without a socket. */
-import { MemoryRoundStore, PocService } from "@proofmill/core";
+import { MemoryRoundStore, PocService, type SessionStats } from "@proofmill/core";
 import { createFakeRunner, type FakeRunner } from "@proofmill/core/testing";
 import type { FastifyInstance, LightMyRequestResponse } from "fastify";
 import { onTestFinished } from "vitest";
@@ -23,6 +23,8 @@ export const PROOF = {
   dist: [0.3, 0.4, 0.6],
   node_id: 0,
 };
+
+const NO_SESSIONS = { pages: 0, pages_in_use: 0, running: 0, waiting: 0, preempted: 0 };
 
 export interface TestServer {
   app: FastifyInstance;
@@ -59,6 +61,7 @@ export async function testServer(
     maxRequestsPerSecond?: number;
     connectionLimits?: Partial<ConnectionLimits>;
     maxValidateNonces?: number;
+    sessionStats?: SessionStats;
   } = {},
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance, maxValidateNonces = 4096 } = options;
@@ -84,6 +87,7 @@ export async function testServer(
     drainMs: options.drainMs ?? 5000,
     upstream: options.upstream ?? null,
     runners: () => [],
+    sessionStats: () => options.sessionStats ?? NO_SESSIONS,
     delivery: async () => NO_DELIVERIES,
     allowOrigin: options.allowOrigin ?? [],
     allowHost: options.allowHost ?? [],

@@ -4,6 +4,7 @@ import type {
   SessionEnd,
   SessionLimits,
   SessionRunner,
+  SessionStats,
   SessionToken,
   TokenSession,
 } from "./sessions.ts";
@@ -44,5 +45,11 @@ export class FakeSessions implements SessionRunner {
 
   cancelSession(id: number): void {
     this.#open.delete(id);
+  }
+
+  /** A page for each session. */
+  get sessionStats(): SessionStats {
+    const { size } = this.#open;
+    return { pages: 64, pages_in_use: size, running: size, waiting: 0, preempted: 0 };
   }
 }

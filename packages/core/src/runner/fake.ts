@@ -7,6 +7,7 @@ import type {
   SessionEnd,
   SessionLimits,
   SessionRunner,
+  SessionStats,
   SessionToken,
   TokenSession,
 } from "./sessions.ts";
@@ -133,6 +134,10 @@ class Fake implements FakeRunner {
 
   cancelSession(id: number): void {
     this.#sessions.cancelSession(id);
+  }
+
+  get sessionStats(): SessionStats {
+    return this.#sessions.sessionStats;
   }
 
   get waiting(): number[] {

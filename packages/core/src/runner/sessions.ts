@@ -96,7 +96,7 @@ export interface SessionEnd {
   readonly cached_tokens: number;
 }
 
-/** What a runner's sessions take and do now. */
+/** What a runner's sessions take and do. */
 export interface SessionStats {
   /** Of the cache of keys and values, and those that sessions hold. */
   readonly pages: number;
@@ -127,4 +127,6 @@ export interface SessionRunner {
    * it does not know; never throws.
    */
   cancelSession(id: number): void;
+  /** As they were a second ago or later; null: no room for sessions, or not told yet. */
+  readonly sessionStats: SessionStats | null;
 }

@@ -133,6 +133,16 @@ test("what is open is shown as it is now", async () => {
   end.abort();
 });
 
+test("what sessions take and do is shown as it is now", async () => {
+  const sessionStats = { pages: 10, pages_in_use: 4, running: 3, waiting: 2, preempted: 1 };
+  const shown = await scrape(await testServer({ sessionStats }));
+  expect(shown.get('proofmill_kv_pages{state="in_use"}')).toBe(4);
+  expect(shown.get('proofmill_kv_pages{state="free"}')).toBe(6);
+  expect(shown.get('proofmill_sessions{state="running"}')).toBe(3);
+  expect(shown.get('proofmill_sessions{state="waiting"}')).toBe(2);
+  expect(shown.get("proofmill_sessions_preempted_total")).toBe(1);
+});
+
 test("only GET; the process is shown beside the node", async () => {
   const server = await testServer();
   const answer = await server.app.inject({ method: "POST", url: "/metrics" });

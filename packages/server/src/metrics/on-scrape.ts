@@ -4,6 +4,7 @@ import {
   HealthCode,
   type PocService,
   type RunnerInfo,
+  type SessionStats,
   within,
 } from "@proofmill/core";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
@@ -21,6 +22,7 @@ export interface MetricSources {
   /** The model as /v1 calls it. */
   modelName: string;
   runners: () => readonly RunnerInfo[];
+  sessionStats: () => SessionStats;
   delivery: () => Promise<DeliveryInfo>;
   gate: { readonly counters: { refused: number; aborted: number }; readonly running: number };
   connections: { readonly size: number };
@@ -36,6 +38,7 @@ const DELIVERY_PATIENCE_MS = 1000;
 export function onScrape(registry: Registry, sources: MetricSources): () => Promise<string> {
   let deliveries = NO_DELIVERIES;
   watchNode(registry, sources);
+  watchSessions(registry, sources.sessionStats);
   watchDelivery(registry, () => deliveries);
   return async () => {
     // One look for all figures, and first: what is asked for afterwards answers at once.
@@ -189,6 +192,40 @@ function watchNode(registry: Registry, sources: MetricSources): void {
     "Lines that the log's file, pipe or terminal did not take",
     () => log.lost,
   );
+}
+
+function watchSessions(registry: Registry, stats: () => SessionStats): void {
+  const registers = [registry];
+  const labelNames = ["state"] as const;
+  new Gauge({
+    name: "proofmill_kv_pages",
+    help: "Pages of the cache of keys and values, of 64 tokens each, by whether sessions hold them",
+    ...{ labelNames, registers },
+    collect() {
+      const { pages, pages_in_use } = stats();
+      this.set({ state: "in_use" }, pages_in_use);
+      this.set({ state: "free" }, pages - pages_in_use);
+    },
+  });
+  new Gauge({
+    name: "proofmill_sessions",
+    help: "Token sessions of all runners: those that are computed, and those that wait for room",
+    ...{ labelNames, registers },
+    collect() {
+      const { running, waiting } = stats();
+      this.set({ state: "running" }, running);
+      this.set({ state: "waiting" }, waiting);
+    },
+  });
+  new Counter({
+    name: "proofmill_sessions_preempted_total",
+    help: "How often a session gave its pages to older ones, to be computed again later",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(stats().preempted);
+    },
+  });
 }
 
 function watchDelivery(registry: Registry, delivery: () => DeliveryInfo): void {

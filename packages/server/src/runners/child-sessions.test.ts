@@ -58,3 +58,19 @@ test("all of them are lost with the process, and later ones refused", async () =
   for (const end of ends) await expect(end).rejects.toThrow(RunnerLost);
   await expect(runner.openSession(SESSION, () => {})).rejects.toThrow(RunnerLost);
 });
+
+test("what they take and do is told, and told again when it is another", async () => {
+  const runner = await start();
+  await expect.poll(() => runner.sessionStats).toMatchObject({ pages: 64, running: 0 });
+  const ends = [1, 2].map((id) =>
+    runner.openSession({ ...SESSION, id, max_tokens: 1e9 }, () => {}),
+  );
+  await expect
+    .poll(() => runner.sessionStats, { timeout: 10_000 })
+    .toMatchObject({ pages_in_use: 2, running: 2 });
+  for (const id of [1, 2]) runner.cancelSession(id);
+  await Promise.all(ends);
+  await expect
+    .poll(() => runner.sessionStats, { timeout: 10_000 })
+    .toMatchObject({ pages_in_use: 0, running: 0 });
+});

@@ -1,4 +1,10 @@
-import { type ModelInfo, RunnerLost, type RunnerPlace, silentLog } from "@proofmill/core";
+import {
+  type ModelInfo,
+  PLAIN_SAMPLING,
+  RunnerLost,
+  type RunnerPlace,
+  silentLog,
+} from "@proofmill/core";
 import { createFakeRunner } from "@proofmill/core/testing";
 import { expect, test } from "vitest";
 import { Fleet, type FleetOptions, planRunners, type RunnerPlan } from "./fleet.ts";
@@ -143,6 +149,24 @@ test("one that is lost leaves the others at work, and the last one's end is the 
   started[1]?.die("killed too");
   expect((await fleet.lost).message).toBe("killed too");
   expect(fleet.isAtWork).toBe(false);
+});
+
+test("sessions of all runners that are there are counted together", async () => {
+  const { fleet, started } = fleetOf(["cpu", "cpu"], { maxRestarts: 0 });
+  const none = { pages: 0, pages_in_use: 0, running: 0, waiting: 0, preempted: 0 };
+  expect(fleet.sessionStats).toEqual(none);
+  await fleet.load();
+  expect(fleet.sessionStats).toEqual({ ...none, pages: 128 });
+  const session = { prompt: Uint32Array.of(1), max_tokens: 1e9, sampling: PLAIN_SAMPLING };
+  const lists = { stop_tokens: new Uint32Array(), enforced_tokens: new Uint32Array() };
+  for (const { runner } of started) {
+    void runner.openSession({ id: 0, ...session, ...lists }, () => {});
+  }
+  expect(fleet.sessionStats).toEqual({ ...none, pages: 128, pages_in_use: 2, running: 2 });
+  for (const { runner } of started) runner.cancelSession(0);
+  started[0]?.die("killed");
+  await expect.poll(() => fleet.infos[0]?.state).toBe("lost");
+  expect(fleet.sessionStats).toEqual({ ...none, pages: 64 });
 });
 
 test.each([

@@ -1,6 +1,6 @@
 /** A node's runners, one for each device: loaded one after the other, compared, and kept at work. */
 import { availableParallelism } from "node:os";
-import type { Logger, RunnerInfo, RunnerPlace } from "@proofmill/core";
+import type { Logger, RunnerInfo, RunnerPlace, SessionStats } from "@proofmill/core";
 import type { RunnersTogether } from "@proofmill/native/model/memory";
 import type { EndReason, ProcessRunner } from "./process.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -64,6 +64,16 @@ export class Fleet {
   /** How each runner is now, in the order of the devices. */
   get infos(): readonly RunnerInfo[] {
     return this.#supervisors.map(({ info }) => info);
+  }
+
+  /** Of all runners together. */
+  get sessionStats(): SessionStats {
+    const sum = { pages: 0, pages_in_use: 0, running: 0, waiting: 0, preempted: 0 };
+    for (const { sessionStats } of this.#supervisors) {
+      if (!sessionStats) continue;
+      for (const key of Object.keys(sum) as (keyof SessionStats)[]) sum[key] += sessionStats[key];
+    }
+    return sum;
   }
 
   /** Whether a runner is at work. */

@@ -42,6 +42,7 @@ export function hostRunner(
   let tokens: { session: number; token: SessionToken }[] = [];
   const progress = new Int32Array(1);
   let told: Memory = { present: 0, peak: 0 };
+  let toldStats = "null";
 
   // A terminal sends these to the whole group; the round's last results still have to be computed.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
@@ -53,6 +54,7 @@ export function hostRunner(
   setInterval(() => {
     if (Atomics.exchange(progress, 0, 0) !== 0) send({ type: "progress" });
     tellMemory();
+    tellSessionStats();
   }, TELL_EVERY_MS).unref();
 
   process.on("message", (message: ToRunner) => {
@@ -89,6 +91,7 @@ export function hostRunner(
         info: { ...runner.info, warm_up: loaded.warmUp },
         sessionLimits: runner.sessionLimits,
       });
+      tellSessionStats();
     } catch (error) {
       send({ type: "load_failed", message: messageOf(error) });
     }
@@ -103,6 +106,14 @@ export function hostRunner(
     if (change < LEAST_CHANGE) return;
     told = memory;
     send({ type: "memory", memory });
+  }
+
+  function tellSessionStats(): void {
+    const stats = runner?.sessionStats ?? null;
+    const text = JSON.stringify(stats);
+    if (stats === null || text === toldStats) return;
+    toldStats = text;
+    send({ type: "session_stats", stats });
   }
 
   async function run(job: PrefillJob): Promise<void> {

@@ -5,6 +5,7 @@ import type {
   PrefillResult,
   SessionEnd,
   SessionLimits,
+  SessionStats,
   SessionToken,
   TokenSession,
 } from "@proofmill/core";
@@ -58,6 +59,8 @@ export type FromRunner =
   | { type: "tokens"; tokens: { session: number; token: SessionToken }[] }
   | { type: "session_ended"; id: number; end: SessionEnd }
   | { type: "session_failed"; id: number; message: string }
+  /** What sessions take and do has changed; sent at most once a second. */
+  | { type: "session_stats"; stats: SessionStats }
   /** What the process holds has changed by a MiB or more; sent at most once a second. */
   | { type: "memory"; memory: Memory }
   /** A part of the load or of the job at work was done; sent at most once a second. */

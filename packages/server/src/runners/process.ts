@@ -9,6 +9,7 @@ import {
   type SessionEnd,
   type SessionLimits,
   type SessionRunner,
+  type SessionStats,
   type SessionToken,
   type TokenSession,
 } from "@proofmill/core";
@@ -147,6 +148,7 @@ class ChildRunner implements ProcessRunner {
   readonly #sessions: ChildSessions;
   #info: ModelInfo | null = null;
   sessionLimits: SessionLimits | null = null;
+  sessionStats: SessionStats | null = null;
   #loading: { resolve(): void; reject(error: Error): void } | null = null;
   #lost: RunnerLost | null = null;
   #closing: Promise<void> | null = null;
@@ -270,6 +272,9 @@ class ChildRunner implements ProcessRunner {
       case "memory":
         this.memory = message.memory;
         if (this.#info && this.#jobs.size + this.#sessions.size === 0) this.#endIfOutgrown();
+        break;
+      case "session_stats":
+        this.sessionStats = message.stats;
         break;
       case "loaded":
         this.#watchdog.watch(null);

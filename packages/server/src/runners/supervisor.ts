@@ -1,6 +1,12 @@
 /** Keeps a runner at work: one that dies is started again, as long as it gets anything done. */
 import { setTimeout as pause } from "node:timers/promises";
-import { type Logger, pauseAfter, type RunnerInfo, type RunnerPlace } from "@proofmill/core";
+import {
+  type Logger,
+  pauseAfter,
+  type RunnerInfo,
+  type RunnerPlace,
+  type SessionStats,
+} from "@proofmill/core";
 import { type EndReason, endReasonOf, type ProcessRunner } from "./process.ts";
 
 /** Before the second restart in a row, the third, …; the first is at once. */
@@ -54,6 +60,11 @@ export class Supervisor {
       ...(isStalled && { state: "stalled" }),
       ...(memory && { memory: memory.present, peak_memory: memory.peak }),
     };
+  }
+
+  /** Of the process that is there now; null while there is none, or it has no room for sessions. */
+  get sessionStats(): SessionStats | null {
+    return this.#runner?.sessionStats ?? null;
   }
 
   /**
