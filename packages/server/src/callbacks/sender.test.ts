@@ -504,3 +504,22 @@ test("an end waits for no receiver that fails or hangs, and keeps what is due", 
     expect(await store.pending()).toEqual({ nonces: 3, verdicts: 0 });
   }
 });
+
+test("a thousand who ask what waits have the outbox looked into once, and later ones again", async () => {
+  const { sender, store } = await start();
+  const looks = vi.spyOn(store, "pending");
+  const answers = await Promise.all(Array.from({ length: 1000 }, () => sender.info()));
+  expect(looks).toHaveBeenCalledTimes(1);
+  expect(new Set(answers.map((answer) => answer.pending_nonces))).toEqual(new Set([0]));
+  await vi.waitFor(async () => {
+    await sender.info();
+    expect(looks).toHaveBeenCalledTimes(2);
+  });
+});
+
+test("a look into the outbox that failed is not remembered", async () => {
+  const { sender, store } = await start();
+  vi.spyOn(store, "pending").mockRejectedValueOnce(new Error("no disk"));
+  await expect(sender.info()).rejects.toThrow("no disk");
+  expect(await sender.info()).toMatchObject({ pending_nonces: 0 });
+});

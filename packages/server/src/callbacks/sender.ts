@@ -9,6 +9,8 @@ import { failureOf, type Poster, TooLargeError } from "./request.ts";
 const BACKOFF = { first: 1000, most: 60_000 };
 /** What is too old is looked for so often, milliseconds. */
 const GIVE_UP_INTERVAL_MS = 60_000;
+/** How old a look into the outbox may be, milliseconds. */
+const LOOK_MS = 100;
 /** For so many URLs it is remembered how many finds they take at once. */
 const MAX_PORTIONS = 1024;
 
@@ -33,11 +35,11 @@ export interface Trouble {
   readonly reason: string | null;
 }
 
+/** What waits in the outbox. */
+type Waiting = Pick<DeliveryInfo, "pending_nonces" | "pending_verdicts" | "oldest_seconds">;
+
 /** Since the node started. */
-type DeliveryCounters = Omit<
-  DeliveryInfo,
-  "pending_nonces" | "pending_verdicts" | "oldest_seconds"
->;
+type DeliveryCounters = Omit<DeliveryInfo, keyof Waiting>;
 
 /** Where no callbacks are sent. */
 export const NO_DELIVERIES: Readonly<DeliveryInfo> = {
@@ -66,6 +68,7 @@ export class CallbackSender {
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
+  #look: { at: number; found: Promise<Waiting> } | null = null;
 
   /** Sends what the outbox holds from before, and from now on what becomes due. */
   static async start(options: SenderOptions): Promise<CallbackSender> {
@@ -83,16 +86,27 @@ export class CallbackSender {
     this.#timer = setInterval(() => void this.#giveUp(), GIVE_UP_INTERVAL_MS).unref();
   }
 
-  /** What was sent so far, and what waits in the outbox now. */
+  /** What was sent so far, and what waited in the outbox less than `LOOK_MS` ago. */
   async info(): Promise<DeliveryInfo> {
+    return { ...this.counters, ...(await this.#waiting()) };
+  }
+
+  /** Thousands may ask in a second: the store looks for all of them at once. */
+  #waiting(): Promise<Waiting> {
+    const now = performance.now();
+    if (this.#look && now - this.#look.at < LOOK_MS) return this.#look.found;
+    const look = { at: now, found: this.#lookIntoOutbox() };
+    this.#look = look;
+    look.found.catch(() => {
+      if (this.#look === look) this.#look = null;
+    });
+    return look.found;
+  }
+
+  async #lookIntoOutbox(): Promise<Waiting> {
     const { outbox } = this.#options;
     const [{ nonces, verdicts }, age] = await Promise.all([outbox.pending(), outbox.oldestAge()]);
-    return {
-      ...this.counters,
-      pending_nonces: nonces,
-      pending_verdicts: verdicts,
-      oldest_seconds: age / 1000,
-    };
+    return { pending_nonces: nonces, pending_verdicts: verdicts, oldest_seconds: age / 1000 };
   }
 
   /**
