@@ -82,7 +82,12 @@ export const ROOMS: Rooms = {
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   // What a node remembers of its last day.
   "server/src/history": "core/src/index.ts server/src/callbacks",
-  "server/src/http": "core/src/index.ts server/src/access fastify node:* ulid ws",
+  "server/src/http": `
+    core/src/index.ts server/src/access server/src/platform fastify node:* ulid ws`,
+  // A model's words: its tokenizer and its chat template.
+  "server/src/text": `
+    core/src/index.ts native/lib/model server/src/platform server/src/text/byte-alphabet.ts
+    @huggingface/jinja @huggingface/tokenizers node:*`,
   "server/src/store": "core/src/index.ts server/src/callbacks server/src/platform libsql node:*",
   "server/src/callbacks": "core/src/index.ts server/src/version.ts node:* undici",
   // The process of its own that a runner has: of the node, it alone loads the addon.
@@ -93,13 +98,14 @@ export const ROOMS: Rooms = {
     core/src/index.ts native/lib/model server/src/access server/src/models server/src/platform
     commander node:*`,
   "server/src/models": `
-    core/src/index.ts native/lib/model server/src/platform server/src/version.ts
-    @huggingface/hub node:* undici`,
+    core/src/index.ts native/lib/model server/src/platform server/src/text/byte-alphabet.ts
+    server/src/version.ts @huggingface/hub node:* undici`,
   "server/src/round-log.ts": "core/src/index.ts fastify",
   // Keys, what they allow, and how often.
   "server/src/access": "core/src/index.ts server/src/platform fastify node:*",
   "server/src/platform": "core/src/index.ts node:* pino-pretty",
   "server/src/round-id.ts": "ulid",
+  "server/src/text/byte-alphabet.ts": "",
   "server/src/version.ts": "packages/server/package.json node:*",
 
   // What a coordinator installs.

@@ -39,8 +39,12 @@ const LFS_POINTER = /^(?:\xef\xbb\xbf)?version https:\/\/(git-lfs|hawser)\.githu
  *   `maxBytes`, a git-lfs pointer, not JSON in UTF-8, nested too deep or of too many values. Its
  *   `code` is the file system's where that refused.
  */
-export function readJsonFile(path: string, maxBytes: number): unknown {
-  return parseJson(readBounded(path, maxBytes), `${path}:`);
+export function readJsonFile(
+  path: string,
+  maxBytes: number,
+  maxValues: number = MAX_VALUES,
+): unknown {
+  return parseJson(readBounded(path, maxBytes), `${path}:`, maxValues);
 }
 
 /**
@@ -98,9 +102,13 @@ export async function openFile(path: string): Promise<{ handle: FileHandle; size
  * @param what an error's first words: `model/config.json:`
  * @throws Error as `readJsonFile`
  */
-export function parseJson(bytes: Uint8Array, what: string): unknown {
+export function parseJson(
+  bytes: Uint8Array,
+  what: string,
+  maxValues: number = MAX_VALUES,
+): unknown {
   refuseLfsPointer(bytes, what);
-  refuseUnbounded(bytes, what);
+  refuseUnbounded(bytes, what, maxValues);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
@@ -119,7 +127,7 @@ export function refuseLfsPointer(bytes: Uint8Array, what: string): void {
 }
 
 /** Parsing takes many times a text's size where that is all brackets. */
-function refuseUnbounded(bytes: Uint8Array, what: string): void {
+function refuseUnbounded(bytes: Uint8Array, what: string, maxValues: number): void {
   let depth = 0;
   let values = 0;
   let isInString = false;
@@ -134,7 +142,7 @@ function refuseUnbounded(bytes: Uint8Array, what: string): void {
       if (depth > MAX_DEPTH) throw new Error(`${what} nests deeper than ${MAX_DEPTH} levels`);
     } else if (byte === 0x5d || byte === 0x7d) depth--;
     else if (byte === 0x2c) values++;
-    if (values > MAX_VALUES) throw new Error(`${what} holds more than ${MAX_VALUES} values`);
+    if (values > maxValues) throw new Error(`${what} holds more than ${maxValues} values`);
   }
 }
 

@@ -1,7 +1,8 @@
 /** The thread of `JsonThread`. */
 import { parentPort } from "node:worker_threads";
-import { type JsonTask, performJsonTask } from "./json-tasks.ts";
+import { performJsonTask } from "./json-tasks.ts";
+import type { JsonMessage } from "./json-thread.ts";
 
-parentPort?.on("message", ({ task, bytes }: { task: JsonTask; bytes: Uint8Array }) => {
+parentPort?.on("message", ({ task, bytes }: JsonMessage) => {
   parentPort?.postMessage(performJsonTask(task, bytes));
 });

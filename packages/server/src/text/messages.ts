@@ -1,0 +1,46 @@
+/** Messages of OpenAI's API in the form that chat templates take. */
+
+/** @throws Error in one line that names the message */
+export function prepareMessages(messages: unknown): object[] {
+  if (!Array.isArray(messages) || messages.length === 0) {
+    throw new Error("messages must be a list of at least one message");
+  }
+  return messages.map((message: unknown, i) => {
+    if (!isObject(message) || typeof message.role !== "string") {
+      throw new Error(`messages[${i}] has no role`);
+    }
+    const { tool_calls: calls, ...rest } = message;
+    const content = textOf(message.content, `messages[${i}].content`);
+    if (calls === undefined || calls === null) return { ...rest, content };
+    if (!Array.isArray(calls)) throw new Error(`messages[${i}].tool_calls is not a list`);
+    return { ...rest, content, tool_calls: calls.map(withArguments) };
+  });
+}
+
+/** Templates want text: parts are joined by line breaks. */
+function textOf(content: unknown, where: string): string {
+  if (content === undefined || content === null) return "";
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) throw new Error(`${where} is neither text nor a list of parts`);
+  const texts = content.map((part: unknown, i) => {
+    if (isObject(part) && part.type === "text" && typeof part.text === "string") return part.text;
+    throw new Error(`${where}[${i}] is no text, and the model takes text alone`);
+  });
+  return texts.join("\n");
+}
+
+/** The arguments of a call are JSON in OpenAI's API and an object in templates. */
+function withArguments(call: unknown): unknown {
+  if (!isObject(call) || !isObject(call.function)) return call;
+  const { arguments: json } = call.function;
+  if (typeof json !== "string") return call;
+  try {
+    return { ...call, function: { ...call.function, arguments: JSON.parse(json || "{}") } };
+  } catch {
+    return call; // a model wrote it, and may read it as it is
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

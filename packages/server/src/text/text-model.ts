@@ -1,0 +1,211 @@
+/** A model's words: text to token ids and back, by the files that lie beside its weights. */
+import { PocError } from "@proofmill/core";
+import { TaskThread } from "../platform/task-thread.ts";
+import type { SamplingDefaults } from "./generation.ts";
+import { TextError } from "./text-error.ts";
+import { TextStream } from "./text-stream.ts";
+import type { Loaded, TextReply, TextTask } from "./text-tasks.ts";
+import { Vocabulary } from "./vocabulary.ts";
+
+/** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
+const WORKER = new URL("../../dist/text/text-worker.js", import.meta.url);
+/** The largest tokenizers that are known take some 500 MiB here. */
+const HEAP_MB = 1536;
+/** Long, since a thread that begins reads all files again: a second for a large tokenizer. */
+const IDLE_MS = 10 * 60_000;
+/** Above what the longest text and the largest tokenizer take together. */
+const LIMIT_MS = 20_000;
+/** UTF-16 units of a text, and of a prompt that a template makes: some 500,000 tokens. */
+const MAX_TEXT = 2 ** 21;
+
+export interface ChatRequest {
+  /** As OpenAI's API has them; content is text, or a list of parts that are text. */
+  readonly messages: readonly object[];
+  /** As OpenAI's API has them; null: none. */
+  readonly tools?: readonly object[] | null;
+  /** Whether the prompt ends with the beginning of an answer; true by default. */
+  readonly addGenerationPrompt?: boolean;
+  /** What else the template is told, `enable_thinking` for example. */
+  readonly templateKwargs?: Readonly<Record<string, unknown>>;
+  /** Aborts when nobody needs the prompt any more. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EncodeOptions {
+  /** Whether the tokens that a text begins or ends with are added, as the tokenizer's file says. */
+  readonly addSpecialTokens: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * All but what is asynchronous is cheap and done at once, on the caller's thread.
+ *
+ * What is asynchronous throws TextError, and PocError CALLER_GONE or SHUTTING_DOWN.
+ */
+export interface TextModel {
+  /** Tokens that end an answer: those of generation_config.json or config.json, and the tokenizer's. */
+  readonly endTokens: readonly number[];
+  /** By generation_config.json; empty where it says `do_sample: false`. */
+  readonly samplingDefaults: SamplingDefaults;
+  readonly hasTokenizer: boolean;
+  readonly hasChatTemplate: boolean;
+  /** What is wrong with the model's files, or missing, each in one line that names the file. */
+  readonly faults: readonly string[];
+  encode(text: string, options: EncodeOptions): Promise<Uint32Array>;
+  /**
+   * The text of tokens, bytes that are no UTF-8 replaced by U+FFFD. Ids that no token has are no text.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
+  decode(ids: Iterable<number>, options: { readonly skipSpecialTokens: boolean }): string;
+  /** A chat's prompt: its template's text, and that text's tokens, to which none are added. */
+  chat(request: ChatRequest): Promise<{ text: string; ids: Uint32Array }>;
+  /**
+   * The text of an answer as it grows.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
+  stream(options?: { readonly skipSpecialTokens: boolean }): TextStream;
+  /**
+   * A token alone: its bytes, and what of them is text.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
+  token(id: number): { text: string; bytes: number[] };
+  /** Refuses what waits. */
+  close(): Promise<void>;
+}
+
+export interface TextModelOptions {
+  /** The model's folder. */
+  readonly directory: string;
+  /** Ids from here on are not the model's: a text that has them is refused. */
+  readonly vocabSize: number;
+}
+
+/**
+ * Reads what a model's folder holds about text. Files that are missing or broken are no error: the
+ * model then has no text, and says why.
+ */
+export async function openTextModel(options: TextModelOptions): Promise<TextModel> {
+  const thread: Thread = new TaskThread<TextTask, TextReply>({
+    entry: WORKER,
+    workerData: { ...options, maxText: MAX_TEXT },
+    heapMb: HEAP_MB,
+    idleMs: IDLE_MS,
+    rest: 0,
+    maxWaiting: 8 * MAX_TEXT,
+    full: () => new TextError(429, "Too many texts are waiting to be tokenized"),
+    limit: {
+      ms: LIMIT_MS,
+      late: () => new TextError(400, `The text took more than ${LIMIT_MS / 1000} s to tokenize`),
+    },
+  });
+  const loaded = await load(thread);
+  return new ThreadedTextModel(loaded, thread);
+}
+
+type Thread = TaskThread<TextTask, TextReply>;
+
+async function load(thread: Thread): Promise<Loaded> {
+  try {
+    const reply = await thread.perform({ kind: "load" }, { size: 0 });
+    if (reply.kind === "loaded") return reply.loaded;
+    throw new Error(reply.kind === "refused" ? reply.message : `unexpected ${reply.kind}`);
+  } catch (error) {
+    // Too much for the thread's heap, or for its time.
+    const fault = `the tokenizer cannot be loaded: ${(error as Error).message}`;
+    const none = { vocabulary: null, generationFaults: [], endTokens: [], sampling: {} };
+    return { ...none, textFault: fault, chatFault: fault };
+  }
+}
+
+class ThreadedTextModel implements TextModel {
+  readonly endTokens: readonly number[];
+  readonly samplingDefaults: SamplingDefaults;
+  readonly faults: readonly string[];
+  readonly hasTokenizer: boolean;
+  readonly hasChatTemplate: boolean;
+  readonly #vocabulary: Vocabulary | null;
+  readonly #textFault: string;
+  readonly #chatFault: string | null;
+  readonly #thread: Thread;
+
+  constructor(loaded: Loaded, thread: Thread) {
+    const { vocabulary, textFault, chatFault, generationFaults } = loaded;
+    this.endTokens = loaded.endTokens;
+    this.samplingDefaults = loaded.sampling;
+    this.faults = [...new Set([textFault, chatFault])]
+      .filter((each) => each !== null)
+      .concat(generationFaults);
+    this.hasTokenizer = vocabulary !== null;
+    this.hasChatTemplate = vocabulary !== null && chatFault === null;
+    this.#vocabulary = vocabulary && new Vocabulary(vocabulary);
+    this.#textFault = textFault ?? "";
+    this.#chatFault = chatFault;
+    this.#thread = thread;
+  }
+
+  async encode(text: string, { addSpecialTokens, signal }: EncodeOptions): Promise<Uint32Array> {
+    this.#known();
+    if (text.length > MAX_TEXT) throw tooLong(text.length);
+    const task = { kind: "encode", text, addSpecialTokens } as const;
+    return (await this.#perform(task, { size: 2 * text.length, signal })).ids;
+  }
+
+  decode(
+    ids: Iterable<number>,
+    { skipSpecialTokens }: { readonly skipSpecialTokens: boolean },
+  ): string {
+    return this.#known().decode(ids, skipSpecialTokens);
+  }
+
+  async chat(request: ChatRequest): Promise<{ text: string; ids: Uint32Array }> {
+    this.#known();
+    if (this.#chatFault !== null)
+      throw new TextError(400, `The model has no chat: ${this.#chatFault}`);
+    const { messages, tools = null, addGenerationPrompt = true, templateKwargs = {} } = request;
+    // As text, which is counted in one go and takes the thread no time to be sent.
+    const json = JSON.stringify({ messages, tools, addGenerationPrompt, templateKwargs });
+    if (json.length > 2 * MAX_TEXT) throw tooLong(json.length);
+    const options = { size: 2 * json.length, signal: request.signal };
+    return await this.#perform({ kind: "chat", json }, options);
+  }
+
+  stream(options = { skipSpecialTokens: true }): TextStream {
+    return new TextStream(this.#known(), options.skipSpecialTokens);
+  }
+
+  token(id: number): { text: string; bytes: number[] } {
+    return this.#known().token(id);
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.close();
+  }
+
+  #known(): Vocabulary {
+    if (this.#vocabulary) return this.#vocabulary;
+    throw new TextError(400, `The model takes token ids alone: ${this.#textFault}`);
+  }
+
+  async #perform(
+    task: TextTask,
+    options: { size: number; signal?: AbortSignal | undefined },
+  ): Promise<{ text: string; ids: Uint32Array }> {
+    let reply: TextReply;
+    try {
+      reply = await this.#thread.perform(task, options);
+    } catch (error) {
+      if (error instanceof TextError || error instanceof PocError) throw error;
+      // The thread has ended, of too little memory for example.
+      throw new TextError(400, `The text could not be tokenized: ${(error as Error).message}`);
+    }
+    if (reply.kind === "done") return reply;
+    throw new TextError(400, reply.kind === "refused" ? reply.message : `unexpected ${reply.kind}`);
+  }
+}
+
+function tooLong(length: number): TextError {
+  return new TextError(400, `The text has ${length} characters, expected at most ${MAX_TEXT}`);
+}
