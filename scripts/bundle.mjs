@@ -24,7 +24,10 @@ import { root, setup } from "./setup.mjs";
 const MAX_BYTES = 60 * 2 ** 20;
 const CUDA_LIBRARY = "packages/native/build/Release/libproofmill_cuda.so";
 /** Of the repository, beside the packages. */
-const FILES = ["README.md", "deploy", "docs", "examples", "test/bench"];
+const FILES = [
+  ...["README.md", "AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md"],
+  ...["deploy", "docs", "examples", "packages/client/README.md", "test/bench"],
+];
 const PACKAGES = ["core", "native", "client", "server"];
 /** What a package's folder holds that nothing runs. */
 const UNUSED = /\.(d\.[cm]?ts|map|md|markdown)$|\/(test|tests|docs|benchmarks?|\.github)$/;

@@ -1,11 +1,12 @@
 // What a request without a right key costs: CPU time of the node for each, for a wrong key and for none,
 // beside a right one; among 256 keys. Prints JSON.
+
+import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 

@@ -1,5 +1,6 @@
 /** What stands in deploy/ is so: command lines, variables, paths, metrics, and what their own tools say. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -42,6 +43,9 @@ function execForm(dockerfile: string, instruction: string): string[] {
   const line = new RegExp(`^${instruction} (\\[.*\\])$`, "m").exec(text(dockerfile));
   return JSON.parse(line?.[1] ?? "[]");
 }
+
+/** What each image runs to see whether it is well: a program and its arguments. */
+const HEALTHCHECKS = DOCKERFILES.map((file) => execForm(file, "HEALTHCHECK .* CMD"));
 
 /** Everything after the program's name. */
 function commandLines(): Record<string, string[]> {
@@ -111,11 +115,52 @@ test("probes ask what a node with its model answers", async () => {
     livenessProbe.httpGet.path,
     readinessProbe.httpGet.path,
   ]);
-  const health = DOCKERFILES.map((file) => /8000(\/\w+)'/.exec(text(file))?.[1] ?? "");
   expect(probes).toEqual(["/livez", "/readyz"]);
-  for (const path of [...probes, ...health]) {
-    expect(await statusOf(url, path)).toEqual([path, 200]);
-  }
+  for (const path of probes) expect(await statusOf(url, path)).toEqual([path, 200]);
+});
+
+test("an image's check sees a node, with TLS and where clients need certificates too, and one that is gone", async () => {
+  const health = HEALTHCHECKS.map(([, script = ""]) =>
+    script.replace("/opt/proofmill/deploy", DEPLOY),
+  );
+  expect(new Set(health)).toEqual(new Set([join(DEPLOY, "docker/healthcheck.mjs")]));
+  const file = (name: string) => join(DEPLOY, "../packages/server/src/access/test-data", name);
+  const tls = { tlsCert: file("node.pem"), tlsKey: file("node.key") };
+  const check = async (url: string, env: Record<string, string>, path = "/livez") => {
+    const child = spawn(process.execPath, [health[0] ?? "", path], {
+      env: { PROOFMILL_PORT: new URL(url).port, ...env },
+    });
+    return (await once(child, "exit"))[0];
+  };
+  const plain = await startFakeNode();
+  expect(await check(plain.url, {})).toBe(0);
+  expect(await check(plain.url, {}, "/readyz")).toBe(0);
+  expect(await check(plain.url, {}, "/version-of-nothing")).toBe(1);
+  const secret = await startFakeNode(tls);
+  expect(await check(secret.url, {})).toBe(1);
+  expect(await check(secret.url, { PROOFMILL_TLS_CERT: tls.tlsCert })).toBe(0);
+  const mutual = await startFakeNode({ ...tls, tlsClientCa: file("ca.pem") });
+  const variables = { PROOFMILL_TLS_CERT: tls.tlsCert, PROOFMILL_TLS_CLIENT_CA: file("ca.pem") };
+  expect(await check(mutual.url, variables)).toBe(0);
+  await mutual.close();
+  expect(await check(mutual.url, variables)).toBe(1);
+});
+
+test("commands run as the unit's user have what the unit gives the node", () => {
+  const [unit, script] = [text("systemd/proofmill.service"), text("systemd/run-as-node.sh")];
+  const lines = unit.split("\n");
+  const properties = [...script.matchAll(/--property=(\S+)/g)].map(([, each = ""]) => each);
+  // systemd calls the unit's user as it calls the unit.
+  expect(properties.filter((each) => !lines.includes(each))).toEqual(["User=proofmill"]);
+  expect(properties).toEqual(
+    expect.arrayContaining(
+      lines.filter((line) => /^(Dynamic|State|Cache|Env\w+F|Limit|UMask)/.test(line)),
+    ),
+  );
+  const set = [...script.matchAll(/--setenv=(\S+)/g)].map(([, each]) => each);
+  expect(lines).toContain(`Environment=${set.join(" ")}`);
+  const program = /^ExecStart=(\S+)/m.exec(unit)?.[1];
+  expect(script.trimEnd().split("\n").at(-1)).toBe(`  ${program} "$@"`);
 });
 
 test("dashboard and alerts ask for metrics that there are, by labels that they have", async () => {

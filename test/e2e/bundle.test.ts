@@ -38,6 +38,19 @@ test("tells its version, also through a link", () => {
   expect(execFileSync(link, ["--version"], { env, encoding: "utf8" })).toBe(run("--version"));
 });
 
+test("holds every file that its pages lead to", () => {
+  const bundle = join(program, "..");
+  const names = readdirSync(bundle, { recursive: true, encoding: "utf8" });
+  const pages = names.filter((name) => /^(README|(docs|deploy)\/.*)\.md$/.test(name));
+  expect(pages.length).toBeGreaterThan(6);
+  const missing = pages.flatMap((page) =>
+    [...readFileSync(join(bundle, page), "utf8").matchAll(/\]\((?!https?:)([^)#]+)/g)]
+      .map(([, link = ""]) => `${page} → ${join(page, "..", link)}`)
+      .filter((found) => !existsSync(join(bundle, found.split(" → ")[1] ?? ""))),
+  );
+  expect(missing).toEqual([]);
+});
+
 test("holds the CUDA library where there is one", () => {
   const library = "packages/native/build/Release/libproofmill_cuda.so";
   expect(existsSync(join(program, "..", library))).toBe(existsSync(join(ROOT, library)));

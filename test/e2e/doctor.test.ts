@@ -1,5 +1,12 @@
 /** `proofmill doctor` and `proofmill restore`, as an operator runs them. */
-import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
@@ -91,11 +98,16 @@ test("a backup is restored in place of what is there, never under a node", async
 
   // What is damaged is replaced too: that is what a backup is for.
   writeFileSync(join(folder, "proofmill.db-wal"), "this is no journal");
+  // Root restores for the folder's user, as whom the node runs.
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(folder, 4242, 4242);
   expect(await restore()).toMatchObject({
     code: 0,
     stdout: `${backup} is in ${folder} now\n`,
   });
-  expect(statSync(join(folder, "proofmill.db")).mode & 0o777).toBe(0o600);
+  const restored = statSync(join(folder, "proofmill.db"));
+  expect([restored.mode & 0o777, restored.uid]).toEqual([0o600, statSync(folder).uid]);
+  if (isRoot) chownSync(folder, 0, 0);
   expect(existsSync(join(folder, "proofmill.db.replaced"))).toBe(true);
   const third = await startServer({ args });
   const { round_id, valid_nonces, valid_distances } = await createPocClient({

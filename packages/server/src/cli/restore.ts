@@ -1,6 +1,7 @@
 /** `proofmill restore`: puts a backup into a data folder, in place of what is there. */
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   realpathSync,
@@ -51,6 +52,11 @@ function restore(file: string, folder: string): void {
     removeAll(copy);
     copyFileSync(file, copy);
     chmodSync(copy, 0o600);
+    if (process.getuid?.() === 0) {
+      // The node may run as another user, to whom the folder belongs.
+      const { uid, gid } = statSync(folder);
+      chownSync(copy, uid, gid);
+    }
     // Opened, it is checked from end to end, and brought to the present version.
     new NodeDatabase(copy, { mustExist: true }).close();
     toDisk(copy);
