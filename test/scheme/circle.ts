@@ -50,6 +50,7 @@ export const circle: ProofScheme<CircleConfig, CircleClaim> = {
     return { circle: round_id, far, of: nonces.length, arithmetic };
   },
 
+  maxRefusals: null,
   generated: ({ round_id }, { nonces, records, arithmetic }) => ({
     circle: round_id,
     points: nonces.map((nonce, i) => ({ nonce, point: records[i] })),

@@ -208,7 +208,7 @@ test("a round of another proof is searched, stored, told, delivered, judged and 
   const batch = circle.judge(claim, { round_id: "round-1", config }, recomputed);
   const verdict = { circle: "round-1", far: [nonces[2]], of: 3, arithmetic: "plane-1" };
   expect(batch).toEqual(verdict);
-  await store.enqueue({ callback_url: url, batch });
+  await store.enqueue({ callback_url: url, scheme: circle.name, kind: "validated", batch });
 
   // The aggregator has every find once, as the scheme says it, and the verdict.
   const points = () =>

@@ -306,7 +306,12 @@ export class Artifacts {
     if (url === null) return;
     const of = { request_id, block_hash, block_height, public_key, node_id };
     const kind = "artifacts" in result ? "generated" : "validated";
-    const due = { callback_url: url, kind, batch: { ...of, ...result } } as const;
+    const due = {
+      callback_url: url,
+      scheme: artifact.name,
+      kind,
+      batch: { ...of, ...result },
+    } as const;
     // What cannot be stored is logged there; the result can still be asked for.
     await this.#options.storeWatch
       .keep("a job's result", (store) => store.enqueue(due))

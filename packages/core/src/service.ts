@@ -266,7 +266,8 @@ export class PocService {
     meter.judged(batch, (now() - received) / 1000);
     log.info(inShort(batch), "a proof is judged");
     if (isPushed) {
-      await this.#storeWatch.keep("a verdict", (store) => store.enqueue({ callback_url, batch }));
+      const due = { callback_url, scheme: distance.name, kind: "validated", batch } as const;
+      await this.#storeWatch.keep("a verdict", (store) => store.enqueue(due));
     }
     return toValidateAnswer(batch);
   }

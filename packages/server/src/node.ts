@@ -14,7 +14,7 @@ import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { healthOf } from "./health.ts";
-import { callbackEvent, runnerEvent } from "./history/part-events.ts";
+import { callbackEvent, givenUpEvent, runnerEvent } from "./history/part-events.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { type FileVersions, keepReading, type Reread, versionsOf } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -213,6 +213,13 @@ async function startWith(
       maxAge: config.callbackMaxAge,
       log: app.log,
       onTrouble: (trouble) => events.tell(callbackEvent(trouble)),
+      onGivenUp: (given) => events.tell(givenUpEvent(given)),
+      onStale: (round_id) => {
+        // What keeps it from being stopped now is told by the next refusal.
+        void service.artifacts
+          .endStale(round_id)
+          .catch((err) => app.log.warn({ err }, "not stopped"));
+      },
     }));
   const url = await app
     .listen({

@@ -80,6 +80,11 @@ export interface ProofScheme<Config extends RoundConfig = RoundConfig, Claim = u
   judge(claim: Claim, round: SchemeRound<Config>, recomputed: Recomputed): object;
   /** Finds of a round that were computed under one tag, as they are pushed: JSON. */
   generated(round: SchemeRound<Config>, finds: Finds & { readonly arithmetic: string }): object;
+  /**
+   * How often in a row a receiver may refuse what is pushed to it, as by a 4xx, before it is given
+   * up; null: it is sent until it is too old.
+   */
+  readonly maxRefusals: number | null;
 }
 
 /** Schemes by the names that kept rounds have of them. */

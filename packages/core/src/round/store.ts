@@ -51,8 +51,10 @@ export interface StoredRound extends RoundRecord, Finds {
 /** A verdict, or what a job has computed, that is due for delivery. */
 export interface DueVerdict {
   readonly callback_url: string;
-  /** Which of the URL's paths it goes to; a verdict's where it is absent. */
-  readonly kind?: "generated" | "validated";
+  /** The name of the proof that it is about. */
+  readonly scheme: string;
+  /** Which of the URL's paths it goes to. */
+  readonly kind: "generated" | "validated";
   /** JSON, as the scheme judged. */
   readonly batch: object;
 }

@@ -1,11 +1,17 @@
 /** What is due for delivery: the sender's port to the store (docs/protocol.md §4). */
 
-/** Finds of a round, or a verdict. */
+/** Finds of a round, or a single object: a verdict, or what a job has computed. */
 export type DeliveryKind = "generated" | "validated";
 
 /** One request's worth of what is due for a URL. */
 export interface Delivery {
   readonly kind: DeliveryKind;
+  /** Which of the URL's paths it goes to: what a job has computed goes where finds go. */
+  readonly path: "generated" | "validated";
+  /** Of the round whose finds they are; null of what is none. */
+  readonly round_id: string | null;
+  /** As `ProofScheme.maxRefusals`. */
+  readonly maxRefusals: number | null;
   /** Of the round or the verdict; `NextDelivery.after` asks for what comes behind it. */
   readonly key: number;
   /** Of a delivery of finds: it ends before the round's find with this index. */
@@ -39,6 +45,8 @@ export interface Outbox {
   acknowledge(delivery: Acknowledged): Promise<void>;
   /** What is older (milliseconds) is not due any more; gives how much that was. */
   giveUp(maxAge: number): Promise<{ nonces: number; verdicts: number }>;
+  /** That receiver will not have it, nor what else its round owes; gives how much that was. */
+  giveUpOn(delivery: Acknowledged): Promise<{ nonces: number; verdicts: number }>;
   /** Calls `listener` whenever something has become due for a URL; gives what ends it. */
   onDue(listener: (callbackUrl: string) => void): () => void;
 }

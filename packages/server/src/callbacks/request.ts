@@ -13,6 +13,12 @@ const TIMEOUT = 10_000;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** When the connection breaks while a longer body is sent, its length may be the reason. */
 const LONG_BODY_BYTES = 4096;
+/** So much is read of an answer that refuses: what it says of the reason. */
+const MAX_REASON_BYTES = 4096;
+/** Answers of 4xx that say no more than that it is too early, or too much at once. */
+const PASSING = [408, 425, 429];
+/** What receivers of artifacts say where the block's phase is over (docs/protocol-v2.md §5). */
+const STALE = "block_height is not the active PoC stage";
 /** The errors with which a connection breaks while a body is sent. */
 const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
 
@@ -51,6 +57,18 @@ export class TooLargeError extends PostError {
   }
 }
 
+/** The receiver has read it, and will not have it. */
+export class RefusedError extends PostError {
+  override readonly name = "RefusedError";
+  /** Whether it says that the block's phase is over. */
+  readonly isStale: boolean;
+
+  constructor(message: string, { isStale }: { isStale: boolean }) {
+    super("client_error", message);
+    this.isStale = isStale;
+  }
+}
+
 /** What a failed `post` failed for; `store` for what is none of its errors. */
 export function failureOf(error: unknown): FailureReason {
   if (error instanceof PostError) return error.reason;
@@ -73,7 +91,7 @@ export interface Posting {
 }
 
 export interface Poster {
-  /** @throws TooLargeError, or another Error unless the answer came whole and was a 2xx */
+  /** @throws TooLargeError, RefusedError, or another Error unless the answer came whole and was a 2xx */
   post(to: Posting): Promise<void>;
   /** For connections from now on. */
   useTls(tls: PosterTls): void;
@@ -159,8 +177,15 @@ export function createPoster(options: PosterOptions): Poster {
       onAnswer?.(answer.headers);
       const { statusCode } = answer;
       if (statusCode < 200 || statusCode > 299) {
-        void answer.body.dump().catch(() => {}); // a little of it, to keep the connection
         const message = `it answered ${statusCode}`;
+        const isRefusal = statusCode >= 400 && statusCode < 500 && !PASSING.includes(statusCode);
+        if (isRefusal && statusCode !== 413) {
+          const said = await beginningOf(answer.body);
+          throw new RefusedError(message, {
+            isStale: statusCode === 400 && said.includes(STALE),
+          });
+        }
+        void answer.body.dump().catch(() => {}); // a little of it, to keep the connection
         if (statusCode === 413) throw new TooLargeError(message);
         throw new PostError(statusFailure(statusCode), message);
       }
@@ -189,6 +214,20 @@ export function createPoster(options: PosterOptions): Poster {
 
     close: () => agent.destroy(),
   };
+}
+
+/** As much of an answer as came, "" where nothing did. */
+async function beginningOf(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = "";
+  try {
+    for await (const chunk of body) {
+      text += chunk.toString("latin1");
+      if (text.length >= MAX_REASON_BYTES) break;
+    }
+  } catch {
+    // It broke off: what has come is all there is.
+  }
+  return text.slice(0, MAX_REASON_BYTES);
 }
 
 function statusFailure(status: number): FailureReason {

@@ -15,7 +15,7 @@ interface Received {
   path: string;
   headers: IncomingHttpHeaders;
   text: string;
-  body: { nonces: number[]; block_hash: string };
+  body: { nonces: number[]; block_hash: string; artifacts: { nonce: number }[] };
   at: number;
 }
 
@@ -117,6 +117,7 @@ async function round(store: SqliteStore, callback_url: string, block_hash = "abc
   };
 }
 
+const VERDICT = { scheme: "distance", kind: "validated" } as const;
 const verdict = (node_id: number) => ({
   ...{ public_key: "other", block_hash: "abc123", block_height: 7, nonces: [1], dist: [1] },
   ...{
@@ -175,7 +176,7 @@ test("verdicts are never merged", async () => {
   const { url, received, until } = await aggregator();
   const { store, sender } = await start();
   for (const node_id of [1, 2, 3]) {
-    await store.enqueue({ callback_url: url, batch: verdict(node_id) });
+    await store.enqueue({ ...VERDICT, callback_url: url, batch: verdict(node_id) });
   }
   await until(3);
   expect(received.map(({ path, body }) => [path, body])).toEqual(
@@ -280,7 +281,7 @@ test("a single find that is too large waits like any failure, and so does a verd
   const { store, sender } = await start();
   state.answer = limitedTo(10);
   await (await round(store, url)).find(4);
-  await store.enqueue({ callback_url: url, batch: verdict(1) });
+  await store.enqueue({ ...VERDICT, callback_url: url, batch: verdict(1) });
   await vi.waitUntil(() => sender.counters.failed_requests >= 4, { timeout: 10_000 });
   // Halved twice at once; then pauses of half a second and more.
   expect(received.length).toBeLessThanOrEqual(6);
@@ -384,7 +385,7 @@ test("what was received is not sent again when only the store could not take tha
     acknowledge.mockRejectedValueOnce(new Error("the disk is full"));
   }
   await (await round(store, url)).find(3);
-  await store.enqueue({ callback_url: url, batch: verdict(1) });
+  await store.enqueue({ ...VERDICT, callback_url: url, batch: verdict(1) });
   await drained(store);
   expect(received.map(({ path }) => path).sort()).toEqual(["/pow/generated", "/pow/validated"]);
   expect(sender.counters).toMatchObject({ delivered_nonces: 3, delivered_verdicts: 1 });
@@ -399,7 +400,7 @@ test("a success wakes what waits for the same URL", async () => {
   const failed = received.length; // by now the next pause is of two seconds and more
   state.answer = ok;
   const begin = performance.now();
-  await store.enqueue({ callback_url: url, batch: verdict(1) });
+  await store.enqueue({ ...VERDICT, callback_url: url, batch: verdict(1) });
   await until(failed + 2);
   expect(performance.now() - begin).toBeLessThan(1500);
   await drained(store);
@@ -410,7 +411,7 @@ test("what is too old is given up with a counter and a word in the log", async (
   await close();
   const first = await start();
   await (await round(first.store, url)).find(3);
-  await first.store.enqueue({ callback_url: url, batch: verdict(1) });
+  await first.store.enqueue({ ...VERDICT, callback_url: url, batch: verdict(1) });
   await first.end();
   const errors: string[] = [];
   const log = { ...silent, error: (_: object, message: string) => errors.push(message) };
@@ -522,4 +523,135 @@ test("a look into the outbox that failed is not remembered", async () => {
   vi.spyOn(store, "pending").mockRejectedValueOnce(new Error("no disk"));
   await expect(sender.info()).rejects.toThrow("no disk");
   expect(await sender.info()).toMatchObject({ pending_nonces: 0 });
+});
+
+/** A round of artifacts, and so many of them. */
+async function artifacts(store: SqliteStore, callback_url: string, count: number) {
+  const round_id = `round-${rounds++}`;
+  const config = {
+    ...{ block_hash: "ABC", block_height: 7, public_key: "02ab", node_id: 0, node_count: 1 },
+    ...{ batch_size: 32, seq_len: 256, k_dim: 1, model: "m", group_id: 0, n_groups: 1 },
+    ...{ poc_stronger_rng: false, begins_at: 0, callback_url },
+  };
+  await store.create({ round_id, scheme: "artifact", config });
+  const counters = { total_nonfinite: 0, elapsed_seconds: 1, generating_seconds: 1 };
+  await store.append(round_id, {
+    ...{
+      from: 0,
+      nonces: upTo(count),
+      records: upTo(count).map(() => "ADw="),
+      arithmetic: "cpu-1",
+    },
+    counters: { ...counters, position: count, searched_with: null },
+  });
+  return round_id;
+}
+
+/** Objects that are taken end the pauses of what is refused: until `isEnough`. */
+async function hurry(store: SqliteStore, callback_url: string, isEnough: () => boolean) {
+  const due = { scheme: "artifact", kind: "validated", callback_url } as const;
+  await vi.waitUntil(
+    async () => {
+      await store.enqueue({ ...due, batch: {} });
+      return isEnough();
+    },
+    { timeout: 10_000, interval: 20 },
+  );
+}
+
+const STALE = '{"message":"block_height is not the active PoC stage"}';
+
+test.each([
+  [400, STALE, 10],
+  [404, "", 10],
+  [400, "unknown node_num", 10],
+])(
+  "artifacts that are answered %i %s ten times are given up, with their round's",
+  async (status, said, times) => {
+    const { url, state, received } = await aggregator();
+    const refused = () => received.filter(({ path }) => path.endsWith("/generated")).length;
+    state.answer = (response, { path }) => {
+      if (path.endsWith("/generated")) response.writeHead(status).end(said);
+      else response.end();
+    };
+    const givenUp: unknown[] = [];
+    const stale: string[] = [];
+    const { store, sender } = await start({
+      ...{ maxNonces: 10, onGivenUp: (given) => givenUp.push(given) },
+      onStale: (round_id) => stale.push(round_id),
+    });
+    const round_id = await artifacts(store, url, 25);
+    await hurry(store, url, () => givenUp.length > 0);
+    await drained(store);
+    expect(refused()).toBe(times);
+    const reason = `it answered ${status} 10 times`;
+    expect(givenUp).toEqual([{ nonces: 25, verdicts: 0, reason }]);
+    expect(sender.counters.given_up_nonces).toBe(25);
+    expect(stale).toEqual(said === STALE ? upTo(times).map(() => round_id) : []);
+  },
+);
+
+test.each([[503], [429], [408], [425]])("artifacts that are answered %i wait", async (status) => {
+  const { url, state, received } = await aggregator();
+  let refusals = 0;
+  state.answer = (response, { path }) => {
+    const isRefused = path.endsWith("/generated") && refusals++ < 15;
+    response.writeHead(isRefused ? status : 200).end();
+  };
+  const { store, sender } = await start();
+  await artifacts(store, url, 3);
+  await hurry(store, url, () => refusals > 15);
+  await drained(store);
+  const last = received.filter(({ path }) => path.endsWith("/generated")).at(-1);
+  expect(last?.body.artifacts.map(({ nonce }) => nonce)).toEqual(upTo(3));
+  expect(sender.counters).toMatchObject({ given_up_nonces: 0, delivered_nonces: 3 });
+});
+
+test("finds of a round of distances are not given up for a refusal", async () => {
+  const { url, state, received } = await aggregator();
+  let refusals = 0;
+  state.answer = (response, { path }) => {
+    const isRefused = path.endsWith("/generated") && refusals++ < 15;
+    response.writeHead(isRefused ? 400 : 200).end(STALE);
+  };
+  const stale: string[] = [];
+  const { store } = await start({ onStale: (round_id) => stale.push(round_id) });
+  await (await round(store, url)).find(3);
+  await hurry(store, url, () => refusals > 15);
+  await drained(store);
+  expect(received.filter(({ path }) => path.endsWith("/generated")).at(-1)?.body.nonces).toEqual(
+    upTo(3),
+  );
+  expect(stale).toEqual([]);
+});
+
+test("what a job has computed goes where its kind says, and escapes stay as they are", async () => {
+  const { url, received, until } = await aggregator();
+  const { store } = await start();
+  const callback_url = `${url}/Qwen%252FQwen3-0.6B`;
+  const due = { scheme: "artifact", callback_url } as const;
+  await store.enqueue({ ...due, kind: "generated", batch: { request_id: "a" } });
+  await store.enqueue({ ...due, kind: "validated", batch: { request_id: "b" } });
+  await until(2);
+  expect(received.map(({ path, text }) => [path, text])).toEqual([
+    ["/pow/Qwen%252FQwen3-0.6B/generated", '{"request_id":"a"}'],
+    ["/pow/Qwen%252FQwen3-0.6B/validated", '{"request_id":"b"}'],
+  ]);
+});
+
+test("100,000 artifacts go to a slow receiver in order, each once, over an end of the node", async () => {
+  const { url, state, received, until } = await aggregator();
+  state.answer = (response) => setTimeout(() => response.end(), 30);
+  const first = await start({ interval: 1, maxNonces: 10_000, timeout: 10_000 });
+  await artifacts(first.store, url, 100_000);
+  await until(3);
+  await first.end(); // what is under way then is not acknowledged, and comes again
+  const before = received.length;
+  const second = await start({ interval: 1, maxNonces: 10_000, timeout: 10_000 }, first.folder);
+  await drained(second.store);
+  const nonces = received.map(({ body }) => body.artifacts.map(({ nonce }) => nonce));
+  const again = JSON.stringify(nonces[before]) === JSON.stringify(nonces[before - 1]) ? before : -1;
+  const each = nonces.filter((_, i) => i !== again);
+  expect(each.flat()).toEqual(upTo(100_000));
+  expect(Math.max(...each.map(({ length }) => length))).toBe(10_000);
 });

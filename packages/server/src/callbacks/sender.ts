@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type DeliveryInfo, type Logger, pauseAfter, within } from "@proofmill/core";
 import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
-import { failureOf, type Poster, TooLargeError } from "./request.ts";
+import { failureOf, type Poster, RefusedError, TooLargeError } from "./request.ts";
 
 /** Between attempts of one lane. */
 const BACKOFF = { first: 1000, most: 60_000 };
@@ -26,6 +26,18 @@ export interface SenderOptions {
   log: Logger;
   /** Told when a receiver begins to fail and when it takes callbacks again; nobody by default. */
   onTrouble?: (trouble: Trouble) => void;
+  /** Told of what is given up; nobody by default. */
+  onGivenUp?: (given: GivenUp) => void;
+  /** Told that a receiver says that this round's block is over; nobody by default. */
+  onStale?: (round_id: string) => void;
+}
+
+/** What no receiver will have. */
+export interface GivenUp {
+  readonly nonces: number;
+  readonly verdicts: number;
+  /** Why, for people. */
+  readonly reason: string;
 }
 
 /** What became of the callbacks to one host; its `reason` is null once it takes them again. */
@@ -171,13 +183,24 @@ export class CallbackSender {
     const { outbox, maxAge, log } = this.#options;
     try {
       const { nonces, verdicts } = await outbox.giveUp(maxAge);
-      this.counters.given_up_nonces += nonces;
-      this.counters.given_up_verdicts += verdicts;
-      if (nonces + verdicts > 0) log.error({ nonces, verdicts }, "callbacks given up: too old");
+      countGivenUp(this.#options, this.counters, { nonces, verdicts, reason: "too old" });
     } catch (error) {
       if (!this.#closing.signal.aborted) log.error({ err: error }, "the outbox cannot be read");
     }
   }
+}
+
+function countGivenUp(
+  { log, onGivenUp }: SenderOptions,
+  counters: DeliveryCounters,
+  given: GivenUp,
+): void {
+  const { nonces, verdicts, reason } = given;
+  if (nonces + verdicts === 0) return;
+  counters.given_up_nonces += nonces;
+  counters.given_up_verdicts += verdicts;
+  log.error({ nonces, verdicts }, `callbacks given up: ${reason}`);
+  onGivenUp?.(given);
 }
 
 interface LaneOptions extends SenderOptions {
@@ -197,6 +220,8 @@ class Lane {
   #after = 0;
   /** Failures in a row. */
   #failures = 0;
+  /** By the key of what was refused, how often in a row. */
+  readonly #refusals = new Map<number, number>();
   #isDue = false;
   /** What the receiver has and the store does not know yet: it is not sent again. */
   #received: Delivery | null = null;
@@ -263,11 +288,12 @@ class Lane {
         delivery = await outbox.next({ kind, callback_url: url, after: this.#after, maxNonces });
         if (!delivery) return "nothing";
         this.#after = delivery.key;
-        await poster.post({ url, kind, body: delivery.body, signal });
+        await poster.post({ url, kind: delivery.path, body: delivery.body, signal });
         this.#received = delivery;
       }
       await outbox.acknowledge(delivery);
       this.#received = null;
+      this.#refusals.delete(delivery.key);
       if (kind === "generated") {
         counters.delivered_nonces += delivery.count;
         portion.passed(delivery.count);
@@ -292,10 +318,34 @@ class Lane {
         log.warn(fields, "a callback was too large, the next has half as many finds");
         return "more";
       }
+      if (error instanceof RefusedError && delivery) {
+        if (await this.#isGivenUp(delivery, error)) return "more";
+      }
       if (this.#failures === 0) onTrouble?.({ host, kind, reason });
       this.#failures++;
       log.warn({ host, kind, reason }, "a callback failed, it is tried again");
       return "failed";
+    }
+  }
+
+  /** Counts a refusal; after too many of them the receiver is not asked again. */
+  async #isGivenUp(delivery: Delivery, refusal: RefusedError): Promise<boolean> {
+    const { outbox, counters, onStale, log } = this.#options;
+    const { key, round_id, maxRefusals } = delivery;
+    if (maxRefusals === null) return false;
+    if (refusal.isStale && round_id !== null) onStale?.(round_id);
+    const refusals = (this.#refusals.get(key) ?? 0) + 1;
+    this.#refusals.set(key, refusals);
+    if (refusals < maxRefusals) return false;
+    try {
+      const given = await outbox.giveUpOn(delivery);
+      this.#refusals.delete(key);
+      const reason = `${refusal.message} ${refusals} times`;
+      countGivenUp(this.#options, counters, { ...given, reason });
+      return true;
+    } catch (error) {
+      log.error({ err: error }, "the outbox cannot be written");
+      return false;
     }
   }
 

@@ -1,7 +1,7 @@
 /** What happens to a node's runners, callbacks and callers, as events. */
 import type { RunnerInfo } from "@proofmill/core";
-import type { Trouble } from "../callbacks/sender.ts";
-import type { Told } from "./events.ts";
+import type { GivenUp, Trouble } from "../callbacks/sender.ts";
+import { count, type Told } from "./events.ts";
 
 /** @param info of a runner whose state is another */
 export function runnerEvent({ id, state, reason, restarts }: RunnerInfo): Told {
@@ -42,4 +42,13 @@ export function callbackEvent({ host, kind, reason }: Trouble): Told {
         text: `${what} cannot be delivered to ${host}, they are tried again: ${reason}`,
         isBad: true,
       };
+}
+
+export function givenUpEvent({ nonces, verdicts, reason }: GivenUp): Told {
+  const what = [
+    ...(nonces > 0 ? [count(nonces, "find")] : []),
+    ...(verdicts > 0 ? [count(verdicts, "verdict")] : []),
+  ];
+  const text = `Callbacks are given up, ${what.join(" and ")}: ${reason}`;
+  return { kind: "callback", text, isBad: true };
 }

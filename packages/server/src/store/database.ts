@@ -104,6 +104,10 @@ export class NodeDatabase {
     return this.#due.giveUp(maxAge);
   }
 
+  giveUpOn(delivery: Acknowledged): { nonces: number; verdicts: number } {
+    return this.#due.giveUpOn(delivery);
+  }
+
   /**
    * Writes, to see whether writing works.
    *

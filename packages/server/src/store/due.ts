@@ -1,12 +1,19 @@
 /**
  * What is due for delivery. A round's finds are due in their order, so that one number, `delivered`,
- * tells which; verdicts have rows of their own and are due as they came.
+ * tells which; verdicts, and what jobs have computed, have rows of their own and are due as they came.
  */
 import { type DueVerdict, type Schemes, schemeOf } from "@proofmill/core";
 import type { Acknowledged, Delivery, NextDelivery } from "../callbacks/outbox.ts";
 import type { Connection } from "./connection.ts";
 import type { FindRow, RoundRow, Rounds } from "./rounds.ts";
 import type { Uptime } from "./uptime.ts";
+
+interface VerdictRow {
+  id: number;
+  body: string;
+  scheme: string;
+  kind: string;
+}
 
 export class Due {
   readonly #connection: Connection;
@@ -27,12 +34,14 @@ export class Due {
   }
 
   /** A verdict is due from now on. */
-  enqueue({ callback_url, batch }: DueVerdict): void {
+  enqueue({ callback_url, scheme, kind, batch }: DueVerdict): void {
     this.#connection.run(
-      "INSERT INTO verdicts (callback_url, body, judged_at) VALUES (?, ?, ?)",
+      "INSERT INTO verdicts (callback_url, body, judged_at, scheme, kind) VALUES (?, ?, ?, ?, ?)",
       callback_url,
       JSON.stringify(batch),
       this.#uptime.milliseconds(),
+      scheme,
+      kind,
     );
   }
 
@@ -111,6 +120,22 @@ export class Due {
     return { nonces, verdicts: changes };
   }
 
+  /**
+   * Drops what that receiver will not have: of a delivery of finds all that its round owes by now.
+   *
+   * @returns how much was given up
+   */
+  giveUpOn({ kind, key }: Acknowledged): { nonces: number; verdicts: number } {
+    if (kind === "validated") {
+      const { changes } = this.#connection.run("DELETE FROM verdicts WHERE id = ?", key);
+      return { nonces: 0, verdicts: changes };
+    }
+    const round = this.#dueRounds().find(({ number }) => number === key);
+    if (!round) return { nonces: 0, verdicts: 0 };
+    this.acknowledge({ kind, key, upTo: round.found });
+    return { nonces: round.found - round.delivered, verdicts: 0 };
+  }
+
   #dueRounds(): RoundRow[] {
     const rounds = this.#connection.all<RoundRow>(
       "SELECT * FROM rounds WHERE delivered < found AND callback_url IS NOT NULL",
@@ -144,13 +169,14 @@ export class Due {
       "SELECT tag FROM arithmetics WHERE id = ?",
       finds[0]?.arithmetic,
     ) ?? { tag: "" };
-    const batch = schemeOf(round, this.#schemes).generated(round, {
+    const { maxRefusals, generated } = schemeOf(round, this.#schemes);
+    const batch = generated(round, {
       nonces: finds.map(({ nonce }) => nonce),
       records: finds.map(({ record }) => record),
       arithmetic: tag,
     });
     return {
-      kind: "generated",
+      ...{ kind: "generated", path: "generated", round_id: round.round_id, maxRefusals },
       key: row.number,
       upTo: row.delivered + finds.length,
       count: finds.length,
@@ -159,12 +185,19 @@ export class Due {
   }
 
   #nextVerdict({ callback_url, after }: NextDelivery): Delivery | null {
-    const verdict = this.#connection.get<{ id: number; body: string }>(
-      "SELECT id, body FROM verdicts WHERE callback_url = ? AND id > ? ORDER BY id LIMIT 1",
+    const verdict = this.#connection.get<VerdictRow>(
+      `SELECT id, body, scheme, kind FROM verdicts WHERE callback_url = ? AND id > ?
+       ORDER BY id LIMIT 1`,
       callback_url,
       after,
     );
     if (!verdict) return null;
-    return { kind: "validated", key: verdict.id, upTo: 0, count: 1, body: verdict.body };
+    const { id, body, scheme, kind } = verdict;
+    const maxRefusals = this.#schemes.get(scheme)?.maxRefusals ?? null;
+    const path = kind === "generated" ? kind : "validated";
+    return {
+      ...{ kind: "validated", path, round_id: null, maxRefusals },
+      ...{ key: id, upTo: 0, count: 1, body },
+    };
   }
 }

@@ -72,6 +72,12 @@ const MIGRATIONS = [
   `
   ALTER TABLE rounds ADD COLUMN searched_with TEXT;
 `,
+  // Beside verdicts stands what jobs have computed: \`kind\` is the path that it goes to, and \`scheme\`
+  // says how long a receiver that refuses it is asked again.
+  `
+  ALTER TABLE verdicts ADD COLUMN scheme TEXT NOT NULL DEFAULT 'distance';
+  ALTER TABLE verdicts ADD COLUMN kind TEXT NOT NULL DEFAULT 'validated';
+`,
 ];
 
 /**

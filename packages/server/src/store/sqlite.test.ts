@@ -82,6 +82,12 @@ const VERDICT = {
   arithmetic: "cpu-1",
 };
 
+/** What an object is due as. */
+const DUE = {
+  ...{ callback_url: CONFIG.callback_url, scheme: "distance" },
+  kind: "validated" as const,
+};
+
 const wanted = (kind: "generated" | "validated", after = 0, maxNonces = 100) => ({
   kind,
   callback_url: CONFIG.callback_url,
@@ -187,9 +193,8 @@ test("finds are due in order, in portions of one arithmetic, until they are ackn
 
 test("verdicts are due one by one, and those behind a key come first", async () => {
   const store = await open();
-  const due = { callback_url: CONFIG.callback_url };
-  await store.enqueue({ ...due, batch: VERDICT });
-  await store.enqueue({ ...due, batch: { ...VERDICT, node_id: 4 } });
+  await store.enqueue({ ...DUE, batch: VERDICT });
+  await store.enqueue({ ...DUE, batch: { ...VERDICT, node_id: 4 } });
   expect(await store.pending()).toEqual({ nonces: 0, verdicts: 2 });
   const first = await store.next(wanted("validated"));
   expect(JSON.parse(first?.body ?? "")).toEqual(VERDICT);
@@ -198,13 +203,14 @@ test("verdicts are due one by one, and those behind a key come first", async () 
   expect(await store.next(wanted("validated", second?.key))).toEqual(first);
   if (first) await store.acknowledge(first);
   expect(await store.next(wanted("validated"))).toEqual(second);
+  expect(second).toMatchObject({ path: "validated", round_id: null, maxRefusals: null });
 });
 
 test("what is too old is given up, and still shown", async () => {
   const store = await open();
   await store.create(roundOf("a"));
   await store.append("a", progress(0, 4, { nonces: [0, 1] }));
-  await store.enqueue({ callback_url: CONFIG.callback_url, batch: VERDICT });
+  await store.enqueue({ ...DUE, batch: VERDICT });
   expect(await store.giveUp(60_000)).toEqual({ nonces: 0, verdicts: 0 });
   expect(await store.giveUp(-1)).toEqual({ nonces: 2, verdicts: 1 });
   expect(await store.pending()).toEqual({ nonces: 0, verdicts: 0 });

@@ -148,6 +148,10 @@ export class SqliteStore implements RoundStore, Outbox {
     return this.#call("giveUp", maxAge);
   }
 
+  giveUpOn(delivery: Acknowledged): Promise<{ nonces: number; verdicts: number }> {
+    return this.#call("giveUpOn", delivery);
+  }
+
   onDue(listener: (callbackUrl: string) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

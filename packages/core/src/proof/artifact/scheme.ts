@@ -45,4 +45,6 @@ export const artifact = {
   judge: (claim, _round, { values }) => judgeArtifacts(claim, values),
 
   generated: generatedArtifacts,
+  // Then the block's phase is over, or the receiver does not know this node.
+  maxRefusals: 10,
 } satisfies ProofScheme<ArtifactConfig, ArtifactClaim>;

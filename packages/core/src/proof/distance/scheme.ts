@@ -46,6 +46,7 @@ export const distance = {
     judge({ proof, distances: values, round: { ...config, round_id }, arithmetic }),
 
   generated: generatedBatch,
+  maxRefusals: null,
 } satisfies ProofScheme<InitRequest, ProofBatch>;
 
 /** Every default was filled in when it was stored. */
