@@ -2,7 +2,7 @@
 import { createFakeRunner } from "@proofmill/core/testing";
 import { hostRunner } from "../../dist/runners/host.js";
 
-hostRunner(async ({ directory }, { onNotice, progress }) => {
+hostRunner(async ({ directory }, { onNotice }) => {
   switch (directory) {
     case "broken":
       throw new Error("config.json: no such architecture");
@@ -22,18 +22,6 @@ hostRunner(async ({ directory }, { onNotice, progress }) => {
   if (directory === "cuttable") runner.onCancel({ completed: 1 });
   if (directory === "lost") {
     runner.fail(Object.assign(new Error("illegal address on GPU 0"), { code: "DEVICE_LOST" }));
-  }
-  if (directory === "slow") {
-    // Five seconds in steps of a fifth.
-    const { run } = runner;
-    runner.run = async (job) => {
-      for (let step = 0; step < 25; step++) {
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        progress[0] = 1;
-      }
-      runner.release();
-      return run.call(runner, job);
-    };
   }
   if (directory === "greedy") {
     const { run } = runner;

@@ -66,21 +66,6 @@ onLinux(
   60_000,
 );
 
-onLinux(
-  "one that is stopped in the middle of a job is killed",
-  async () => {
-    const runner = await start();
-    const lost = expect(runner.run(job(0))).rejects.toThrow(
-      "the runner hangs: nothing was finished for",
-    );
-    process.kill(runner.pid, "SIGSTOP");
-    await lost;
-    await runner.ended;
-    expect(() => process.kill(runner.pid, 0)).toThrow();
-  },
-  30_000,
-);
-
 onLinux.each(["SIGABRT", "SIGSEGV"] as const)(
   "one that native code ends by %s is lost, with its name",
   async (signal) => {
