@@ -51,9 +51,9 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
         const seeds = Array.from({ length: 11 }, (_, i) => (i * 0x9e3779b9) >>> 0);
         const together = await distances(seeds, n);
         expect(new Set(together).size).toBe(seeds.length);
-        const alone: number[] = [];
-        for (const seed of seeds) alone.push(...(await distances([seed], n)));
-        expect(together).toEqual(alone);
+        for (const i of [0, 5, 10]) {
+          expect(await distances(seeds.slice(i, i + 1), n)).toEqual(together.slice(i, i + 1));
+        }
         expect(await distances(seeds.toReversed(), n)).toEqual(together.toReversed());
         const doubled = [...seeds.slice(5), ...seeds];
         expect(await distances(doubled, n)).toEqual([...together.slice(5), ...together]);
@@ -225,7 +225,7 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
   });
 
   test("the longest sequence is what fits; one that does not fit any more fails its job alone", async () => {
-    const options = { directory: DIRECTORY, ...emulated[0], gpuMemoryUtilization: 0.0006 };
+    const options = { directory: DIRECTORY, ...emulated[0], gpuMemoryUtilization: 0.0005 };
     const runner = await loadModel(options);
     const job = (seq_len: number, by = runner) =>
       by.run({ id: 0, seq_len, input_seeds: Uint32Array.of(1), output: { kind: "logits" } });

@@ -6,7 +6,7 @@ import { createReceiver } from "@proofmill/client/receiver";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { listen, startServer, temporaryFolder } from "../helpers.ts";
 
-const KILLS = 20;
+const KILLS = 6;
 
 async function aggregator() {
   const delivered = new Map<number, number>();

@@ -128,7 +128,7 @@ describe.runIf(emulated)("several GPUs, emulated", () => {
   test("one of which fails in the middle of a round: the finds are those of one GPU", async () => {
     const one = await start({ args: [model, "--device", "cuda:0"], env });
     await one.client.initGenerate(round);
-    const quiet = await findsAfter(one.client, 64);
+    const quiet = await findsAfter(one.client, 24);
     await one.node.stop();
 
     const failing = { ...env, CUDA_EMULATED_ALIKE: "1", CUDA_EMULATED_FAIL: "1:150" };
@@ -138,7 +138,7 @@ describe.runIf(emulated)("several GPUs, emulated", () => {
       async () => (await client.nodeInfo()).runners[1] ?? { restarts: 0 },
       (runner) => runner.restarts > 0,
     );
-    const finds = await findsAfter(client, 64);
+    const finds = await findsAfter(client, 24);
     const both = Math.min(finds.length, quiet.length);
     expect(finds.slice(0, both)).toEqual(quiet.slice(0, both));
     expect((await client.nodeInfo()).runners[0]).toMatchObject({ id: "cuda:0", restarts: 0 });

@@ -12,7 +12,7 @@ import { createPocClient } from "@proofmill/client";
 const BIN = fileURLToPath(new URL("../../packages/server/bin/proofmill.mjs", import.meta.url));
 const INSIDE = new URL("./inside.mjs", import.meta.url).href;
 
-/** Nodes that have not ended. */
+/** Nodes that have not ended, of all scenarios that are being played. */
 const running = new Set();
 
 /** A folder that is removed when `work` has ended; the nodes that still run are killed then. */
@@ -21,7 +21,8 @@ export async function withFolder(work) {
   try {
     return await work(folder);
   } finally {
-    await Promise.all([...running].map((node) => node.end("SIGKILL")));
+    const here = [...running].filter((node) => node.folder === folder);
+    await Promise.all(here.map((node) => node.end("SIGKILL")));
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -58,7 +59,7 @@ export async function startNode({ folder, args = [], env = {}, until = "loaded" 
     child.kill(signal);
     return exited;
   };
-  const node = { end };
+  const node = { folder, end };
   running.add(node);
   exited.then(() => running.delete(node));
 

@@ -19,7 +19,7 @@ test("every scenario has a short form", () => {
   expect(Object.keys(SHARES).sort()).toEqual(scenarios.sort());
 });
 
-test.runIf(process.platform === "linux").each(scenarios)(
+test.runIf(process.platform === "linux").concurrent.each(scenarios)(
   "%s",
   async (name) => {
     const { play, bounds } = await import(`./scenarios/${name}.mjs`);

@@ -23,7 +23,7 @@ export const bounds = {
 };
 
 const CYCLES = 12;
-const CYCLE_SECONDS = 20;
+const CYCLE_SECONDS = 15;
 /** A node is still filling its caches in the first cycles. */
 const WARM_UP = 1 / 4;
 

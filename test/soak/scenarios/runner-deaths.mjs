@@ -21,7 +21,7 @@ export const bounds = {
 };
 
 /** Of each kind in the long form. A runner that is stopped is found out only after half a minute. */
-const DEATHS = { kills: 100, crashes: 20, out_of_memory: 10, stops: 3 };
+const DEATHS = { kills: 100, crashes: 20, out_of_memory: 10, stops: 1 };
 /** Stops from which a runner goes on by itself. */
 const PAUSES = 20;
 /** Milliseconds. */
