@@ -14,7 +14,10 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "source", include: ["packages/{core,client,native}/{src,lib}/**/*.test.ts"] },
+        test: {
+          name: "source",
+          include: ["packages/{core,client,dashboard,native}/{src,lib}/**/*.test.ts"],
+        },
       },
       {
         extends: true,

@@ -28,7 +28,7 @@ const FILES = [
   ...["README.md", "AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md"],
   ...["deploy", "docs", "examples", "packages/client/README.md", "test/bench"],
 ];
-const PACKAGES = ["core", "native", "client", "server"];
+const PACKAGES = ["core", "native", "client", "dashboard", "server"];
 /** What a package's folder holds that nothing runs. */
 const UNUSED = /\.(d\.[cm]?ts|map|md|markdown)$|\/(test|tests|docs|benchmarks?|\.github)$/;
 

@@ -17,7 +17,7 @@ const SHOWN = fc.constantFrom(
 );
 /** Said of bytes that are no request, before anybody knows whose they are. */
 const NO_REQUEST = [400, 408, 413, 417, 431];
-const OPEN = /\/(health|livez|readyz)\b/;
+const OPEN = /\/(health|livez|readyz)\b| \/(\?\S*)? HTTP/;
 /** Connections that are under way together. */
 const AT_ONCE = 16;
 
@@ -77,13 +77,16 @@ export function fuzzKeys({ seed, count }) {
   });
 }
 
-/** Whether an answer gives away nothing: a refusal, or an open path's status. */
+/** A status alone, or the page, which asks its reader for the key. */
+const SAYS_NOTHING = /^\{"status":"\w+"\}$|^<!doctype html>/;
+
+/** Whether an answer gives away nothing: a refusal, an open path's status, or the page. */
 function isNothing(status, text, { bytes }) {
   if (status === 401 || status < 200 || NO_REQUEST.includes(status)) return true;
   if (!OPEN.test(bytes.toString("latin1"))) return false;
   const body = text.slice(text.indexOf("\r\n\r\n") + 4);
   // Another host or method is refused before anything is looked at.
-  return status === 403 || status === 405 || body === "" || /^\{"status":"\w+"\}$/.test(body);
+  return status === 403 || status === 405 || body === "" || SAYS_NOTHING.test(body);
 }
 
 /** The same requests, each with this header before its own. */

@@ -9,6 +9,7 @@ export const ROOMS: Rooms = {
   "test/clock": "node:*",
   "test/fuzz": "core/src/index.ts native/lib test/soak fast-check node:* vitest ws",
   "test/soak": "client/src test/attack node:* vitest",
+  "test/page": "client/src test node:* playwright-core vitest",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
@@ -30,6 +31,7 @@ export const ROOMS: Rooms = {
   "server/tests": `
     client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
     @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
+  "dashboard/tests": "core/src/index.ts dashboard/src dashboard/src/node vitest",
   "client/tests": "client/src fastify node:* vitest",
   "native/tests": "core/src/index.ts core/src/runner/fake.ts native/lib native/lib/* node:* vitest",
   "core/tests": "core/src/* fast-check node:* vitest zod",
@@ -63,8 +65,10 @@ export const ROOMS: Rooms = {
     core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
     server/src/doors/rest server/src/doors/trpc server/src/history server/src/http
     server/src/inference
-    server/src/metrics server/src/platform server/src/settings
+    server/src/metrics server/src/page.ts server/src/platform server/src/settings
     @fastify/cors fastify`,
+  // The dashboard's files, as they are built.
+  "server/src/page.ts": "fastify node:*",
   "server/src/api-docs": `
     core/src/index.ts server/src/access server/src/callbacks server/src/inference
     server/src/version.ts fastify node:*`,
@@ -107,6 +111,15 @@ export const ROOMS: Rooms = {
   "server/src/round-id.ts": "ulid",
   "server/src/text/byte-alphabet.ts": "",
   "server/src/version.ts": "packages/server/package.json node:*",
+
+  // The page, an ordinary user of the SDK.
+  "dashboard/build.mjs": "node:* vite",
+  "dashboard/src/main.tsx": "dashboard/src/node dashboard/src/view preact",
+  "dashboard/src/view": `
+    client/src dashboard/src dashboard/src/node @preact/signals preact uplot`,
+  // What the page knows of nodes.
+  "dashboard/src/node": "client/src dashboard/src @preact/signals",
+  "dashboard/src": "@preact/signals",
 
   // What a coordinator installs.
   "client/build.mjs": "esbuild node:*",

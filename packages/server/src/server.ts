@@ -48,6 +48,7 @@ import { InferenceGate, pathOf } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
 import type { NodeMeter } from "./metrics/meter.ts";
 import { countAnswers, createMetrics } from "./metrics/metrics.ts";
+import { usePage } from "./page.ts";
 import { Output, say } from "./platform/output.ts";
 import { readableLog } from "./platform/readable-log.ts";
 import type { LogFormat, LogLevel } from "./settings/config.ts";
@@ -245,6 +246,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     upstream: () => upstream,
   });
   useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
+  usePage(app);
   const subscriptions = new Subscriptions();
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
   metrics.expose(app, {

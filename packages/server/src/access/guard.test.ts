@@ -36,7 +36,6 @@ const PATHS = Object.values(OPERATIONS as OperationTable).flatMap(
 );
 const OPEN = ["GET /livez", "GET /readyz", "GET /health"];
 const OTHERS = [
-  "/",
   "/metrics",
   "/docs",
   "/openapi.json",

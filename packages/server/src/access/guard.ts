@@ -11,6 +11,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** What a key must allow for the route; without it any key will do. */
     scope?: Scope;
+    /** Whether the route is free of keys: the page's files, which tell nothing of the node. */
+    needsNoKey?: boolean;
   }
 }
 
@@ -139,7 +141,8 @@ export class Guard {
       key.usage.calls += calls;
       request.log = request.log.child({ key: key.label });
     }
-    if (isOpen(request) || isPreflight(raw)) return;
+    const { scope, needsNoKey } = request.routeOptions?.config ?? {};
+    if (isOpen(request) || needsNoKey || isPreflight(raw)) return;
     if (this.#keys && !key && !mayShowLater(request)) {
       this.refused.unauthorized++;
       throw new PocError("UNAUTHORIZED");
@@ -150,7 +153,6 @@ export class Guard {
       this.refused.limited++;
       throw new PocError("TOO_MANY_REQUESTS", { retryAfter: Math.ceil(wait / 1000) });
     }
-    const { scope } = request.routeOptions?.config ?? {};
     if (scope) this.checkScope(key, scope);
   }
 

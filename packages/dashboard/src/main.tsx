@@ -1,0 +1,9 @@
+/** The page begins: it is about the node that has served it. */
+import { render } from "preact";
+import { Nodes } from "./node/nodes.ts";
+import { Page } from "./view/page.tsx";
+
+const own = new URL(".", location.href);
+const nodes = new Nodes(`${own.origin}${own.pathname.replace(/\/+$/, "")}`);
+const root = document.getElementById("page");
+if (root) render(<Page nodes={nodes} />, root);

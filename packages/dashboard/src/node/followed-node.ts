@@ -1,0 +1,213 @@
+/** A node as the page knows it: everything is told by the SDK, and kept in signals. */
+import {
+  type Connection,
+  createPocClient,
+  type NodeEvent,
+  type NodeInfo,
+  type PocClient,
+  PocClientError,
+  type StatusUpdate,
+} from "@proofmill/client";
+import { signal } from "@preact/signals";
+import { KEEPS, keep, recall } from "../storage.ts";
+import { Finds, MOST_FINDS } from "./finds.ts";
+import { Series } from "./series.ts";
+
+/** Between two questions for what is not streamed. */
+const POLL_MS = 2000;
+/** After a node said that it cannot be followed now, e.g. since PoC is off. */
+const AGAIN_MS = 5000;
+/** Seconds of its past that a node is asked for beyond those since the last answer: a point of the day has ten. */
+const OVERLAP = 12;
+const MOST_EVENTS = 100;
+/** What only another key, another origin or another address mends. */
+const FINAL = new Set([
+  ...["UNAUTHORIZED", "FORBIDDEN", "SCOPE_REQUIRED", "ORIGIN_REFUSED", "NOT_A_NODE"],
+]);
+
+export class FollowedNode {
+  /** Its base address. */
+  readonly url: string;
+  readonly connection = signal<Connection>({ state: "connecting" });
+  readonly status = signal<StatusUpdate | null>(null);
+  /** Since when the state is as it is, ms since 1970, if it changed while this page looked. */
+  readonly changedAt = signal<number | null>(null);
+  readonly info = signal<NodeInfo | null>(null);
+  /** Milliseconds that the last answer took. */
+  readonly lag = signal<number | null>(null);
+  /** The oldest first. */
+  readonly events = signal<readonly NodeEvent[]>([]);
+  readonly finds = new Finds();
+  /** A point for each second, and for every ten. */
+  readonly minutes = new Series({ most: 600, step: 1000 });
+  readonly day = new Series({ most: 8640, step: 10_000 });
+  /** Counts what was added to either. */
+  readonly grown = signal(0);
+  /** Whether commands are refused because of the key's scopes. */
+  readonly mayCommand = signal(true);
+
+  #client: PocClient;
+  #run = new AbortController();
+  #isDetailed = false;
+  /** When the past was last asked for, by a clock that nobody sets; null: never. */
+  #askedPast: number | null = null;
+  #lastEvent = 0;
+
+  constructor(url: string) {
+    this.url = url;
+    this.#client = this.#newClient();
+    this.#start();
+  }
+
+  /** For commands. */
+  get client(): PocClient {
+    return this.#client;
+  }
+
+  /** Whether finds, events and the past are followed too. */
+  follow({ isDetailed }: { isDetailed: boolean }): void {
+    if (this.#isDetailed === isDetailed) return;
+    this.#isDetailed = isDetailed;
+    this.#start();
+  }
+
+  /** Whether the node is shown a key. */
+  get hasKey(): boolean {
+    return recall(KEEPS.keys, this.#keyName) !== null;
+  }
+
+  /** Shows the node another key, for as long as this tab is open. */
+  useKey(key: string): void {
+    keep(KEEPS.keys, this.#keyName, key);
+    this.tryAgain();
+  }
+
+  /** After it was refused. */
+  tryAgain(): void {
+    this.#client = this.#newClient();
+    this.mayCommand.value = true;
+    this.#start();
+  }
+
+  /** Leaves the node alone, and forgets its key. */
+  leave(): void {
+    this.#run.abort();
+    keep(KEEPS.keys, this.#keyName, null);
+  }
+
+  get #keyName(): string {
+    return `proofmill-key ${this.url}`;
+  }
+
+  #newClient(): PocClient {
+    const apiKey = recall(KEEPS.keys, this.#keyName);
+    return createPocClient({ url: this.url, retries: 0, ...(apiKey !== null && { apiKey }) });
+  }
+
+  #start(): void {
+    this.#run.abort();
+    this.#run = new AbortController();
+    const { signal } = this.#run;
+    this.connection.value = { state: "connecting" };
+    void this.#again(signal, () => this.#followStatus(signal));
+    if (this.#isDetailed) void this.#again(signal, () => this.#followFinds(signal));
+    void this.#poll(signal);
+  }
+
+  /** Follows until it may not, and again where only time is needed. */
+  async #again(signal: AbortSignal, follow: () => Promise<void>): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await follow();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof PocClientError)) throw error;
+        this.connection.value = { state: "refused", error };
+        if (FINAL.has(error.code)) {
+          this.#run.abort();
+          return;
+        }
+      }
+      await pause(AGAIN_MS, signal);
+    }
+  }
+
+  async #followStatus(signal: AbortSignal): Promise<void> {
+    const onConnection = (connection: Connection) => {
+      if (signal.aborted) return;
+      // A refusal is what the loop below throws.
+      if (connection.state !== "refused") this.connection.value = connection;
+      // A node that was started anew counts its events anew.
+      if (connection.state === "open") this.#lastEvent = 0;
+    };
+    for await (const status of this.#client.watchStatus({ signal, onConnection })) {
+      const before = this.status.peek();
+      const isOther = before?.state !== status.state || before.round_id !== status.round_id;
+      if (isOther) this.changedAt.value = before === null ? null : Date.now();
+      this.status.value = status;
+    }
+  }
+
+  async #followFinds(signal: AbortSignal): Promise<void> {
+    const { round_id, total_valid } = await this.#client.status({ limit: 1 }, { signal });
+    // Of a list that is too long for the page the beginning is not asked for.
+    const skipped = total_valid - MOST_FINDS;
+    const isLong = round_id !== null && skipped > 0;
+    const from = isLong ? { lastEventId: `${round_id}:${skipped}` } : {};
+    for await (const event of this.#client.watchValidNonces({ signal, ...from })) {
+      if (event.type === "round") this.finds.begin(event);
+      else this.finds.add(event);
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (!document.hidden) {
+        const began = performance.now();
+        try {
+          this.info.value = await this.#client.nodeInfo({ signal });
+          this.lag.value = performance.now() - began;
+          if (this.#isDetailed) await this.#askPast(signal);
+        } catch {
+          // Whatever it is, the watches tell of it.
+          if (!signal.aborted) this.lag.value = null;
+        }
+      }
+      await pause(POLL_MS, signal);
+    }
+  }
+
+  async #askPast(signal: AbortSignal): Promise<void> {
+    const now = performance.now();
+    const asked = this.#askedPast;
+    const page =
+      asked === null ? undefined : { seconds: Math.ceil((now - asked) / 1000) + OVERLAP };
+    const { ten_minutes, day } = await this.#client.nodeHistory(page, { signal });
+    this.#askedPast = now;
+    this.minutes.add(ten_minutes);
+    this.day.add(day);
+    this.grown.value++;
+
+    const since = this.#lastEvent;
+    const { events } = await this.#client.nodeEvents({ since }, { signal });
+    const known = since === 0 ? [] : this.events.peek();
+    if (since === 0 || events.length > 0) {
+      this.events.value = [...known, ...events].slice(-MOST_EVENTS);
+    }
+    // Unless the node was started anew meanwhile.
+    if (this.#lastEvent === since) this.#lastEvent = this.events.peek().at(-1)?.id ?? 0;
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
+}

@@ -1,0 +1,76 @@
+/** Points of time of a node's past, put together from what it tells piece by piece. */
+import type { HistorySeries, RoundState } from "@proofmill/client";
+
+export interface SeriesOptions {
+  /** Points that are kept. */
+  most: number;
+  /** Milliseconds from one point to the next. */
+  step: number;
+}
+
+export class Series {
+  /** The end of each point, ms since 1970; all lists are equally long. */
+  readonly at: number[] = [];
+  readonly state: RoundState[] = [];
+  readonly checked: number[] = [];
+  readonly rate: number[] = [];
+  readonly #options: SeriesOptions;
+
+  constructor(options: SeriesOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the points that are not known yet. */
+  add({ at, state, checked, rate_per_second }: HistorySeries): void {
+    const { step, most } = this.#options;
+    for (const [i, end] of at.entries()) {
+      // The node dates its points anew for each answer, a millisecond to and fro.
+      if (end <= (this.at.at(-1) ?? 0) + step / 2) continue;
+      this.at.push(end);
+      this.state.push(state[i] ?? "IDLE");
+      this.checked.push(checked[i] ?? 0);
+      this.rate.push(rate_per_second[i] ?? 0);
+    }
+    const tooMany = this.at.length - most;
+    if (tooMany <= 0) return;
+    for (const list of [this.at, this.state, this.checked, this.rate]) list.splice(0, tooMany);
+  }
+
+  /** Since when the state is as it is at the end, ms since 1970; null: longer than is known. */
+  stateSince(state: RoundState): number | null {
+    const last = this.state.findLastIndex((each) => each !== state);
+    return this.at[last] ?? null;
+  }
+
+  /** Nonces for each second of the time since `from`, of which this may know less; null: nothing. */
+  meanSince(from: number): number | null {
+    const first = this.at.findIndex((end) => end > from);
+    if (first === -1) return null;
+    const checked = this.checked.slice(first).reduce((sum, each) => sum + each, 0);
+    const began = (this.at[first] ?? 0) - this.#options.step;
+    const seconds = ((this.at.at(-1) ?? 0) - Math.max(from, began)) / 1000;
+    return seconds > 0 ? checked / seconds : null;
+  }
+
+  /**
+   * What a chart shows of the time since `from`: times in seconds, rates. A gap in time, when the
+   * node was away, is a gap in the line.
+   */
+  chart(from: number): [number[], (number | null)[]] {
+    const times: number[] = [];
+    const rates: (number | null)[] = [];
+    const { step } = this.#options;
+    let last = Number.POSITIVE_INFINITY;
+    for (const [i, end] of this.at.entries()) {
+      if (end <= from) continue;
+      if (end - last > 3 * step) {
+        times.push((last + step) / 1000);
+        rates.push(null);
+      }
+      times.push(end / 1000);
+      rates.push(this.rate[i] ?? 0);
+      last = end;
+    }
+    return [times, rates];
+  }
+}

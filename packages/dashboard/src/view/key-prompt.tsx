@@ -1,0 +1,41 @@
+/** Asks for the key of a node that wants one. */
+import type { PocClientError } from "@proofmill/client";
+import { useSignal } from "@preact/signals";
+import type { FollowedNode } from "../node/followed-node.ts";
+
+export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClientError }) {
+  const key = useSignal("");
+  const isOther = error.code === "SCOPE_REQUIRED";
+  return (
+    <form
+      class="banner"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (key.value !== "") node.useKey(key.value.trim());
+      }}
+    >
+      <p>
+        <strong>{node.hasKey ? "This key is not enough." : "This node asks for a key."}</strong>{" "}
+        {isOther
+          ? "It needs one whose scopes have read."
+          : node.hasKey
+            ? "The node does not know it."
+            : "proofmill key new makes one."}{" "}
+        It is kept until this tab is closed.
+      </p>
+      <label>
+        API key{" "}
+        <input
+          type="password"
+          autocomplete="off"
+          required
+          value={key}
+          onInput={({ currentTarget }) => {
+            key.value = currentTarget.value;
+          }}
+        />
+      </label>{" "}
+      <button type="submit">Use this key</button>
+    </form>
+  );
+}

@@ -1,0 +1,57 @@
+/** What all parts of the page are made of. */
+import type { ComponentChildren } from "preact";
+import { absolute, duration, NOTHING } from "../format.ts";
+import { now } from "../now.ts";
+
+export interface CardProps {
+  title: string;
+  /** For its place in the grid. */
+  name: string;
+  children: ComponentChildren;
+}
+
+export function Card({ title, name, children }: CardProps) {
+  return (
+    <section class={`card ${name}`} aria-labelledby={`title-${name}`}>
+      <h2 id={`title-${name}`}>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** Names with what they are, one below the other. */
+export function Facts({ of }: { of: Readonly<Record<string, ComponentChildren>> }) {
+  return (
+    <dl class="facts">
+      {Object.entries(of).map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value === null || value === undefined ? NOTHING : value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** A few large figures beside each other. */
+export function Figures({ of }: { of: Readonly<Record<string, string>> }) {
+  return (
+    <dl class="figures">
+      {Object.entries(of).map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** How long ago, and on hover when. */
+export function Ago({ at }: { at: number }) {
+  return (
+    <time dateTime={new Date(at).toISOString()} title={absolute(at)}>
+      {duration((now.value - at) / 1000)}
+    </time>
+  );
+}

@@ -1,0 +1,63 @@
+/** The round: its state, since when, and what it was begun with. */
+import { count, decimal, duration, NOTHING } from "../format.ts";
+import type { FollowedNode } from "../node/followed-node.ts";
+import { Ago, Card, Facts } from "./parts.tsx";
+
+export const STATE_TEXT = {
+  IDLE: "waits for a command",
+  GENERATING: "searches",
+  VALIDATING: "validates",
+  STOPPED: "is stopped",
+} as const;
+
+export function RoundCard({ node }: { node: FollowedNode }) {
+  const status = node.status.value;
+  return (
+    <Card title="Round" name="round">
+      <p class="state">
+        <span class={`pill ${status?.state ?? ""}`}>{status?.state ?? NOTHING}</span>{" "}
+        <Since node={node} />
+      </p>
+      <Facts
+        of={{
+          "block hash": status?.block_hash,
+          "block height": status && count(status.block_height),
+          "public key": status?.public_key,
+          "target (r_target)": status?.r_target == null ? null : decimal(status.r_target, 9),
+          "node id, node count": pair(status?.node_id, status?.node_count),
+          "round id": status?.round_id,
+          "time spent": status && duration(status.elapsed_seconds),
+          "not finite": status && count(status.total_nonfinite),
+        }}
+      />
+    </Card>
+  );
+}
+
+/** Since when the state is as it is, as well as that is known. */
+function Since({ node }: { node: FollowedNode }) {
+  node.grown.value; // the series grow in place
+  const state = node.status.value?.state;
+  if (!state) return null;
+  const { minutes, day } = node;
+  const at = node.changedAt.value ?? minutes.stateSince(state) ?? day.stateSince(state);
+  if (at !== null) {
+    return (
+      <span>
+        for <Ago at={at} />
+      </span>
+    );
+  }
+  const oldest = day.at[0] ?? minutes.at[0];
+  if (oldest === undefined) return null;
+  return (
+    <span>
+      for more than <Ago at={oldest} />
+    </span>
+  );
+}
+
+function pair(id: number | null | undefined, many: number | null | undefined): string | null {
+  if (id === null || id === undefined || many === null || many === undefined) return null;
+  return id === -1 || many === -1 ? "not set" : `${count(id)} of ${count(many)}`;
+}
