@@ -53,6 +53,8 @@ test.each(LOADS)("answers in $dtype", async ({ options, dtype }) => {
     const again = await ask(runner, Uint32Array.of(...prompt, first?.id ?? 0));
     expect(again[0]).toEqual(second);
   }
+  const [prompt = new Uint32Array(), ids] = [PROMPTS[0], alone[0]?.map(({ id }) => id)];
+  expect(await ask(runner, prompt, Uint32Array.from(ids ?? []))).toEqual(alone[0]);
   const cpu = await load({ device: "cpu" });
   for (const [i, prompt] of PROMPTS.entries()) {
     const ids = Uint32Array.from(alone[i] ?? [], ({ id }) => id);

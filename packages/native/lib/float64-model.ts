@@ -27,8 +27,8 @@ export class Float64Model {
     return new Float64Model(config, weights);
   }
 
-  /** [vocab_size] logits of the token after these. */
-  logits(tokens: Uint32Array): Matrix {
+  /** [count, vocab_size] logits of the tokens that follow each of the last `count`. */
+  logits(tokens: Uint32Array, count = 1): Matrix {
     const { hidden_size: hidden, num_hidden_layers, tie_word_embeddings } = this.#config;
     const table = this.#weight("model.embed_tokens.weight");
     const x = new Float64Array(tokens.length * hidden);
@@ -36,7 +36,7 @@ export class Float64Model {
       x.set(table.subarray(token * hidden, (token + 1) * hidden), t * hidden);
     }
     for (let i = 0; i < num_hidden_layers; i++) this.#layer(x, `model.layers.${i}`);
-    const last = this.#norm(x.subarray(-hidden), "model.norm.weight", hidden);
+    const last = this.#norm(x.subarray(-count * hidden), "model.norm.weight", hidden);
     return this.#linear(last, tie_word_embeddings ? "model.embed_tokens" : "lm_head", hidden);
   }
 

@@ -28,6 +28,11 @@ const LOADS = [
   { model: "qwen2-tiny-strong", dtype: "bfloat16" },
 ] as const;
 
+const GOLDEN_MODELS = ["qwen3-tiny", "llama-tiny", "qwen2-tiny"].flatMap((name) => [
+  name,
+  `${name}-strong`,
+]);
+
 type Load = Omit<LoadModelOptions, "directory"> & { model?: string };
 
 async function load({ model = "qwen3-tiny-strong", ...rest }: Load = {}): Promise<NativeRunner> {
@@ -149,36 +154,64 @@ describe.each(LOADS)("$model in $dtype", ({ model, dtype }) => {
   });
 });
 
-describe.each(LOADS.map(({ model }) => model))("next-token logprobs of %s", (model) => {
-  // As a search's logits: in float32 each of them, in bfloat16 their root mean square.
-  test.each([
-    ["float32", { each: 5e-6, all: 5e-6 }],
-    ["bfloat16", { each: 3e-2, all: 1.2e-2 }],
-  ] as const)("are those of a forward pass in float64, in %s", async (dtype, bound) => {
-    const runner = await load({ model, dtype });
+/** As a search's logits: in float32 each of them, in bfloat16 their root mean square. */
+const BOUNDS = [
+  ["float32", { each: 5e-6, all: 5e-6 }],
+  ["bfloat16", { each: 3e-2, all: 1.2e-2 }],
+] as const;
+
+describe.each(GOLDEN_MODELS)("%s beside a forward pass in float64", (model) => {
+  /** The logits that each token of an answer was chosen by. */
+  async function logitsOf(answer: Answer): Promise<Float64Array[]> {
+    const { length } = answer.tokens;
     const float64 = await Float64Model.load(goldenDirectory(model));
+    const logits = float64.logits(continued(answer, length - 1), length);
+    const vocab = logits.length / length;
+    return answer.tokens.map((_, i) => logits.subarray(i * vocab, (i + 1) * vocab));
+  }
+
+  test.each(BOUNDS)("has its logprobs, in %s", async (dtype, bound) => {
+    const runner = await load({ model, dtype });
     const next = numbers(11);
     const shares: number[] = [];
     for (const length of [1, 2, 17, 64, 65, 130]) {
       const prompt = promptOf(next, length);
       const answer = await ask(runner, { prompt, max_tokens: 3, sampling: { temperature: 0 } });
-      for (const [i, token] of answer.tokens.entries()) {
-        const logits = float64.logits(continued(answer, i));
+      for (const [i, logits] of (await logitsOf(answer)).entries()) {
         const sum = Math.log(logits.reduce((all, logit) => all + Math.exp(logit), 0));
-        const errors = token.top_logprobs.map(
-          ({ id, logprob }) => logprob - ((logits[id] ?? Number.NaN) - sum),
-        );
+        const top = answer.tokens[i]?.top_logprobs ?? [];
+        expect(top).toHaveLength(128);
+        const errors = top.map(({ id, logprob }) => logprob - ((logits[id] ?? Number.NaN) - sum));
         shares.push(Math.hypot(...errors) / Math.hypot(...logits));
       }
     }
     expect(Math.max(...shares)).toBeLessThan(bound.each);
     expect(Math.hypot(...shares) / Math.sqrt(shares.length)).toBeLessThan(bound.all);
   });
+
+  test.each(BOUNDS)(
+    "has its text, of 300 greedy tokens in %s, but for ties",
+    async (dtype, bound) => {
+      const runner = await load({ model, dtype });
+      const prompt = promptOf(numbers(13), 20);
+      const answer = await ask(runner, { prompt, max_tokens: 300, sampling: { temperature: 0 } });
+      expect(answer.tokens).toHaveLength(300);
+      let equal = 0;
+      for (const [i, logits] of (await logitsOf(answer)).entries()) {
+        const lead = Math.max(...logits) - (logits[answer.tokens[i]?.id ?? -1] ?? Number.NaN);
+        // Two logits that are closer to each other than their errors may change places.
+        expect(lead / Math.hypot(...logits), `token ${i}`).toBeLessThan(2 * bound.each);
+        if (lead === 0) equal++;
+      }
+      expect(equal).toBeGreaterThanOrEqual(dtype === "float32" ? 299 : 270);
+    },
+  );
 });
 
-describe("an answer", () => {
-  test("replayed by enforced_tokens has its logprobs bit for bit", async () => {
-    const runner = await load();
+test.each(LOADS)(
+  "an answer of $model in $dtype, replayed by enforced_tokens, has its logprobs bit for bit",
+  async (of) => {
+    const runner = await load(of);
     const next = numbers(3);
     for (let i = 0; i < 10; i++) {
       const prompt = promptOf(next, 1 + next(150));
@@ -193,8 +226,10 @@ describe("an answer", () => {
       expect(replay.tokens).toEqual(answer.tokens);
       expect(replay.finish_reason).toBe("length");
     }
-  });
+  },
+);
 
+describe("an answer", () => {
   test("follows from its seed, alone and beside others", async () => {
     const runner = await load();
     const prompt = promptOf(numbers(5), 20);
