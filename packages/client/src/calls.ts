@@ -245,11 +245,14 @@ export function toClientError(error: unknown, url: string): PocClientError {
   const { message } = error;
   switch (status) {
     case 400:
+    case 409:
       return new RoundError(message, options);
     case 401:
     case 403:
       return new ForbiddenError(message, options);
     case 404:
+      // A node that knows the call, and not what is asked for.
+      if (refusal) return new NodeError(message, options);
       return new NotANodeError(`${url} does not know this call: ${message}`, options);
     case 413:
       return new TooLargeError(message, options);
@@ -258,6 +261,7 @@ export function toClientError(error: unknown, url: string): PocClientError {
         ...options,
         issues: Array.isArray(refusal?.detail) ? refusal.detail : [],
       });
+    case 429:
     case 503:
       return new UnavailableError(message, {
         ...options,

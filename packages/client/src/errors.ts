@@ -66,7 +66,7 @@ export class InvalidRequestError extends PocClientError {
   }
 }
 
-/** 400: the round does not allow it; nothing has changed. */
+/** 400 or 409: the round does not allow it; nothing has changed. */
 export class RoundError extends PocClientError {
   override name = "RoundError";
 }

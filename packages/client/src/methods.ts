@@ -7,8 +7,8 @@ import type {
   SchemaName,
 } from "@proofmill/core/wire";
 import { type CallOptions, createCaller, type Endpoint, type Procedure } from "./calls.ts";
-import type { Identified, ValidNoncesEvent } from "./types.ts";
-import { eachOnce, follow, type WatchOptions } from "./watch.ts";
+import type { Identified } from "./types.ts";
+import { eachOnce, type FindsEvent, follow, type WatchOptions } from "./watch.ts";
 
 const RETRIES = 2;
 
@@ -65,8 +65,9 @@ export function createMethods<Table extends OperationTable>(
     if (kind === "subscription") {
       return (each: WatchOptions & { lastEventId?: string | undefined } = {}) => {
         const events = follow(endpoint, { ...each, procedure });
-        return name === "watchValidNonces"
-          ? eachOnce(events as AsyncGenerator<ValidNoncesEvent>, each.lastEventId)
+        // What can be gone on with are finds of rounds.
+        return query === "Resume"
+          ? eachOnce(events as AsyncGenerator<FindsEvent>, each.lastEventId)
           : events;
       };
     }

@@ -1,5 +1,6 @@
 /** The objects on the wire, as proofmill's protocol names them: they are the node's own schemas. */
 import type {
+  ArtifactEvent as Artifacts,
   ValidatedBatch as Judged,
   NoncesEvent,
   ProofBatch,
@@ -8,10 +9,16 @@ import type {
 } from "@proofmill/core/wire";
 
 export type {
+  ArtifactJob,
+  ArtifactJobs,
+  ArtifactRound,
+  ArtifactStatus,
+  ArtifactVerdict,
   CommandAnswer,
   DeliveryInfo,
   HistorySeries,
   InitBody,
+  JobAnswer,
   NodeEvent,
   NodeEvents,
   NodeHistory,
@@ -49,6 +56,9 @@ export interface ValidatedBatch extends Omit<Judged, "round_id"> {
 export type Identified<T> = T & { id: string };
 
 export type ValidNoncesEvent = Identified<RoundEvent> | Identified<NoncesEvent>;
+
+/** A round of artifacts that begins, or artifacts of one. */
+export type ArtifactEvent = Identified<Artifacts>;
 
 /** A status as it is streamed: with what the inference gate has done since the node started. */
 export type StatusUpdate = Update;

@@ -6,7 +6,7 @@ import { type Endpoint, pause, toClientError } from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import type { PocClientError } from "./errors.ts";
 import { BACKOFF, openSocket } from "./socket.ts";
-import type { Identified, ValidNoncesEvent } from "./types.ts";
+import type { ArtifactEvent, Identified, ValidNoncesEvent } from "./types.ts";
 
 /** Events that may wait for a slow reader here; more wait at the node. */
 const MAX_WAITING = 64;
@@ -113,14 +113,17 @@ function isAnswer(error: unknown): boolean {
   return error instanceof TRPCClientError && error.data !== undefined && error.data !== null;
 }
 
+/** What tells of rounds and their finds. */
+export type FindsEvent = ValidNoncesEvent | ArtifactEvent;
+
 /**
  * Each find once: a connection that is replaced while it works may bring what the new one brings
  * again.
  */
 export async function* eachOnce(
-  events: AsyncIterable<ValidNoncesEvent>,
+  events: AsyncIterable<FindsEvent>,
   lastEventId: string | undefined,
-): AsyncGenerator<ValidNoncesEvent, void> {
+): AsyncGenerator<FindsEvent, void> {
   let seen = readId(lastEventId);
   for await (const event of events) {
     const isKnownRound = seen?.round_id === event.round_id;
@@ -133,15 +136,17 @@ export async function* eachOnce(
     const known = isKnownRound ? (seen?.index ?? 0) - event.from : 0;
     if (known >= event.nonces.length) continue;
     seen = { round_id: event.round_id, index: event.from + event.nonces.length };
-    yield known <= 0
-      ? event
-      : {
-          ...event,
-          from: event.from + known,
-          nonces: event.nonces.slice(known),
-          distances: event.distances.slice(known),
-        };
+    yield known <= 0 ? event : without(event, known);
   }
+}
+
+/** An event without its first finds: its lists have an item for each. */
+function without<Event extends FindsEvent & { from: number }>(event: Event, known: number): Event {
+  const fields = Object.entries(event).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.slice(known) : value,
+  ]);
+  return { ...Object.fromEntries(fields), from: event.from + known };
 }
 
 function readId(id: string | undefined): { round_id: string; index: number } | null {

@@ -24,6 +24,7 @@ import type { Logger } from "./util/log.ts";
 import type {
   ArtifactEvent,
   ArtifactJob,
+  ArtifactJobs,
   ArtifactRound,
   ArtifactStatus,
   ArtifactVerdict,
@@ -37,6 +38,8 @@ import type { Status } from "./wire/schemas.ts";
 
 /** What a verdict is made with where the request names nothing. */
 const DEFAULT_TEST: StatTest = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
+
+const SHOWN_JOBS = 100;
 
 /** What of the service the artifacts are made of. */
 export interface ArtifactsOptions {
@@ -149,6 +152,17 @@ export class Artifacts {
       return { status: "completed", request_id, ...state.result };
     }
     return { ...state, request_id };
+  }
+
+  /** How the last hundred jobs stand that were not waited for. */
+  jobs(): ArtifactJobs {
+    this.#refuseUnlessEnabled();
+    const jobs = this.#jobs.list(SHOWN_JOBS).map(({ id, count, state }) => ({
+      ...{ request_id: id, status: state.status, count },
+      error: state.status === "failed" ? state.error : null,
+      verdict: state.status === "completed" && "n_total" in state.result ? state.result : null,
+    }));
+    return { waiting_nonces: this.#jobs.waitingNonces, jobs };
   }
 
   /** What callers of artifact rounds see of the node. */

@@ -3,6 +3,7 @@ import {
   type DeliveryInfo,
   EventsPage,
   HistoryPage,
+  JobQuery,
   type ModelInfo,
   OPERATIONS,
   type Operation,
@@ -176,6 +177,18 @@ function nodeCalls(options: CallsOptions) {
     nodeHistory: (page) => history.read(parseQuery(HistoryPage, page ?? {}).seconds),
 
     nodeEvents: (page) => events.read(parseQuery(EventsPage, page ?? {}).since),
+
+    initArtifacts: (body, caller) => service.artifacts.initGenerate(body, caller),
+
+    generateArtifacts: (body, caller) => service.artifacts.generate(body, caller),
+
+    artifactJob: (query) => service.artifacts.job(parseQuery(JobQuery, query).request_id),
+
+    artifactJobs: () => service.artifacts.jobs(),
+
+    artifactStatus: () => service.artifacts.status(),
+
+    watchArtifacts: (watch) => service.artifacts.watch(watch),
 
     watchStatus: (watch) =>
       service.watchStatus({

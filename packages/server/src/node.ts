@@ -150,6 +150,7 @@ async function startWith(
         newRoundId: roundIdAfter,
         defaults,
         modelName: config.servedModelName,
+        modelNames: () => [config.servedModelName],
         resumeRound: config.resumeRound,
         maxValidateNonces: config.maxValidateNonces,
         maxQueuedValidateNonces: config.maxQueuedValidateNonces,

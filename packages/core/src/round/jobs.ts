@@ -81,7 +81,7 @@ export class Jobs<Result extends object> {
    */
   enqueue(job: Pick<Job<Result>, "id" | "deliver"> & { readonly work: JobWork<Result> }): void {
     this.#forgetOld();
-    const queued = this.#queue.reduce((sum, { work }) => sum + work.nonces.length, 0);
+    const queued = this.waitingNonces;
     const isFull = queued + job.work.nonces.length > MAX_QUEUED_NONCES;
     if (isFull || this.#queue.length >= MAX_QUEUED_JOBS) {
       const detail = `Queue full: ${queued} nonces queued, limit is ${MAX_QUEUED_NONCES}`;
@@ -119,6 +119,18 @@ export class Jobs<Result extends object> {
   find(id: string): JobState<Result> | null {
     this.#forgetOld();
     return this.#jobs.get(id)?.state ?? null;
+  }
+
+  /** The last jobs that wait, are at work or ended not long ago, in the order in which they came. */
+  list(most: number): { id: string; count: number; state: JobState<Result> }[] {
+    this.#forgetOld();
+    const last = [...this.#jobs.values()].slice(-most);
+    return last.map(({ id, work, state }) => ({ id, count: work.nonces.length, state }));
+  }
+
+  /** Of all jobs that wait or are at work. */
+  get waitingNonces(): number {
+    return this.#queue.reduce((sum, { work }) => sum + work.nonces.length, 0);
   }
 
   /** A search may have ended: what it held goes on. */

@@ -184,6 +184,38 @@ export const QueuedJob = z.object({
 });
 export type QueuedJob = z.output<typeof QueuedJob>;
 
+/** The answer to a job: with `wait` how it has ended, else that it is queued. */
+export const StartedJob = z.union([QueuedJob, JobAnswer]);
+export type StartedJob = z.output<typeof StartedJob>;
+
+/** The answer to a round that begins. */
+export const ArtifactsBegun = z.object({
+  status: z.literal("OK"),
+  pow_status: z.object({ status: z.literal("GENERATING") }),
+});
+export type ArtifactsBegun = z.output<typeof ArtifactsBegun>;
+
+/** Which job is asked for. */
+export const JobQuery = z.object({ request_id: text() });
+export type JobQuery = z.output<typeof JobQuery>;
+
+/** Jobs that wait, are at work, or ended in the last five minutes: at most a hundred. */
+export const ArtifactJobs = z.object({
+  waiting_nonces: z.int().min(0).describe("Of all jobs that wait or are at work."),
+  jobs: z
+    .array(
+      z.object({
+        request_id: z.string(),
+        status: z.enum(["queued", "running", "completed", "failed", "cancelled"]),
+        count: z.int().min(0).describe("Nonces."),
+        error: z.string().nullable().describe("Why it failed."),
+        verdict: ArtifactVerdict.nullable().describe("What was said of a prover, if it was asked."),
+      }),
+    )
+    .describe("In the order in which they came."),
+});
+export type ArtifactJobs = z.output<typeof ArtifactJobs>;
+
 /** Artifacts of a round, as they are pushed to `url/generated`. */
 export interface GeneratedArtifacts {
   public_key: string;
