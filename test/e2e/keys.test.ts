@@ -175,6 +175,8 @@ test("a run with every secret there is prints none of them", async () => {
   for (const [args, env] of [
     [["--api-key", "too-short"], {}],
     [["--callback-token", "a token with blanks"], {}],
+    [["--upstream-api-key", "a key\nof two lines"], {}],
+    [["--api-key-file", `proofmill_${"k".repeat(43)}`], {}],
     [[], { PROOFMILL_API_KEY: "signs-that-are-none-§§§" }],
   ] as const) {
     const { code, stdout, stderr } = await runCli(["serve", "--port", "0", ...args], env);
@@ -182,6 +184,17 @@ test("a run with every secret there is prints none of them", async () => {
     for (const secret of [args[1], ...Object.values(env)]) {
       if (secret !== undefined) expect(stdout + stderr).not.toContain(secret);
     }
+  }
+});
+
+test("a caller's key that no header can hold is not quoted", async () => {
+  for (const key of ["a-key\nof-two-lines", "a-key-with-a-“quote”", "Bearer a-key-pasted-whole"]) {
+    const { code, stdout, stderr } = await runCli(["status", "--api-key", key]);
+    expect([code, stdout, stderr]).toEqual([
+      2,
+      "",
+      "proofmill: --api-key: expected the key alone: letters, digits and signs without blanks\n",
+    ]);
   }
 });
 

@@ -21,6 +21,12 @@ test("a key is shown over HTTP and WebSocket; what is refused is typed, with the
   expect(error.requestId).toMatch(/^[0-9A-Z]{26}$/);
 });
 
+test("a key that no header can hold is refused at once, and not quoted", () => {
+  const make = () => createPocClient({ url: "http://127.0.0.1:1", apiKey: "secret\nof two lines" });
+  expect(make).toThrow(/^apiKey: expected the key alone/);
+  expect(make).not.toThrow(/secret/);
+});
+
 test("who asks too often is told so, and asks again when it may", async () => {
   const { url } = await startFakeNode({ apiKey: [KEY], maxRequestsPerSecond: 2 });
   const impatient = createPocClient({ url, apiKey: KEY, retries: 0 });

@@ -33,7 +33,7 @@ export type PocClient = Methods<Operations>;
 /**
  * Makes a client; nothing is sent until a method is called.
  *
- * @throws TypeError for a `url` that is not http or https
+ * @throws TypeError for a `url` that is not http or https, and for an `apiKey` that no header can hold
  *
  * @example
  * const client = createPocClient({ url: "http://127.0.0.1:8000" });
@@ -44,6 +44,10 @@ export type PocClient = Methods<Operations>;
  */
 export function createPocClient(options: PocClientOptions): PocClient {
   const { url, apiKey, fetch, timeoutMs, retries, onResponse } = options;
+  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    // A request would fail with words that quote the key.
+    throw new TypeError("apiKey: expected the key alone: letters, digits and signs without blanks");
+  }
   const endpoint: Endpoint = { url: baseUrl(url), apiKey, fetch };
   return createMethods(OPERATIONS, { endpoint, timeoutMs, retries, onResponse });
 }

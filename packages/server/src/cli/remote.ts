@@ -29,8 +29,13 @@ export function addRemoteOptions(command: Command): Command {
     .option("--json", "print one JSON object and nothing else", false);
 }
 
+/** @throws Exit for a key that is none; what commander would say of it quotes it */
 export function clientOf({ url, apiKey }: RemoteOptions): PocClient {
-  return createPocClient({ url, ...(apiKey === undefined ? {} : { apiKey }) });
+  try {
+    return createPocClient({ url, ...(apiKey ? { apiKey } : {}) });
+  } catch (error) {
+    throw new Exit(2, (error as TypeError).message.replace("apiKey", "--api-key"));
+  }
 }
 
 /** Runs a command's work; a refusal ends it with one line and the exit code 1. */

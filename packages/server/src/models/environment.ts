@@ -79,10 +79,11 @@ function readEndpoint(value: string | undefined): string {
 
 function readToken(environment: NodeJS.ProcessEnv, file: string | null): string | null {
   const named = cleanToken(environment.HF_TOKEN || environment.HUGGING_FACE_HUB_TOKEN);
-  if (named) return named;
+  if (named) return usableToken(named, "HF_TOKEN");
   if (file === null || isTrue(environment.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return null;
   try {
-    return cleanToken(readBounded(file, MAX_TOKEN_BYTES).toString("utf8"));
+    const kept = cleanToken(readBounded(file, MAX_TOKEN_BYTES).toString("utf8"));
+    return kept && usableToken(kept, file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return null;
@@ -92,6 +93,12 @@ function readToken(environment: NodeJS.ProcessEnv, file: string | null): string 
 
 function cleanToken(token: string | undefined): string | null {
   return token?.replaceAll(/[\r\n]/g, "").trim() || null;
+}
+
+/** What a header cannot hold would be quoted by what fails then. */
+function usableToken(token: string, place: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new Error(`${place} holds no token: expected letters, digits and signs without blanks`);
 }
 
 function isTrue(value: string | undefined): boolean {

@@ -88,6 +88,9 @@ test("the token: from the environment, then from its file", () => {
   const environment = { HF_HOME: folder };
   expect(settings(environment).token).toBe("from-file");
   expect(settings({ ...environment, HF_TOKEN: " named\n" }).token).toBe("named");
+  const unusable = () => settings({ ...environment, HF_TOKEN: "“named”" });
+  expect(unusable).toThrow(/^HF_TOKEN holds no token: expected letters, digits/);
+  expect(unusable).not.toThrow(/named/);
   expect(settings({ ...environment, HUGGING_FACE_HUB_TOKEN: "older" }).token).toBe("older");
   expect(settings({ ...environment, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }).token).toBeNull();
   expect(settings({ HF_HOME: join(folder, "none") }).token).toBeNull();

@@ -8,6 +8,9 @@ import type { ServeConfig } from "./config.ts";
 import { applyEnvironment } from "./environment.ts";
 import { addServeOptions, MODEL_VARIABLE } from "./options.ts";
 
+/** A key of ours, as `proofmill key new` makes them. */
+const KEY = /^proofmill_[\w-]{43}$/;
+
 /**
  * The data folder of a parsed command. Where none is named, and there is no home to have it in, the
  * command ends with one line.
@@ -121,8 +124,14 @@ function checkBelonging(command: Command, options: Partial<ServeConfig>): void {
     options.callbackAllow,
     "--callback-token needs --callback-allow: without it any host that a caller names would get it",
   );
-  if (options.callbackToken !== undefined && !/^[\x21-\x7e]+$/.test(options.callbackToken)) {
-    command.error("--callback-token: expected letters, digits and signs without blanks");
+  const { callbackToken, upstreamApiKey } = options;
+  const inHeaders = { "--callback-token": callbackToken, "--upstream-api-key": upstreamApiKey };
+  for (const [flag, value] of Object.entries(inHeaders)) {
+    if (value === undefined || /^[\x21-\x7e]+$/.test(value)) continue;
+    command.error(`${flag}: expected letters, digits and signs without blanks`);
+  }
+  if (KEY.test(options.apiKeyFile ?? "")) {
+    command.error("--api-key-file: expected a file; this is a key, which --api-key takes");
   }
 }
 

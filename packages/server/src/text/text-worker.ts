@@ -1,6 +1,6 @@
 /** The thread of a text model. */
 import { parentPort, workerData } from "node:worker_threads";
-import { TextTasks, type TextTask } from "./text-tasks.ts";
+import { type TextTask, TextTasks } from "./text-tasks.ts";
 
 const tasks = new TextTasks(workerData);
 parentPort?.on("message", (task: TextTask) => {
