@@ -56,7 +56,7 @@ export const ROOMS: Rooms = {
     server/src/health.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
-    server/src/store`,
+    server/src/store native/lib/model`,
   "server/src/callback-options.ts": "server/src/access server/src/callbacks server/src/settings",
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners

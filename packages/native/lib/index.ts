@@ -5,7 +5,14 @@ import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
 import { availableMemory } from "./model/available-memory.ts";
 import { type OnNotice, parseConfig, readConfig } from "./model/config.ts";
-import { memoryNeeds, PAGE_TOKENS, type RunnersTogether, refuseTooLarge } from "./model/memory.ts";
+import {
+  memoryNeeds,
+  PAGE_TOKENS,
+  type RunnersTogether,
+  refuseTooLarge,
+  type SessionsOptions,
+  withSessions,
+} from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import { PRECISIONS, type Precision } from "./model/precision.ts";
 import { refuseUnknown, showAll } from "./model/refusal.ts";
@@ -47,13 +54,6 @@ export interface LoadModelOptions extends DeviceChoice {
   noticeEvery?: number;
 }
 
-export interface SessionsOptions {
-  /** Bytes of the cache of keys and values; by default what sessions can use, up to a share of what is left. */
-  kvCacheMemory?: number;
-  /** Sessions that run at once, 1 … 256; 16 by default. */
-  maxNumSeqs?: number;
-}
-
 const NOTICE_EVERY = 5;
 const ALONE: RunnersTogether = { all: 1, toLoad: 1 };
 
@@ -77,7 +77,7 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
     options.config === undefined
       ? await readConfig(directory, onNotice)
       : parseConfig(options.config, join(directory, "config.json"), onNotice);
-  const config = options.sessions ? { ...read, embeds_tokens: true } : read;
+  const config = withSessions(read, options.sessions);
   const maxModelLen = checkedMaxModelLen(options.maxModelLen, config);
   const stored = await readTensors(directory, needs(config));
   const tensors = locateWeights(config, stored);
@@ -90,14 +90,15 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   const dtype = wanted !== "auto" ? wanted : isStoredBf16 ? "bfloat16" : "float32";
   const { maxMemory = Number.POSITIVE_INFINITY } = options;
   if (!device.cuda) {
-    refuseTooLarge({ directory, config, dtype, copies: runners.toLoad, maxMemory });
+    const { sessions } = options;
+    refuseTooLarge({ directory, config: read, dtype, copies: runners.toLoad, maxMemory, sessions });
   }
   const told = new LoadProgress(options, config.num_hidden_layers);
   const model = await loadNative(
     { config, tensors, dtype, device, progress: options.progress },
     (layers) => told.tell(layers),
   );
-  const { weights, total } = memoryNeeds(config, dtype);
+  const { weights, total } = memoryNeeds(config, dtype, options.sessions);
   told.end(weights);
   // Those that load later need theirs too, and each of them may be given a long sequence.
   const spare = Math.max(0, availableMemory() - (runners.toLoad - 1) * total);

@@ -1,17 +1,21 @@
 /** How much room token sessions get: pages of keys and values, by the memory that is left. */
 import type { NativeModel, NativeSessionLimits } from "./binding.ts";
-import { gib, modelNeeds, PAGE_TOKENS, STEP_ROWS } from "./model/memory.ts";
+import {
+  DEFAULT_SESSIONS,
+  gib,
+  PAGE_TOKENS,
+  type SessionsOptions,
+  STEP_ROWS,
+  stepBytes,
+} from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 
-const DEFAULT_SESSIONS = 16;
 /** Of what is left beside the weights, unless the operator says how much. */
 const DEFAULT_SHARE = 1 / 4;
+/** Pages that the cache has without a size of its own, however little is left. */
+const LEAST_PAGES = 4;
 
-export interface SessionRoomOptions {
-  /** Bytes of the cache of keys and values. */
-  kvCacheMemory?: number;
-  /** 1 … `STEP_ROWS` */
-  maxNumSeqs?: number;
+export interface SessionRoomOptions extends SessionsOptions {
   /** Tokens of the longest sequence. */
   maxModelLen: number;
   /** Bytes that this process may still take, where that is what counts; else the device's. */
@@ -35,24 +39,25 @@ export function sessionRoom(
   { kvCacheMemory, maxNumSeqs = DEFAULT_SESSIONS, maxModelLen, left }: SessionRoomOptions,
 ): SessionRoom {
   if (!Number.isInteger(maxNumSeqs) || maxNumSeqs < 1 || maxNumSeqs > STEP_ROWS) {
-    throw new RangeError(`maxNumSeqs is ${maxNumSeqs}, expected 1 … ${STEP_ROWS}`);
+    throw new RangeError(`--max-num-seqs is ${maxNumSeqs}, expected 1 … ${STEP_ROWS}`);
   }
   const ofDevice = model.memoryLeft();
   const available = Number.isFinite(ofDevice) ? ofDevice : left;
   const pageBytes = model.pageBytes();
   const step = stepBytes(config, maxNumSeqs);
   const useful = maxNumSeqs * Math.ceil(maxModelLen / PAGE_TOKENS);
-  const budget = kvCacheMemory ?? available * DEFAULT_SHARE - step;
+  const budget =
+    kvCacheMemory ?? Math.max(available * DEFAULT_SHARE - step, LEAST_PAGES * pageBytes);
   const pages = Math.min(useful, Math.floor(budget / pageBytes));
   const bytes = pages * pageBytes + step;
   if (!(pages >= 1)) {
     throw new RangeError(
-      `kvCacheMemory is ${gib(Math.max(budget, 0))}, expected at least ${gib(pageBytes)}: keys and values of ${PAGE_TOKENS} tokens`,
+      `--kv-cache-memory is ${gib(Math.max(budget, 0))}, expected at least ${gib(pageBytes)}: keys and values of ${PAGE_TOKENS} tokens`,
     );
   }
   if (bytes > available) {
     throw new RangeError(
-      `kvCacheMemory and steps of sessions need ${gib(bytes)} of memory, ${gib(available)} are available`,
+      `inference needs ${gib(bytes)} of memory beside the weights, ${gib(available)} are available; --no-inference or a smaller --kv-cache-memory needs less`,
     );
   }
   return {
@@ -64,13 +69,4 @@ export function sessionRoom(
     },
     bytes,
   };
-}
-
-function stepBytes(config: ModelConfig, sessions: number): number {
-  const { token, sequence } = modelNeeds(config);
-  const floats = 4;
-  return (
-    floats * STEP_ROWS * (token.elements + token.floats) +
-    floats * sessions * (sequence.elements + sequence.floats + config.vocab_size)
-  );
 }

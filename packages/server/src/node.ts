@@ -6,6 +6,7 @@ import {
   PocService,
   within,
 } from "@proofmill/core";
+import type { SessionsOptions } from "@proofmill/native/model/memory";
 import { isReachable, Proxies } from "./access/addresses.ts";
 import { openKeyring, readKeys } from "./access/key-source.ts";
 import type { Keyring } from "./access/keys.ts";
@@ -13,19 +14,22 @@ import { filesOf, readTls, type Tls, type TlsFiles, useTls } from "./access/tls.
 import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
+import { Inference } from "./completions/inference.ts";
 import { healthOf } from "./health.ts";
 import { callbackEvent, givenUpEvent, runnerEvent } from "./history/part-events.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { type FileVersions, keepReading, type Reread, versionsOf } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { logRounds } from "./round-log.ts";
+import type { NodeMeter } from "./metrics/meter.ts";
 import { countGpus } from "./runners/devices.ts";
 import { Fleet, type RunnerPlan, type StartPlanned } from "./runners/fleet.ts";
 import type { ProcessRunner } from "./runners/process.ts";
 import { createServer } from "./server.ts";
-import type { ServeConfig } from "./settings/config.ts";
+import { type ServeConfig, servesInference } from "./settings/config.ts";
 import { type ModelFolder, provideModel, startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
+import { openTextModel } from "./text/text-model.ts";
 
 /**
  * Closing takes so many milliseconds at most beyond what `--shutdown-timeout` gives to callbacks; the
@@ -114,6 +118,10 @@ function nodeTls({ tlsCert, tlsKey, tlsClientCa }: ServeConfig): TlsFiles {
   return { cert: tlsCert, key: tlsKey, ca: tlsClientCa };
 }
 
+function sessionsOf({ kvCacheMemory, maxNumSeqs }: ServeConfig): SessionsOptions {
+  return { maxNumSeqs, ...(kvCacheMemory !== undefined && { kvCacheMemory }) };
+}
+
 /** The files that may change while the node runs. */
 function changeable(config: ServeConfig): string[] {
   const { apiKeyFile } = config;
@@ -140,7 +148,7 @@ async function startWith(
   const addressOf = (url: string) => (tls ? url.replace(/^http:/, "https:") : url);
   const proxies = new Proxies(config.trustedProxy);
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
-  const { app, service, log, meter, events } = await createServer({
+  const { app, service, log, inference, meter, events } = await createServer({
     logLevel: config.logLevel,
     logFormat: config.logFormat,
     openService: (log, meter) =>
@@ -162,6 +170,8 @@ async function startWith(
     defaults,
     maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,
+    ungateModels: config.ungateModels,
+    openInference: servesInference(config) ? openInference : null,
     drainMs: config.pocDrainSeconds * 1000,
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
     runners: () => fleet.infos,
@@ -186,7 +196,18 @@ async function startWith(
       meter.modelLoaded({ runner: plan.id, info: runner.info, seconds });
       return runner;
     },
-    openPlace: () => service.openPlace(),
+    openPlace: () => {
+      const place = service.openPlace();
+      return {
+        attach(runner) {
+          const ends = [place.attach(runner), inference?.attach(runner)];
+          return (reason) => {
+            for (const end of ends) end?.(reason);
+          };
+        },
+        giveUp: (reason) => place.giveUp(reason),
+      };
+    },
     onRestart: (id, reason) => meter.runnerRestarted(id, reason),
     onState: (info) => events.tell(runnerEvent(info)),
     maxRestarts: config.runnerMaxRestarts,
@@ -287,11 +308,24 @@ async function startWith(
     return sender ? sender.info() : NO_DELIVERIES;
   }
 
+  function openInference(meter: NodeMeter): Inference {
+    return new Inference({
+      modelName: config.servedModelName,
+      meter,
+      async openText({ vocab_size: vocabSize }) {
+        const text = await openTextModel({ directory: folder?.directory ?? "", vocabSize });
+        for (const fault of text.faults) app.log.warn({}, `the model's text: ${fault}`);
+        return text;
+      },
+    });
+  }
+
   /** Looks for the model once: a runner that is started again finds it where it was. */
   async function start(plan: RunnerPlan, signal: AbortSignal): Promise<ProcessRunner> {
     const how = { log: app.log, signal };
     const { device, threads, runners } = plan;
-    const planned = { ...config, device, threads, runners };
+    const sessions = servesInference(config) ? sessionsOf(config) : undefined;
+    const planned = { ...config, device, threads, runners, sessions };
     folder ??= await provideModel(planned, how);
     return startModel(folder, planned, how);
   }

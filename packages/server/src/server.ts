@@ -24,6 +24,9 @@ import { Rates } from "./access/rates.ts";
 import type { Tls } from "./access/tls.ts";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
+import { BodyReader } from "./completions/body-reader.ts";
+import type { Inference } from "./completions/inference.ts";
+import { openAiRoutes, TEXT_PATHS } from "./doors/openai/openai.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
@@ -73,10 +76,13 @@ export interface ServerDeps {
   defaults: InitDefaults;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  ungateModels: boolean;
   /** Milliseconds that running inference has to end when a round begins. */
   drainMs: number;
   /** The server that inference is forwarded to; null: this node's own. */
   upstream: { url: string; apiKey?: string | undefined } | null;
+  /** Answers by the node's own model; null: there are none. */
+  openInference: ((meter: NodeMeter) => Inference) | null;
   /** In the order of `--device`. */
   runners: () => readonly RunnerInfo[];
   /** Of all runners together. */
@@ -105,6 +111,8 @@ export interface CreatedServer {
   service: PocService;
   /** Where it logs. */
   log: Output;
+  /** To be given runners; null: the node answers nothing itself. */
+  inference: Inference | null;
   /** To be told of runners. */
   meter: NodeMeter;
   history: History;
@@ -194,11 +202,13 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       for (const end of ends) end();
     });
   }
+  const inference = deps.openInference?.(metrics.meter) ?? null;
   const gate = new InferenceGate({
     service,
     allowWhileValidating: deps.allowInferenceWhileValidating,
     drainMs: deps.drainMs,
-    paths: deps.upstream ? UPSTREAM_PATHS : [],
+    ungateModels: deps.ungateModels,
+    paths: deps.upstream ? UPSTREAM_PATHS : inference ? TEXT_PATHS : [],
   });
 
   const otherHost = hostGuard(deps.allowHost);
@@ -257,8 +267,17 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   if (deps.upstream) {
     upstream = await useUpstream(app, { ...deps.upstream, isLocked: guard.isLocked, gate });
   }
+  if (inference) {
+    const reader = new BodyReader(bodyLimit);
+    app.addHook("onClose", async () => {
+      await Promise.all([reader.close(), inference.close()]);
+    });
+    await app.register(async (scope) =>
+      openAiRoutes(scope, { inference, gate, reader, unfinished, listModels: calls.listModels }),
+    );
+  }
   await app.register(async (scope) =>
     restRoutes(scope, { operations, calls, service, bodies, unfinished }),
   );
-  return { app, service, log, meter: metrics.meter, history, events };
+  return { app, service, log, inference, meter: metrics.meter, history, events };
 }

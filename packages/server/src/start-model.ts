@@ -1,7 +1,7 @@
 /** From a configured model, wherever it is, to a folder that holds it, and to a runner. */
 import type { Logger } from "@proofmill/core";
 import { contextOf } from "@proofmill/native/model/context";
-import { checkConfig, type RunnersTogether } from "@proofmill/native/model/memory";
+import { checkConfig, type RunnersTogether, type SessionsOptions } from "@proofmill/native/model/memory";
 import { ModelCache } from "./models/cache.ts";
 import { BlobChecks } from "./models/checks.ts";
 import { demoModel } from "./models/demo.ts";
@@ -28,6 +28,8 @@ export type ModelConfig = Pick<
   /** What holds the model beside it; nothing by default. */
   runners?: RunnersTogether;
   runnerMaxMemory?: number | undefined;
+  /** Room for inference; none by default. */
+  sessions?: SessionsOptions | undefined;
 };
 
 interface StartOptions {
@@ -62,6 +64,7 @@ export async function startModel(
       ...(config.threads === undefined ? {} : { threads: config.threads }),
       ...(config.maxModelLen === undefined ? {} : { maxModelLen: config.maxModelLen }),
       ...(config.runnerMaxMemory === undefined ? {} : { maxMemory: config.runnerMaxMemory }),
+      ...(config.sessions && { sessions: config.sessions }),
     },
     signal,
     onNotice: (text, level) => log[level]({}, text),
@@ -135,10 +138,11 @@ async function download(
     terminal: stderr,
     // What config.json alone rules out is refused before weights are downloaded.
     onConfig: (directory) => {
-      const { dtype, device, runners, runnerMaxMemory: maxMemory } = config;
+      const { dtype, device, runners, runnerMaxMemory: maxMemory, sessions } = config;
       json = readConfigFile(directory);
       checkLengths(config, contextOf(json));
-      checkConfig(json, { directory, dtype, device, copies: runners?.toLoad ?? 1, maxMemory });
+      const copies = runners?.toLoad ?? 1;
+      checkConfig(json, { directory, dtype, device, copies, maxMemory, sessions });
     },
   });
   return { directory, config: json };

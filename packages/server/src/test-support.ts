@@ -84,6 +84,8 @@ export async function testServer(
     defaults,
     maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
+    ungateModels: false,
+    openInference: null,
     drainMs: options.drainMs ?? 5000,
     upstream: options.upstream ?? null,
     runners: () => [],

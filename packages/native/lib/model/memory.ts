@@ -83,8 +83,35 @@ interface MemoryNeeds {
   total: number;
 }
 
-/** What a model takes on a CPU; its files are mapped and need no memory of their own. */
-export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds {
+/** Room for token sessions, as it is asked for. */
+export interface SessionsOptions {
+  /** Bytes of the cache of keys and values; by default what sessions can use, up to a share of what is left. */
+  kvCacheMemory?: number;
+  /** Sessions that run at once, 1 … `STEP_ROWS`; `DEFAULT_SESSIONS` by default. */
+  maxNumSeqs?: number;
+}
+
+export const DEFAULT_SESSIONS = 16;
+
+/** Bytes that sessions take besides their cache: a step's activations and logits. */
+export function stepBytes(config: ModelConfig, sessions: number): number {
+  const { token, sequence } = modelNeeds(config);
+  return (
+    FLOAT_BYTES * STEP_ROWS * (token.elements + token.floats) +
+    FLOAT_BYTES * sessions * (sequence.elements + sequence.floats + config.vocab_size)
+  );
+}
+
+/**
+ * What a model takes on a CPU; its files are mapped and need no memory of their own.
+ *
+ * @param sessions of a cache that has no size of its own nothing is counted: it takes what is left
+ */
+export function memoryNeeds(
+  config: ModelConfig,
+  dtype: Precision,
+  sessions?: SessionsOptions,
+): MemoryNeeds {
   const needs = modelNeeds(config);
   const itemBytes = dtype === "bfloat16" ? 2 : FLOAT_BYTES;
   const weights = needs.weights.elements * itemBytes + needs.weights.floats * FLOAT_BYTES;
@@ -95,7 +122,9 @@ export function memoryNeeds(config: ModelConfig, dtype: Precision): MemoryNeeds 
     CPU_PASS.sequences * bytes(needs.sequence) +
     USUAL_LENGTH * bytes(needs.position) +
     bytes(needs.round);
-  return { weights, total: weights + activations + PROCESS_BYTES };
+  const { kvCacheMemory = 0, maxNumSeqs = DEFAULT_SESSIONS } = sessions ?? {};
+  const inference = sessions ? kvCacheMemory + stepBytes(config, maxNumSeqs) : 0;
+  return { weights, total: weights + activations + inference + PROCESS_BYTES };
 }
 
 /** Runners that hold a model in this machine's memory, each for itself. */
@@ -103,6 +132,11 @@ export interface RunnersTogether {
   all: number;
   /** How many have still to load it, ≥ 1 where one of them asks. */
   toLoad: number;
+}
+
+/** The model as its sessions need it: with the table of embeddings, which a search does not read. */
+export function withSessions(config: ModelConfig, sessions?: SessionsOptions): ModelConfig {
+  return sessions ? { ...config, embeds_tokens: true } : config;
 }
 
 /** @throws Error with both numbers, when a model does not fit */
@@ -116,18 +150,24 @@ export function refuseTooLarge(options: {
   available?: number;
   /** Bytes that the process may hold; as many as there are by default. */
   maxMemory?: number | undefined;
+  /** Room for token sessions; none if absent. */
+  sessions?: SessionsOptions | undefined;
 }): void {
-  const { directory, config, dtype, copies = 1, available = availableMemory() } = options;
+  const { directory, dtype, copies = 1, available = availableMemory(), sessions } = options;
   const { maxMemory = Number.POSITIVE_INFINITY } = options;
-  const { weights, total } = memoryNeeds(config, dtype);
+  const config = withSessions(options.config, sessions);
+  const { weights, total } = memoryNeeds(config, dtype, sessions);
   const most = Math.min(available, copies * maxMemory);
   if (copies * total <= most) return;
-  const asBf16 = copies * memoryNeeds(config, "bfloat16").total;
+  const asBf16 = copies * memoryNeeds(config, "bfloat16", sessions).total;
+  const proofsAlone = copies * memoryNeeds(options.config, dtype).total;
   const isForbidden = copies * total <= available;
   const times = copies === 1 ? "" : `${copies} times `;
   const advice =
     dtype !== "bfloat16" && asBf16 <= most
       ? `--dtype bfloat16 needs ${gib(asBf16)}`
+      : sessions && proofsAlone <= most
+        ? `--no-inference needs ${gib(proofsAlone)}, a smaller --kv-cache-memory less`
       : isForbidden
         ? "allow more or choose a smaller model"
         : copies > 1
@@ -156,13 +196,14 @@ export function checkConfig(
     device: string;
     copies?: number;
     maxMemory?: number | undefined;
+    sessions?: SessionsOptions | undefined;
   },
 ): void {
-  const { directory, dtype, device, copies = 1, maxMemory } = options;
+  const { directory, dtype, device, copies = 1, maxMemory, sessions } = options;
   const config = parseConfig(json, join(directory, "config.json"));
   if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
   const least = dtype === "auto" ? "bfloat16" : dtype;
-  refuseTooLarge({ directory, config, copies, dtype: least, maxMemory });
+  refuseTooLarge({ directory, config, copies, dtype: least, maxMemory, sessions });
 }
 
 export function gib(bytes: number): string {

@@ -35,6 +35,8 @@ export interface GateOptions {
   service: PocService;
   /** Whether requests pass during VALIDATING. */
   allowWhileValidating: boolean;
+  /** Whether GET /v1/models passes in every round, as managers of nodes that poll it want. */
+  ungateModels?: boolean;
   /** Milliseconds that running requests have to end by themselves. */
   drainMs: number;
   /** Further paths that are inference, besides those under /v1/. */
@@ -75,7 +77,7 @@ export class InferenceGate {
 
   /** Answers a request that may not pass; leaves the others alone (null). */
   refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
-    if (!this.isClosed || !this.#isInference(request)) return null;
+    if (!this.isClosed || !this.#isInference(request) || this.#isUngated(request)) return null;
     this.counters.refused++;
     return sendGateAnswer(reply);
   }
@@ -99,6 +101,11 @@ export class InferenceGate {
     this.counters.aborted += this.#running.size;
     for (const running of this.#running) running.abort(new GateClosed());
     this.#running.clear();
+  }
+
+  #isUngated({ method, routeOptions }: FastifyRequest): boolean {
+    const { ungateModels = false } = this.#options;
+    return ungateModels && method === "GET" && /^\/v1\/models(\/|$)/.test(routeOptions.url ?? "");
   }
 
   #isInference(request: FastifyRequest): boolean {

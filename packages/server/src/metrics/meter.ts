@@ -9,6 +9,9 @@ const HTTP_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
 /** vLLM's own. */
 const TOKEN_BUCKETS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384];
 
+/** Seconds to an answer's first token, and to its end. */
+const ANSWER_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
 /** Methods that paths take; others stand together under one label. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
@@ -43,6 +46,11 @@ export class NodeMeter implements Meter {
   readonly #verdicts: Counter<"verdict">;
   readonly #loadSeconds: Gauge<"runner">;
   readonly #restarts: Counter<"runner" | "reason">;
+  readonly #inferenceRequests: Counter<"outcome">;
+  readonly #inferenceSeconds: Histogram;
+  readonly #firstTokenSeconds: Histogram;
+  readonly #promptTokens: Counter;
+  readonly #generationTokens: Counter;
   readonly #requests: Counter<"method" | "route" | "status">;
   readonly #requestSeconds: Histogram<"route">;
 
@@ -119,6 +127,32 @@ export class NodeMeter implements Meter {
       "Runners that were started again, by how they ended",
       ["runner", "reason"],
     );
+    this.#inferenceRequests = counter(
+      "proofmill_inference_requests_total",
+      "Requests that the node's own model was asked: answered, cancelled (by their caller or a round), failed",
+      ["outcome"],
+    );
+    for (const outcome of ["answered", "cancelled", "failed"]) {
+      this.#inferenceRequests.inc({ outcome }, 0);
+    }
+    const seconds = (name: string, help: string) =>
+      new Histogram({ name, help, buckets: ANSWER_BUCKETS, registers });
+    this.#inferenceSeconds = seconds(
+      "proofmill_inference_seconds",
+      "From a request's prompt in tokens to the end of its answer, waiting included",
+    );
+    this.#firstTokenSeconds = seconds(
+      "proofmill_inference_first_token_seconds",
+      "From a request's prompt in tokens to the first token of its answer, waiting included",
+    );
+    this.#promptTokens = counter(
+      "proofmill_inference_prompt_tokens_total",
+      "Tokens of the prompts that the node's own model was asked",
+    );
+    this.#generationTokens = counter(
+      "proofmill_inference_generation_tokens_total",
+      "Tokens that the node's own model answered",
+    );
     this.#requests = counter(
       "proofmill_http_requests_total",
       "Requests that were answered; route is the template, never the path",
@@ -187,6 +221,24 @@ export class NodeMeter implements Meter {
     const verb = METHODS.has(method) ? method : "other";
     this.#requests.inc({ method: verb, route, status });
     if (seconds !== null) this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  inferenceBegan(promptTokens: number): void {
+    this.#promptTokens.inc(promptTokens);
+  }
+
+  firstToken(seconds: number): void {
+    this.#firstTokenSeconds.observe(seconds);
+  }
+
+  generated(tokens: number): void {
+    this.#generationTokens.inc(tokens);
+  }
+
+  /** @param outcome one of few words */
+  inferenceEnded(outcome: string, seconds: number): void {
+    this.#inferenceRequests.inc({ outcome });
+    this.#inferenceSeconds.observe(seconds);
   }
 
   #nameOf(info: ModelInfo): string {

@@ -150,7 +150,7 @@ function watchNode(registry: Registry, sources: MetricSources): void {
 
   gauge(
     "proofmill_inference_requests_running",
-    "Requests that are being forwarded",
+    "Requests for inference that are being answered or forwarded",
     () => gate.running,
   );
   counter(

@@ -1,9 +1,9 @@
 /** A node's runners, one for each device: loaded one after the other, compared, and kept at work. */
 import { availableParallelism } from "node:os";
-import type { Logger, RunnerInfo, RunnerPlace, SessionStats } from "@proofmill/core";
+import type { Logger, RunnerInfo, SessionStats } from "@proofmill/core";
 import type { RunnersTogether } from "@proofmill/native/model/memory";
 import type { EndReason, ProcessRunner } from "./process.ts";
-import { Supervisor } from "./supervisor.ts";
+import { type ProcessPlace, Supervisor } from "./supervisor.ts";
 
 /** What one runner is started with. */
 export interface RunnerPlan {
@@ -29,7 +29,7 @@ export interface FleetOptions {
   countGpus: (signal: AbortSignal) => Promise<number>;
   start: StartPlanned;
   /** A place for a runner in the service. */
-  openPlace: () => RunnerPlace;
+  openPlace: () => ProcessPlace;
   /** Called before each restart of a runner with how it ended. */
   onRestart?: (id: string, reason: EndReason) => void;
   /** Called when a runner's state is another. */

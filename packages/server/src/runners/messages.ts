@@ -9,7 +9,7 @@ import type {
   SessionToken,
   TokenSession,
 } from "@proofmill/core";
-import type { RunnersTogether } from "@proofmill/native/model/memory";
+import type { RunnersTogether, SessionsOptions } from "@proofmill/native/model/memory";
 import type { Precision } from "@proofmill/native/model/precision";
 import type { Memory } from "../platform/memory.ts";
 
@@ -31,12 +31,7 @@ export interface LoadOptions {
   /** Bytes that the process may hold; absent: as many as there are. */
   maxMemory?: number;
   /** Room for token sessions; absent: none. */
-  sessions?: {
-    /** Bytes of the cache of keys and values; absent: a share of what is left. */
-    kvCacheMemory?: number;
-    /** Sessions that run at once; absent: 16. */
-    maxNumSeqs?: number;
-  };
+  sessions?: SessionsOptions;
 }
 
 export type ToRunner =

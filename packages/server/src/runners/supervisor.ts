@@ -1,13 +1,13 @@
 /** Keeps a runner at work: one that dies is started again, as long as it gets anything done. */
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  type Logger,
-  pauseAfter,
-  type RunnerInfo,
-  type RunnerPlace,
-  type SessionStats,
-} from "@proofmill/core";
+import { type Logger, pauseAfter, type RunnerInfo, type SessionStats } from "@proofmill/core";
 import { type EndReason, endReasonOf, type ProcessRunner } from "./process.ts";
+
+/** As core's place for runners, for those in processes, which have sessions too. */
+export interface ProcessPlace {
+  attach(runner: ProcessRunner): (reason: Error) => void;
+  giveUp(reason: Error): void;
+}
 
 /** Before the second restart in a row, the third, …; the first is at once. */
 const BACKOFF = { first: 500, most: 30_000 };
@@ -82,7 +82,7 @@ export class Supervisor {
   }
 
   /** Gives the loaded runner work in this place, and starts it again when it ends. Call it once. */
-  supervise(place: RunnerPlace): void {
+  supervise(place: ProcessPlace): void {
     if (this.#runner) this.#work = this.#supervise(this.#runner, place);
   }
 
@@ -97,7 +97,7 @@ export class Supervisor {
     await (this.#runner?.close() ?? this.#work);
   }
 
-  async #supervise(first: ProcessRunner, place: RunnerPlace): Promise<void> {
+  async #supervise(first: ProcessRunner, place: ProcessPlace): Promise<void> {
     const { id, maxRestarts, onRestart, log } = this.#options;
     let { reason } = await this.#attend(first, place);
     let restarts = 0;
@@ -137,7 +137,7 @@ export class Supervisor {
   /** Attaches a runner until it ends. */
   async #attend(
     runner: ProcessRunner,
-    place: RunnerPlace,
+    place: ProcessPlace,
   ): Promise<{ reason: Error; hasComputed: boolean }> {
     this.#runner = runner;
     this.#options.log.info(

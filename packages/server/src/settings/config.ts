@@ -21,6 +21,14 @@ export interface ServeConfig extends Omit<DeviceConfig, "device"> {
   /** Nonces of all proofs that wait. */
   maxQueuedValidateNonces: number;
   allowInferenceWhileValidating: boolean;
+  /** Whether GET /v1/models is answered in a round too. */
+  ungateModels: boolean;
+  /** Whether the node's own model answers /v1; without meaning where there is an upstream. */
+  inference: boolean;
+  /** Bytes of the cache of keys and values of each runner; undefined: a share of what is left. */
+  kvCacheMemory: number | undefined;
+  /** Answers that a runner computes at once. */
+  maxNumSeqs: number;
   /** Seconds that running inference has to end when a round begins. */
   pocDrainSeconds: number;
   /** Base address of the server that inference is forwarded to; undefined: this node's own. */
@@ -78,6 +86,14 @@ export interface ServeConfig extends Omit<DeviceConfig, "device"> {
   dataDir: string | null;
   logLevel: LogLevel;
   logFormat: LogFormat;
+}
+
+/** Whether the model that the node holds answers /v1, and not an upstream or nobody. */
+export function servesInference({
+  inference,
+  upstream,
+}: Pick<ServeConfig, "inference" | "upstream">): boolean {
+  return inference && upstream === undefined;
 }
 
 export const DTYPES = ["auto", ...PRECISIONS] as const;

@@ -15,7 +15,9 @@ export function applyEnvironment(command: Command, environment: NodeJS.ProcessEn
     }
     const parse: (value: string, previous: undefined) => unknown = option.parseArg ?? boolean;
     try {
-      command.setOptionValueWithSource(key, parse(value, undefined), "env");
+      const parsed = parse(value, undefined);
+      // PROOFMILL_NO_X says yes to --no-x, which says no to x.
+      command.setOptionValueWithSource(key, option.negate ? !parsed : parsed, "env");
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
       command.error(

@@ -1,6 +1,7 @@
 /** The options of `proofmill serve`, and those of them that other commands have too. */
 import { availableParallelism } from "node:os";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
+import { DEFAULT_SESSIONS, STEP_ROWS } from "@proofmill/native/model/memory";
 import { type Command, Option } from "commander";
 import { dataFolder } from "../platform/folders.ts";
 import { DTYPES, LOG_FORMATS, LOG_LEVELS } from "./config.ts";
@@ -96,6 +97,25 @@ function serveOptions(): Option[] {
       "--allow-inference-while-validating",
       "answer /v1 requests during VALIDATING too",
     ).default(false),
+    new Option(
+      "--ungate-models",
+      "answer GET /v1/models during a round too, for managers that poll it",
+    ).default(false),
+    new Option(
+      "--no-inference",
+      "keep the memory that chats and completions take: /v1 answers none, unless --upstream does",
+    ),
+    new Option(
+      "--kv-cache-memory <size>",
+      "memory for keys and values of running chats and completions, e.g. 4GiB; of each runner (default: " +
+        "what they can use, up to a quarter of what is left beside the weights)",
+    ).argParser(size),
+    new Option(
+      "--max-num-seqs <n>",
+      `answers that a runner computes at once, 1 to ${STEP_ROWS}; more of them wait`,
+    )
+      .argParser(integer(1, STEP_ROWS))
+      .default(DEFAULT_SESSIONS),
     new Option(
       "--poc-drain-seconds <n>",
       "seconds that running inference has to end when a round begins, 0 to 3600",

@@ -71,6 +71,7 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     servedModelName: options.servedModelName ?? model.name,
     threads,
     maxModelLen: options.maxModelLen,
+    kvCacheMemory: options.kvCacheMemory,
     runnerMaxMemory: options.runnerMaxMemory,
     upstream: options.upstream,
     upstreamApiKey: options.upstreamApiKey,

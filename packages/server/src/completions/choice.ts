@@ -1,0 +1,97 @@
+/** One answer as it grows: a session's tokens become text, logprobs, and the reason of its end. */
+import type { SessionEnd, SessionToken } from "@proofmill/core";
+import type { TextModel } from "../text/text-model.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+export type FinishReason = "stop" | "length" | "tool_calls";
+
+/** A token as logprobs show it. */
+export interface ShownToken {
+  readonly token: string;
+  readonly logprob: number;
+  /** Null where the model has no tokenizer. */
+  readonly bytes: number[] | null;
+}
+
+export interface TokenLogprobs extends ShownToken {
+  readonly top: readonly ShownToken[];
+}
+
+/** What is new of an answer. */
+export interface Delta {
+  readonly text: string;
+  readonly logprobs: readonly TokenLogprobs[];
+  readonly tokenIds: readonly number[];
+}
+
+export interface ChoiceOptions {
+  readonly text: TextModel;
+  readonly stop: readonly string[];
+  /** Tokens that end an answer; what they say is no part of its text. */
+  readonly stopTokens: ReadonlySet<number>;
+  readonly skipSpecialTokens: boolean;
+  readonly wantsLogprobs: boolean;
+}
+
+export class Choice {
+  readonly #options: ChoiceOptions;
+  readonly #stream: { push(id: number): string; end(): string };
+  readonly #stops: StopStrings;
+  #logprobs: TokenLogprobs[] = [];
+  #tokenIds: number[] = [];
+  /** Tokens of the answer so far. */
+  tokens = 0;
+
+  constructor(options: ChoiceOptions) {
+    const { text, stop, skipSpecialTokens } = options;
+    this.#options = options;
+    this.#stops = new StopStrings(stop);
+    this.#stream = text.hasTokenizer
+      ? text.stream({ skipSpecialTokens })
+      : { push: () => "", end: () => "" };
+  }
+
+  /** Whether a stop string was found, so that the rest need not be computed. */
+  get isStopped(): boolean {
+    return this.#stops.isFound;
+  }
+
+  /** What is told of the answer with this token; null while nothing is. */
+  push(token: SessionToken): Delta | null {
+    if (this.isStopped) return null;
+    const { stopTokens, wantsLogprobs, text } = this.#options;
+    this.tokens++;
+    this.#tokenIds.push(token.id);
+    if (wantsLogprobs) {
+      const top = token.top_logprobs.map(({ id, logprob }) => shown(text, id, logprob));
+      this.#logprobs.push({ ...shown(text, token.id, token.logprob), top });
+    }
+    const piece = stopTokens.has(token.id) ? "" : this.#stops.push(this.#stream.push(token.id));
+    // Tokens without text go with the next one that has some.
+    return piece === "" ? null : this.#take(piece);
+  }
+
+  /** What is left once the session has ended, and why it has. */
+  end({ finish_reason }: Pick<SessionEnd, "finish_reason">): Delta & { finish: FinishReason } {
+    const rest = this.isStopped ? "" : this.#stops.push(this.#stream.end()) + this.#stops.end();
+    const finish = this.isStopped || finish_reason === "stop" ? "stop" : "length";
+    return { ...this.#take(rest), finish };
+  }
+
+  #take(text: string): Delta {
+    const delta = { text, logprobs: this.#logprobs, tokenIds: this.#tokenIds };
+    this.#logprobs = [];
+    this.#tokenIds = [];
+    return delta;
+  }
+}
+
+/** JSON has no infinities: the least probability is as good as none. */
+const LEAST_LOGPROB = -9999;
+
+function shown(text: TextModel, id: number, logprob: number): ShownToken {
+  const value = Math.max(logprob, LEAST_LOGPROB);
+  if (!text.hasTokenizer) return { token: `token_id:${id}`, logprob: value, bytes: null };
+  const token = text.token(id);
+  return { token: token.text, logprob: value, bytes: token.bytes };
+}

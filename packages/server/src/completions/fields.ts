@@ -1,0 +1,116 @@
+/** The fields that requests for an answer share, and those that this node refuses. */
+import { z } from "zod";
+
+/** Bounds of lists and texts in a request. */
+const MAX_STOPS = 16;
+const MAX_STOP_LENGTH = 1000;
+const MAX_STOP_TOKENS = 1024;
+const MAX_BIASES = 4096;
+export const MAX_CHOICES = 128;
+export const MAX_TOP_LOGPROBS = 128;
+const MOST = 1e6;
+
+/** Absent and null mean the same to OpenAI's clients. */
+export const maybe = <T extends z.ZodType>(schema: T) =>
+  schema.nullish().transform((value) => value ?? undefined);
+
+export const TokenId = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
+export const TokenIds = z.array(TokenId);
+
+const Stop = z
+  .union([z.string(), z.array(z.string()).max(MAX_STOPS)])
+  .transform((stop) => (typeof stop === "string" ? [stop] : stop))
+  .pipe(z.array(z.string().max(MAX_STOP_LENGTH)))
+  .transform((stops) => stops.filter((stop) => stop !== ""));
+
+export const SHARED_FIELDS = {
+  model: maybe(z.string()),
+  stream: maybe(z.boolean()),
+  stream_options: maybe(z.object({ include_usage: maybe(z.boolean()) })),
+  n: maybe(z.int().min(1).max(MAX_CHOICES)),
+  max_tokens: maybe(z.int().min(1)),
+  stop: maybe(Stop),
+  stop_token_ids: maybe(TokenIds.max(MAX_STOP_TOKENS)),
+  ignore_eos: maybe(z.boolean()),
+  skip_special_tokens: maybe(z.boolean()),
+  temperature: maybe(z.number().min(0).max(MOST)),
+  top_p: maybe(z.number().gt(0).max(1)),
+  /** −1, as 0: all. */
+  top_k: maybe(
+    z
+      .int()
+      .min(-1)
+      .max(2 ** 31),
+  ),
+  min_p: maybe(z.number().min(0).max(1)),
+  seed: maybe(z.int()),
+  presence_penalty: maybe(z.number().min(-MOST).max(MOST)),
+  frequency_penalty: maybe(z.number().min(-MOST).max(MOST)),
+  repetition_penalty: maybe(
+    z
+      .number()
+      .min(1 / MOST)
+      .max(MOST),
+  ),
+  logit_bias: maybe(
+    z
+      .record(z.string().regex(/^\d{1,10}$/, "expected a token's id"), z.number().min(-MOST).max(MOST))
+      .refine((biases) => Object.keys(biases).length <= MAX_BIASES, {
+        message: `expected at most ${MAX_BIASES} tokens`,
+      }),
+  ),
+  /** The answer's tokens, whatever would be chosen: how an answer of others is checked. */
+  enforced_tokens: maybe(TokenIds.min(1)),
+  /** Whether the ids of prompt and answer are told. */
+  return_token_ids: maybe(z.boolean()),
+};
+
+/** Fields that change an answer and that this node has not, with the values that ask for nothing. */
+const NOT_HERE: Readonly<Record<string, readonly unknown[]>> = {
+  best_of: [1],
+  suffix: [""],
+  use_beam_search: [false],
+  length_penalty: [1],
+  min_tokens: [0],
+  prompt_logprobs: [],
+  truncate_prompt_tokens: [],
+  bad_words: [],
+  allowed_token_ids: [],
+  logits_processors: [],
+  guided_json: [],
+  guided_regex: [],
+  guided_choice: [],
+  guided_grammar: [],
+  structured_outputs: [],
+  functions: [],
+  function_call: ["none", "auto"],
+  audio: [],
+  chat_template: [],
+  continue_final_message: [false],
+  prediction: [],
+};
+
+/** The first field that asks for what this node has not; undefined where none does. */
+export function unsupported(body: Record<string, unknown>): { param: string; message: string } | undefined {
+  for (const [param, harmless] of Object.entries(NOT_HERE)) {
+    const value = body[param] ?? undefined;
+    if (value === undefined || harmless.includes(value)) continue;
+    if (Array.isArray(value) && value.length === 0) continue;
+    return { param, message: `${param} is not supported` };
+  }
+  const format = body.response_format as { type?: unknown } | null | undefined;
+  if (format && format.type !== "text") {
+    return {
+      param: "response_format",
+      message: `response_format: only text is supported, not ${String(format.type)}`,
+    };
+  }
+  const choice = body.tool_choice ?? "auto";
+  if (choice !== "auto" && choice !== "none") {
+    return { param: "tool_choice", message: "tool_choice: only none and auto are supported" };
+  }
+  return undefined;
+}

@@ -1,0 +1,192 @@
+/** Answers by the node's own model: from a checked body, over sessions, to deltas. */
+import type { ModelInfo, SessionRunner } from "@proofmill/core";
+import type { TextModel } from "../text/text-model.ts";
+import { ApiError } from "./api-error.ts";
+import { Choice, type Delta, type FinishReason } from "./choice.ts";
+import { chatPrompt, type Plan, planChat, planCompletion } from "./plan.ts";
+import type { BodyOf, Shared } from "./requests.ts";
+import { SessionPool } from "./session-pool.ts";
+
+/** Of an answer's tokens, for those who pay by them. */
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+}
+
+/** What hears of an answer as it grows; `index` is the choice's. */
+export interface Listener {
+  delta(index: number, delta: Delta): void;
+  end(index: number, last: Delta & { finish: FinishReason }): void;
+}
+
+/** Told of what is answered, for those who keep figures. */
+export interface InferenceMeter {
+  inferenceBegan(promptTokens: number): void;
+  /** Seconds from the request to its first token. */
+  firstToken(seconds: number): void;
+  generated(tokens: number): void;
+  /** @param outcome `answered`, `cancelled` or `failed` */
+  inferenceEnded(outcome: string, seconds: number): void;
+}
+
+/** A request that has its places, and is not answered yet. */
+export interface Ready {
+  readonly plan: Plan;
+  /**
+   * Computes all choices, which ends when the last has.
+   *
+   * @throws ApiError; what `signal` aborts with
+   */
+  answer(listener: Listener, signal: AbortSignal): Promise<Usage>;
+}
+
+export interface InferenceOptions {
+  readonly modelName: string;
+  /** The model's text, once there is a model. */
+  readonly openText: (info: ModelInfo) => Promise<TextModel>;
+  readonly meter: InferenceMeter;
+}
+
+export class Inference {
+  readonly pool = new SessionPool();
+  readonly modelName: string;
+  readonly #options: InferenceOptions;
+  #text: Promise<TextModel> | null = null;
+  #info: ModelInfo | null = null;
+
+  constructor(options: InferenceOptions) {
+    this.#options = options;
+    this.modelName = options.modelName;
+  }
+
+  /** @returns what takes the runner away */
+  attach(runner: SessionRunner & { readonly info: ModelInfo }): () => void {
+    this.#info = runner.info;
+    this.#text ??= this.#options.openText(runner.info);
+    return this.pool.attach(runner);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#text)?.close();
+  }
+
+  async chat(body: BodyOf<"chat">, signal: AbortSignal): Promise<Ready> {
+    const model = await this.#model(body);
+    return this.#ready(await planChat(body, { ...model, signal }), body, model.text);
+  }
+
+  async completion(body: BodyOf<"completion">, signal: AbortSignal): Promise<Ready> {
+    const model = await this.#model(body);
+    return this.#ready(await planCompletion(body, { ...model, signal }), body, model.text);
+  }
+
+  /** In vLLM's shape. */
+  async tokenize(body: BodyOf<"tokenize">, signal: AbortSignal): Promise<object> {
+    const { text, limits } = await this.#model(body);
+    const ids =
+      "messages" in body
+        ? await chatPrompt(body, { text, signal })
+        : await text.encode(body.prompt, {
+            addSpecialTokens: body.add_special_tokens ?? true,
+            signal,
+          });
+    const tokens = Array.from(ids);
+    const token_strs = body.return_token_strs ? tokens.map((id) => text.token(id).text) : null;
+    return { count: tokens.length, max_model_len: limits.max_len, tokens, token_strs };
+  }
+
+  async detokenize(body: BodyOf<"detokenize">): Promise<object> {
+    const { text } = await this.#model(body);
+    return { prompt: text.decode(body.tokens, { skipSpecialTokens: false }) };
+  }
+
+  /** @throws ApiError 404 for another model's name, 503 while there is none */
+  async #model({ model }: { model?: string | undefined }) {
+    if (model !== undefined && model !== this.modelName) throw unknownModel(model);
+    const { limits } = this.pool;
+    if (!this.#text || !this.#info || !limits) {
+      throw new ApiError(503, "Model is loading", { code: "model_loading", retryAfter: 2 });
+    }
+    return { text: await this.#text, limits, vocabSize: this.#info.vocab_size };
+  }
+
+  /** Takes the places at once, so that whoever is one too many hears it before anything is sent. */
+  #ready(plan: Plan, body: Shared & { logprobs?: unknown }, text: TextModel): Ready {
+    const { meter } = this.#options;
+    const begun = performance.now();
+    const places = this.pool.reserve(plan.sessions);
+    const choiceOptions = {
+      text,
+      stop: body.stop ?? [],
+      skipSpecialTokens: body.skip_special_tokens ?? true,
+    };
+    const answer = async (listener: Listener, signal: AbortSignal): Promise<Usage> => {
+      const cancelAll = () => {
+        for (const place of places) place.cancel();
+      };
+      signal.addEventListener("abort", cancelAll);
+      let isFirst = true;
+      let completionTokens = 0;
+      let cachedTokens = 0;
+      let outcome = "failed";
+      meter.inferenceBegan(plan.promptTokens);
+      try {
+        signal.throwIfAborted();
+        const all = places.map(async (place, index) => {
+          const session = plan.sessions[index] as Plan["sessions"][number]; // one for each place
+          const choice = new Choice({
+            ...choiceOptions,
+            stopTokens: new Set(session.stop_tokens),
+            wantsLogprobs: session.sampling.top_logprobs !== null,
+          });
+          const end = await place.open(session, (token) => {
+            if (signal.aborted || choice.isStopped) return;
+            if (isFirst) meter.firstToken((performance.now() - begun) / 1000);
+            isFirst = false;
+            const delta = choice.push(token);
+            if (delta) listener.delta(index, delta);
+            if (choice.isStopped) place.cancel();
+          });
+          completionTokens += choice.tokens;
+          cachedTokens += end.cached_tokens;
+          signal.throwIfAborted();
+          listener.end(index, choice.end(end));
+        });
+        await endTogether(all, cancelAll);
+        outcome = "answered";
+      } catch (error) {
+        if (signal.aborted) outcome = "cancelled";
+        throw signal.aborted ? signal.reason : error;
+      } finally {
+        signal.removeEventListener("abort", cancelAll);
+        for (const place of places) place.leave();
+        meter.generated(completionTokens);
+        meter.inferenceEnded(outcome, (performance.now() - begun) / 1000);
+      }
+      const prompt_tokens = plan.promptTokens;
+      return {
+        prompt_tokens,
+        completion_tokens: completionTokens,
+        total_tokens: prompt_tokens + completionTokens,
+        prompt_tokens_details: { cached_tokens: cachedTokens },
+      };
+    };
+    return { plan, answer };
+  }
+}
+
+export function unknownModel(model: string): ApiError {
+  return new ApiError(404, `The model \`${model.slice(0, 200)}\` does not exist`, {
+    param: "model",
+    code: "model_not_found",
+  });
+}
+
+/** Waits for all; where one fails the others are given up, and its error is thrown. */
+async function endTogether(all: readonly Promise<void>[], giveUp: () => void): Promise<void> {
+  for (const each of all) each.catch(giveUp);
+  const ends = await Promise.allSettled(all);
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}

@@ -1,0 +1,150 @@
+/** Bodies of requests for answers: from bytes to what was asked, or to what is wrong with it. */
+import { z } from "zod";
+import type { OpenAiError } from "./api-error.ts";
+import {
+  MAX_CHOICES,
+  MAX_TOP_LOGPROBS,
+  maybe,
+  SHARED_FIELDS,
+  TokenIds,
+  unsupported,
+} from "./fields.ts";
+
+const MAX_MESSAGES = 4096;
+/** Values in a body's messages, tools and template arguments, which templates walk through. */
+const MAX_VALUES = 100_000;
+
+const Message = z.looseObject({
+  role: z.string().min(1),
+  content: z
+    .union([z.string(), z.array(z.looseObject({ type: z.literal("text"), text: z.string() }))])
+    .nullish(),
+});
+
+const CHAT_FIELDS = {
+  messages: z.array(Message).min(1).max(MAX_MESSAGES),
+  tools: maybe(z.array(z.looseObject({ type: z.literal("function") }))),
+  chat_template_kwargs: maybe(z.record(z.string(), z.unknown())),
+  add_generation_prompt: maybe(z.boolean()),
+};
+
+const ChatBody = z.object({
+  ...SHARED_FIELDS,
+  ...CHAT_FIELDS,
+  max_completion_tokens: maybe(z.int().min(1)),
+  logprobs: maybe(z.boolean()),
+  top_logprobs: maybe(z.int().min(0).max(MAX_TOP_LOGPROBS)),
+  tool_choice: maybe(z.string()),
+});
+
+const Prompts = z
+  .union([z.string(), TokenIds, z.array(z.string()), z.array(TokenIds)])
+  .transform((prompt): (string | number[])[] => {
+    if (typeof prompt === "string") return [prompt];
+    return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as (string | number[])[]);
+  })
+  .refine((prompts) => prompts.length >= 1 && prompts.length <= MAX_CHOICES, {
+    message: `expected 1 … ${MAX_CHOICES} prompts`,
+  });
+
+const CompletionBody = z.object({
+  ...SHARED_FIELDS,
+  prompt: Prompts,
+  logprobs: maybe(z.int().min(0).max(MAX_TOP_LOGPROBS)),
+  echo: maybe(z.boolean()),
+  add_special_tokens: maybe(z.boolean()),
+});
+
+const TokenizeBody = z.union([
+  z.object({
+    model: maybe(z.string()),
+    prompt: z.string(),
+    add_special_tokens: maybe(z.boolean()),
+    return_token_strs: maybe(z.boolean()),
+  }),
+  z.object({ model: maybe(z.string()), return_token_strs: maybe(z.boolean()), ...CHAT_FIELDS }),
+]);
+
+const DetokenizeBody = z.object({ model: maybe(z.string()), tokens: TokenIds });
+
+/** By the name that a path has for it. */
+export const BODIES = {
+  chat: ChatBody,
+  completion: CompletionBody,
+  tokenize: TokenizeBody,
+  detokenize: DetokenizeBody,
+};
+
+export type BodyName = keyof typeof BODIES;
+export type BodyOf<Name extends BodyName> = z.infer<(typeof BODIES)[Name]>;
+export type ChatFields = Pick<BodyOf<"chat">, keyof typeof CHAT_FIELDS>;
+export type Shared = Pick<BodyOf<"chat">, keyof typeof SHARED_FIELDS>;
+
+/** What came of a body; it survives a structured clone. */
+export type Outcome<Name extends BodyName = BodyName> =
+  | { readonly body: BodyOf<Name> }
+  | { readonly status: 400 | 422; readonly error: Pick<OpenAiError, "message" | "param"> };
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Parses and checks a body; never throws for what a caller sent. */
+export function checkBody<Name extends BodyName>(
+  name: Name,
+  bytes: Uint8Array,
+  contentType: string | undefined,
+): Outcome<Name> {
+  // A page in a browser can send any text without asking, but not under JSON's content type.
+  if (contentType && !/^\s*application\/([^\s;/]+\+)?json\s*(;|$)/i.test(contentType)) {
+    return refusal(400, null, `the body must be JSON under its content type, not ${contentType.slice(0, 100)}`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(bytes));
+  } catch {
+    return refusal(400, null, "the body is not JSON in UTF-8");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return refusal(422, null, "the body must be an object");
+  }
+  const sent = value as Record<string, unknown>;
+  const wrong = unsupported(sent);
+  if (wrong) return refusal(400, wrong.param, wrong.message);
+  for (const param of ["messages", "tools", "chat_template_kwargs"]) {
+    if (isTooMuch(sent[param])) {
+      return refusal(400, param, `${param} holds more than ${MAX_VALUES} values`);
+    }
+  }
+  const parsed = BODIES[name].safeParse(value);
+  if (parsed.success) return { body: parsed.data as BodyOf<Name> };
+  const [issue] = parsed.error.issues.map(innermost);
+  const param = issue?.path.map(String).join(".") ?? "";
+  return refusal(422, param || null, `${param || "the body"}: ${issue?.message ?? "is wrong"}`);
+}
+
+/** Of a value that may be several things, what is wrong with it as the thing that it is most like. */
+function innermost(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string } {
+  if (issue.code !== "invalid_union") return issue;
+  const deepest = issue.errors.flat().reduce<z.core.$ZodIssue | undefined>(
+    (best, each) => ((best?.path.length ?? 0) >= each.path.length ? (best ?? each) : each),
+    undefined,
+  );
+  if (!deepest || deepest.path.length === 0) return issue;
+  const inner = innermost(deepest);
+  return { path: [...issue.path, ...inner.path], message: inner.message };
+}
+
+function refusal(status: 400 | 422, param: string | null, message: string) {
+  return { status, error: { message: message.slice(0, 1000), param: param?.slice(0, 200) ?? null } };
+}
+
+function isTooMuch(value: unknown): boolean {
+  let count = 0;
+  const stack = [value];
+  while (stack.length > 0) {
+    const next = stack.pop();
+    if (++count > MAX_VALUES) return true;
+    if (typeof next !== "object" || next === null) continue;
+    for (const inner of Object.values(next)) stack.push(inner);
+  }
+  return false;
+}

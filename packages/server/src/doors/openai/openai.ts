@@ -1,0 +1,214 @@
+/** OpenAI's paths, answered by the node's own model: a thin door to `completions/`. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { ApiError, toApiError } from "../../completions/api-error.ts";
+import type { BodyReader } from "../../completions/body-reader.ts";
+import type { Delta, FinishReason } from "../../completions/choice.ts";
+import { type Inference, type Ready, type Usage, unknownModel } from "../../completions/inference.ts";
+import type { BodyName, BodyOf } from "../../completions/requests.ts";
+import {
+  chatShape,
+  completionShape,
+  type Shape,
+  type WholeChoice,
+} from "../../completions/shapes.ts";
+import { countBodies, type Unfinished } from "../../http/unfinished.ts";
+import {
+  GATE_ANSWER,
+  GateClosed,
+  type InferenceGate,
+  sendGateAnswer,
+} from "../../inference/gate.ts";
+import { EventStream } from "./event-stream.ts";
+
+/** Characters of an answer that is sent as a whole. */
+const MAX_WHOLE = 16 * 2 ** 20;
+
+export interface OpenAiOptions {
+  inference: Inference;
+  gate: InferenceGate;
+  reader: BodyReader;
+  unfinished: Unfinished;
+  /** What `GET /v1/models` answers. */
+  listModels: () => { data: readonly { id: string }[] };
+}
+
+/** Besides what lies under /v1/. */
+export const TEXT_PATHS = ["/tokenize", "/detokenize"];
+
+type Asked = FastifyRequest<{ Body?: Uint8Array; Params?: { "*"?: string } }>;
+
+/** A plugin. */
+export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions): Promise<void> {
+  const { inference, gate, reader, unfinished, listModels } = options;
+  const config = { scope: "inference" as const };
+  // Fastify refuses content types that it cannot read before a parser sees them.
+  app.addHook("onRequest", async (request) => {
+    request.headers = { "content-type": "application/octet-stream" };
+  });
+  app.removeAllContentTypeParsers();
+  countBodies(app, unfinished);
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) => done(null, bytes));
+  app.setErrorHandler((error, request, reply) => {
+    const { statusCode } = error as { statusCode?: number };
+    const isCallers = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+    const shown = isCallers ? new ApiError(statusCode, (error as Error).message) : toApiError(error);
+    if (shown.status === 500 && !(error instanceof ApiError)) {
+      request.log.error({ err: error }, "a request failed");
+    }
+    return sendError(reply, shown);
+  });
+
+  app.get("/v1/models/*", { config }, async (request: Asked, reply) => {
+    const id = request.params?.["*"] ?? "";
+    const found = listModels().data.find((model) => model.id === id);
+    return found ?? sendError(reply, unknownModel(id));
+  });
+
+  post("/v1/chat/completions", "chat", async (body, asked) => {
+    const ready = await inference.chat(body, asked.signal);
+    return answer(asked, { ready, body, shape: chatShape(shapeOptions(body, ready)) });
+  });
+  post("/v1/completions", "completion", async (body, asked) => {
+    const ready = await inference.completion(body, asked.signal);
+    return answer(asked, { ready, body, shape: completionShape(shapeOptions(body, ready)) });
+  });
+  post("/tokenize", "tokenize", (body, { signal }) => inference.tokenize(body, signal));
+  post("/detokenize", "detokenize", (body) => inference.detokenize(body));
+
+  /** A path with a body, within the gate: whoever is cut off by a round is told so. */
+  function post<Name extends BodyName>(
+    path: string,
+    name: Name,
+    handle: (body: BodyOf<Name>, asked: Running) => Promise<object>,
+  ): void {
+    app.post(path, { config }, async (request: Asked, reply) => {
+      const running = gate.enter();
+      const end = new AbortController();
+      const cut = () => end.abort(running.signal.reason);
+      running.signal.addEventListener("abort", cut);
+      reply.raw.once("close", () => {
+        running.leave();
+        if (!reply.raw.writableFinished) end.abort(new ApiError(499, "the caller is gone"));
+      });
+      const { signal } = end;
+      try {
+        const bytes = request.body ?? new Uint8Array();
+        const contentType = request.raw.headers["content-type"];
+        const body = await reader.read(name, { bytes, contentType }, signal);
+        return await handle(body, { reply, signal, cutOff: () => request.raw.socket.destroy() });
+      } catch (error) {
+        if (error instanceof GateClosed) return sendGateAnswer(reply);
+        throw error;
+      }
+    });
+  }
+
+  function shapeOptions(
+    body: BodyOf<"chat"> | BodyOf<"completion">,
+    { plan }: Ready,
+  ): Parameters<typeof chatShape>[0] {
+    return {
+      model: inference.modelName,
+      wantsLogprobs: plan.sessions[0]?.sampling.top_logprobs !== null,
+      wantsTokenIds: body.return_token_ids ?? false,
+      echo: plan.echo,
+    };
+  }
+}
+
+/** A request that may be cut off. */
+interface Running {
+  readonly reply: FastifyReply;
+  /** Aborts when nobody waits for the answer any more, or a round takes the model. */
+  readonly signal: AbortSignal;
+  /** Ends the connection. */
+  cutOff(): void;
+}
+
+interface Answering {
+  readonly ready: Ready;
+  readonly body: BodyOf<"chat"> | BodyOf<"completion">;
+  readonly shape: Shape;
+}
+
+async function answer(running: Running, answering: Answering): Promise<object> {
+  const { body } = answering;
+  return body.stream ? stream(running, answering) : whole(running, answering);
+}
+
+function stream({ reply, signal, cutOff }: Running, { ready, body, shape }: Answering): FastifyReply {
+  const events = new EventStream(cutOff);
+  for (const index of ready.plan.sessions.keys()) {
+    const first = shape.first(index);
+    if (first) events.send(first);
+  }
+  ready
+    .answer(
+      {
+        delta: (index, delta) => events.send(shape.delta(index, delta)),
+        end: (index, last) => {
+          for (const event of shape.end(index, last)) events.send(event);
+        },
+      },
+      signal,
+    )
+    .then((usage) => {
+      if (body.stream_options?.include_usage) events.send(shape.usage(usage));
+      events.done();
+    })
+    .catch((error) => events.fail(errorOf(error)));
+  return reply
+    .header("cache-control", "no-cache")
+    .type("text/event-stream; charset=utf-8")
+    .send(events.source);
+}
+
+async function whole({ signal }: Running, { ready, shape }: Answering): Promise<object> {
+  const tooLong = new AbortController();
+  const choices = ready.plan.sessions.map(() => ({
+    text: "",
+    logprobs: [] as Delta["logprobs"][number][],
+    tokenIds: [] as number[],
+    finish: "stop" as FinishReason,
+  }));
+  let size = 0;
+  const add = (index: number, delta: Delta) => {
+    const choice = choices[index];
+    if (!choice) return;
+    choice.text += delta.text;
+    choice.logprobs.push(...delta.logprobs);
+    choice.tokenIds.push(...delta.tokenIds);
+    size += sizeOf(delta);
+    if (size > MAX_WHOLE) tooLong.abort(new ApiError(400, TOO_LONG, { param: "stream" }));
+  };
+  const usage: Usage = await ready.answer(
+    {
+      delta: add,
+      end: (index, last) => {
+        add(index, last);
+        const choice = choices[index];
+        if (choice) choice.finish = last.finish;
+      },
+    },
+    AbortSignal.any([signal, tooLong.signal]),
+  );
+  return shape.whole(choices satisfies WholeChoice[], usage);
+}
+
+const TOO_LONG = `the answer has more than ${MAX_WHOLE / 2 ** 20} MiB: ask for it as a stream`;
+/** About what a token's logprob takes in an answer, characters. */
+const LOGPROB_SIZE = 80;
+
+function sizeOf({ text, logprobs, tokenIds }: Delta): number {
+  const shown = logprobs.reduce((sum, { top }) => sum + 1 + top.length, 0);
+  return text.length + 8 * tokenIds.length + LOGPROB_SIZE * shown;
+}
+
+function errorOf(error: unknown): object {
+  return error instanceof GateClosed ? GATE_ANSWER.error : toApiError(error).error;
+}
+
+function sendError(reply: FastifyReply, { status, message, error, retryAfter }: ApiError): FastifyReply {
+  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
+  return reply.code(status).send({ detail: message, error });
+}
