@@ -52,18 +52,18 @@ export const ROOMS: Rooms = {
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
-    core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks
+    core/src/index.ts native/lib/model server/src/access server/src/callback-options.ts server/src/callbacks server/src/completions
     server/src/health.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
-    server/src/store native/lib/model`,
+    server/src/store server/src/metrics server/src/text`,
   "server/src/callback-options.ts": "server/src/access server/src/callbacks server/src/settings",
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
     server/src/settings`,
   "server/src/server.ts": `
     core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
-    server/src/doors/rest server/src/doors/trpc server/src/history server/src/http
+    server/src/completions server/src/doors/openai server/src/doors/rest server/src/doors/trpc server/src/history server/src/http
     server/src/inference
     server/src/metrics server/src/page.ts server/src/platform server/src/settings
     @fastify/cors fastify`,
@@ -75,6 +75,9 @@ export const ROOMS: Rooms = {
   "server/src/doors/trpc": `
     client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,
+  "server/src/doors/openai": `
+    server/src/calls.ts server/src/completions server/src/http server/src/inference fastify
+    node:*`,
   "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
   // What the doors call: the service, and what a node says of itself.
   "server/src/calls.ts":
@@ -88,6 +91,9 @@ export const ROOMS: Rooms = {
   "server/src/history": "core/src/index.ts server/src/callbacks",
   "server/src/http": `
     core/src/index.ts server/src/access server/src/platform fastify node:* ulid ws`,
+  // Answers by the node's own model, without a socket.
+  "server/src/completions": `
+    core/src/index.ts server/src/platform server/src/text node:* zod`,
   // A model's words: its tokenizer and its chat template.
   "server/src/text": `
     core/src/index.ts native/lib/model server/src/platform server/src/text/byte-alphabet.ts

@@ -1,7 +1,11 @@
 /** From a configured model, wherever it is, to a folder that holds it, and to a runner. */
 import type { Logger } from "@proofmill/core";
 import { contextOf } from "@proofmill/native/model/context";
-import { checkConfig, type RunnersTogether, type SessionsOptions } from "@proofmill/native/model/memory";
+import {
+  checkConfig,
+  type RunnersTogether,
+  type SessionsOptions,
+} from "@proofmill/native/model/memory";
 import { ModelCache } from "./models/cache.ts";
 import { BlobChecks } from "./models/checks.ts";
 import { demoModel } from "./models/demo.ts";

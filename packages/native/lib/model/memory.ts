@@ -168,11 +168,11 @@ export function refuseTooLarge(options: {
       ? `--dtype bfloat16 needs ${gib(asBf16)}`
       : sessions && proofsAlone <= most
         ? `--no-inference needs ${gib(proofsAlone)}, a smaller --kv-cache-memory less`
-      : isForbidden
-        ? "allow more or choose a smaller model"
-        : copies > 1
-          ? "choose fewer devices, a smaller model or a machine with more"
-          : "choose a smaller model or a machine with more";
+        : isForbidden
+          ? "allow more or choose a smaller model"
+          : copies > 1
+            ? "choose fewer devices, a smaller model or a machine with more"
+            : "choose a smaller model or a machine with more";
   throw new Error(
     `${directory}: needs ${times}${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
       `${isForbidden ? `--runner-max-memory allows ${gib(maxMemory)}` : `${gib(available)} are available`}` +

@@ -57,7 +57,10 @@ export const SHARED_FIELDS = {
   ),
   logit_bias: maybe(
     z
-      .record(z.string().regex(/^\d{1,10}$/, "expected a token's id"), z.number().min(-MOST).max(MOST))
+      .record(
+        z.string().regex(/^\d{1,10}$/, "expected a token's id"),
+        z.number().min(-MOST).max(MOST),
+      )
       .refine((biases) => Object.keys(biases).length <= MAX_BIASES, {
         message: `expected at most ${MAX_BIASES} tokens`,
       }),
@@ -94,7 +97,9 @@ const NOT_HERE: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /** The first field that asks for what this node has not; undefined where none does. */
-export function unsupported(body: Record<string, unknown>): { param: string; message: string } | undefined {
+export function unsupported(
+  body: Record<string, unknown>,
+): { param: string; message: string } | undefined {
   for (const [param, harmless] of Object.entries(NOT_HERE)) {
     const value = body[param] ?? undefined;
     if (value === undefined || harmless.includes(value)) continue;

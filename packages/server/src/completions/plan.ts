@@ -86,7 +86,8 @@ export async function planCompletion(
     });
     sessions.push(...planned);
     if (!body.echo) continue;
-    const said = typeof prompt === "string" ? prompt : text.decode(ids, { skipSpecialTokens: false });
+    const said =
+      typeof prompt === "string" ? prompt : text.decode(ids, { skipSpecialTokens: false });
     for (const _ of planned) echo.push(said);
   }
   return { sessions, echo: body.echo ? echo : null, promptTokens };
@@ -139,10 +140,15 @@ function samplingOf(body: Shared, { text, vocabSize }: PlanOptions): Sampling {
     repetition_penalty: body.repetition_penalty,
   };
   const named = Object.entries(wanted).filter(([, value]) => value !== undefined);
-  const biases = Object.entries(body.logit_bias ?? {}).map(
-    ([id, bias]): [number, number] => [Number(id), bias],
+  const biases = Object.entries(body.logit_bias ?? {}).map(([id, bias]): [number, number] => [
+    Number(id),
+    bias,
+  ]);
+  checkIds(
+    "logit_bias",
+    biases.map(([id]) => id),
+    vocabSize,
   );
-  checkIds("logit_bias", biases.map(([id]) => id), vocabSize);
   return {
     ...PLAIN_SAMPLING,
     ...text.samplingDefaults,
@@ -155,7 +161,9 @@ function checkIds(param: string, ids: ArrayLike<number>, vocabSize: number): voi
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i] ?? 0;
     if (id < vocabSize) continue;
-    throw new ApiError(400, `${param} holds token ${id}, expected ids 0 … ${vocabSize - 1}`, { param });
+    throw new ApiError(400, `${param} holds token ${id}, expected ids 0 … ${vocabSize - 1}`, {
+      param,
+    });
   }
 }
 

@@ -95,7 +95,11 @@ export function checkBody<Name extends BodyName>(
 ): Outcome<Name> {
   // A page in a browser can send any text without asking, but not under JSON's content type.
   if (contentType && !/^\s*application\/([^\s;/]+\+)?json\s*(;|$)/i.test(contentType)) {
-    return refusal(400, null, `the body must be JSON under its content type, not ${contentType.slice(0, 100)}`);
+    return refusal(
+      400,
+      null,
+      `the body must be JSON under its content type, not ${contentType.slice(0, 100)}`,
+    );
   }
   let value: unknown;
   try {
@@ -124,17 +128,22 @@ export function checkBody<Name extends BodyName>(
 /** Of a value that may be several things, what is wrong with it as the thing that it is most like. */
 function innermost(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string } {
   if (issue.code !== "invalid_union") return issue;
-  const deepest = issue.errors.flat().reduce<z.core.$ZodIssue | undefined>(
-    (best, each) => ((best?.path.length ?? 0) >= each.path.length ? (best ?? each) : each),
-    undefined,
-  );
+  const deepest = issue.errors
+    .flat()
+    .reduce<z.core.$ZodIssue | undefined>(
+      (best, each) => ((best?.path.length ?? 0) >= each.path.length ? (best ?? each) : each),
+      undefined,
+    );
   if (!deepest || deepest.path.length === 0) return issue;
   const inner = innermost(deepest);
   return { path: [...issue.path, ...inner.path], message: inner.message };
 }
 
 function refusal(status: 400 | 422, param: string | null, message: string) {
-  return { status, error: { message: message.slice(0, 1000), param: param?.slice(0, 200) ?? null } };
+  return {
+    status,
+    error: { message: message.slice(0, 1000), param: param?.slice(0, 200) ?? null },
+  };
 }
 
 function isTooMuch(value: unknown): boolean {

@@ -52,7 +52,10 @@ export class SessionPool {
    */
   reserve(sessions: readonly Planned[]): Reserved[] {
     if (this.#seats.size === 0) {
-      throw new ApiError(503, "Model is loading", { code: "model_loading", retryAfter: RETRY_AFTER });
+      throw new ApiError(503, "Model is loading", {
+        code: "model_loading",
+        retryAfter: RETRY_AFTER,
+      });
     }
     const most = this.#sum(roomOf);
     if (sessions.length > most) {
@@ -77,13 +80,16 @@ export class SessionPool {
       seat.tokens += tokens;
       seats.push({ seat, tokens });
     }
-    return seats.map((taken) => new Reserved(taken.seat.runner, this.#ids++, () => free(taken.seat, taken.tokens)));
+    return seats.map(
+      (taken) => new Reserved(taken.seat.runner, this.#ids++, () => free(taken.seat, taken.tokens)),
+    );
   }
 
   #leastLoaded(tokens: number): Seat | undefined {
     let chosen: Seat | undefined;
     for (const seat of this.#seats) {
-      const isFull = seat.open >= roomOf(seat) || (seat.open > 0 && seat.tokens + tokens > MAX_TOKENS);
+      const isFull =
+        seat.open >= roomOf(seat) || (seat.open > 0 && seat.tokens + tokens > MAX_TOKENS);
       if (!isFull && (!chosen || seat.open < chosen.open)) chosen = seat;
     }
     return chosen;

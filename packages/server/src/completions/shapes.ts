@@ -46,9 +46,9 @@ export function chatShape(options: ShapeOptions): Shape {
     first: (index) => piece(index, { role: "assistant", content: "" }),
     delta: (index, delta) => piece(index, { content: delta.text }, beside(delta)),
     end: (index, last) => [
-      ...(last.text === "" && last.tokenIds.length === 0
-        ? []
-        : [piece(index, { content: last.text }, beside(last))]),
+      ...(last.text !== "" || last.logprobs.length > 0 || options.wantsTokenIds
+        ? [piece(index, { content: last.text }, beside(last))]
+        : []),
       piece(index, {}, { finish_reason: last.finish }),
     ],
     usage: (usage) => ({ ...chunk([]), usage }),

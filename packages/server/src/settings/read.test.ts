@@ -101,6 +101,10 @@ describe.each([
     "allowInferenceWhileValidating",
     true,
   ],
+  ["--ungate-models", "PROOFMILL_UNGATE_MODELS", "yes", "ungateModels", true],
+  ["--no-inference", "PROOFMILL_NO_INFERENCE", "1", "inference", false],
+  ["--kv-cache-memory", "PROOFMILL_KV_CACHE_MEMORY", "2GiB", "kvCacheMemory", 2 ** 31],
+  ["--max-num-seqs", "PROOFMILL_MAX_NUM_SEQS", "64", "maxNumSeqs", 64],
   ["--poc-drain-seconds", "PROOFMILL_POC_DRAIN_SECONDS", "0", "pocDrainSeconds", 0],
   ["--upstream", "PROOFMILL_UPSTREAM", "http://a:1/", "upstream", "http://a:1"],
   ["--upstream-api-key", "PROOFMILL_UPSTREAM_API_KEY", "k3y", "upstreamApiKey", "k3y"],
@@ -134,7 +138,7 @@ describe.each([
   ["--log-level", "PROOFMILL_LOG_LEVEL", "debug", "logLevel", "debug"],
   ["--log-format", "PROOFMILL_LOG_FORMAT", "pretty", "logFormat", "pretty"],
 ] as const)("%s", (flag, variable, text, key, value) => {
-  const isSwitch = value === true;
+  const isSwitch = typeof value === "boolean";
 
   test("as a flag and as a variable", () => {
     expect(read(isSwitch ? [flag] : [flag, text])[key]).toEqual(value);

@@ -1,9 +1,15 @@
 /** OpenAI's paths, answered by the node's own model: a thin door to `completions/`. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Calls } from "../../calls.ts";
 import { ApiError, toApiError } from "../../completions/api-error.ts";
 import type { BodyReader } from "../../completions/body-reader.ts";
 import type { Delta, FinishReason } from "../../completions/choice.ts";
-import { type Inference, type Ready, type Usage, unknownModel } from "../../completions/inference.ts";
+import {
+  type Inference,
+  type Ready,
+  type Usage,
+  unknownModel,
+} from "../../completions/inference.ts";
 import type { BodyName, BodyOf } from "../../completions/requests.ts";
 import {
   chatShape,
@@ -11,6 +17,7 @@ import {
   type Shape,
   type WholeChoice,
 } from "../../completions/shapes.ts";
+import { callerGone } from "../../http/caller.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import {
   GATE_ANSWER,
@@ -29,7 +36,7 @@ export interface OpenAiOptions {
   reader: BodyReader;
   unfinished: Unfinished;
   /** What `GET /v1/models` answers. */
-  listModels: () => { data: readonly { id: string }[] };
+  listModels: Calls["listModels"];
 }
 
 /** Besides what lies under /v1/. */
@@ -47,11 +54,15 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
   });
   app.removeAllContentTypeParsers();
   countBodies(app, unfinished);
-  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) => done(null, bytes));
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
+    done(null, bytes),
+  );
   app.setErrorHandler((error, request, reply) => {
     const { statusCode } = error as { statusCode?: number };
     const isCallers = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
-    const shown = isCallers ? new ApiError(statusCode, (error as Error).message) : toApiError(error);
+    const shown = isCallers
+      ? new ApiError(statusCode, (error as Error).message)
+      : toApiError(error);
     if (shown.status === 500 && !(error instanceof ApiError)) {
       request.log.error({ err: error }, "a request failed");
     }
@@ -60,7 +71,9 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
 
   app.get("/v1/models/*", { config }, async (request: Asked, reply) => {
     const id = request.params?.["*"] ?? "";
-    const found = listModels().data.find((model) => model.id === id);
+    const caller = { signal: callerGone(request.raw.socket), log: request.log };
+    const { data } = await listModels(caller);
+    const found = data.find((model) => model.id === id);
     return found ?? sendError(reply, unknownModel(id));
   });
 
@@ -136,7 +149,10 @@ async function answer(running: Running, answering: Answering): Promise<object> {
   return body.stream ? stream(running, answering) : whole(running, answering);
 }
 
-function stream({ reply, signal, cutOff }: Running, { ready, body, shape }: Answering): FastifyReply {
+function stream(
+  { reply, signal, cutOff }: Running,
+  { ready, body, shape }: Answering,
+): FastifyReply {
   const events = new EventStream(cutOff);
   for (const index of ready.plan.sessions.keys()) {
     const first = shape.first(index);
@@ -208,7 +224,10 @@ function errorOf(error: unknown): object {
   return error instanceof GateClosed ? GATE_ANSWER.error : toApiError(error).error;
 }
 
-function sendError(reply: FastifyReply, { status, message, error, retryAfter }: ApiError): FastifyReply {
+function sendError(
+  reply: FastifyReply,
+  { status, message, error, retryAfter }: ApiError,
+): FastifyReply {
   if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
   return reply.code(status).send({ detail: message, error });
 }
