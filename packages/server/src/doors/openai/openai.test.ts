@@ -53,6 +53,10 @@ async function post(path: string, body?: unknown) {
   return await fetch(node.url + path, { method: "POST", headers, body: sent });
 }
 
+async function answerTo(path: string, body: object): Promise<Record<string, unknown>> {
+  return (await (await post(path, body)).json()) as Record<string, unknown>;
+}
+
 /** Figures of /metrics by their names. */
 async function metrics(): Promise<Record<string, number>> {
   const text = await (await fetch(`${node.url}/metrics`)).text();
@@ -154,11 +158,11 @@ test("a stop string ends an answer, and not a piece of it is shown", async () =>
 });
 
 test("tokens are told, and text made of them", async () => {
-  const told = await (await post("/tokenize", { prompt: "añ" })).json();
+  const told = await answerTo("/tokenize", { prompt: "añ" });
   expect(told).toEqual({ count: 3, max_model_len: 4096, tokens: [97, 195, 177], token_strs: null });
-  const text = await (await post("/detokenize", { tokens: told.tokens })).json();
+  const text = await answerTo("/detokenize", { tokens: told.tokens });
   expect(text).toEqual({ prompt: "añ" });
-  const chat = await (await post("/tokenize", { messages })).json();
+  const chat = await answerTo("/tokenize", { messages });
   const { usage } = await client.chat.completions.create({ model: MODEL, messages, max_tokens: 1 });
   expect(usage?.prompt_tokens).toBe(chat.count);
 });
@@ -248,9 +252,11 @@ test("a runner that is killed fails its answers clearly, and the next one answer
   const stream = await client.chat.completions.create({ ...asked, stream: true });
   const whole = client.chat.completions.create(asked).catch((thrown) => thrown);
   const { failure } = await failureOf(stream);
-  const info = await (await fetch(`${node.url}/api/v1/node/info`)).json();
+  const answered = await fetch(`${node.url}/api/v1/node/info`);
+  const info = (await answered.json()) as { runners: [{ pid: number }] };
   const killed = performance.now();
-  process.kill(info.runners[0].pid, "SIGKILL");
+  const [{ pid }] = info.runners;
+  process.kill(pid, "SIGKILL");
   expect(await whole).toMatchObject({ status: 503, code: "runner_lost" });
   expect(await failure).toMatchObject({ code: "runner_lost" });
   expect(performance.now() - killed).toBeLessThan(2000);
