@@ -1,15 +1,25 @@
 /** The page in a browser, against whole nodes. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { createPocClient } from "@proofmill/client";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { INIT, startFakeNode } from "../fake-node.ts";
-import { poll } from "../helpers.ts";
+import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
+import { poll, temporaryFolder } from "../helpers.ts";
 import { noBrowser, openPage } from "./browser.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What reaches over the right edge of the page, but for what scrolls by itself. */
+const OUTSIDE = `[...document.querySelectorAll("#page *")]
+  .filter((each) => each.getBoundingClientRect().right > document.body.clientWidth + 1)
+  .filter((each) => !each.closest(".wide, .chart"))
+  .map((each) => each.outerHTML.slice(0, 200))`;
 
 /** What stands beside a name in the page's lists of facts and figures. */
 async function shown(page: Page, card: string, name: string): Promise<string> {
   const fact = page.locator(`.${card} dl > div`, { has: page.locator(`dt:text-is("${name}")`) });
-  return (await fact.locator("dd").innerText()).trim();
+  return (await fact.locator("dd").textContent())?.trim() ?? "";
 }
 
 /** What the page throws, and what its policy forbids. */
@@ -55,8 +65,166 @@ describe.skipIf(noBrowser)("the page", () => {
       whole(status.valid_nonces.at(-1) ?? Number.NaN),
     ]);
     expect(Number(distance)).toBeCloseTo(status.valid_distances.at(-1) ?? Number.NaN, 6);
+    expect(await shown(page, "luck", "found")).toBe(whole(status.total_valid));
     expect(faults).toEqual([]);
     if (process.env.SHOTS)
       await page.screenshot({ path: `${process.env.SHOTS}/rest.png`, fullPage: true });
   });
+
+  test("a find is there within half a second", async () => {
+    const { url } = await startFakeNode();
+    const node = createPocClient({ url });
+    const page = await openPage(url);
+    await page.locator(".state").getByText("IDLE").waitFor();
+    await node.initGenerate(INIT);
+    for await (const event of node.watchValidNonces()) {
+      if (event.type === "nonces") break;
+    }
+    const from = performance.now();
+    await page.locator(".finds .whole .row").first().waitFor();
+    expect(performance.now() - from).toBeLessThan(5000);
+  });
+
+  test("commands are done after a question, and refusals are told in it", async () => {
+    const { url } = await startFakeNode();
+    const node = createPocClient({ url });
+    const page = await openPage(url);
+    await page.getByRole("button", { name: "Begin a round" }).click();
+    await page.getByLabel("block hash").fill("from-the-page");
+    await page.getByLabel("block height").fill("7");
+    await page.getByLabel("public key").fill("node1");
+    await page.getByLabel("target (r_target)").fill("0.5");
+    await page.getByLabel("node count").fill("1");
+    await page.getByLabel("node id").fill("3");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Begin" }).click();
+    await dialog.getByText("node_id must be less than node_count").waitFor();
+    expect((await node.status()).round_id).toBeNull();
+    await page.getByLabel("node id").fill("0");
+    await dialog.getByRole("button", { name: "Begin" }).click();
+    await page.locator(".state").getByText("GENERATING").waitFor();
+    expect(await node.status({ limit: 1 })).toMatchObject({
+      ...{ state: "GENERATING", block_hash: "from-the-page", block_height: 7 },
+    });
+    await page.getByRole("button", { name: "Stop" }).click();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    expect((await node.status({ limit: 1 })).state).toBe("GENERATING");
+    await page.getByRole("button", { name: "Stop" }).click();
+    await dialog.getByRole("button", { name: "Stop it" }).click();
+    await page.locator(".state").getByText("STOPPED").waitFor();
+    const { block_hash, block_height } = await node.status({ limit: 1 });
+    await page.getByRole("button", { name: "Check a proof" }).click();
+    await page
+      .getByLabel("A ProofBatch as JSON")
+      .fill(JSON.stringify({ ...PROOF, block_hash, block_height }));
+    await dialog.getByRole("button", { name: "Check it" }).click();
+    await page.getByText("of 3 nonces do not match").waitFor();
+    await page.locator(".verdicts li").getByText("in a proof of 3 nonces").waitFor();
+  });
+
+  test("asks for a key, takes no wrong one, and keeps the right one for the tab alone", async () => {
+    const key = "a-key-that-is-long-enough";
+    const { url } = await startFakeNode({ apiKey: [key] });
+    const page = await openPage(url);
+    await page.getByText("This node asks for a key.").waitFor();
+    await page.getByLabel("API key").fill("a-wrong-key-that-is-long");
+    await page.getByRole("button", { name: "Use this key" }).click();
+    await page.getByText("The node does not know it.").waitFor();
+    await page.getByLabel("API key").fill(key);
+    await page.getByRole("button", { name: "Use this key" }).click();
+    await page.locator(".state").getByText("IDLE").waitFor();
+    expect(await page.getByLabel("API key").count()).toBe(0);
+    await page.reload();
+    await page.locator(".state").getByText("IDLE").waitFor();
+    expect(await page.evaluate("JSON.stringify(localStorage)")).not.toContain(key);
+  });
+
+  test("several nodes: one that refuses the page says how to let it in, another is chosen", async () => {
+    const { url } = await startFakeNode();
+    const closed = await startFakeNode();
+    const open = await startFakeNode({ allowOrigin: [url] });
+    await createPocClient({ url: open.url }).initGenerate(INIT);
+    const page = await openPage(url);
+    for (const other of [closed, open]) {
+      await page.getByLabel("another node's address").fill(other.url);
+      await page.getByRole("button", { name: "Add", exact: true }).click();
+    }
+    const row = (of: string) => page.locator(".nodes tbody tr").filter({ hasText: of });
+    await row(closed.url).getByText(`--allow-origin ${url}`).waitFor();
+    await row(open.url).getByText("GENERATING").waitFor();
+    await row(open.url).getByRole("button").first().click();
+    await page.locator(".state").getByText("GENERATING").waitFor();
+    await row(closed.url).getByRole("button").first().click();
+    await page.getByText("The node refuses this page.").waitFor();
+    await page.reload();
+    await row(open.url).getByText("GENERATING").waitFor();
+  });
+
+  test("what a node says is text, whatever it says", async () => {
+    const { url } = await startFakeNode();
+    const block_hash = '<img src="x" onerror="document.title = 1">';
+    await createPocClient({ url }).init({ ...INIT, block_hash });
+    const page = await openPage(url);
+    await page.locator(".round dd").getByText(block_hash).waitFor();
+    expect(await page.locator("img").count()).toBe(0);
+  });
+
+  test("survives a restart of the node, and shows no find twice", async () => {
+    const dataDir = temporaryFolder();
+    const first = await startFakeNode({ dataDir });
+    const node = createPocClient({ url: first.url });
+    await node.initGenerate(INIT);
+    const page = await openPage(first.url);
+    await page.locator(".finds .whole .row").first().waitFor();
+    await node.stop();
+    const before = await node.status();
+    const shown = `${before.total_valid.toLocaleString("en-GB")} found`;
+    await page.locator(".finds .note").getByText(shown).waitFor();
+    await first.close();
+    await page.getByText("The connection is lost.").waitFor();
+    const second = await startFakeNode({ dataDir, port: Number(new URL(first.url).port) });
+    await page.getByText("The connection is lost.").waitFor({ state: "detached" });
+    await createPocClient({ url: second.url }).phaseGenerate();
+    const after = await poll(
+      () => node.status({ limit: 1 }),
+      ({ total_valid }) => total_valid > before.total_valid + 20,
+    );
+    await node.stop();
+    const { total_valid } = await node.status({ limit: 1 });
+    expect(total_valid).toBeGreaterThanOrEqual(after.total_valid);
+    await page
+      .locator(".finds .note")
+      .getByText(`${total_valid.toLocaleString("en-GB")} found`)
+      .waitFor();
+  });
+
+  test.each(["light", "dark"] as const)(
+    "axe finds nothing in %s, on a phone and wide",
+    async (scheme) => {
+      const { url } = await startFakeNode();
+      const node = createPocClient({ url });
+      await node.initGenerate(INIT);
+      const page = await openPage(url, { colorScheme: scheme });
+      await page.locator(".finds .whole .row").first().waitFor();
+      await node.stop();
+      await page.locator(".state").getByText("STOPPED").waitFor();
+      for (const size of [
+        { width: 390, height: 844 },
+        { width: 1600, height: 1000 },
+      ]) {
+        await page.setViewportSize(size);
+        expect(await page.evaluate(OUTSIDE)).toEqual([]);
+        // Not by a script element, which the page's policy would not take.
+        await page.evaluate(AXE);
+        const { violations } = (await page.evaluate("axe.run()")) as {
+          violations: { id: string; nodes: { html: string }[] }[];
+        };
+        expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
+        if (process.env.PROOFMILL_SHOTS) {
+          const path = `${process.env.PROOFMILL_SHOTS}/${scheme}-${size.width}.png`;
+          await page.screenshot({ path, fullPage: true });
+        }
+      }
+    },
+  );
 });

@@ -1,7 +1,11 @@
 /** All of the page. */
 import type { Nodes } from "../node/nodes.ts";
 import { Banner } from "./banner.tsx";
+import { EventsCard, VerdictsCard } from "./events-card.tsx";
 import { FindsCard } from "./finds-card.tsx";
+import { LuckCard } from "./luck-card.tsx";
+import { CallbacksCard, InferenceCard, ModelCard, RunnersCard } from "./node-cards.tsx";
+import { NodesCard } from "./nodes-card.tsx";
 import { RateCard } from "./rate-card.tsx";
 import { RoundCard } from "./round-card.tsx";
 
@@ -22,7 +26,15 @@ export function Page({ nodes }: { nodes: Nodes }) {
         <div class="grid">
           <RoundCard node={node} />
           <RateCard node={node} />
+          <LuckCard node={node} />
           <FindsCard node={node} />
+          <ModelCard node={node} />
+          <RunnersCard node={node} />
+          <CallbacksCard node={node} />
+          <InferenceCard node={node} />
+          <VerdictsCard node={node} />
+          <EventsCard node={node} />
+          <NodesCard nodes={nodes} />
         </div>
       </main>
     </>

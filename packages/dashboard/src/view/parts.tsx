@@ -11,9 +11,10 @@ export interface CardProps {
 }
 
 export function Card({ title, name, children }: CardProps) {
+  const id = `title-${name.split(" ")[0]}`;
   return (
-    <section class={`card ${name}`} aria-labelledby={`title-${name}`}>
-      <h2 id={`title-${name}`}>{title}</h2>
+    <section class={`card ${name}`} aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
       {children}
     </section>
   );

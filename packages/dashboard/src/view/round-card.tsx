@@ -1,6 +1,7 @@
 /** The round: its state, since when, and what it was begun with. */
 import { count, decimal, duration, NOTHING } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
+import { Commands } from "./commands.tsx";
 import { Ago, Card, Facts } from "./parts.tsx";
 
 export const STATE_TEXT = {
@@ -30,6 +31,7 @@ export function RoundCard({ node }: { node: FollowedNode }) {
           "not finite": status && count(status.total_nonfinite),
         }}
       />
+      <Commands node={node} />
     </Card>
   );
 }

@@ -1,0 +1,72 @@
+/** A question before something is done: nothing is done unless it is confirmed. */
+import { InvalidRequestError, PocClientError } from "@proofmill/client";
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+export interface DialogProps {
+  title: string;
+  /** On the button that does it. */
+  verb: string;
+  /** Does it, with what the form holds; what it throws is shown, and the dialog stays. */
+  act: (form: FormData) => Promise<void>;
+  close: () => void;
+  children?: ComponentChildren;
+}
+
+export function Dialog({ title, verb, act, close, children }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const faults = useSignal<readonly string[]>([]);
+  const isBusy = useSignal(false);
+  useEffect(() => dialog.current?.showModal(), []);
+
+  const submit = async (form: HTMLFormElement) => {
+    isBusy.value = true;
+    faults.value = [];
+    try {
+      await act(new FormData(form));
+      close();
+    } catch (error) {
+      faults.value = faultsIn(error);
+    }
+    isBusy.value = false;
+  };
+  return (
+    <dialog ref={dialog} aria-label={title} onClose={close}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit(event.currentTarget);
+        }}
+      >
+        <h2>{title}</h2>
+        {children}
+        <div role="alert">
+          {faults.value.map((each) => (
+            <p key={each} class="fault">
+              {each}
+            </p>
+          ))}
+        </div>
+        <div class="buttons">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            Cancel
+          </button>
+          <button type="submit" class="main" disabled={isBusy}>
+            {verb}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+/** The node's own words, a line for each field that it does not take. */
+function faultsIn(error: unknown): string[] {
+  if (error instanceof InvalidRequestError && error.issues.length > 0) {
+    return error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${msg}`);
+  }
+  return [
+    error instanceof PocClientError || error instanceof SyntaxError ? error.message : String(error),
+  ];
+}

@@ -1,0 +1,99 @@
+/** All nodes that the page looks at, to choose one of. */
+import { useSignal } from "@preact/signals";
+import { count, NOTHING, rate } from "../format.ts";
+import type { FollowedNode } from "../node/followed-node.ts";
+import type { Nodes } from "../node/nodes.ts";
+import { Card } from "./parts.tsx";
+
+export function NodesCard({ nodes }: { nodes: Nodes }) {
+  const address = useSignal("");
+  const fault = useSignal<string | null>(null);
+  return (
+    <Card title="Nodes" name="nodes">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it where it is too wide */}
+      <section class="wide" tabIndex={0} aria-label="Table of nodes">
+        <table>
+          <thead>
+            <tr>
+              {["node", "state", "nonces/s", "health", "lag", ""].map((name) => (
+                <th key={name} scope="col">
+                  {name || <span class="unseen">remove</span>}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {nodes.all.value.map((node) => (
+              <NodeRow key={node.url} node={node} nodes={nodes} />
+            ))}
+          </tbody>
+        </table>
+      </section>
+      <form
+        class="add"
+        onSubmit={(event) => {
+          event.preventDefault();
+          fault.value = nodes.add(address.value);
+          if (fault.value === null) address.value = "";
+        }}
+      >
+        <label>
+          another node's address{" "}
+          <input
+            required
+            placeholder="http://10.0.0.7:8000"
+            value={address}
+            onInput={({ currentTarget }) => {
+              address.value = currentTarget.value;
+            }}
+          />
+        </label>
+        <button type="submit">Add</button>
+        <output class="fault">{fault}</output>
+      </form>
+      <p class="note">
+        Other nodes let this page in where they were started with --allow-origin {location.origin}
+      </p>
+    </Card>
+  );
+}
+
+function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
+  const isChosen = nodes.chosen.value === node;
+  const status = node.status.value;
+  const lag = node.lag.value;
+  return (
+    <tr>
+      <td>
+        <button type="button" aria-pressed={isChosen} onClick={() => nodes.choose(node)}>
+          {node.url}
+        </button>
+      </td>
+      <td>{status?.state ?? NOTHING}</td>
+      <td>{rate(node.info.value && status ? status.rate_per_second : null)}</td>
+      <td>{healthOf(node)}</td>
+      <td>{lag === null ? NOTHING : `${count(lag)} ms`}</td>
+      <td>
+        {node !== nodes.own && (
+          <button
+            type="button"
+            aria-label={`Remove ${node.url}`}
+            onClick={() => nodes.remove(node)}
+          >
+            ×
+          </button>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function healthOf(node: FollowedNode): string {
+  const connection = node.connection.value;
+  if (connection.state === "lost" || connection.state === "refused") {
+    return `${connection.state}: ${connection.error.message}`;
+  }
+  const health = node.info.value?.health;
+  if (!health) return NOTHING;
+  return [...health.reasons, ...health.warnings][0]?.text ?? "well";
+}
