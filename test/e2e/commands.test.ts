@@ -123,6 +123,19 @@ test("a flag that npm took for its own is not left out without a word", async ()
   });
 });
 
+test("a node without a round, or without PoC, says what is missing", async () => {
+  const idle = await startServer();
+  expect((await runCli(["stop", "--url", idle.url])).stderr).toBe(
+    "proofmill: PoC not enabled: start the node with --enable-poc\n",
+  );
+  await idle.stop();
+  const file = join(temporaryFolder(), "status.json");
+  writeFileSync(file, JSON.stringify({ state: "IDLE", round_id: null, valid_nonces: [] }));
+  expect((await run("validate", file)).stderr).toBe(
+    `proofmill: ${file}: the status of a node without a round\n`,
+  );
+});
+
 test("what the node refuses is said in its words", async () => {
   const { code, stderr } = await run("round", ...ROUND, "--r-target", "1", "--node-id", "3");
   expect([code, stderr]).toEqual([

@@ -240,6 +240,7 @@ export function toClientError(error: unknown, url: string): PocClientError {
     code: refusal?.code ?? CODES[status] ?? "HTTP",
     status,
     requestId,
+    hint: refusal?.hint ?? null,
     cause: error,
   };
   const { message } = error;

@@ -36,6 +36,8 @@ export interface PocClientErrorOptions {
   status?: number | null;
   /** Of the node's answer; its log has the same. */
   requestId?: string | null;
+  /** What would help, in the node's words. */
+  hint?: string | null;
   cause?: unknown;
 }
 
@@ -45,12 +47,14 @@ export class PocClientError extends Error {
   readonly code: PocClientErrorCode;
   readonly status: number | null;
   readonly requestId: string | null;
+  readonly hint: string | null;
 
   constructor(message: string, options: PocClientErrorOptions) {
     super(message, { cause: options.cause });
     this.code = options.code;
     this.status = options.status ?? null;
     this.requestId = options.requestId ?? null;
+    this.hint = options.hint ?? null;
   }
 }
 

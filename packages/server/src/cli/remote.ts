@@ -47,8 +47,8 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
     const isInvalid = error instanceof InvalidRequestError && error.issues.length > 0;
     const faults = isInvalid
       ? error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".") || "body"}: ${msg}`)
-      : [error.status === 401 ? `${error.message}: ${KEY_HINT}` : error.message];
-    throw new Exit(1, faults.join("; "));
+      : [error.message, error.status === 401 ? KEY_HINT : error.hint];
+    throw new Exit(1, faults.filter((each) => each !== null).join(isInvalid ? "; " : ": "));
   }
 }
 

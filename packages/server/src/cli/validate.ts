@@ -45,7 +45,10 @@ async function readProof(file: string): Promise<ProofBatch> {
       }
       chunks.push(chunk);
     }
-    return proofOf(JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))); // without a BOM
+    const value = JSON.parse(new TextDecoder().decode(Buffer.concat(chunks))); // without a BOM
+    if (value?.round_id === null)
+      throw new Exit(1, `${name}: the status of a node without a round`);
+    return proofOf(value);
   } catch (error) {
     if (error instanceof Exit) throw error;
     throw new Exit(1, `${name}: ${error instanceof SyntaxError ? "is not JSON" : reasonOf(error)}`);
