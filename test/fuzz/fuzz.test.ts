@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
+import { fuzzTokenizers } from "./against-tokenizers.mjs";
 import { FRESH, step } from "./round-model.mjs";
 
 const SEED = 20;
@@ -35,6 +36,13 @@ test("300 drawn models: each is loaded or refused, and nothing else happens", as
   expect(faults).toEqual([]);
   expect(loaded).toBeGreaterThan(10);
   expect(refused).toBeGreaterThan(100);
+}, 120_000);
+
+test("500 drawn tokenizers: each has words or says why not, and nothing else happens", async () => {
+  const { faults, loaded, chats } = await fuzzTokenizers({ seed: SEED, count: 500 });
+  expect(faults).toEqual([]);
+  expect(chats).toBeGreaterThan(50);
+  expect(500 - loaded).toBeGreaterThan(100);
 }, 120_000);
 
 test("the model of a round: another block replaces a search, another field does not", () => {

@@ -4,11 +4,13 @@ import { parseArgs } from "node:util";
 import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
+import { fuzzTokenizers } from "./against-tokenizers.mjs";
 
 const KINDS = {
   requests: { count: 100_000, fuzz: fuzzNode },
   keys: { count: 20_000, fuzz: fuzzKeys },
   models: { count: 20_000, fuzz: fuzzLoader },
+  tokenizers: { count: 20_000, fuzz: fuzzTokenizers },
 };
 
 const { values, positionals, tokens } = parseArgs({

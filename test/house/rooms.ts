@@ -7,7 +7,8 @@ export const ROOMS: Rooms = {
   examples: "client/src node:*",
   "test/house": "node:* vitest",
   "test/clock": "node:*",
-  "test/fuzz": "core/src/index.ts native/lib test/soak fast-check node:* vitest ws",
+  "test/fuzz": `
+    core/src/index.ts native/lib server/src/models server/src/text test/soak fast-check node:* vitest ws`,
   "test/soak": "client/src test/attack node:* vitest",
   "test/page": "client/src test node:* playwright-core vitest",
   "test/attack": `
@@ -30,7 +31,7 @@ export const ROOMS: Rooms = {
 
   "server/tests": `
     client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
-    @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
+    @huggingface/tokenizers @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "dashboard/tests": "core/src/index.ts dashboard/src dashboard/src/node vitest",
   "client/tests": "client/src fastify node:* vitest",
   "native/tests": "core/src/index.ts core/src/runner/fake.ts native/lib native/lib/* node:* vitest",

@@ -94,5 +94,7 @@ function range(first: number, second?: number, step = 1): number[] {
 }
 
 function oneLine(error: unknown): string {
-  return (error as Error).message.replace(/\s+/g, " ").slice(0, 300);
+  const { name, message } = error as Error;
+  if (name === "TypeError") return "a value is not of the kind that it takes";
+  return message.replace(/\s+/g, " ").slice(0, 300);
 }

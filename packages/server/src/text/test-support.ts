@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { byteLevelTokenizer, TOKENIZER_CONFIG } from "../models/demo-tokenizer.ts";
-import { openTextModel, type TextModel } from "./text-model.ts";
+import { openTextModel, type TextModel, type TextModelOptions } from "./text-model.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -24,8 +24,12 @@ export const DEMO_FILES: Files = {
   "tokenizer_config.json": TOKENIZER_CONFIG,
 };
 
-export async function open(files: Files, vocabSize = 259): Promise<TextModel> {
-  return openFolder(makeFolder(files), vocabSize);
+export async function open(
+  files: Files,
+  options: Partial<TextModelOptions> = {},
+): Promise<TextModel> {
+  const directory = makeFolder(files);
+  return closeAtEnd(await openTextModel({ directory, vocabSize: 259, ...options }));
 }
 
 /** The tokenizer of a real model; files given replace its own. */
@@ -36,11 +40,10 @@ export async function openReal(name: "qwen3" | "llama3_1", files: Files = {}): P
     copyFileSync(file, join(directory, `${each}.json`));
   }
   addFiles(directory, files);
-  return openFolder(directory, 151_936);
+  return closeAtEnd(await openTextModel({ directory, vocabSize: 151_936 }));
 }
 
-async function openFolder(directory: string, vocabSize: number): Promise<TextModel> {
-  const model = await openTextModel({ directory, vocabSize });
+function closeAtEnd(model: TextModel): TextModel {
   onTestFinished(() => model.close());
   return model;
 }

@@ -1,5 +1,7 @@
+import { Tokenizer } from "@huggingface/tokenizers";
 import { expect, test } from "vitest";
-import { DEMO_FILES, open, openReal } from "./test-support.ts";
+import { byteLevelTokenizer } from "../models/demo-tokenizer.ts";
+import { DEMO_FILES, open } from "./test-support.ts";
 
 test("the demo model's words: a token for each byte, and its template", async () => {
   const model = await open({
@@ -31,11 +33,101 @@ test("a model without a tokenizer has no text, and says what is missing", async 
   expect(() => model.decode([1], { skipSpecialTokens: true })).toThrow(/tokenizer\.json/);
 });
 
-test("Qwen3's ids are those that are published", async () => {
-  const model = await openReal("qwen3");
-  const encode = async (text: string) => [
-    ...(await model.encode(text, { addSpecialTokens: true })),
-  ];
-  expect(await encode("Hello, world!")).toEqual([9707, 11, 1879, 0]);
-  expect(model.endTokens).toEqual([151645]);
+test("a text that has tokens beyond the model's is refused, and so is one that is too long", async () => {
+  const tokenizer = byteLevelTokenizer() as { added_tokens: object[] };
+  const added_tokens = [...tokenizer.added_tokens, { id: 259, content: "<more>", special: true }];
+  const model = await open({ "tokenizer.json": { ...tokenizer, added_tokens } });
+  const encode = (text: string) => model.encode(text, { addSpecialTokens: false });
+  await expect(encode("a<more>")).rejects.toThrow(/token 259, but the model knows those below 259/);
+  await expect(encode("a".repeat(2 ** 20 + 1))).rejects.toThrow(/1048577 characters.* 1048576/);
+  expect((await encode("ab")).length).toBe(2);
 });
+
+test.each([
+  ["no JSON", "{", /tokenizer\.json: is not JSON/],
+  ["no model", {}, /tokenizer\.json: model is not an object/],
+  ["no tokens", { model: { type: "BPE", vocab: {} } }, /model\.vocab has no tokens/],
+  ["a huge id", { model: { type: "BPE", vocab: { a: 2 ** 40 } } }, /"a" has no valid id/],
+  [
+    "an unknown model",
+    { ...byteLevelTokenizer(), model: { type: "X", vocab: { a: 1 } } },
+    /model\.type is "X", expected one of/,
+  ],
+  [
+    "an unknown decoder",
+    { ...byteLevelTokenizer(), decoder: { type: "CTC" } },
+    /decoder .*CTC.* is not known/,
+  ],
+  [
+    "an unknown pattern",
+    {
+      ...byteLevelTokenizer(),
+      pre_tokenizer: { type: "Split", pattern: {}, behavior: "Isolated" },
+    },
+    /cannot be used/,
+  ],
+])("a tokenizer.json with %s gives no text, and says why", async (_, tokenizer, fault) => {
+  const model = await open({ "tokenizer.json": tokenizer });
+  expect(model.hasTokenizer).toBe(false);
+  expect(model.faults[0]).toMatch(fault);
+  await expect(model.encode("a", { addSpecialTokens: true })).rejects.toThrow(fault);
+});
+
+test("what a generation_config.json says out of range is left out, and named", async () => {
+  const model = await open({
+    ...DEMO_FILES,
+    "generation_config.json": { temperature: "hot", top_p: 0.9, eos_token_id: [1, 259] },
+  });
+  expect(model.samplingDefaults).toEqual({ top_p: 0.9 });
+  expect(model.endTokens).toEqual([1, 258]);
+  expect(model.faults).toEqual([
+    expect.stringMatching(/eos_token_id 259 is no token/),
+    expect.stringMatching(/temperature is not in its range/),
+  ]);
+  const greedy = await open({ "generation_config.json": { do_sample: false, temperature: 0.5 } });
+  expect(greedy.samplingDefaults).toEqual({});
+});
+
+test("a tokenizer in the manner of SentencePiece decodes as its library does", async () => {
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${hex(byte)}>`);
+  const words = ["<unk>", ...bytes, "▁", "a", "b", "▁a", "ab", "é"];
+  const replace = (from: string, content: string) => ({
+    type: "Replace",
+    pattern: { String: from },
+    content,
+  });
+  const tokenizer = {
+    added_tokens: [],
+    normalizer: {
+      type: "Sequence",
+      normalizers: [{ type: "Prepend", prepend: "▁" }, replace(" ", "▁")],
+    },
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        replace("▁", " "),
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        { type: "Strip", content: " ", start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      ...{ type: "BPE", unk_token: "<unk>", byte_fallback: true, merges: ["▁ a", "a b"] },
+      vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+    },
+  };
+  const model = await open({ "tokenizer.json": tokenizer }, { vocabSize: words.length });
+  const library = new Tokenizer(tokenizer, { clean_up_tokenization_spaces: false });
+  for (const text of ["a", " a b", "ab  ba é", "🙂 a"]) {
+    const ids = await model.encode(text, { addSpecialTokens: true });
+    expect([...ids]).toEqual(library.encode(text).ids);
+    expect(model.decode(ids, { skipSpecialTokens: true })).toBe(text);
+    expect(library.decode([...ids])).toBe(text);
+    const stream = model.stream();
+    expect([...ids].map((id) => stream.push(id)).join("") + stream.end()).toBe(` ${text}`);
+  }
+});
+
+const hex = (byte: number) => byte.toString(16).toUpperCase().padStart(2, "0");

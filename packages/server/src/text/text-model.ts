@@ -9,14 +9,14 @@ import { Vocabulary } from "./vocabulary.ts";
 
 /** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
 const WORKER = new URL("../../dist/text/text-worker.js", import.meta.url);
-/** The largest tokenizers that are known take some 500 MiB here. */
-const HEAP_MB = 1536;
+/** Mebibytes: Qwen3's tokenizer takes 100, the longest text that is hard to tokenize some 500. */
+const HEAP_MB = 1024;
 /** Long, since a thread that begins reads all files again: a second for a large tokenizer. */
 const IDLE_MS = 10 * 60_000;
-/** Above what the longest text and the largest tokenizer take together. */
-const LIMIT_MS = 20_000;
-/** UTF-16 units of a text, and of a prompt that a template makes: some 500,000 tokens. */
-const MAX_TEXT = 2 ** 21;
+/** Three times what the longest text takes that is hard to tokenize, one word of one letter. */
+const LIMIT_MS = 30_000;
+/** UTF-16 units of a text, and of a prompt that a template makes: some 250,000 tokens. */
+const MAX_TEXT = 2 ** 20;
 
 export interface ChatRequest {
   /** As OpenAI's API has them; content is text, or a list of parts that are text. */
@@ -81,24 +81,34 @@ export interface TextModelOptions {
   readonly directory: string;
   /** Ids from here on are not the model's: a text that has them is refused. */
   readonly vocabSize: number;
+  /** Milliseconds that a text or a template may take, the model's files included; 30,000 by default. */
+  readonly limitMs?: number;
+  /** Mebibytes that they may take; 1,024 by default. */
+  readonly heapMb?: number;
 }
 
 /**
  * Reads what a model's folder holds about text. Files that are missing or broken are no error: the
  * model then has no text, and says why.
  */
-export async function openTextModel(options: TextModelOptions): Promise<TextModel> {
+export async function openTextModel({
+  directory,
+  vocabSize,
+  limitMs = LIMIT_MS,
+  heapMb = HEAP_MB,
+}: TextModelOptions): Promise<TextModel> {
   const thread: Thread = new TaskThread<TextTask, TextReply>({
     entry: WORKER,
-    workerData: { ...options, maxText: MAX_TEXT },
-    heapMb: HEAP_MB,
+    workerData: { directory, vocabSize, maxText: MAX_TEXT },
+    heapMb,
     idleMs: IDLE_MS,
     rest: 0,
     maxWaiting: 8 * MAX_TEXT,
     full: () => new TextError(429, "Too many texts are waiting to be tokenized"),
     limit: {
-      ms: LIMIT_MS,
-      late: () => new TextError(400, `The text took more than ${LIMIT_MS / 1000} s to tokenize`),
+      ms: limitMs,
+      late: () =>
+        new TextError(400, `The model's tokenizer or template took more than ${limitMs / 1000} s`),
     },
   });
   const loaded = await load(thread);

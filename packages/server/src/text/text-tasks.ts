@@ -109,7 +109,13 @@ export class TextTasks {
 
   #encode(text: string, addSpecialTokens: boolean): Uint32Array<ArrayBuffer> {
     const { tokenizer } = this.#readWords();
-    const ids: number[] = tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    let ids: number[];
+    try {
+      ids = tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    } catch {
+      // Of a file that is not as the library takes it to be; what it says then helps nobody.
+      throw new Error("tokenizer.json: the tokenizer fails on this text");
+    }
     const { vocabSize } = this.#options;
     const bad = ids.find((id) => !(id < vocabSize));
     if (bad === undefined) return Uint32Array.from(ids);

@@ -14,6 +14,9 @@ const MAX_TEMPLATE_BYTES = 2 ** 20;
 /** No model has as many tokens: tables are made for all ids below the highest. */
 const MAX_ID = 2 ** 22;
 
+/** The kinds of models that the tokenizers library knows. */
+const MODELS: readonly unknown[] = ["BPE", "Unigram", "WordPiece"];
+
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 interface AddedToken {
@@ -50,6 +53,12 @@ export function readTokenizer(directory: string): TokenizerFiles {
       ? Object.entries(model.vocab)
       : [];
   expect(entries.length > 0, "model.vocab has no tokens");
+  // Older files leave it out.
+  const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
+  expect(
+    MODELS.includes(type),
+    `model.type is ${said(type)}, expected one of ${MODELS.join(", ")}`,
+  );
   for (const [token, id] of entries) {
     expect(typeof token === "string" && isId(id), `model.vocab: ${said(token)} has no valid id`);
   }
@@ -64,18 +73,27 @@ export function readTokenizer(directory: string): TokenizerFiles {
   const config = readConfig(directory);
   const eos = config.eos_token;
   const eosId = added.find(({ content }) => content === eos)?.id ?? vocab.get(`${eos}`) ?? null;
-  return { tokenizer: { ...tokenizer, added_tokens: addedTokens }, config, vocab, added, eosId };
+  const complete = { ...tokenizer, model: { ...model, type }, added_tokens: addedTokens };
+  return { tokenizer: complete, config, vocab, added, eosId };
 }
 
 /** @throws Error in one line, where the tokenizers library does not know what the file names */
 export function buildTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer {
+  const { warn } = console;
   try {
+    // The library says so of what it does not know, and goes on without it: ids would be wrong.
+    console.warn = (...words: unknown[]) => {
+      throw new Error(words.map((each) => String(each)).join(" "));
+    };
     return new Tokenizer(tokenizer, config);
   } catch (error) {
     const { name, message } = error as Error;
     // What a language says of it is no help to anybody.
-    const why = name === "Error" ? message : "a part is not of the form that it has in such files";
+    const isSaid = name === "Error" && !/undefined|\[object/.test(message);
+    const why = isSaid ? message : "a part is not of the form that it has in such files";
     throw new Error(`tokenizer.json: cannot be used: ${why.replace(/\s+/g, " ").slice(0, 300)}`);
+  } finally {
+    console.warn = warn;
   }
 }
 

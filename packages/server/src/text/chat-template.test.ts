@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { DEMO_FILES, open } from "./test-support.ts";
+import type { ChatRequest } from "./text-model.ts";
+
+const HI: ChatRequest = { messages: [{ role: "user", content: "Hi" }] };
+const withTemplate = (template: unknown, options = {}) =>
+  open(
+    {
+      ...DEMO_FILES,
+      "tokenizer_config.json": { chat_template: template, bos_token: "<|im_start|>" },
+    },
+    options,
+  );
+
+async function render(template: unknown, request = HI): Promise<string> {
+  return (await (await withTemplate(template)).chat(request)).text;
+}
+
+describe("a chat template", () => {
+  test("is told the tokenizer's tokens, the request's own words, and whether an answer begins", async () => {
+    const template =
+      "{{ bos_token }}{{ style }}{{ add_generation_prompt }}{{ tools is none }}{{ eos_token is defined }}";
+    const request = {
+      ...HI,
+      addGenerationPrompt: false,
+      templateKwargs: { style: "dry", messages: [] },
+    };
+    expect(await render(template, request)).toBe("<|im_start|>dryfalsetruefalse");
+  });
+
+  test("is one of a list: tool_use where there are tools, else default", async () => {
+    const named = [
+      { name: "default", template: "plain" },
+      { name: "tool_use", template: "{{ tools[0].a | tojson }}" },
+    ];
+    expect(await render(named)).toBe("plain");
+    expect(await render(named, { ...HI, tools: [{ a: { b: ["é", null, 1.5, "<"] } }] })).toBe(
+      '{"b": ["é", null, 1.5, "<"]}',
+    );
+  });
+
+  test("stands in a file of its own before tokenizer_config.json", async () => {
+    const json = { "chat_template.json": { chat_template: "json" } };
+    const jinja = { "chat_template.jinja": "jinja {{ messages[0].content }}\n" };
+    const text = async (files: Record<string, object | string>) =>
+      (await (await open({ ...DEMO_FILES, ...files })).chat(HI)).text;
+    expect(await text(json)).toBe("json");
+    expect(await text({ ...json, ...jinja })).toBe("jinja Hi");
+  });
+
+  test("knows the day, in English", async () => {
+    expect(await render("{{ strftime_now('%Y-%m-%d %B %%') }}")).toMatch(
+      /^\d{4}-\d\d-\d\d [A-Z][a-z]{2,8} %$/,
+    );
+  });
+
+  test.each([
+    [
+      "refuses messages",
+      "{{ raise_exception('No system role') }}",
+      /the chat template refuses: No system role$/,
+    ],
+    ["fails", "{{ messages[0].content + none.x }}", /the chat template fails: /],
+    ["counts on and on", "{{ range(10 ** 9) }}", /fails: range\(\) has more than/],
+    [
+      "makes a long text",
+      "{% set ns = namespace(s='aaaa') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+      /the chat template/,
+    ],
+    [
+      "fills the memory",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+      /could not be tokenized|template/,
+    ],
+    [
+      "calls itself",
+      "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+      /the chat template fails: /,
+    ],
+  ])(
+    "that %s refuses the request",
+    async (_, template, message) => {
+      const model = await withTemplate(template, { heapMb: 64 });
+      await expect(model.chat(HI)).rejects.toMatchObject({
+        status: 400,
+        message: expect.stringMatching(message),
+      });
+      expect((await model.encode("ab", { addSpecialTokens: false })).length).toBe(2);
+    },
+    60_000,
+  );
+
+  test("that never ends is ended, and the next text is served", async () => {
+    const loop = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}";
+    const model = await withTemplate(loop, { limitMs: 1000 });
+    const late = model.chat(HI);
+    const next = model.encode("ab", { addSpecialTokens: false });
+    await expect(late).rejects.toThrow(/took more than 1 s$/);
+    expect((await next).length).toBe(2);
+  });
+
+  test("that is no Jinja, or is missing, leaves text without a chat", async () => {
+    for (const template of ["{% for %}", null, 7]) {
+      const model = await withTemplate(template);
+      expect(model).toMatchObject({ hasTokenizer: true, hasChatTemplate: false });
+      await expect(model.chat(HI)).rejects.toThrow(/The model has no chat: .*template/);
+      expect((await model.encode("a", { addSpecialTokens: false })).length).toBe(1);
+    }
+  });
+
+  test.each([
+    ["none", []],
+    ["no role", [{ content: "Hi" }]],
+    ["a picture", [{ role: "user", content: [{ type: "image_url" }] }]],
+  ])("does not see messages with %s", async (_, messages) => {
+    const model = await open(DEMO_FILES);
+    await expect(model.chat({ messages })).rejects.toThrow(/messages/);
+  });
+});

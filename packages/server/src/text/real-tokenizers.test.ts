@@ -1,0 +1,162 @@
+/** Tokenizers and templates of real models: ids and prompts as their authors' own programs make them. */
+import { expect, test } from "vitest";
+import { openReal } from "./test-support.ts";
+import type { TextModel } from "./text-model.ts";
+
+const encode = async (model: TextModel, text: string) => [
+  ...(await model.encode(text, { addSpecialTokens: true })),
+];
+
+/** Numbers from 0 to below `n`, the same in every run. */
+function drawer(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+}
+
+/** First code points of scripts and signs, and how many of each. */
+const BLOCKS = [
+  ...[
+    [0x20, 95],
+    [0xa0, 96],
+    [0x370, 100],
+    [0x400, 200],
+    [0x530, 80],
+    [0x5d0, 27],
+    [0x620, 80],
+  ],
+  ...[
+    [0x900, 120],
+    [0xe00, 90],
+    [0x1100, 200],
+    [0x3040, 190],
+    [0x4e00, 20_000],
+    [0xac00, 11_000],
+  ],
+  ...[
+    [0x2000, 400],
+    [0x1f300, 700],
+    [0x1f1e6, 26],
+    [0x200b, 5],
+    [0xfe00, 16],
+    [0x10000, 200],
+    [0, 32],
+  ],
+] as [number, number][];
+
+function drawText(draw: (n: number) => number): string {
+  let text = "";
+  for (let run = draw(5); run >= 0; run--) {
+    const [first, count] = BLOCKS[draw(BLOCKS.length)] ?? [0x20, 95];
+    for (let i = draw(12); i >= 0; i--) text += String.fromCodePoint(first + draw(count));
+    text += ["", " ", "\n", "  \t", "\ufeff", "\u0301"][draw(6)];
+  }
+  return text;
+}
+
+const CHAT = [
+  { role: "system", content: "Be brief." },
+  {
+    role: "user",
+    content: [
+      { type: "text", text: "Weather in" },
+      { type: "text", text: "Paris?" },
+    ],
+  },
+  {
+    role: "assistant",
+    content: null,
+    tool_calls: [
+      { id: "1", type: "function", function: { name: "weather", arguments: '{"city":"Paris"}' } },
+    ],
+  },
+  { role: "tool", tool_call_id: "1", content: "rain" },
+];
+const TOOL = {
+  type: "function",
+  function: { name: "weather", description: "Où?", parameters: {} },
+};
+
+test("Qwen3: ids, prompts and text", async () => {
+  const model = await openReal("qwen3");
+  expect(await encode(model, "Hello, world! 123")).toEqual([9707, 11, 1879, 0, 220, 16, 17, 18]);
+  expect(await encode(model, "the cat sat on the mat")).toEqual([1782, 8251, 7578, 389, 279, 5517]);
+  expect(await encode(model, "こんにちは世界")).toEqual([89015, 99489]);
+  const edward = [23811, 27048, 13, 2585, 525, 498, 21891, 30];
+  expect(await encode(model, " hello sir. How are you Edward?")).toEqual(edward);
+  expect(await encode(model, "<|im_start|>hello<|im_end|>")).toEqual([151644, 14990, 151645]);
+  expect(model.endTokens).toEqual([151645]);
+
+  const user = { role: "user", content: "Hi" };
+  const begin = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+  expect(await model.chat({ messages: [user] })).toMatchObject({ text: begin });
+  const quick = { messages: [user], templateKwargs: { enable_thinking: false } };
+  expect(await model.chat(quick)).toMatchObject({ text: `${begin}<think>\n\n</think>\n\n` });
+  const withTools = await model.chat({ messages: CHAT, tools: [TOOL] });
+  expect(withTools.text).toBe(
+    "<|im_start|>system\nBe brief.\n\n# Tools\n\nYou may call one or more functions to assist with the " +
+      "user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" +
+      '{"type": "function", "function": {"name": "weather", "description": "Où?", "parameters": {}}}\n' +
+      "</tools>\n\nFor each function call, return a json object with function name and arguments within " +
+      '<tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": ' +
+      "<args-json-object>}\n</tool_call><|im_end|>\n<|im_start|>user\nWeather in\nParis?<|im_end|>\n" +
+      '<|im_start|>assistant\n<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n' +
+      "</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\nrain\n</tool_response><|im_end|>\n" +
+      "<|im_start|>assistant\n",
+  );
+  expect(model.decode(withTools.ids, { skipSpecialTokens: false })).toBe(withTools.text);
+
+  const draw = drawer(1);
+  for (let i = 0; i < 30; i++) {
+    // Many at once: each is a question to the thread.
+    const texts = Array.from({ length: 20 }, () => drawText(draw));
+    const ids = await Promise.all(texts.map((text) => encode(model, text)));
+    const decoded = ids.map((each) => model.decode(each, { skipSpecialTokens: false }));
+    // Qwen's tokenizer brings text into this form first.
+    expect(decoded).toEqual(texts.map((text) => text.normalize("NFC")));
+  }
+  expect(model.decode(await encode(model, "a\ud83d!"), { skipSpecialTokens: true })).toBe(
+    "a\ufffd!",
+  );
+}, 60_000);
+
+test("Llama 3.1: ids, prompts and text", async () => {
+  const model = await openReal("llama3_1");
+  expect(await encode(model, "Hello, world!")).toEqual([128000, 9906, 11, 1917, 0]);
+  const france = [128000, 791, 6864, 315, 9822, 374];
+  expect(await encode(model, "The capital of France is")).toEqual(france);
+  expect(await encode(model, "I'm trying to create")).toEqual([128000, 40, 2846, 4560, 311, 1893]);
+
+  const { text, ids } = await model.chat({ messages: [{ role: "user", content: " Hi " }] });
+  expect(text).toBe(
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>" +
+      "<|start_header_id|>assistant<|end_header_id|>\n\n",
+  );
+  // One token begins it, though the template and the tokenizer both would add one.
+  expect([...ids]).toEqual([
+    128000, 128006, 882, 128007, 271, 13347, 128009, 128006, 78191, 128007, 271,
+  ]);
+
+  const draw = drawer(2);
+  for (let i = 0; i < 30; i++) {
+    const texts = Array.from({ length: 20 }, () => drawText(draw));
+    const encoded = await Promise.all(texts.map((each) => encode(model, each)));
+    const decoded = encoded.map((each) => model.decode(each, { skipSpecialTokens: true }));
+    expect(decoded).toEqual(texts);
+  }
+
+  // Tokens as no text has them: bytes that are no UTF-8, in any order.
+  for (let i = 0; i < 100; i++) {
+    const drawn = Array.from({ length: 40 }, () => draw(draw(2) ? 256 : 128_256));
+    const stream = model.stream();
+    const parts = drawn.map((id) => stream.push(id));
+    const whole = model.decode(drawn, { skipSpecialTokens: true });
+    expect(parts.join("") + stream.end()).toBe(whole);
+    // No half of a surrogate pair stands alone.
+    expect(parts.filter((part) => /\p{Cs}/u.test(part))).toEqual([]);
+    const bytes = drawn.filter((id) => id < 128_000).flatMap((id) => model.token(id).bytes);
+    expect(whole).toBe(Buffer.from(bytes).toString());
+  }
+}, 60_000);
