@@ -43,15 +43,22 @@ export async function planChat(body: BodyOf<"chat">, options: PlanOptions): Prom
   return { sessions, echo: null, promptTokens: ids.length };
 }
 
+/** Whether a chat's template is told of tools, whose calls its answer may then hold. */
+export function usesTools({ tools, tool_choice }: ToolFields): boolean {
+  return tool_choice !== "none" && tools !== undefined && tools.length > 0;
+}
+
+type ToolFields = Pick<ChatFields, "tools"> & { tool_choice?: string | undefined };
+
 /** The tokens of a chat up to its answer. */
 export async function chatPrompt(
-  body: ChatFields & { tool_choice?: string | undefined },
+  body: ChatFields & ToolFields,
   { text, signal }: Pick<PlanOptions, "text" | "signal">,
 ): Promise<Uint32Array> {
-  const { messages, tools, add_generation_prompt, chat_template_kwargs, tool_choice } = body;
+  const { messages, tools, add_generation_prompt, chat_template_kwargs } = body;
   const { ids } = await text.chat({
     messages,
-    tools: tool_choice === "none" || !tools?.length ? null : tools,
+    tools: usesTools(body) ? (tools ?? null) : null,
     addGenerationPrompt: add_generation_prompt ?? true,
     templateKwargs: chat_template_kwargs ?? {},
     signal,

@@ -1,5 +1,6 @@
 /** Answers as OpenAI's API writes them, in pieces and as a whole. */
 import { randomBytes } from "node:crypto";
+import { type AnswerPart, parseToolCalls, ToolCallParser } from "../text/tool-calls.ts";
 import type { Delta, FinishReason, ShownToken, TokenLogprobs } from "./choice.ts";
 import type { Usage } from "./inference.ts";
 
@@ -14,6 +15,8 @@ export interface ShapeOptions {
   readonly model: string;
   readonly wantsLogprobs: boolean;
   readonly wantsTokenIds: boolean;
+  /** Of chats: whether the model was told of tools, and may call them. */
+  readonly hasTools: boolean;
   /** Of completions: the prompts, to be repeated before each answer. */
   readonly echo: readonly string[] | null;
 }
@@ -22,7 +25,7 @@ export interface ShapeOptions {
 export interface Shape {
   /** What a stream begins with for each choice; null: nothing. */
   first(index: number): object | null;
-  delta(index: number, delta: Delta): object;
+  delta(index: number, delta: Delta): object[];
   end(index: number, last: Delta & { finish: FinishReason }): object[];
   usage(usage: Usage): object;
   whole(choices: readonly WholeChoice[], usage: Usage): object;
@@ -38,30 +41,47 @@ export function chatShape(options: ShapeOptions): Shape {
   const chunk = (choices: object[]) => ({ ...head, object: "chat.completion.chunk", choices });
   const piece = (index: number, delta: object, beside: object = {}) =>
     chunk([{ index, delta, logprobs: null, finish_reason: null, ...beside }]);
+  /** One for each choice, in a stream of a chat with tools. */
+  const parsers: ToolCallParser[] = [];
+  const partsOf = (index: number, text: string): AnswerPart[] => {
+    if (!options.hasTools) return text === "" ? [] : [{ kind: "content", text }];
+    parsers[index] ??= new ToolCallParser();
+    return parsers[index].push(text);
+  };
+  /** A part each; logprobs and ids go with the first, or with a piece of no text. */
+  const pieces = (index: number, parts: readonly AnswerPart[], delta: Delta): object[] => {
+    const hasMore = delta.tokenIds.length > 0 && (options.wantsLogprobs || options.wantsTokenIds);
+    const shown = parts.length > 0 || !hasMore ? parts : [{ kind: "content", text: "" } as const];
+    return shown.map((part, i) => piece(index, deltaOf(part), i === 0 ? beside(delta) : {}));
+  };
   const beside = (delta: Delta) => ({
     ...(options.wantsLogprobs && { logprobs: { content: delta.logprobs.map(chatLogprob) } }),
     ...(options.wantsTokenIds && { token_ids: delta.tokenIds }),
   });
   return {
     first: (index) => piece(index, { role: "assistant", content: "" }),
-    delta: (index, delta) => piece(index, { content: delta.text }, beside(delta)),
+    delta: (index, delta) => pieces(index, partsOf(index, delta.text), delta),
     end: (index, last) => [
-      ...(last.text !== "" || last.logprobs.length > 0 || options.wantsTokenIds
-        ? [piece(index, { content: last.text }, beside(last))]
-        : []),
-      piece(index, {}, { finish_reason: last.finish }),
+      ...pieces(index, [...partsOf(index, last.text), ...(parsers[index]?.end() ?? [])], last),
+      piece(index, {}, { finish_reason: finishOf(parsers[index], last.finish) }),
     ],
     usage: (usage) => ({ ...chunk([]), usage }),
     whole: (choices, usage) => ({
       ...head,
       object: "chat.completion",
-      choices: choices.map((choice, index) => ({
-        index,
-        message: { role: "assistant", content: choice.text, refusal: null },
-        logprobs: null,
-        ...beside(choice),
-        finish_reason: choice.finish,
-      })),
+      choices: choices.map((choice, index) => {
+        const { content, toolCalls } = options.hasTools
+          ? parseToolCalls(choice.text)
+          : { content: choice.text, toolCalls: [] };
+        const calls = toolCalls.length > 0 && { tool_calls: toolCalls };
+        return {
+          index,
+          message: { role: "assistant", content, refusal: null, ...calls },
+          logprobs: null,
+          ...beside(choice),
+          finish_reason: calls && choice.finish === "stop" ? "tool_calls" : choice.finish,
+        };
+      }),
       usage,
     }),
   };
@@ -104,7 +124,7 @@ export function completionShape(options: ShapeOptions): Shape {
       const prompt = said(index);
       return prompt && { ...head, choices: [choice(index, prompt, null)] };
     },
-    delta: (index, delta) => ({ ...head, choices: [choice(index, delta, null)] }),
+    delta: (index, delta) => [{ ...head, choices: [choice(index, delta, null)] }],
     end: (index, last) => [{ ...head, choices: [choice(index, last, last.finish)] }],
     usage: (usage) => ({ ...head, choices: [], usage }),
     whole: (choices, usage) => ({
@@ -116,6 +136,23 @@ export function completionShape(options: ShapeOptions): Shape {
       usage,
     }),
   };
+}
+
+/** A part of an answer as a stream's delta. */
+function deltaOf(part: AnswerPart): object {
+  if (part.kind === "content") return { content: part.text };
+  const { index } = part;
+  return part.kind === "call"
+    ? {
+        tool_calls: [
+          { index, id: part.id, type: "function", function: { name: part.name, arguments: "" } },
+        ],
+      }
+    : { tool_calls: [{ index, function: { arguments: part.text } }] };
+}
+
+function finishOf(parser: ToolCallParser | undefined, finish: FinishReason): FinishReason {
+  return finish === "stop" && (parser?.calls ?? 0) > 0 ? "tool_calls" : finish;
 }
 
 function newHead(prefix: string, model: string): Head {

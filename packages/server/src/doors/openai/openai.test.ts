@@ -69,16 +69,24 @@ async function metrics(): Promise<Record<string, number>> {
   );
 }
 
-/** Waits until no session is there, and no page held. */
-async function untilIdle(): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      const now = await metrics();
-      expect(now['proofmill_kv_pages{state="in_use"}']).toBe(0);
-      expect(now['proofmill_sessions{state="running"}']).toBe(0);
-    },
-    { timeout: 10_000, interval: 200 },
-  );
+const CANCELLED = 'proofmill_inference_requests_total{outcome="cancelled"}';
+const RUNNING = 'proofmill_sessions{state="running"}';
+
+/** Resolves when one more request was cancelled than `before`, and has given its places back. */
+async function untilCancelled(before: number): Promise<void> {
+  await vi.waitFor(async () => expect((await metrics())[CANCELLED]).toBe(before + 1), 10_000);
+}
+
+/** Waits until the runner tells that no page is held, after it has told of sessions begun here. */
+async function untilNoPages(): Promise<void> {
+  const stream = await client.chat.completions.create({ ...endless(16), stream: true });
+  const until = (check: (now: Record<string, number>) => void) =>
+    vi.waitFor(async () => check(await metrics()), { timeout: 10_000, interval: 100 });
+  await until((now) => expect(now[RUNNING]).toBeGreaterThan(0));
+  stream.controller.abort();
+  await until((now) => {
+    expect([now[RUNNING], now['proofmill_kv_pages{state="in_use"}']]).toEqual([0, 0]);
+  });
 }
 
 test("a chat as a whole and as a stream has the same words, counts and ends", async () => {
@@ -154,7 +162,34 @@ test("a stop string ends an answer, and not a piece of it is shown", async () =>
     expect("hello ".startsWith(text)).toBe(true);
   }
   expect(text).toBe("hello ");
-  await untilIdle();
+});
+
+test("calls of tools are told apart from an answer's text, streamed too", async () => {
+  const said =
+    'Let me see.\n<tool_call>\n{"name": "look", "arguments": {"at": "sky"}}\n</tool_call>';
+  const END = 258;
+  const asked = {
+    ...{ model: MODEL, messages },
+    tools: [{ type: "function" as const, function: { name: "look", parameters: {} } }],
+    ...({ enforced_tokens: [...Buffer.from(said), END] } as object),
+  };
+  const { choices } = await client.chat.completions.create(asked);
+  expect(choices[0]).toMatchObject({ finish_reason: "tool_calls" });
+  const call = { type: "function", function: { name: "look", arguments: '{"at": "sky"}' } };
+  expect(choices[0]?.message.tool_calls).toMatchObject([call]);
+  let [name, given, finish] = ["", "", ""];
+  for await (const { choices } of await client.chat.completions.create({
+    ...asked,
+    stream: true,
+  })) {
+    const [part] = choices[0]?.delta.tool_calls ?? [];
+    name += part?.function?.name ?? "";
+    given += part?.function?.arguments ?? "";
+    finish += choices[0]?.finish_reason ?? "";
+  }
+  expect([name, given, finish]).toEqual(["look", '{"at": "sky"}', "tool_calls"]);
+  const plain = await client.chat.completions.create({ ...asked, tool_choice: "none" });
+  expect(plain.choices[0]).toMatchObject({ finish_reason: "stop", message: { content: said } });
 });
 
 test("tokens are told, and text made of them", async () => {
@@ -212,22 +247,22 @@ test("what is no JSON is refused, and a long body is read all the same", async (
 });
 
 test("who goes away is cancelled, all answers of the request", async () => {
-  const cancelled = 'proofmill_inference_requests_total{outcome="cancelled"}';
-  const before = (await metrics())[cancelled] ?? 0;
+  const { [CANCELLED]: before = 0 } = await metrics();
   const stream = await client.chat.completions.create({ ...endless(3), stream: true });
   for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break; // which aborts it
-  await vi.waitFor(async () => expect((await metrics())[cancelled]).toBe(before + 1));
-  await untilIdle();
+  await untilCancelled(before);
   expect((await metrics()).proofmill_inference_requests_running).toBe(0);
+  await untilNoPages();
 });
 
 test("past the queue's end a request is told to come again", async () => {
+  const { [CANCELLED]: before = 0 } = await metrics();
   const stream = await client.chat.completions.create({ ...endless(36), stream: true });
   const error = await client.chat.completions.create(endless(1)).catch((thrown) => thrown);
   expect(error).toBeInstanceOf(OpenAI.RateLimitError);
   expect(error.headers.get("retry-after")).toBe("2");
   stream.controller.abort();
-  await untilIdle();
+  await untilCancelled(before);
 });
 
 test("a round cuts answers off, models stay readable, and after it the node answers at once", async () => {
@@ -244,7 +279,6 @@ test("a round cuts answers off, models stay readable, and after it the node answ
   expect((await post("/api/v1/pow/stop")).status).toBe(200);
   const after = await client.chat.completions.create({ ...asked, max_tokens: 2 });
   expect(after.usage?.completion_tokens).toBe(2);
-  await untilIdle();
 });
 
 test("a runner that is killed fails its answers clearly, and the next one answers", async () => {
@@ -272,5 +306,5 @@ test("a runner that is killed fails its answers clearly, and the next one answer
 test("three hundred short requests leave no page", async () => {
   const ask = () => client.completions.create({ model: MODEL, prompt: "short", max_tokens: 4 });
   for (let i = 0; i < 10; i++) await Promise.all(Array.from({ length: 30 }, ask));
-  await untilIdle();
+  await untilNoPages();
 }, 30_000);

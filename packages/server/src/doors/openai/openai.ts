@@ -10,6 +10,7 @@ import {
   type Usage,
   unknownModel,
 } from "../../completions/inference.ts";
+import { usesTools } from "../../completions/plan.ts";
 import type { BodyName, BodyOf } from "../../completions/requests.ts";
 import {
   chatShape,
@@ -124,6 +125,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       model: inference.modelName,
       wantsLogprobs: plan.sessions[0]?.sampling.top_logprobs !== null,
       wantsTokenIds: body.return_token_ids ?? false,
+      hasTools: "messages" in body && usesTools(body),
       echo: plan.echo,
     };
   }
@@ -161,7 +163,9 @@ function stream(
   ready
     .answer(
       {
-        delta: (index, delta) => events.send(shape.delta(index, delta)),
+        delta: (index, delta) => {
+          for (const event of shape.delta(index, delta)) events.send(event);
+        },
         end: (index, last) => {
           for (const event of shape.end(index, last)) events.send(event);
         },
