@@ -1,13 +1,15 @@
 /** Rounds and jobs of artifacts over the SDK, of a whole node whose runner pretends. */
 import { type ArtifactEvent, createPocClient } from "@proofmill/client";
 import { expect, test, vi } from "vitest";
-import { startFakeNode } from "../fake-node.ts";
+import { INIT, startFakeNode } from "../fake-node.ts";
 
 const MODEL = "the-model";
 const ROUND = {
   ...{ block_hash: "ABC", block_height: 7, public_key: "02ab", node_id: 1, node_count: 3 },
   params: { model: MODEL, seq_len: 8, k_dim: 4 },
 };
+/** A machine that is busy takes its time. */
+const PATIENCE = { timeout: 20_000 };
 type Found = ArtifactEvent & { type: "artifacts" };
 
 /** Follows until so many artifacts have come; gives the events. */
@@ -66,7 +68,10 @@ test("jobs are queued and waited for, and a prover is judged", async () => {
   expect(queued).toMatchObject({ status: "queued", queued_count: 3 });
   const { request_id } = queued;
   const verdict = { n_total: 3, n_mismatch: 1, mismatch_nonces: [7], fraud_detected: true };
-  await vi.waitUntil(async () => (await client.artifactJob({ request_id })).status === "completed");
+  await vi.waitUntil(
+    async () => (await client.artifactJob({ request_id })).status === "completed",
+    PATIENCE,
+  );
   expect(await client.artifactJob({ request_id })).toMatchObject(verdict);
   const { waiting_nonces, jobs } = await client.artifactJobs();
   expect(waiting_nonces).toBe(0);
@@ -80,4 +85,63 @@ test("jobs are queued and waited for, and a prover is judged", async () => {
   await expect(client.initArtifacts({ ...ROUND, node_count: 0 })).rejects.toMatchObject({
     ...{ name: "InvalidRequestError", issues: [{ loc: ["body", "node_count"] }] },
   });
+});
+
+test("rounds and verdicts are events, and artifacts and jobs are counted", async () => {
+  const { url } = await startFakeNode({ servedModelName: MODEL });
+  const client = createPocClient({ url });
+  const rounds = async () =>
+    (await client.nodeEvents()).events
+      .filter(({ kind }) => kind === "round")
+      .map(({ text }) => text);
+  await client.initArtifacts(ROUND);
+  await vi.waitUntil(
+    async () => ((await client.artifactStatus()).stats?.total_processed ?? 0) > 20,
+    PATIENCE,
+  );
+  await client.stop();
+  const [begun, stopped] = await rounds();
+  expect(begun).toMatch(/^The round of artifacts of block ABC \(height 7\) begins and generates: /);
+  expect(stopped).toMatch(
+    /^The round of artifacts of block ABC \(height 7\) is stopped after [\d,]+ artifacts, [\d,]+ a minute: stop$/,
+  );
+  const job = { ...ROUND, nonces: [1], wait: true };
+  const own = await client.generateArtifacts(job);
+  if (!("artifacts" in own)) throw new Error("no artifacts");
+  await client.generateArtifacts({ ...job, validation: { artifacts: own.artifacts } });
+  const verdicts = (await client.nodeEvents()).events.filter(({ kind }) => kind === "verdict");
+  expect(verdicts.map(({ text }) => text)).toEqual([
+    "No fraud in 1 artifact: 0 mismatches; an honest node has so many or more with probability 1",
+  ]);
+
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const value = (sample: string) =>
+    Number(
+      metrics
+        .split("\n")
+        .find((line) => line.startsWith(`${sample} `))
+        ?.split(" ")[1],
+    );
+  expect(`${value("proofmill_artifacts_total").toLocaleString("en")} artifacts`).toBe(
+    / after ([\d,]+ artifacts)/.exec(stopped ?? "")?.[1],
+  );
+  expect(value('proofmill_artifact_jobs_total{result="completed"}')).toBe(1);
+  expect(value('proofmill_artifact_jobs_total{result="no_fraud"}')).toBe(1);
+  expect(value("proofmill_artifact_jobs_waiting_nonces")).toBe(0);
+  const passes = `vllm:iteration_tokens_total_count{model_name="${MODEL}",engine="0"}`;
+  expect(value(passes)).toBeGreaterThan(1);
+});
+
+test("a round that gives way to another says what it came to", async () => {
+  const { url } = await startFakeNode({ servedModelName: MODEL });
+  const client = createPocClient({ url });
+  await client.initGenerate(INIT);
+  await vi.waitUntil(async () => (await client.status({ limit: 1 })).total_checked > 20, PATIENCE);
+  await client.initGenerate({ ...INIT, block_hash: "next", block_height: 101 });
+  const { events } = await client.nodeEvents();
+  const texts = events.filter(({ kind }) => kind === "round").map(({ text }) => text);
+  expect(texts).toHaveLength(3);
+  expect(texts[1]).toMatch(
+    /^The round of block hash1 \(height 100\) gives way after [\d,]+ nonces, [\d,]+ of them valid$/,
+  );
 });

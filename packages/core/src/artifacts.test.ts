@@ -261,6 +261,7 @@ describe("a job", () => {
     expect(store.verdicts).toEqual([
       {
         callback_url: url,
+        scheme: "artifact",
         kind: "generated",
         batch: {
           request_id,

@@ -12,7 +12,8 @@ import { keyOf, Positions } from "./proof/artifact/positions.ts";
 import { artifact } from "./proof/artifact/scheme.ts";
 import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
-import { Jobs, type JobWork } from "./round/jobs.ts";
+import { type EndedState, Jobs, type JobState, type JobWork } from "./round/jobs.ts";
+import type { Meter } from "./round/meter.ts";
 import type { Rounds } from "./round/rounds.ts";
 import type { Runners } from "./round/runners.ts";
 import type { RoundCommand } from "./round/state.ts";
@@ -62,6 +63,7 @@ export interface ArtifactsOptions {
   carryOut: (command: () => RoundCommand | null, signal: AbortSignal | undefined) => Promise<void>;
   now: () => number;
   log: Logger;
+  meter: Meter;
 }
 
 /**
@@ -80,7 +82,9 @@ export class Artifacts {
     this.#options = options;
     const { rounds, validations, now, log } = options;
     const isHeld = () => rounds.state === "GENERATING";
-    this.#jobs = new Jobs({ validations, isHeld, now, log });
+    const onEnded = (state: EndedState<JobResult>) =>
+      options.meter.artifactJob({ status: state.status, verdict: verdictOf(state) });
+    this.#jobs = new Jobs({ validations, isHeld, onEnded, now, log });
     options.subscriptions.on(() => this.#review());
   }
 
@@ -160,9 +164,9 @@ export class Artifacts {
     const jobs = this.#jobs.list(SHOWN_JOBS).map(({ id, count, state }) => ({
       ...{ request_id: id, status: state.status, count },
       error: state.status === "failed" ? state.error : null,
-      verdict: state.status === "completed" && "n_total" in state.result ? state.result : null,
+      verdict: verdictOf(state),
     }));
-    return { waiting_nonces: this.#jobs.waitingNonces, jobs };
+    return { waiting_nonces: this.waitingNonces, jobs };
   }
 
   /** What callers of artifact rounds see of the node. */
@@ -211,6 +215,11 @@ export class Artifacts {
     this.#endedStale++;
     log.warn({ round_id }, "the receiver says that the round's block is over: round stopped");
     return true;
+  }
+
+  /** Nonces of all jobs that wait or are at work. */
+  get waitingNonces(): number {
+    return this.#jobs.waitingNonces;
   }
 
   /** Ends every job and forgets what they came to. What is due for delivery stays so. */
@@ -331,6 +340,10 @@ export class Artifacts {
       .keep("a job's result", (store) => store.enqueue(due))
       .catch(() => {});
   }
+}
+
+function verdictOf(state: JobState<JobResult>): ArtifactVerdict | null {
+  return state.status === "completed" && "n_total" in state.result ? state.result : null;
 }
 
 function verdict(

@@ -15,7 +15,13 @@ export {
 export { SCHEMES } from "./proof/schemes.ts";
 export { inputSeed, inputSeedWords, seed } from "./proof/seeds.ts";
 export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
-export { type Meter, noMeter, type SearchedNonces, toEach } from "./round/meter.ts";
+export {
+  type EndedArtifactJob,
+  type Meter,
+  noMeter,
+  type SearchedNonces,
+  toEach,
+} from "./round/meter.ts";
 export type { RunnerPlace } from "./round/runners.ts";
 export type { SearchedWith } from "./round/searched-with.ts";
 export * from "./round/store.ts";
@@ -23,7 +29,7 @@ export type { Tracked, WatchOptions } from "./round/watch.ts";
 export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
 export * from "./runner/sessions.ts";
-export { PocService } from "./service.ts";
+export { PocService, type RoundSummary } from "./service.ts";
 export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";

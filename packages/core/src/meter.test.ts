@@ -12,6 +12,7 @@ class Notebook implements Meter {
   readonly steps: SearchedNonces[] = [];
   readonly verdicts: { verdict: ValidatedBatch; seconds: number }[] = [];
   jobEnded = (job: EndedJob) => void this.jobs.push(job);
+  artifactJob = () => {};
   searched = (step: SearchedNonces) => void this.steps.push(step);
   judged = (verdict: ValidatedBatch, seconds: number) =>
     void this.verdicts.push({ verdict, seconds });

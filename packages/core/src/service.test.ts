@@ -64,6 +64,7 @@ describe("a verdict's way to the callback", () => {
     expect(store.verdicts).toEqual([
       {
         callback_url,
+        ...{ scheme: "distance", kind: "validated" },
         batch: expect.objectContaining({
           public_key: "prover",
           round_id: pow_status.round_id,

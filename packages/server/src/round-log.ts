@@ -1,5 +1,5 @@
 /** A round as the log tells it: how it begins, how it goes on, what became of it. */
-import { type PocService, randomDistanceCdf, type StatusSummary } from "@proofmill/core";
+import { type PocService, randomDistanceCdf, type RoundSummary } from "@proofmill/core";
 import type { FastifyBaseLogger } from "fastify";
 
 /** Between two lines of a search. */
@@ -17,41 +17,44 @@ type Log = Pick<FastifyBaseLogger, "info" | "warn">;
  * @param service one that is enabled
  */
 export function logRounds(service: PocService, log: Log): () => void {
-  let last: StatusSummary | null = null;
+  let last: RoundSummary | null = null;
+  /** As of the last change: what stands when another round begins is what its search came to. */
+  let latest: RoundSummary | null = null;
   let timer: NodeJS.Timeout | null = null;
   /** The round whose target has been warned of. */
   let warned: string | null = null;
 
-  const progress = ({
-    round_id,
-    total_checked,
-    total_valid,
-    rate_per_second,
-    r_target,
-  }: StatusSummary) => ({
-    ...{ round_id, rate_per_second: rounded(rate_per_second), total_checked, total_valid },
-    expected: expected(r_target),
-  });
+  function progress(status: RoundSummary): object {
+    const { round_id, total_checked, total_valid, rate_per_second, scheme } = status;
+    const rate = rounded(rate_per_second);
+    // Every nonce is an artifact: nothing is to be expected but how many there are.
+    if (scheme === "artifact") {
+      const artifacts_per_minute = rounded(60 * rate_per_second);
+      return { round_id, artifacts_per_minute, total_artifacts: total_valid };
+    }
+    const counts = { round_id, rate_per_second: rate, total_checked, total_valid };
+    return { ...counts, expected: expected(status) };
+  }
 
   /** As many as random directions would give; null without a model. */
-  function expected(r_target: number | null): number | null {
+  function expected({ r_target, total_checked }: RoundSummary): number | null {
     const vocabulary = service.model?.vocab_size;
     if (vocabulary === undefined || r_target === null) return null;
     const target = Math.min(Math.max(r_target, 0), GREATEST_DISTANCE);
-    return rounded(
-      service.status({ limit: 1 }).total_checked * randomDistanceCdf(target, vocabulary),
-    );
+    return rounded(total_checked * randomDistanceCdf(target, vocabulary));
   }
 
   const timed = () => {
-    const status = service.status({ limit: 1 });
+    const status = service.summary();
     log.info(progress(status), "searching");
     warnOfTarget(status);
   };
 
   const onChange = () => {
-    const status = service.status({ limit: 1 });
+    const status = service.summary();
     const { state, round_id } = status;
+    const final = latest;
+    latest = status;
     if (status.total_checked >= FIRST) warnOfTarget(status);
     if (state === last?.state && round_id === last.round_id) return;
     const before = last;
@@ -59,8 +62,9 @@ export function logRounds(service: PocService, log: Log): () => void {
     if (round_id === null) return; // a stop without a round is none's state
     if (timer) clearInterval(timer);
     timer = null;
-    if (before?.state === "GENERATING" && before.round_id === round_id) {
-      log.info(progress(status), "the search has ended");
+    if (before?.state === "GENERATING") {
+      const isReplaced = before.round_id !== round_id && final !== null;
+      log.info(progress(isReplaced ? final : status), "the search has ended");
     }
     log.info(
       state === "STOPPED" ? { state, round_id } : { state, ...begin(status) },
@@ -71,7 +75,7 @@ export function logRounds(service: PocService, log: Log): () => void {
     warnOfTarget(status);
   };
 
-  function warnOfTarget({ round_id, r_target, total_checked, total_valid }: StatusSummary): void {
+  function warnOfTarget({ round_id, r_target, total_checked, total_valid }: RoundSummary): void {
     if (round_id === warned || r_target === null) return;
     const fields = { round_id, r_target };
     if (r_target >= GREATEST_DISTANCE) {
@@ -85,8 +89,8 @@ export function logRounds(service: PocService, log: Log): () => void {
   }
 
   // What was there before this node started is told too.
-  if (service.status({ limit: 1 }).round_id !== null) onChange();
-  else last = service.status({ limit: 1 });
+  if (service.summary().round_id !== null) onChange();
+  else last = service.summary();
   const end = service.on("change", onChange);
   return () => {
     end();
@@ -94,7 +98,7 @@ export function logRounds(service: PocService, log: Log): () => void {
   };
 }
 
-const begin = (status: StatusSummary) => {
+const begin = (status: RoundSummary) => {
   const { round_id, block_hash, block_height, public_key, r_target, node_id, node_count } = status;
   return { round_id, block_hash, block_height, public_key, r_target, node_id, node_count };
 };

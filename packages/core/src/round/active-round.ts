@@ -66,7 +66,7 @@ export class ActiveRound {
       sequence,
       store,
       onCommit: (nonces) => {
-        meter.searched(nonces);
+        meter.searched(nonces, scheme.name);
         onChange();
         runners.dispatcher.wake(); // fewer results wait to be stored, so that fresh nonces may be given out
       },

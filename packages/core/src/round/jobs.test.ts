@@ -35,6 +35,7 @@ function jobsWith(answer: (what: Recomputation) => Promise<void>) {
   const jobs = new Jobs<Sum>({
     validations,
     isHeld: () => clock.isHeld,
+    onEnded: () => {},
     now: () => clock.now,
     log: silentLog,
   });

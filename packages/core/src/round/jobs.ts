@@ -33,7 +33,8 @@ export interface JobWork<Result> {
 
 /** How a job stands. */
 export type JobState<Result> =
-  | { readonly status: "queued" | "running" | "cancelled" }
+  | { readonly status: "queued" | "running" }
+  | { readonly status: "cancelled" }
   | { readonly status: "completed"; readonly result: Result }
   | { readonly status: "failed"; readonly error: string };
 
@@ -48,10 +49,14 @@ interface Job<Result> {
   ended: number;
 }
 
-export interface JobsOptions {
+export type EndedState<Result> = Exclude<JobState<Result>, { status: "queued" | "running" }>;
+
+export interface JobsOptions<Result> {
   validations: Pick<ValidationQueue, "recompute">;
   /** Whether a search is at work, which jobs wait for. */
   isHeld: () => boolean;
+  /** Told how each has ended, also those that a caller waited for. */
+  onEnded: (state: EndedState<Result>) => void;
   now: () => number;
   log: Logger;
 }
@@ -61,7 +66,7 @@ export interface JobsOptions {
  * waits for are computed beside them, since he does not wait for long.
  */
 export class Jobs<Result extends object> {
-  readonly #options: JobsOptions;
+  readonly #options: JobsOptions<Result>;
   /** By id, in the order in which they came: queued, at work, and ended not long ago. */
   readonly #jobs = new Map<string, Job<Result>>();
   readonly #queue: Job<Result>[] = [];
@@ -70,7 +75,7 @@ export class Jobs<Result extends object> {
   readonly #whenFree = new Set<() => void>();
   #isWorking = false;
 
-  constructor(options: JobsOptions) {
+  constructor(options: JobsOptions<Result>) {
     this.#options = options;
   }
 
@@ -108,7 +113,15 @@ export class Jobs<Result extends object> {
     caller?.addEventListener("abort", gone);
     this.#callers.add(cut);
     try {
-      return await this.#compute(work, cut.signal);
+      const result = await this.#compute(work, cut.signal);
+      this.#options.onEnded({ status: "completed", result });
+      return result;
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#options.onEnded(
+        cut.signal.aborted ? { status: "cancelled" } : { status: "failed", error },
+      );
+      throw thrown;
     } finally {
       caller?.removeEventListener("abort", gone);
       this.#callers.delete(cut);
@@ -156,6 +169,7 @@ export class Jobs<Result extends object> {
     for (let job = this.#queue[0]; job; job = this.#queue[0]) {
       const state = await this.#outcome(job);
       if (state.status === "completed") await job.deliver(state.result);
+      this.#options.onEnded(state);
       job.state = state;
       job.ended = this.#options.now();
       this.#queue.shift();
@@ -163,7 +177,7 @@ export class Jobs<Result extends object> {
     this.#isWorking = false;
   }
 
-  async #outcome(job: Job<Result>): Promise<JobState<Result>> {
+  async #outcome(job: Job<Result>): Promise<EndedState<Result>> {
     const { signal } = job.cut;
     try {
       await this.#free(signal);

@@ -1,5 +1,11 @@
 /** What happened to a node, in words for people: the last hundred events. */
-import type { Meter, NodeEvent, NodeEvents, ValidatedBatch } from "@proofmill/core";
+import type {
+  EndedArtifactJob,
+  Meter,
+  NodeEvent,
+  NodeEvents,
+  ValidatedBatch,
+} from "@proofmill/core";
 
 const MAX_EVENTS = 100;
 /** Characters that an event shows; a reason may be anybody's text. */
@@ -31,6 +37,19 @@ export class Events implements Partial<Meter> {
       text:
         `${fraud_detected ? "Fraud" : "No fraud"} in a proof of ${count(nonces.length, "nonce")}: ` +
         `${count(n_invalid, "mismatch", "mismatches")}${probability}`,
+      isBad: fraud_detected,
+    });
+  }
+
+  artifactJob({ verdict }: EndedArtifactJob): void {
+    if (!verdict) return;
+    const { n_total, n_mismatch, p_value, fraud_detected } = verdict;
+    this.tell({
+      kind: "verdict",
+      text:
+        `${fraud_detected ? "Fraud" : "No fraud"} in ${count(n_total, "artifact")}: ` +
+        `${count(n_mismatch, "mismatch", "mismatches")}; an honest node has so many or more with ` +
+        `probability ${short(p_value)}`,
       isBad: fraud_detected,
     });
   }

@@ -1,5 +1,12 @@
 /** What a node counts and times while it works, as Prometheus' counters and histograms. */
-import type { EndedJob, Meter, ModelInfo, SearchedNonces, ValidatedBatch } from "@proofmill/core";
+import type {
+  EndedArtifactJob,
+  EndedJob,
+  Meter,
+  ModelInfo,
+  SearchedNonces,
+  ValidatedBatch,
+} from "@proofmill/core";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 /** Seconds: jobs are made to take half a second, a long sequence takes minutes. */
@@ -36,6 +43,8 @@ export class NodeMeter implements Meter {
   readonly #checked: Counter;
   readonly #valid: Counter;
   readonly #nonfinite: Counter;
+  readonly #artifacts: Counter;
+  readonly #artifactJobs: Counter<"result">;
   readonly #runnerNonces: Counter<"runner" | "work">;
   readonly #batchSeconds: Histogram<"runner" | "work">;
   readonly #failedJobs: Counter<"runner" | "work" | "outcome">;
@@ -75,6 +84,18 @@ export class NodeMeter implements Meter {
       "proofmill_nonces_nonfinite_total",
       "Nonces of searches whose result was not finite; they are checked and not valid",
     );
+    this.#artifacts = counter(
+      "proofmill_artifacts_total",
+      "Artifacts of rounds that are computed and stored; their nonces are checked and valid, too",
+    );
+    this.#artifactJobs = counter(
+      "proofmill_artifact_jobs_total",
+      "Jobs of artifacts that have ended; fraud and no_fraud have judged a prover's",
+      ["result"],
+    );
+    for (const result of ["completed", "fraud", "no_fraud", "failed", "cancelled"]) {
+      this.#artifactJobs.inc({ result }, 0);
+    }
     this.#runnerNonces = counter(
       "proofmill_runner_nonces_total",
       "Nonces that a runner has computed: its rate is the device's rate",
@@ -185,10 +206,16 @@ export class NodeMeter implements Meter {
     }
   }
 
-  searched({ checked, valid, nonfinite }: SearchedNonces): void {
+  searched({ checked, valid, nonfinite }: SearchedNonces, scheme: string): void {
+    if (scheme === "artifact") this.#artifacts.inc(valid);
     this.#checked.inc(checked);
     this.#valid.inc(valid);
     this.#nonfinite.inc(nonfinite);
+  }
+
+  artifactJob({ status, verdict }: EndedArtifactJob): void {
+    const judged = verdict?.fraud_detected ? "fraud" : "no_fraud";
+    this.#artifactJobs.inc({ result: verdict ? judged : status });
   }
 
   judged({ nonces, n_invalid, fraud_detected }: ValidatedBatch, seconds: number): void {

@@ -73,6 +73,11 @@ function watchNode(registry: Registry, sources: MetricSources): void {
         this.set(read());
       },
     });
+  gauge(
+    "proofmill_artifact_jobs_waiting_nonces",
+    "Nonces of jobs of artifacts that wait or are at work",
+    () => service.artifacts.waitingNonces,
+  );
   const counter = (name: string, help: string, read: () => number) =>
     new Counter({
       ...{ name, help, registers },
