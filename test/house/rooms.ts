@@ -19,6 +19,7 @@ export const ROOMS: Rooms = {
     client/src client/src/trpc.ts core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
+  "test/mlnode": "test node:* vitest",
   "test/scheme": `
     core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
     server/src/store esbuild node:* vitest`,
@@ -54,7 +55,7 @@ export const ROOMS: Rooms = {
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
     core/src/index.ts native/lib/model server/src/access server/src/callback-options.ts server/src/callbacks server/src/completions
-    server/src/health.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
+    server/src/health.ts server/src/held-model.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
     server/src/store server/src/metrics server/src/text`,
@@ -64,10 +65,10 @@ export const ROOMS: Rooms = {
     server/src/settings`,
   "server/src/server.ts": `
     core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
-    server/src/completions server/src/doors/openai server/src/doors/rest server/src/doors/trpc server/src/history server/src/http
+    server/src/completions server/src/doors/mlnode server/src/doors/openai server/src/doors/rest server/src/doors/trpc server/src/health.ts server/src/held-model.ts server/src/history server/src/http
     server/src/inference
     server/src/metrics server/src/page.ts server/src/platform server/src/settings
-    @fastify/cors fastify`,
+    server/src/version.ts @fastify/cors fastify`,
   // The dashboard's files, as they are built.
   "server/src/page.ts": "fastify node:*",
   "server/src/api-docs": `
@@ -79,13 +80,19 @@ export const ROOMS: Rooms = {
   "server/src/doors/openai": `
     server/src/calls.ts server/src/completions server/src/http server/src/inference fastify
     node:*`,
-  "server/src/doors/rest": "core/src/index.ts server/src/calls.ts server/src/http fastify",
+  "server/src/doors/rest":
+    "core/src/index.ts server/src/calls.ts server/src/http server/src/version.ts fastify",
+  // What the network's broker asks, of the same service.
+  "server/src/doors/mlnode": `
+    core/src/index.ts server/src/held-model.ts server/src/http
+    server/src/platform fastify`,
+  "server/src/held-model.ts": "",
   // What the doors call: the service, and what a node says of itself.
   "server/src/calls.ts":
     "core/src/index.ts server/src/health.ts server/src/history server/src/inference server/src/version.ts",
   "server/src/metrics": `
     core/src/index.ts server/src/access server/src/callbacks server/src/health.ts
-    server/src/version.ts fastify prom-client`,
+    server/src/platform server/src/version.ts fastify prom-client`,
   "server/src/health.ts": "core/src/index.ts",
   "server/src/inference": "core/src/index.ts @fastify/reply-from fastify node:* ulid undici",
   // What a node remembers of its last day.

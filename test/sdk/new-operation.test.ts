@@ -63,7 +63,7 @@ async function startDoors(): Promise<string> {
   });
   const service = { assertEnabled() {}, assertReady() {} };
   await app.register(async (scope) =>
-    restRoutes(scope, { operations: TABLE, calls, service, bodies, unfinished }),
+    restRoutes(scope, { operations: TABLE, calls, service, bodies, unfinished, artifacts: null }),
   );
   return app.listen({ host: "127.0.0.1", port: 0 });
 }

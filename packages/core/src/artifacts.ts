@@ -55,6 +55,8 @@ export interface ArtifactsOptions {
   honoursPValueThreshold: boolean;
   /** Checks a body, or takes it from who has checked it. */
   read: <Name extends SchemaName>(schema: Name, body: unknown) => Parsed<Name>;
+  /** Whether rounds and jobs are taken now; false: ENGINE_NOT_AVAILABLE. */
+  isServing: () => boolean;
   /** false: every call throws POC_NOT_ENABLED. */
   enabled: boolean;
   /** Throws where nothing may be asked of the node any more. */
@@ -177,6 +179,12 @@ export class Artifacts {
     return artifactStatus(round?.ledger ?? null);
   }
 
+  /** Whether a round of artifacts is at work. */
+  get isGenerating(): boolean {
+    const { rounds } = this.#options;
+    return rounds.state === "GENERATING" && rounds.currentOf(artifact) !== null;
+  }
+
   /** A Status for callers of either protocol: after a round of distances `status` is its state. */
   statusBeside(status: Status): Omit<Status, "status"> & Record<keyof ArtifactStatus, unknown> {
     const { rounds } = this.#options;
@@ -240,7 +248,7 @@ export class Artifacts {
   }
 
   #refuseUnlessAble({ params }: { params: ArtifactRound["params"] }): void {
-    const { modelNames, runners, refuseUnlessOpen } = this.#options;
+    const { modelNames, runners, refuseUnlessOpen, isServing } = this.#options;
     const names = modelNames();
     if (!names.includes(params.model)) {
       throw new PocError("PARAMS_MISMATCH", {
@@ -252,7 +260,7 @@ export class Artifacts {
       });
     }
     refuseUnlessOpen();
-    if (!runners.areExpected) throw new PocError("ENGINE_NOT_AVAILABLE");
+    if (!runners.areExpected || !isServing()) throw new PocError("ENGINE_NOT_AVAILABLE");
   }
 
   /** That of the round at hand, where that is an equal one: it goes on then. */

@@ -24,6 +24,8 @@ export interface PocServiceOptions {
   modelNames?: () => readonly string[];
   /** Whether `stat_test.p_value_threshold` counts where `fraud_threshold` is absent; no by default. */
   honoursPValueThreshold?: boolean;
+  /** Whether rounds and jobs of artifacts are taken now; always by default. */
+  isServing?: () => boolean;
   /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
   callbackHosts?: readonly string[] | undefined;
   /** Monotonic milliseconds; `performance.now` by default. */
@@ -41,6 +43,7 @@ export function withDefaults(options: PocServiceOptions): Required<PocServiceOpt
     callbackHosts: undefined,
     modelNames: () => [],
     honoursPValueThreshold: false,
+    isServing: () => true,
     now: () => performance.now(),
     log: silentLog,
     meter: noMeter,

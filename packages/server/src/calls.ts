@@ -96,6 +96,10 @@ export interface CallsOptions {
   events: Events;
   /** Where inference is forwarded to; null: nowhere. */
   upstream: () => Upstream | null;
+  /** The model's names as /v1 lists them; its name alone by default. */
+  modelNames?: () => readonly string[];
+  /** What callers of the network's Python service look for in answers about health; none by default. */
+  healthFields?: (() => object) | undefined;
 }
 
 /** The service's calls, and those that the node answers itself. */
@@ -116,6 +120,8 @@ export function createCalls(options: CallsOptions): Calls {
 /** What a node says of itself. */
 function nodeCalls(options: CallsOptions) {
   const { service, gate, log, modelName, runners, delivery, upstream, history, events } = options;
+  const { healthFields, modelNames = () => [modelName] } = options;
+  const well = healthFields ? "healthy" : "ok";
   const created = Math.floor(Date.now() / 1000);
 
   /** @throws PocError MODEL_LOADING or RUNNER_LOST unless the runner works */
@@ -127,29 +133,36 @@ function nodeCalls(options: CallsOptions) {
 
   async function health(): Promise<OutputOf<Operations["health"]>> {
     const now = healthOf({ service, runners });
-    assertReady(now);
+    assertReady(now, healthFields?.());
     const forwarding = await upstream()?.health();
-    return { status: "ok", ...now, ...(forwarding && { upstream: forwarding }) };
+    return {
+      status: well,
+      ...now,
+      ...(forwarding && { upstream: forwarding }),
+      ...healthFields?.(),
+    };
   }
 
   return {
     health,
     ready: health,
-    live: () => ({ status: "ok" }),
+    live: () => {
+      if (!healthFields) return { status: well };
+      const isWell = healthOf({ service, runners }).reasons.length === 0;
+      return { status: isWell ? well : "unhealthy", ...healthFields() };
+    },
 
     version: () => ({ version }),
 
     listModels: () => ({
       object: "list",
-      data: [
-        {
-          id: modelName,
-          object: "model",
-          created,
-          owned_by: "proofmill",
-          max_model_len: readyModel().max_seq_len,
-        },
-      ],
+      data: modelNames().map((id) => ({
+        id,
+        object: "model",
+        created,
+        owned_by: "proofmill",
+        max_model_len: readyModel().max_seq_len,
+      })),
     }),
 
     async nodeInfo() {

@@ -43,15 +43,15 @@ export function healthOf({ service, runners }: HealthSources): NodeHealth {
   return { reasons, warnings };
 }
 
-/** @throws PocError with the first reason; its answer has all of them */
-export function assertReady({ reasons, warnings }: NodeHealth): void {
+/** @throws PocError with the first reason; its answer has all of them, and what is to stand beside */
+export function assertReady({ reasons, warnings }: NodeHealth, beside: object = {}): void {
   const [first] = reasons;
   if (!first) return;
   const code = REFUSALS[first.code];
   const isSaid = code === first.code; // else the refusal's own words, which callers know
   throw new PocError(code, {
     ...(isSaid && { detail: first.text }),
-    beside: { status: "unavailable", reasons, warnings },
+    beside: { status: "unavailable", reasons, warnings, ...beside },
   });
 }
 

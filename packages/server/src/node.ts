@@ -16,12 +16,13 @@ import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { Inference } from "./completions/inference.ts";
 import { healthOf } from "./health.ts";
+import { HeldModel } from "./held-model.ts";
 import { callbackEvent, givenUpEvent, runnerEvent } from "./history/part-events.ts";
+import type { NodeMeter } from "./metrics/meter.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { type FileVersions, keepReading, type Reread, versionsOf } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { logRounds } from "./round-log.ts";
-import type { NodeMeter } from "./metrics/meter.ts";
 import { countGpus } from "./runners/devices.ts";
 import { Fleet, type RunnerPlan, type StartPlanned } from "./runners/fleet.ts";
 import type { ProcessRunner } from "./runners/process.ts";
@@ -114,6 +115,11 @@ export async function startNode(
   }
 }
 
+/** By which rounds may name the model beside the name that it is served as. */
+function otherNames({ download, model }: ServeConfig): string[] {
+  return [download?.name, model].filter((name) => name != null);
+}
+
 function nodeTls({ tlsCert, tlsKey, tlsClientCa }: ServeConfig): TlsFiles {
   return { cert: tlsCert, key: tlsKey, ca: tlsClientCa };
 }
@@ -147,6 +153,7 @@ async function startWith(
   /** Fastify does not know of TLS. */
   const addressOf = (url: string) => (tls ? url.replace(/^http:/, "https:") : url);
   const proxies = new Proxies(config.trustedProxy);
+  const held = new HeldModel(config.servedModelName, otherNames(config));
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log, inference, meter, events } = await createServer({
     logLevel: config.logLevel,
@@ -158,7 +165,9 @@ async function startWith(
         newRoundId: roundIdAfter,
         defaults,
         modelName: config.servedModelName,
-        modelNames: () => [config.servedModelName],
+        modelNames: () => held.allNames,
+        honoursPValueThreshold: config.pocHonourPValueThreshold,
+        isServing: () => !held.isStopped,
         resumeRound: config.resumeRound,
         maxValidateNonces: config.maxValidateNonces,
         maxQueuedValidateNonces: config.maxQueuedValidateNonces,
@@ -167,6 +176,14 @@ async function startWith(
         meter,
       }),
     modelName: config.servedModelName,
+    protocol: config.protocol,
+    model: held,
+    prefixes: { versions: config.nodeVersion ?? null, basePath: config.basePath },
+    broker: {
+      modelFolder: () => folder?.directory ?? null,
+      revision: config.download?.revision ?? null,
+      showsMetrics: config.brokerMetrics,
+    },
     defaults,
     maxValidateNonces: config.maxValidateNonces,
     allowInferenceWhileValidating: config.allowInferenceWhileValidating,

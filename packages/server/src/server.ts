@@ -26,23 +26,28 @@ import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
 import { BodyReader } from "./completions/body-reader.ts";
 import type { Inference } from "./completions/inference.ts";
+import { mlnodeRoutes } from "./doors/mlnode/mlnode.ts";
+import { healthFields } from "./doors/mlnode/state.ts";
 import { openAiRoutes, TEXT_PATHS } from "./doors/openai/openai.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
+import { healthOf } from "./health.ts";
+import { HeldModel } from "./held-model.ts";
 import { Events } from "./history/events.ts";
 import { History } from "./history/history.ts";
 import { originEvent } from "./history/part-events.ts";
 import { tellRounds } from "./history/round-events.ts";
 import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
-import { Bodies } from "./http/bodies.ts";
+import { Bodies, JOB_BODY } from "./http/bodies.ts";
 import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
 import { originGuard, refusalsForPages, SHOWN_HEADERS } from "./http/origins.ts";
 import { Owed } from "./http/owed.ts";
 import { keepPace } from "./http/pace.ts";
+import { type Prefixes, prefixStripper } from "./http/prefixes.ts";
 import { requestId } from "./http/request-id.ts";
 import { createRequestServer } from "./http/requests.ts";
 import { Lanes } from "./http/turns.ts";
@@ -51,10 +56,13 @@ import { InferenceGate, pathOf } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
 import type { NodeMeter } from "./metrics/meter.ts";
 import { countAnswers, createMetrics } from "./metrics/metrics.ts";
+import { mlnodeMetrics } from "./metrics/mlnode.ts";
 import { usePage } from "./page.ts";
+import { Gpus } from "./platform/gpus.ts";
 import { Output, say } from "./platform/output.ts";
 import { readableLog } from "./platform/readable-log.ts";
-import type { LogFormat, LogLevel } from "./settings/config.ts";
+import type { LogFormat, LogLevel, Protocol } from "./settings/config.ts";
+import { version as ownVersion } from "./version.ts";
 
 /**
  * Bytes that a body may have: what a proof needs, no more. A hostile body of a million little arrays
@@ -73,6 +81,19 @@ export interface ServerDeps {
   openService: (log: FastifyBaseLogger, meter: Meter) => Promise<PocService>;
   /** The model as /v1 calls it. */
   modelName: string;
+  /** Whose rounds are taken; with `v1` the broker's paths are not there. */
+  protocol: Protocol;
+  /** By default one of that name. */
+  model?: HeldModel;
+  /** What stands before the broker's paths. */
+  prefixes?: Prefixes;
+  /** What the broker asks of the model's files, and whether it is shown metrics. */
+  broker?: {
+    modelFolder: () => string | null;
+    /** Of a model of the hub; null: of none. */
+    revision: string | null;
+    showsMetrics: boolean;
+  };
   defaults: InitDefaults;
   maxValidateNonces: number;
   allowInferenceWhileValidating: boolean;
@@ -140,9 +161,15 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const rates = maxRequestsPerSecond === null ? null : new Rates(maxRequestsPerSecond);
   const guard = new Guard({ keys, proxies, rates });
   const lanes = new Lanes();
-  const unfinished = new Unfinished(bodyLimit);
+  const longestBody = deps.protocol === "v1" ? bodyLimit : Math.max(bodyLimit, JOB_BODY);
+  const unfinished = new Unfinished(longestBody);
   const owed = new Owed();
+  const { protocol, model = new HeldModel(deps.modelName) } = deps;
+  const isForBroker = protocol !== "v1";
+  const { prefixes = { versions: null, basePath: "" } } = deps;
+  const strip = prefixStripper(prefixes);
   const app = Fastify({
+    rewriteUrl: ({ url = "/" }) => (isForBroker ? strip(url) : url),
     genReqId: requestId,
     // A batch's procedures stand in its path.
     routerOptions: { maxParamLength: 4096 },
@@ -186,7 +213,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     answerSlowBody(request, connections.unanswered(request.socket)),
   );
   const bodies = new Bodies({
-    bodyLimit,
+    bodyLimit: longestBody,
     limits: () => service.initLimits,
   });
   app.addHook("onClose", async () => bodies.close());
@@ -205,6 +232,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const inference = deps.openInference?.(metrics.meter) ?? null;
   const gate = new InferenceGate({
     service,
+    isStopped: () => model.isStopped,
     allowWhileValidating: deps.allowInferenceWhileValidating,
     drainMs: deps.drainMs,
     ungateModels: deps.ungateModels,
@@ -251,9 +279,36 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const { listModels, ...others } = OPERATIONS;
   const operations = deps.upstream ? others : OPERATIONS; // the upstream lists its own models
   let upstream: Upstream | null = null;
+  const gpus = new Gpus();
+  const version = prefixes.versions?.[0] ?? ownVersion;
+  const chatsBesideJobs = deps.upstream !== null || inference !== null;
+  const { modelFolder = () => null, revision = null, showsMetrics = true } = deps.broker ?? {};
+  const metricsForBroker = mlnodeMetrics({
+    version,
+    gpus: () => gpus.devices(),
+    model: () => service.model && { ...service.model, name: model.name, runners: runners().length },
+  });
+  const broker = {
+    ...{
+      service,
+      model,
+      gpus,
+      bodies,
+      unfinished,
+      version,
+      chatsBesideJobs,
+      modelFolder,
+      revision,
+    },
+    port: () => portOf(app),
+    isHealthy: () => healthOf({ service, runners }).reasons.length === 0,
+    metrics: showsMetrics ? metricsForBroker : null,
+  };
   const calls = createCalls({
     ...{ service, gate, log, modelName, runners, delivery, history, events },
     upstream: () => upstream,
+    modelNames: () => model.names,
+    healthFields: isForBroker ? () => healthFields(broker) : undefined,
   });
   useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
   usePage(app);
@@ -277,7 +332,19 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     );
   }
   await app.register(async (scope) =>
-    restRoutes(scope, { operations, calls, service, bodies, unfinished }),
+    restRoutes(scope, {
+      ...{ operations, calls, service, bodies, unfinished },
+      artifacts: isForBroker
+        ? { artifacts: service.artifacts, isOnly: protocol === "v2", chatsBesideJobs }
+        : null,
+    }),
   );
+  if (isForBroker) await app.register(async (scope) => mlnodeRoutes(scope, broker));
   return { app, service, log, inference, meter: metrics.meter, history, events };
+}
+
+/** Where it listens; 0 while it does not. */
+function portOf(app: FastifyInstance): number {
+  const address = app.server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -7,10 +7,13 @@ import { Proxies } from "./access/addresses.ts";
 import { type KeyEntry, Keyring } from "./access/keys.ts";
 import type { Tls } from "./access/tls.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
+import { HeldModel } from "./held-model.ts";
 import type { History } from "./history/history.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
+import type { Prefixes } from "./http/prefixes.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";
+import type { Protocol } from "./settings/config.ts";
 
 /** The body of the older service's tests. */
 export const INIT = { block_hash: "hash1", block_height: 100, public_key: "node1", r_target: 0.5 };
@@ -49,6 +52,9 @@ export async function testServer(
   options: {
     enabled?: boolean;
     loaded?: boolean;
+    /** `v1` by default. */
+    protocol?: Protocol;
+    prefixes?: Prefixes;
     distance?: () => number;
     allowInferenceWhileValidating?: boolean;
     allowOrigin?: string[];
@@ -66,6 +72,7 @@ export async function testServer(
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance, maxValidateNonces = 4096 } = options;
   const runner = createFakeRunner(distance ? { distance } : {});
+  const held = new HeldModel("test-model");
   const defaults = { batch_size: 32, seq_len: 256 };
   const keyring = options.keys ? new Keyring(options.keys) : null;
   const { app, service, history } = await createServer({
@@ -79,8 +86,13 @@ export async function testServer(
         defaults,
         maxValidateNonces,
         meter,
+        modelNames: () => held.allNames,
+        isServing: () => !held.isStopped,
       }),
     modelName: "test-model",
+    protocol: options.protocol ?? "v1",
+    model: held,
+    ...(options.prefixes && { prefixes: options.prefixes }),
     defaults,
     maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,

@@ -3,11 +3,12 @@ import { z } from "zod";
 import * as artifactSchemas from "./artifact-schemas.ts";
 import { PocError, type PocErrorCode, type RefusalDetail } from "./errors.ts";
 import { parseWith } from "./issues.ts";
+import * as mlnodeSchemas from "./mlnode-schemas.ts";
 import type { Parsed, SchemaName, SchemaOf } from "./operations.ts";
 import * as schemas from "./schemas.ts";
 
 /** All of them, by name: what imports this file has them all, so the SDK does not. */
-const SCHEMAS = { ...schemas, ...artifactSchemas };
+const SCHEMAS = { ...schemas, ...artifactSchemas, ...mlnodeSchemas };
 
 /** The schema of that name, made for what the node allows where that matters. */
 export function schemaNamed<Name extends SchemaName>(
@@ -42,6 +43,17 @@ export function checkBody<Name extends SchemaName>(
   return parseWith(schemaNamed(name, limits) as z.ZodType<Parsed<Name>>, value, "body");
 }
 
+/**
+ * Whether the body of an `init/generate` begins a round of artifacts (docs/protocol-v2.md §3): it names
+ * a model and no target. One of the older service has `params` too, but a target beside them.
+ */
+export function isArtifactRound(body: unknown): boolean {
+  if (body instanceof CheckedBody) return body.schema === "ArtifactRound";
+  if (typeof body !== "object" || body === null || Object.hasOwn(body, "r_target")) return false;
+  const { params } = body as { params?: { model?: unknown } | null };
+  return typeof params?.model === "string";
+}
+
 /** The outcome of `work`, which may refuse. */
 export function outcomeOf(work: () => unknown): CheckOutcome {
   try {
@@ -54,13 +66,14 @@ export function outcomeOf(work: () => unknown): CheckOutcome {
 
 /** A body that has been checked already; the service takes it instead of what was sent. */
 export class CheckedBody {
-  readonly #schema: SchemaName;
+  /** The name of what it was checked against. */
+  readonly schema: SchemaName;
   readonly #limits: schemas.InitLimits;
   readonly #outcome: CheckOutcome;
 
   /** @param limits the service's at the time of the check */
   constructor(schema: SchemaName, limits: schemas.InitLimits, outcome: CheckOutcome) {
-    this.#schema = schema;
+    this.schema = schema;
     this.#limits = limits;
     this.#outcome = outcome;
   }
@@ -75,7 +88,7 @@ export class CheckedBody {
     if ("refusal" in outcome) {
       throw new PocError(outcome.refusal, outcome.detail ? { detail: outcome.detail } : {});
     }
-    if (this.#schema !== schema) throw new Error(`checked as ${this.#schema}, wanted as ${schema}`);
+    if (this.schema !== schema) throw new Error(`checked as ${this.schema}, wanted as ${schema}`);
     const isLimited = typeof SCHEMAS[schema] === "function";
     if (isLimited && this.#limits !== limits) throw new PocError("MODEL_LOADING");
     return outcome.value as Parsed<Name>;

@@ -6,6 +6,7 @@ export {
   type CheckOutcome,
   checkBody,
   fieldsOf,
+  isArtifactRound,
   outcomeOf,
   schemaNamed,
 } from "./body.ts";
@@ -13,6 +14,7 @@ export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
 export { invalidJson, parseWith } from "./issues.ts";
 export { jsonSchemas } from "./json-schemas.ts";
+export * from "./mlnode-schemas.ts";
 export * from "./operations.ts";
 export { parseQuery } from "./query.ts";
 export * from "./schemas.ts";

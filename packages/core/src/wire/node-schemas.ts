@@ -90,11 +90,13 @@ export const NodeInfo = z.object({
 export type NodeInfo = z.output<typeof NodeInfo>;
 
 /** The answer of `/livez`: who reads it knows that the node answers. */
-export const Live = z.object({ status: z.literal("ok") });
+export const Live = z.object({
+  status: z.enum(["ok", "healthy", "unhealthy"]).describe("`ok` of a node for version 1 alone."),
+});
 
 /** The answer of `/health` and `/readyz` when a round could begin now, or one runs. */
 export const Health = z.object({
-  status: z.literal("ok"),
+  status: z.enum(["ok", "healthy"]).describe("`ok` of a node for version 1 alone."),
   ...NodeHealth.shape,
   upstream: z
     .enum(["ok", "unreachable"])

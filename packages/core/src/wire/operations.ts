@@ -8,6 +8,7 @@
 import type { z } from "zod";
 import type * as artifactSchemas from "./artifact-schemas.ts";
 import type { PocErrorCode } from "./errors.ts";
+import type * as mlnodeSchemas from "./mlnode-schemas.ts";
 import type * as schemas from "./schemas.ts";
 
 /**
@@ -49,7 +50,7 @@ export interface Operation {
 export type OperationTable = Readonly<Record<string, Operation>>;
 
 /** All by name: schemas, and functions that make one for what a node allows. */
-type Schemas = typeof schemas & typeof artifactSchemas;
+type Schemas = typeof schemas & typeof artifactSchemas & typeof mlnodeSchemas;
 type SchemaMaker = (limits: schemas.InitLimits) => z.ZodType;
 export type SchemaName = {
   [Name in keyof Schemas]: Schemas[Name] extends z.ZodType | SchemaMaker ? Name : never;

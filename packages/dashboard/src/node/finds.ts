@@ -1,6 +1,7 @@
 /** The finds of a round, as many as a page can hold: each once, in the order of their finding. */
-import type { NoncesEvent, RoundEvent } from "@proofmill/client";
+
 import { signal } from "@preact/signals";
+import type { NoncesEvent, RoundEvent } from "@proofmill/client";
 
 /**
  * Finds that are kept, 16 bytes for each; of more the newest. A list of so many rows is about as high

@@ -1,4 +1,6 @@
 /** A node as the page knows it: everything is told by the SDK, and kept in signals. */
+
+import { signal } from "@preact/signals";
 import {
   type Connection,
   createPocClient,
@@ -8,7 +10,6 @@ import {
   PocClientError,
   type StatusUpdate,
 } from "@proofmill/client";
-import { signal } from "@preact/signals";
 import { KEEPS, keep, recall } from "../storage.ts";
 import { Finds, MOST_FINDS } from "./finds.ts";
 import { Series } from "./series.ts";

@@ -1,11 +1,12 @@
 /** What the page can have the node do, each after a question. */
+
+import { useSignal } from "@preact/signals";
 import {
   type InitBody,
   PocClientError,
   type ProofBatch,
   type ValidateAnswer,
 } from "@proofmill/client";
-import { useSignal } from "@preact/signals";
 import { count, probability } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Dialog } from "./dialog.tsx";

@@ -1,6 +1,7 @@
 /** A question before something is done: nothing is done unless it is confirmed. */
-import { InvalidRequestError, PocClientError } from "@proofmill/client";
+
 import { useSignal } from "@preact/signals";
+import { InvalidRequestError, PocClientError } from "@proofmill/client";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 

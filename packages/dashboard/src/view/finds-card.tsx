@@ -2,8 +2,9 @@
  * The finds, newest first, as a list of any length: only the rows that are seen exist. A table element
  * could not leave out the others, so roles say what is what.
  */
-import { toProofBatch } from "@proofmill/client";
+
 import { useSignal } from "@preact/signals";
+import { toProofBatch } from "@proofmill/client";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { count, distance } from "../format.ts";
 import { MOST_FINDS } from "../node/finds.ts";

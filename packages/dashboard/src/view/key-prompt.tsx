@@ -1,6 +1,7 @@
 /** Asks for the key of a node that wants one. */
-import type { PocClientError } from "@proofmill/client";
+
 import { useSignal } from "@preact/signals";
+import type { PocClientError } from "@proofmill/client";
 import type { FollowedNode } from "../node/followed-node.ts";
 
 export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClientError }) {

@@ -8,13 +8,16 @@ import {
   type SchemaName,
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
-import type { JsonResult } from "./json-tasks.ts";
+import type { EitherRound, JsonResult } from "./json-tasks.ts";
 import { JsonThread } from "./json-thread.ts";
 
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
 const LARGE = 64 * 1024;
 /** Bytes that may wait for the thread, or four texts if those are more. */
 const MAX_WAITING = 16 * 1024 * 1024;
+
+/** Bytes of 100,000 nonces with their artifacts, of 12 numbers each, generously written. */
+export const JOB_BODY = 100_000 * 128;
 
 /** Calls in one message or request. */
 export const MAX_CALLS = 32;
@@ -51,7 +54,7 @@ export class Bodies {
    * @throws PocError INVALID_BODY, TOO_MANY_BODIES
    */
   async read(
-    schema: SchemaName,
+    schema: SchemaName | EitherRound,
     bytes: Uint8Array | undefined,
     contentType: string | undefined,
   ): Promise<unknown> {

@@ -4,6 +4,7 @@ import {
   checkBody,
   fieldsOf,
   type InitLimits,
+  isArtifactRound,
   OPERATIONS,
   type Operation,
   outcomeOf,
@@ -11,10 +12,13 @@ import {
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
 
+/** A round of distances or of artifacts, as the body itself says. */
+export type EitherRound = "EitherRound";
+
 /** A body of REST's. */
 interface RestTask {
   readonly door: "rest";
-  readonly schema: SchemaName;
+  readonly schema: SchemaName | EitherRound;
   readonly contentType: string | undefined;
 }
 
@@ -64,8 +68,13 @@ const CALL_FIELDS = ["id", "jsonrpc", "method"];
 /** Parses and checks; never throws for what a caller sent. */
 export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
   const checked: Checked[] = [];
-  const check = (schema: SchemaName, read: () => unknown): string => {
-    const outcome = outcomeOf(() => checkBody(schema, read(), task.limits));
+  const check = (named: SchemaName | EitherRound, read: () => unknown): string => {
+    let schema: SchemaName = named === "EitherRound" ? "InitRequest" : named;
+    const outcome = outcomeOf(() => {
+      const value = read();
+      if (named === "EitherRound" && isArtifactRound(value)) schema = "ArtifactRound";
+      return checkBody(schema, value, task.limits);
+    });
     return `${task.mark}${checked.push({ schema, outcome }) - 1}`;
   };
   if (task.door === "rest") {

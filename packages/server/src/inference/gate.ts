@@ -16,6 +16,25 @@ export const GATE_ANSWER = {
   },
 };
 
+/** The same in a round of artifacts, in the words of the network's own servers. */
+const ARTIFACTS_ANSWER = {
+  detail: GATE_ANSWER.detail,
+  error: {
+    ...GATE_ANSWER.error,
+    message: "PoC generation is active. Inference requests are temporarily unavailable.",
+    code: 503,
+  },
+};
+
+/** While the broker has stopped the model. */
+const STOPPED_ANSWER = {
+  detail: "No vLLM backend available",
+  error: { ...GATE_ANSWER.error, message: "No vLLM backend available", code: 503 },
+};
+
+/** The list of models is read at every poll, whatever the node does. */
+const MODELS_PATH = "/v1/models";
+
 /** Why a running request is cut off. */
 export class GateClosed extends Error {
   override readonly name = "GateClosed";
@@ -33,6 +52,8 @@ export interface GateCounters {
 
 export interface GateOptions {
   service: PocService;
+  /** Whether the broker has stopped the model; never by default. */
+  isStopped?: () => boolean;
   /** Whether requests pass during VALIDATING. */
   allowWhileValidating: boolean;
   /** Whether GET /v1/models passes in every round, as managers of nodes that poll it want. */
@@ -75,11 +96,24 @@ export class InferenceGate {
     return state === "GENERATING" || (state === "VALIDATING" && !allowWhileValidating);
   }
 
+  /** What is answered while it is closed. */
+  get answer(): typeof GATE_ANSWER | typeof ARTIFACTS_ANSWER {
+    return this.#options.service.artifacts.isGenerating ? ARTIFACTS_ANSWER : GATE_ANSWER;
+  }
+
+  get #isStopped(): boolean {
+    return this.#options.isStopped?.() ?? false;
+  }
+
   /** Answers a request that may not pass; leaves the others alone (null). */
   refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
-    if (!this.isClosed || !this.#isInference(request) || this.#isUngated(request)) return null;
+    const isStopped = this.#isStopped;
+    if ((!isStopped && !this.isClosed) || !this.#isInference(request)) return null;
+    const { isGenerating } = this.#options.service.artifacts;
+    if (((isStopped || isGenerating) && isModelList(request)) || this.#isUngated(request))
+      return null;
     this.counters.refused++;
-    return sendGateAnswer(reply);
+    return sendRefusal(reply, isStopped ? STOPPED_ANSWER : this.answer);
   }
 
   /** Counts in a request that is forwarded, and may have to be aborted. */
@@ -119,7 +153,15 @@ export class InferenceGate {
 
 /** The 503 of docs/protocol.md §3. */
 export function sendGateAnswer(reply: FastifyReply): FastifyReply {
-  return reply.code(503).header("retry-after", RETRY_AFTER).send(GATE_ANSWER);
+  return sendRefusal(reply, GATE_ANSWER);
+}
+
+function sendRefusal(reply: FastifyReply, answer: object): FastifyReply {
+  return reply.code(503).header("retry-after", RETRY_AFTER).send(answer);
+}
+
+function isModelList({ method, url }: FastifyRequest): boolean {
+  return (method === "GET" || method === "HEAD") && pathOf(url) === MODELS_PATH;
 }
 
 /** The path of a request target; a target may name a host too (RFC 9112 §3.2.2). */

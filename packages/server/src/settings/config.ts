@@ -13,6 +13,16 @@ export interface ServeConfig extends Omit<DeviceConfig, "device"> {
   download: HubModel | null;
   servedModelName: string;
   enablePoc: boolean;
+  /** Whose rounds are taken over HTTP. */
+  protocol: Protocol;
+  /** Versions of the network that the broker's paths may stand under; undefined: any. */
+  nodeVersion: string[] | undefined;
+  /** Taken off the broker's paths, e.g. `/node-1`; empty: nothing. */
+  basePath: string;
+  /** Whether the broker's collector is shown metrics. */
+  brokerMetrics: boolean;
+  /** Whether `p_value_threshold` counts where a job has no `fraud_threshold`. */
+  pocHonourPValueThreshold: boolean;
   pocBatchSize: number;
   pocSeqLen: number;
   /** Undefined: as long as the model and the memory allow. */
@@ -95,6 +105,9 @@ export function servesInference({
 }: Pick<ServeConfig, "inference" | "upstream">): boolean {
   return inference && upstream === undefined;
 }
+
+export const PROTOCOLS = ["v1", "v2", "both"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
 
 export const DTYPES = ["auto", ...PRECISIONS] as const;
 export type Dtype = (typeof DTYPES)[number];

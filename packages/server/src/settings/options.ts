@@ -4,7 +4,7 @@ import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { DEFAULT_SESSIONS, STEP_ROWS } from "@proofmill/native/model/memory";
 import { type Command, Option } from "commander";
 import { dataFolder } from "../platform/folders.ts";
-import { DTYPES, LOG_FORMATS, LOG_LEVELS } from "./config.ts";
+import { DTYPES, LOG_FORMATS, LOG_LEVELS, PROTOCOLS } from "./config.ts";
 import { variableOf } from "./environment.ts";
 import {
   choice,
@@ -18,11 +18,13 @@ import {
   listenHost,
   networks,
   origins,
+  pathPrefix,
   secrets,
   share,
   size,
   text,
   upstream,
+  versions,
 } from "./values.ts";
 
 /** A longer list of numbers is not searched for repeats, so no proof may be longer. */
@@ -63,6 +65,29 @@ function serveOptions(): Option[] {
       "branch, tag or commit of a model that is given by name (default: main)",
     ).argParser(text),
     new Option("--enable-poc", "switch the Proof-of-Compute endpoints on").default(false),
+    new Option(
+      "--protocol <version>",
+      "whose rounds are taken over HTTP: v1 (distances), v2 (artifacts, with the paths of the network's " +
+        "broker), both",
+    )
+      .argParser(choice(PROTOCOLS))
+      .default("both"),
+    new Option(
+      "--node-version <version,…>",
+      "answer the broker under these versions alone, e.g. v3.0.13, and call the node the first of them " +
+        "(default: under any, and proofmill's own)",
+    ).argParser(versions),
+    new Option(
+      "--base-path <path>",
+      "what stands before the broker's paths, behind the version, e.g. /node-1",
+    )
+      .argParser(pathPrefix)
+      .default("", "none"),
+    new Option(
+      "--poc-honour-p-value-threshold",
+      "judge jobs by stat_test.p_value_threshold where they have no fraud_threshold; the network's own " +
+        "nodes do not",
+    ).default(false),
     new Option(
       "--poc-batch-size <n>",
       `nonces per batch for rounds that name none, 1 to ${MAX_BATCH_SIZE}`,

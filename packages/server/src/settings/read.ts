@@ -68,6 +68,8 @@ export function readConfig(command: Command, environment: NodeJS.ProcessEnv): Se
     model: model.directory,
     modelConfig: model.config,
     download: model.download,
+    nodeVersion: options.nodeVersion,
+    brokerMetrics: environment.GONKA_METRICS !== "off",
     servedModelName: options.servedModelName ?? model.name,
     threads,
     maxModelLen: options.maxModelLen,

@@ -198,3 +198,16 @@ export function boolean(value: string): boolean {
   if (/^(0|false|no|off)$/i.test(value)) return false;
   throw new InvalidArgumentError("Expected one of 1, true, yes, on, 0, false, no, off.");
 }
+
+/** Segments of a path, separated by commas. */
+export function versions(value: string): string[] {
+  const named = value.split(",").map((each) => each.trim());
+  if (named.every((each) => /^[\w.~+-]+$/.test(each))) return named;
+  throw new InvalidArgumentError("Expected versions such as v3.0.13, separated by commas.");
+}
+
+/** The beginning of a path, without a slash at its end. */
+export function pathPrefix(value: string): string {
+  if (/^(\/[\w.~+-]+)+\/?$/.test(value)) return value.replace(/\/$/, "");
+  throw new InvalidArgumentError("Expected a path such as /node-1.");
+}

@@ -7,6 +7,13 @@ import type { Bodies } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import { sendWritten, writeLists } from "../../http/written.ts";
+import {
+  type ArtifactsOffer,
+  artifactRoutes,
+  bodyFor,
+  callForBoth,
+  isOffered,
+} from "./artifacts.ts";
 
 const POW_PREFIX = "/api/v1/pow";
 
@@ -21,6 +28,8 @@ export interface RestOptions<Table extends OperationTable> {
   operations: Table;
   calls: Calls<Table>;
   service: Pick<PocService, "assertEnabled" | "assertReady">;
+  /** Rounds of artifacts, where the node takes them. */
+  artifacts: ArtifactsOffer | null;
   bodies: Bodies;
   unfinished: Unfinished;
 }
@@ -30,7 +39,7 @@ export async function restRoutes<Table extends OperationTable>(
   app: FastifyInstance,
   options: RestOptions<Table>,
 ): Promise<void> {
-  const { operations, service } = options;
+  const { operations, service, artifacts } = options;
 
   // Fastify refuses content types that it cannot read before a parser sees them. Here the paths
   // without a body never look at them, and the others judge what was really sent.
@@ -39,7 +48,9 @@ export async function restRoutes<Table extends OperationTable>(
   });
   app.removeAllContentTypeParsers();
 
-  const names = Object.keys(operations).filter((name) => operations[name]?.rest);
+  const names = Object.keys(operations).filter(
+    (name) => operations[name]?.rest && isOffered(name, artifacts),
+  );
   const isPow = (name: string) => operations[name]?.rest?.includes(` ${POW_PREFIX}/`) ?? false;
   await routes(
     app,
@@ -54,6 +65,7 @@ export async function restRoutes<Table extends OperationTable>(
         return answerNotFound(request, reply);
       });
       await routes(scope, names.filter(isPow), options);
+      if (artifacts) await routesForArtifacts(scope, artifacts, options);
     },
     { prefix: POW_PREFIX },
   );
@@ -63,7 +75,7 @@ export async function restRoutes<Table extends OperationTable>(
 async function routes(
   app: FastifyInstance,
   names: readonly string[],
-  { operations, calls, service, bodies, unfinished }: RestOptions<OperationTable>,
+  { operations, calls, service, artifacts, bodies, unfinished }: RestOptions<OperationTable>,
 ): Promise<void> {
   await app.register(async (scope) => {
     // What is refused before any body (503) is refused before the body is read.
@@ -84,9 +96,10 @@ async function routes(
   });
 
   function route(scope: FastifyInstance, name: string): void {
-    const { rest = "", body, query, scope: needed } = operations[name] ?? {};
+    const { rest = "", body: ofTable, query, scope: needed } = operations[name] ?? {};
+    const body = bodyFor(name, ofTable, artifacts);
     const [method = "", path = ""] = rest.split(" ");
-    const call = callOf(operations, calls, name);
+    const call = callForBoth(name, callOf(operations, calls, name), artifacts);
     scope.route({
       method,
       url: path.slice(scope.prefix.length),
@@ -102,4 +115,34 @@ async function routes(
       },
     });
   }
+}
+
+/** Routes of artifacts' own, beside those of the table. */
+async function routesForArtifacts(
+  app: FastifyInstance,
+  offer: ArtifactsOffer,
+  { bodies, unfinished }: RestOptions<OperationTable>,
+): Promise<void> {
+  const routes = artifactRoutes(offer);
+  await app.register(async (scope) => {
+    countBodies(scope, unfinished);
+    scope.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
+      done(null, bytes),
+    );
+    for (const { method, url, scope: needed, body, bodyLimit, call } of routes) {
+      scope.route({
+        method,
+        url,
+        config: { scope: needed },
+        ...(bodyLimit && { bodyLimit }),
+        handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
+          const type = request.raw.headers["content-type"];
+          const input = body ? await bodies.read(body, request.body, type) : request.params;
+          const caller = { signal: callerGone(request.raw.socket), log: request.log };
+          const answer = await call(input, caller);
+          return sendWritten(reply, await writeLists(answer as object));
+        },
+      });
+    }
+  });
 }
