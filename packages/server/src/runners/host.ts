@@ -49,6 +49,7 @@ export function hostRunner(
   ignoreUserSignals();
   process.on("disconnect", endNow);
   if (!process.connected) endNow();
+  send({ type: "started" });
 
   // What computes does so on threads of its own, so that this one is free to tell of it.
   setInterval(() => {

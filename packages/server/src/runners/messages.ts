@@ -44,6 +44,8 @@ export type ToRunner =
   | { type: "close" };
 
 export type FromRunner =
+  /** The process has come up: the first message. */
+  | { type: "started" }
   /** What an operator may want to know, in a line. */
   | { type: "notice"; text: string; level: "info" | "warn" }
   | { type: "loaded"; info: ModelInfo; sessionLimits: SessionLimits | null }

@@ -217,13 +217,13 @@ test.runIf(process.platform === "linux").each([
   await gone(pid);
 });
 
-/** Forks a runner as the server does, and says its pid at the first word from it. */
+/** Forks a runner as the server does, and says its pid once it loads. */
 const PARENT = `
   import { fork } from "node:child_process";
   const how = { serialization: "advanced", execArgv: [] };
   const child = fork(new URL(process.argv[1]), [String(process.pid)], how);
   const options = { directory: process.argv[2], dtype: "auto", device: "auto" };
-  child.once("message", () => process.send(child.pid));
+  child.on("message", ({ type }) => type === "started" || process.send(child.pid));
   child.send({ type: "load", options });
 `;
 

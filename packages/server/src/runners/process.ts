@@ -79,9 +79,15 @@ export function endReasonOf(error: Error): EndReason {
   return error instanceof RunnerEnded ? error.reason : "start_failed";
 }
 
-/** What is watched while it loads, and while it has sessions alone, as lengths that no job has. */
+/**
+ * What is watched while its process comes up, while it loads, and while it has sessions alone, as lengths
+ * that no job has.
+ */
+const STARTING = -2;
 const LOADING = 0;
 const SESSIONS = -1;
+/** In so many milliseconds a process has come up, also on a busy machine; a load may take far longer. */
+const STARTS_IN = 6000;
 
 interface Pending {
   readonly seq_len: number;
@@ -212,7 +218,7 @@ class ChildRunner implements ProcessRunner {
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#lost);
       this.#loading = { resolve, reject };
-      this.#watchdog.watch(LOADING);
+      this.#watchdog.watch(STARTING, STARTS_IN);
       this.#send({ type: "load", options });
     });
   }
@@ -262,6 +268,9 @@ class ChildRunner implements ProcessRunner {
     switch (message.type) {
       case "notice":
         this.#onNotice?.(message.text, message.level);
+        break;
+      case "started":
+        if (!this.#lost) this.#watchdog.watch(LOADING);
         break;
       case "progress":
         this.#watchdog.progress();

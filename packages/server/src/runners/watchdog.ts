@@ -49,9 +49,12 @@ export class Watchdog {
    * What is at work from now on; the same kind again changes nothing.
    *
    * @param kind null: nothing
+   * @param usual how many milliseconds it takes at most where all is well; as long as ever before where
+   *   that is not known
    */
-  watch(kind: number | null): void {
+  watch(kind: number | null, usual?: number): void {
     if (kind === this.#kind) return;
+    if (kind !== null && usual !== undefined) this.#slowest.set(kind, usual);
     this.#kind = kind;
     this.#isStalled = false;
     this.#since = this.#looked = performance.now();

@@ -1,0 +1,23 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Watchdog } from "./watchdog.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test.each([
+  ["what was never done before has five minutes", undefined, 300],
+  ["what takes six seconds at most where all is well has a minute", 6000, 60],
+  ["what is quick has half a minute all the same", 10, 30],
+])("%s", (_, usual, seconds) => {
+  const onHang = vi.fn();
+  const watchdog = new Watchdog(onHang);
+  watchdog.watch(1, usual);
+  vi.advanceTimersByTime(1000 * (seconds - 1));
+  expect(onHang).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(3000);
+  expect(onHang).toHaveBeenCalledOnce();
+});
