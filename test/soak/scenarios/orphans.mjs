@@ -18,7 +18,7 @@ export const bounds = {
   shared_memory_left: { most: 0 },
 };
 
-const STARTS = 200;
+const STARTS = 150;
 /**
  * Every so many starts the runner is stopped as soon as it is there: before any of our code has run in
  * it, so that it cannot end with its parent until it goes on.
@@ -57,7 +57,8 @@ export const play = ({ share }) =>
     const starts = Math.max(ENDS.length, Math.round(STARTS * share));
     const runners = [];
     let left = 0;
-    let zombies = 0;
+    /** Runners that have ended; whoever inherits them reaps them when it likes. */
+    const ended = [];
     let early = 0;
     let earlyLeft = 0;
     for (let start = 0; start < starts; start++) {
@@ -65,7 +66,7 @@ export const play = ({ share }) =>
         env: { ...process.env, XDG_CACHE_HOME: folder, HOME: folder },
         stdio: "ignore",
       });
-      const ended = once(node, "exit");
+      const exited = once(node, "exit");
       const [runner] = await poll(
         () => childrenOf(node.pid),
         ([child]) => child !== undefined,
@@ -83,26 +84,30 @@ export const play = ({ share }) =>
         if (who === "node") node.kill(signal);
         else signalTo(runner, signal);
       }
-      await ended;
+      await exited;
       let state = await endOf(runner, isEarly ? 500 : 5000);
       if (isEarly && state === "T") {
         earlyLeft++;
         signalTo(runner, "SIGCONT");
         state = await endOf(runner, 5000);
       }
-      if (state === "Z") zombies++;
-      else if (state !== null) {
+      if (isOver(state)) ended.push(runner);
+      else {
         left++;
         signalTo(runner, "SIGKILL");
       }
     }
+    const unreaped = await poll(
+      () => ended.filter((pid) => stateOf(pid) === "Z").length,
+      (count) => count === 0,
+    );
     return {
       starts,
       runners: runners.length,
       processes_left: left,
       stopped_at_once: early,
       stopped_at_once_until_they_go_on: earlyLeft,
-      zombies_left: zombies,
+      zombies_left: unreaped,
       shared_memory_left: Math.max(0, shared() - sharedBefore),
     };
   });
@@ -124,13 +129,11 @@ function hasAddon(pid) {
   }
 }
 
-/** Waits for a process's end; gives its state where it has not come by then. */
-const endOf = (pid, milliseconds) =>
-  poll(
-    () => stateOf(pid),
-    (state) => state === null,
-    milliseconds,
-  );
+/** Waits for a process's end, for so long; gives its state then. */
+const endOf = (pid, milliseconds) => poll(() => stateOf(pid), isOver, milliseconds);
+
+/** Whether a process in this state has ended, reaped or not. */
+const isOver = (state) => state === null || state === "Z";
 
 /** The letter that /proc has for a process's state; null when there is none. */
 function stateOf(pid) {

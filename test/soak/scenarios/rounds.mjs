@@ -22,7 +22,7 @@ export const bounds = {
   descriptors_growth: { most: 2 },
 };
 
-const CYCLES = 12;
+const CYCLES = 9;
 const CYCLE_SECONDS = 15;
 /** A node is still filling its caches in the first cycles. */
 const WARM_UP = 1 / 4;
