@@ -16,6 +16,23 @@ const OUTSIDE = `[...document.querySelectorAll("#page *")]
   .filter((each) => !each.closest(".wide, .chart"))
   .map((each) => each.outerHTML.slice(0, 200))`;
 
+/** Scrolls through all finds in a hundred steps, one a frame: milliseconds of each, and the most rows. */
+const SCROLL = `new Promise((resolve) => {
+  const list = document.querySelector(".finds .rows");
+  const frames = [];
+  let rows = 0;
+  let last;
+  const step = (now) => {
+    if (last !== undefined) frames.push(now - last);
+    last = now;
+    rows = Math.max(rows, list.querySelectorAll(".row").length);
+    list.scrollTop = (list.scrollHeight * (frames.length + 1)) / 100;
+    if (frames.length < 110) requestAnimationFrame(step);
+    else resolve({ frames, rows });
+  };
+  requestAnimationFrame(step);
+})`;
+
 /** What stands beside a name in the page's lists of facts and figures. */
 async function shown(page: Page, card: string, name: string): Promise<string> {
   const fact = page.locator(`.${card} dl > div`, { has: page.locator(`dt:text-is("${name}")`) });
@@ -167,6 +184,31 @@ describe.skipIf(noBrowser)("the page", () => {
     const page = await openPage(url);
     await page.locator(".round dd").getByText(block_hash).waitFor();
     expect(await page.locator("img").count()).toBe(0);
+  });
+
+  test("a hundred thousand finds scroll, and only the rows that are seen exist", async () => {
+    const { url } = await startFakeNode({ fake: { distance: () => 0.25 } });
+    const node = createPocClient({ url });
+    await node.initGenerate({ ...INIT, batch_size: 1024 });
+    await poll(
+      () => node.status({ limit: 1 }),
+      ({ total_valid }) => total_valid >= 100_000,
+    );
+    await node.stop();
+    const { total_valid } = await node.status({ limit: 1 });
+    const page = await openPage(url);
+    await page
+      .locator(".finds .note")
+      .getByText(`${total_valid.toLocaleString("en-GB")} found`)
+      .waitFor();
+    const { frames, rows } = (await page.evaluate(SCROLL)) as { frames: number[]; rows: number };
+    expect(rows).toBeLessThan(60);
+    const slow = frames.toSorted((a, b) => a - b)[Math.floor(frames.length * 0.95)] ?? Number.NaN;
+    // It is 50 on a machine at rest; tests share theirs.
+    expect(slow).toBeLessThan(500);
+    if (process.env.PROOFMILL_SHOTS) console.log(`95 % of frames within ${Math.round(slow)} ms`);
+    const last = page.locator(".finds .whole .row").last();
+    expect((await last.innerText()).split(/\s+/)[0]).toBe("1");
   });
 
   test("survives a restart of the node, and shows no find twice", async () => {
