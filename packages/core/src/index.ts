@@ -25,11 +25,12 @@ export {
 export type { RunnerPlace } from "./round/runners.ts";
 export type { SearchedWith } from "./round/searched-with.ts";
 export * from "./round/store.ts";
+export type { RoundSummary } from "./round/summary.ts";
 export type { Tracked, WatchOptions } from "./round/watch.ts";
 export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
 export * from "./runner/sessions.ts";
-export { PocService, type RoundSummary } from "./service.ts";
+export { PocService } from "./service.ts";
 export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";

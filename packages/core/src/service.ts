@@ -11,6 +11,7 @@ import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
 import type { StoredRound } from "./round/store.ts";
 import { StoreWatch } from "./round/store-watch.ts";
 import { Subscriptions } from "./round/subscriptions.ts";
+import { type RoundSummary, summaryOf } from "./round/summary.ts";
 import { ValidationQueue } from "./round/validation.ts";
 import type { Tracked, WatchOptions } from "./round/watch.ts";
 import type { ModelInfo, ModelRunner } from "./runner/ports.ts";
@@ -28,14 +29,10 @@ import {
   type RoundState,
   type Status,
   type StatusEvent,
-  type StatusSummary,
   StatusPage,
   type ValidateAnswer,
   type ValidNoncesEvent,
 } from "./wire/schemas.ts";
-
-/** A status without its lists, of whatever round is the present one. */
-export type RoundSummary = StatusSummary & { readonly scheme: string | null };
 
 /** `close` waits so long for proofs that are at work. */
 const CLOSE_GRACE_MS = 2500;
@@ -296,22 +293,10 @@ export class PocService {
 
   /** The present round, whatever it proves, in numbers; `r_target` is null where it has none. */
   summary(): RoundSummary {
-    const round = this.#rounds.current;
-    const summary = withoutLists(this.status({ limit: 1 }));
-    if (!round || this.#rounds.currentOf(distance)) {
-      return { ...summary, scheme: round?.scheme.name ?? null };
-    }
-    const { ledger, scheme } = round;
-    const { block_hash, block_height, public_key, node_id, node_count } = ledger.config;
-    const { position, found, nonfinite, round_id, elapsed_seconds, generating_seconds } = ledger;
-    return {
-      ...summary,
-      scheme: scheme.name,
-      ...{ round_id, block_hash, block_height, public_key, node_id, node_count },
-      ...{ total_checked: position, total_valid: found, total_nonfinite: nonfinite },
-      rate_per_second: generating_seconds > 0 ? position / generating_seconds : 0,
-      elapsed_seconds,
-    };
+    const { current } = this.#rounds;
+    const status = withoutLists(this.status({ limit: 1 }));
+    const isOther = current !== null && this.#rounds.currentOf(distance) === null;
+    return isOther ? summaryOf(current, status) : { ...status, scheme: current && distance.name };
   }
 
   /**
