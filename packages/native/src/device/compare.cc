@@ -1,117 +1,19 @@
 #include "compare.h"
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "compare_tokens.h"
+#include "comparison.h"
 #include "proof_ops.h"
-#include "random.h"
 
 namespace proofmill {
 
 namespace {
 
-// Repeatable numbers of about unit size.
-std::vector<float> numbers(uint32_t seed, size_t n) {
-  std::vector<float> values(n);
-  for (size_t i = 0; i < n; i++) {
-    const uint32_t at = static_cast<uint32_t>(i);
-    values[i] = rng::normal_pair(rng::uniform(rng::hash(2 * at, seed)),
-                                 rng::uniform(rng::hash(2 * at + 1, seed)))
-                    .cos;
-  }
-  return values;
-}
-
-// A matrix without a file: its values follow from the seed.
-Tensor matrix(uint32_t seed, size_t rows, size_t width) {
-  Tensor tensor;
-  tensor.name = "matrix";
-  tensor.shape = {rows, width};
-  tensor.seed = seed;
-  return tensor;
-}
-
-// A backend that is compared, and how the checks below use it.
-class Bench {
+class SearchComparison : Comparison {
  public:
-  explicit Bench(Backend& backend) : backend_(backend) {}
-
-  Backend& backend() { return backend_; }
-
-  void begin() { backend_.begin_pass(); }
-  // A buffer of the pass that was begun, with these values.
-  template <class T>
-  Buffer copy_in(const std::vector<T>& values) {
-    Buffer buffer = backend_.allocate(values.size() * sizeof(T));
-    backend_.copy_in(values.data(), values.size() * sizeof(T), buffer);
-    return buffer;
-  }
-  // Ends the pass with these values.
-  std::vector<float> end(const float* values, size_t stride, size_t rows, size_t width) {
-    std::vector<float> out(rows * width);
-    backend_.copy_out(values, stride, rows, width, out.data());
-    backend_.wait_pass();
-    return out;
-  }
-  std::vector<float> end(const Act& act, size_t rows) {
-    const Buffer wide = backend_.allocate(rows * act.width * sizeof(float));
-    backend_.widen(act, rows, wide.as<float>());
-    return end(wide.as<float>(), act.width, rows, act.width);
-  }
-  // Rows of numbers in the precision of matrix inputs, each of that size.
-  Act act(uint32_t seed, size_t rows, size_t width, float size = 1.0f) {
-    const Buffer x = backend_.upload(numbers(seed, rows * width));
-    const Buffer weight = backend_.upload(std::vector<float>(width, size));
-    Act out = backend_.allocate_act(rows, width);
-    backend_.rms_norm(x.as<float>(), rows, width, weight.as<float>(), 1e-6f, out);
-    backend_.synchronize();  // before x goes
-    return out;
-  }
-  // Rows of q, k and v as `project` leaves them from `column` on, of about unit size: a matrix's
-  // numbers have a size of 0.02.
-  Act projected(uint32_t seed, size_t rows, size_t width, const Heads& heads, size_t queries) {
-    constexpr size_t kDepth = 64;
-    const Act a = act(seed, rows, kDepth, 1 / (0.02f * 8));
-    const Linear w = backend_.pack({matrix(seed, width, kDepth)}, {});
-    Act out = backend_.allocate_act(rows, width);
-    backend_.project(a, w, rows, out, 0, heads, queries);
-    backend_.synchronize();  // before a and w go
-    return out;
-  }
-
- private:
-  Backend& backend_;
-};
-
-double sum_of_squares(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float x : values) sum += static_cast<double>(x) * x;
-  return sum;
-}
-
-// The greatest difference, in shares of the reference's root mean square.
-double error_of(const std::vector<float>& values, const std::vector<float>& reference) {
-  double greatest = 0;
-  const double size = std::sqrt(sum_of_squares(reference) / static_cast<double>(reference.size()));
-  for (size_t i = 0; i < reference.size(); i++) {
-    const double difference = std::fabs(static_cast<double>(values[i]) - reference[i]);
-    if (!(difference <= greatest)) greatest = difference;  // NaN stays
-    if (std::isnan(greatest)) return greatest;
-  }
-  return greatest == 0 ? 0 : greatest / size;
-}
-
-std::string text(const char* format, size_t a, size_t b = 0, size_t c = 0, size_t d = 0,
-                 size_t e = 0) {
-  char out[128];
-  std::snprintf(out, sizeof out, format, a, b, c, d, e);
-  return out;
-}
-
-class Comparison {
- public:
-  Comparison(Backend& backend, Backend& reference, Precision precision)
-      : bench_(backend), reference_(reference), bf16_(precision == Precision::bfloat16) {}
+  using Comparison::Comparison;
 
   std::vector<OperationCheck> run() {
     for (const size_t n : {1, 2, 7, 1000, 4095}) inputs(n);
@@ -138,35 +40,15 @@ class Comparison {
     attention({2, 2, 128}, 1, 130, 130, true);
     attention({6, 2, 64}, 3, 65, 1, true);
     attention({2, 1, 16}, 1, 300, 1, false);
-    for (const auto& [rows, width] : {std::pair<size_t, size_t>{1, 64}, {7, 60}, {33, 257}}) {
-      embed(rows, width);
-      gather_rows_at(rows, width);
-    }
-    for (const size_t head_dim : {12, 16, 64, 80, 128, 256}) {
-      attend_pages({4, 2, head_dim}, head_dim == 128);
-    }
-    attend_pages({3, 1, 64}, true);
     for (const size_t vocab : {1, 2, 301, 1024, 50257, 151936}) distances(vocab);
     for (const auto& [hidden_size, k] :
          {std::pair<size_t, size_t>{1, 1}, {12, 12}, {60, 1}, {1000, 12}, {4097, 13}, {700, 600}}) {
       artifacts(hidden_size, k);
     }
-    return std::move(checks_);
+    return checks();
   }
 
  private:
-  using Values = std::vector<float>;
-
-  template <class Fn>
-  void compare(const char* operation, const std::string& shape, double allowed, Fn&& values_of) {
-    const Values values = values_of(bench_), reference = values_of(reference_);
-    checks_.push_back({operation, shape, error_of(values, reference), allowed});
-  }
-
-  // The error of values that were rounded once, in shares of their root mean square. A single value
-  // may be several times as large as that.
-  double rounded() const { return bf16_ ? 4.0 / 256 : 4e-6; }
-
   void inputs(size_t n) {
     const std::vector<uint32_t> seeds = {1, 0xffffffff, 12345};
     compare("inputs", text("3 x %zu", n), 0, [&](Bench& bench) {
@@ -319,18 +201,6 @@ class Comparison {
     });
   }
 
-  // Cosines and sines [positions, half] of about one turn in the first positions.
-  static std::pair<Buffer, Buffer> rotations(Backend& be, size_t positions, size_t half) {
-    Values cos(positions * half), sin(positions * half);
-    for (size_t i = 0; i < cos.size(); i++) {
-      const double angle =
-          static_cast<double>(i / half) / std::pow(10.0, static_cast<double>(i % half) / half);
-      cos[i] = static_cast<float>(std::cos(angle));
-      sin[i] = static_cast<float>(std::sin(angle));
-    }
-    return {be.upload(cos), be.upload(sin)};
-  }
-
   void attention(const AttentionShape& shape, size_t sequences, size_t seq_len, size_t queries,
                  bool normed) {
     const std::string name =
@@ -356,92 +226,6 @@ class Comparison {
       bench.begin();
       be.attention({heads, sequences, queries, queries == seq_len ? qkv : last_q, qkv}, out);
       return bench.end(out, sequences * queries);
-    });
-  }
-
-  // Rows that are drawn from more than there are of them, some of them twice.
-  static std::vector<uint32_t> drawn_rows(size_t rows, uint32_t of) {
-    std::vector<uint32_t> at(rows);
-    for (size_t i = 0; i < rows; i++) at[i] = rng::hash(static_cast<uint32_t>(i), 16) % of;
-    return at;
-  }
-
-  void embed(size_t rows, size_t width) {
-    constexpr uint32_t kVocab = 101;
-    compare("embed", text("%zu of %zu x %zu", rows, kVocab, width), 0, [&](Bench& bench) {
-      Backend& be = bench.backend();
-      const Linear table = be.pack({matrix(17, kVocab, width)}, {});
-      const Buffer out = be.allocate(rows * width * sizeof(float));
-      bench.begin();
-      const Buffer tokens = bench.copy_in(drawn_rows(rows, kVocab));
-      be.embed(table, tokens.as<uint32_t>(), rows, out.as<float>());
-      return bench.end(out.as<float>(), width, rows, width);
-    });
-  }
-
-  void gather_rows_at(size_t rows, size_t width) {
-    constexpr uint32_t kRows = 20;
-    const std::string shape = text("%zu of %zu x %zu", rows, kRows, width);
-    compare("gather_rows_at", shape, 0, [&](Bench& bench) {
-      Backend& be = bench.backend();
-      const Buffer x = be.upload(numbers(18, kRows * width));
-      const Buffer out = be.allocate(rows * width * sizeof(float));
-      bench.begin();
-      const Buffer at = bench.copy_in(drawn_rows(rows, kRows));
-      be.gather_rows_at(x.as<float>(), width, at.as<uint32_t>(), rows, out.as<float>());
-      return bench.end(out.as<float>(), width, rows, width);
-    });
-  }
-
-  // Two sequences, of 130 and of 3 positions, whose pages lie in no order, and then a step in which
-  // the first decodes and the second goes on by 5 rows.
-  void attend_pages(const AttentionShape& shape, bool normed) {
-    constexpr uint32_t kLong = 130, kShort = 3, kMore = 5, kPages = 5;
-    const std::string name =
-        text("%zu/%zu heads of %zu, ", shape.num_heads, shape.num_kv_heads, shape.head_dim) +
-        text("rows at %zu and %zu", kLong, kShort);
-    // Queries, keys, values and weights are each rounded.
-    compare("attend_pages", name, 6 * rounded(), [&](Bench& bench) {
-      Backend& be = bench.backend();
-      const size_t width = shape.q_width() + 2 * shape.kv_width();
-      const auto [cosines, sines] = rotations(be, kLong + 1, shape.head_dim / 2);
-      const Buffer q_norm = be.upload(numbers(8, shape.head_dim));
-      const Buffer k_norm = be.upload(numbers(9, shape.head_dim));
-      const Buffer cache = be.allocate(kPages * be.kv_page_bytes(shape));
-      struct Part {
-        uint32_t rows, position;
-      };
-      const auto step = [&](uint32_t seed, Part first, Part second) {
-        const size_t rows = first.rows + second.rows;
-        std::vector<uint32_t> at;
-        for (const Part& part : {first, second}) {
-          for (uint32_t i = 0; i < part.rows; i++) at.push_back(part.position + i);
-        }
-        bench.begin();
-        const Buffer positions = bench.copy_in(at);
-        const Buffer spans = bench.copy_in(std::vector<Span>{
-            {0, first.rows, first.position, 0}, {first.rows, second.rows, second.position, 3}});
-        const Buffer blocks = bench.copy_in(std::vector<uint32_t>{4, 0, 3, 1});
-        const PagedRows paged{
-            rows, 2, kLong + 1, positions.as<uint32_t>(), spans.as<Span>(), blocks.as<uint32_t>()};
-        const Heads heads{shape,
-                          1,
-                          normed ? q_norm.as<float>() : nullptr,
-                          normed ? k_norm.as<float>() : nullptr,
-                          1e-6f,
-                          cosines.as<float>(),
-                          sines.as<float>(),
-                          positions.as<uint32_t>()};
-        const Act qkv = bench.projected(seed, rows, width, heads, 1);
-        Act out = be.allocate_act(rows, shape.q_width());
-        be.keep_kv(paged, heads, qkv, cache);
-        be.attend_pages(paged, heads, qkv, cache, out);
-        return bench.end(out, rows);
-      };
-      Values values = step(19, {kLong, 0}, {kShort, 0});
-      const Values more = step(20, {1, kLong}, {kMore, kShort});
-      values.insert(values.end(), more.begin(), more.end());
-      return values;
     });
   }
 
@@ -483,17 +267,17 @@ class Comparison {
       return bench.end(out.as<float>(), k, seeds.size(), k);
     });
   }
-
-  Bench bench_, reference_;
-  const bool bf16_;
-  std::vector<OperationCheck> checks_;
 };
 
 }  // namespace
 
 std::vector<OperationCheck> compare_operations(Backend& backend, Backend& reference,
                                                Precision precision) {
-  return Comparison(backend, reference, precision).run();
+  std::vector<OperationCheck> checks = SearchComparison(backend, reference, precision).run();
+  for (OperationCheck& check : compare_tokens(backend, reference, precision)) {
+    checks.push_back(std::move(check));
+  }
+  return checks;
 }
 
 }  // namespace proofmill
