@@ -5,6 +5,7 @@ import { version } from "../version.ts";
 import { backupCommand } from "./backup.ts";
 import { benchCommand } from "./bench.ts";
 import { calibrateCommand } from "./calibrate.ts";
+import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
 import { Exit } from "./exit.ts";
 import { keyCommand } from "./key.ts";
@@ -73,6 +74,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     validateCommand(),
     statusCommand(),
     stopCommand(),
+    chatCommand(),
     calibrateCommand(environment),
     backupCommand(environment),
     restoreCommand(environment),

@@ -18,6 +18,11 @@ export interface RemoteOptions {
 
 /** Gives a command `--url`, `--api-key` and `--json`. */
 export function addRemoteOptions(command: Command): Command {
+  return addressOptions(command).option("--json", "print one JSON object and nothing else", false);
+}
+
+/** Gives a command `--url` and `--api-key`. */
+export function addressOptions(command: Command): Command {
   return command
     .addOption(
       new Option("--url <address>", "the node's base address")
@@ -25,8 +30,7 @@ export function addRemoteOptions(command: Command): Command {
         .argParser(address)
         .default("http://127.0.0.1:8000"),
     )
-    .addOption(new Option("--api-key <key>", "sent as a bearer token").env("PROOFMILL_API_KEY"))
-    .option("--json", "print one JSON object and nothing else", false);
+    .addOption(new Option("--api-key <key>", "sent as a bearer token").env("PROOFMILL_API_KEY"));
 }
 
 /** @throws Exit for a key that is none; what commander would say of it quotes it */
