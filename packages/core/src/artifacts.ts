@@ -12,7 +12,7 @@ import { keyOf, Positions } from "./proof/artifact/positions.ts";
 import { artifact } from "./proof/artifact/scheme.ts";
 import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
-import { type EndedState, Jobs, type JobState, type JobWork } from "./round/jobs.ts";
+import { type EndedState, type JobState, Jobs, type JobWork } from "./round/jobs.ts";
 import type { Meter } from "./round/meter.ts";
 import type { Rounds } from "./round/rounds.ts";
 import type { Runners } from "./round/runners.ts";
@@ -34,7 +34,7 @@ import type {
   QueuedJob,
 } from "./wire/artifact-schemas.ts";
 import { PocError } from "./wire/errors.ts";
-import type { Parsed, SchemaName } from "./wire/operations.ts";
+import type { Parsed, SchemaName } from "./wire/operation.ts";
 import type { Status } from "./wire/schemas.ts";
 
 /** What a verdict is made with where the request names nothing. */

@@ -20,7 +20,7 @@ import { Serial } from "./util/serial.ts";
 import { within } from "./util/time.ts";
 import { CheckedBody, checkBody } from "./wire/body.ts";
 import { PocError } from "./wire/errors.ts";
-import type { Parsed, SchemaName } from "./wire/operations.ts";
+import type { Parsed, SchemaName } from "./wire/operation.ts";
 import { parseQuery } from "./wire/query.ts";
 import {
   type CommandAnswer,
@@ -88,7 +88,7 @@ export class PocService {
       onChange: (reason) => {
         this.#validations.onRunnersChange(reason);
         this.#rounds.stopIfNoneGoesOn();
-        this.#updateLimits();
+        this.#initLimits = this.#runners.limit(this.#initLimits);
         if (this.ready) void this.#commands.run(() => this.#rounds.resume(now()));
         onChange();
       },
@@ -392,14 +392,6 @@ export class PocService {
       if (next.kind !== "stop") this.#runners.refuseUnlessExpected();
       await this.#rounds.perform(next, received);
     });
-  }
-
-  #updateLimits(): void {
-    const { max_seq_len } = this.#runners;
-    const hidden_size = this.model?.hidden_size;
-    const limits = this.#initLimits;
-    const isSame = max_seq_len === limits.max_seq_len && hidden_size === limits.hidden_size;
-    if (max_seq_len > 0 && !isSame) this.#initLimits = { ...limits, max_seq_len, hidden_size };
   }
 
   #refuseUnlessOpen(): void {

@@ -9,6 +9,7 @@ import {
 import type { ModelInfo, ModelRunner } from "../runner/ports.ts";
 import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
+import type { InitLimits } from "../wire/schemas.ts";
 
 export interface RunnersOptions {
   /** Work of both kinds, each with its share of all runners' time. */
@@ -157,6 +158,14 @@ export class Runners {
     if (this.someTakes(seqLen)) return;
     const detail = `The round's seq_len of ${seqLen} is more than this node computes, ${this.max_seq_len}`;
     throw new PocError("ROUND_TOO_LONG", { detail });
+  }
+
+  /** What an init body has to fit with these runners; the same object where that is no change. */
+  limit(limits: InitLimits): InitLimits {
+    const { max_seq_len } = this;
+    const hidden_size = this.model?.hidden_size;
+    const isSame = max_seq_len === limits.max_seq_len && hidden_size === limits.hidden_size;
+    return max_seq_len > 0 && !isSame ? { ...limits, max_seq_len, hidden_size } : limits;
   }
 
   #hasCome(): void {

@@ -4,7 +4,7 @@ import * as artifactSchemas from "./artifact-schemas.ts";
 import { PocError, type PocErrorCode, type RefusalDetail } from "./errors.ts";
 import { parseWith } from "./issues.ts";
 import * as mlnodeSchemas from "./mlnode-schemas.ts";
-import type { Parsed, SchemaName, SchemaOf } from "./operations.ts";
+import type { Parsed, SchemaName, SchemaOf } from "./operation.ts";
 import * as schemas from "./schemas.ts";
 
 /** All of them, by name: what imports this file has them all, so the SDK does not. */

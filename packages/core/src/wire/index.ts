@@ -15,6 +15,7 @@ export { isNamedHost } from "./fields.ts";
 export { invalidJson, parseWith } from "./issues.ts";
 export { jsonSchemas } from "./json-schemas.ts";
 export * from "./mlnode-schemas.ts";
+export * from "./operation.ts";
 export * from "./operations.ts";
 export { parseQuery } from "./query.ts";
 export * from "./schemas.ts";

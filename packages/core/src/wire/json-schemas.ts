@@ -1,6 +1,6 @@
 /** The wire's objects as JSON Schema, for descriptions of the API. Free of Node. */
 import { z } from "zod";
-import type { SchemaName } from "./operations.ts";
+import type { SchemaName } from "./operation.ts";
 import * as schemas from "./schemas.ts";
 
 /**
