@@ -293,10 +293,7 @@ export class PocService {
 
   /** The present round, whatever it proves, in numbers; `r_target` is null where it has none. */
   summary(): RoundSummary {
-    const { current } = this.#rounds;
-    const status = withoutLists(this.status({ limit: 1 }));
-    const isOther = current !== null && this.#rounds.currentOf(distance) === null;
-    return isOther ? summaryOf(current, status) : { ...status, scheme: current && distance.name };
+    return summaryOf(this.#rounds.current, withoutLists(this.status({ limit: 1 })));
   }
 
   /**

@@ -5,11 +5,17 @@ import type { ActiveRound } from "./active-round.ts";
 /** A status without its lists, of whatever round is the present one. */
 export type RoundSummary = StatusSummary & { readonly scheme: string | null };
 
-/** @param status of the node; what of it is about a round is the given one's, and `r_target` null */
+/**
+ * @param round the present one; null where there is none
+ * @param status of the node; it names no round but one of distances, of which it says all
+ * @returns of another round its numbers, with null for `r_target`
+ */
 export function summaryOf(
-  { ledger, scheme }: Pick<ActiveRound, "ledger" | "scheme">,
+  round: Pick<ActiveRound, "ledger" | "scheme"> | null,
   status: StatusSummary,
 ): RoundSummary {
+  if (!round || status.round_id !== null) return { ...status, scheme: round?.scheme.name ?? null };
+  const { ledger, scheme } = round;
   const { block_hash, block_height, public_key, node_id, node_count } = ledger.config;
   const { position, found, nonfinite, round_id, elapsed_seconds, generating_seconds } = ledger;
   return {
