@@ -124,8 +124,8 @@ test.runIf(process.platform === "linux")(
     );
     const text = expect.stringMatching(/^Runner stands still: cpu has done nothing/);
     expect(ready.headers.get("retry-after")).toBe("2");
-    expect(await ready.json()).toEqual({
-      ...{ status: "unavailable", detail: text, warnings: [] },
+    expect(await ready.json()).toMatchObject({
+      ...{ status: "unavailable", ready: false, detail: text, warnings: [] },
       reasons: [{ code: "RUNNER_STALLED", text }],
     });
     const { code, stdout } = await runCli(["status", "--url", node.url]);
