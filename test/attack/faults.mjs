@@ -120,7 +120,7 @@ async function befall({ url, logDisk, dataDisk, receiver, setClock, seconds }) {
     const response = await fetch(`${url}/health`);
     return { http_status: response.status, ...(await response.json()) };
   };
-  const isFine = (answer) => answer.status === "ok";
+  const isFine = (answer) => answer.http_status === 200;
   const finds = async (more) => {
     const { total_valid } = await status();
     await until("a find", status, (now) => now.total_valid >= total_valid + more);

@@ -111,7 +111,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
         const body = await reader.read(name, { bytes, contentType }, signal);
         return await handle(body, { reply, signal, cutOff: () => request.raw.socket.destroy() });
       } catch (error) {
-        if (error instanceof GateClosed) return sendGateAnswer(reply);
+        // Whatever was cut off says so in its own words.
+        if (running.signal.aborted) return sendGateAnswer(reply);
         throw error;
       }
     });
