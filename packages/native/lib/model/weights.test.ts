@@ -187,4 +187,11 @@ describe("located", () => {
   ])("never with %s", (_, changes, message) => {
     expect(() => locateWeights(qwen3, tensors(required, changes))).toThrow(message);
   });
+
+  test("with a word on how to do without embeddings that only inference needs", () => {
+    const config = { ...qwen3, embeds_tokens: true };
+    expect(() => locateWeights(config, tensors(required, {}))).toThrow(
+      "tensor model.embed_tokens.weight is missing, expected one of shape [50, 8]; inference alone needs it, --no-inference does without",
+    );
+  });
 });

@@ -5,6 +5,8 @@ import type { ModelTensors, Select, TensorEntry } from "./safetensors.ts";
 /** The types of numbers that weights may be stored in. */
 const STORAGE = ["BF16", "F16", "F32"] as const;
 
+const EMBEDDINGS = "model.embed_tokens.weight";
+
 /** A tensor inside a file, in a type that can be loaded. */
 export interface TensorLocation extends TensorEntry {
   dtype: (typeof STORAGE)[number];
@@ -39,9 +41,8 @@ export function requiredTensors(config: ModelConfig): Map<string, number[]> {
   }
   required.set("model.norm.weight", [hidden]);
   // A search draws its own input embeddings: there the table is read as a head only.
-  const table = "model.embed_tokens.weight";
-  required.set(config.tie_word_embeddings ? table : "lm_head.weight", [vocab_size, hidden]);
-  if (config.embeds_tokens) required.set(table, [vocab_size, hidden]);
+  required.set(config.tie_word_embeddings ? EMBEDDINGS : "lm_head.weight", [vocab_size, hidden]);
+  if (config.embeds_tokens) required.set(EMBEDDINGS, [vocab_size, hidden]);
   return required;
 }
 
@@ -50,7 +51,7 @@ export function requiredTensors(config: ModelConfig): Map<string, number[]> {
  * tied head is stored once, under either name.
  */
 function namesOf(name: string, { tie_word_embeddings }: ModelConfig): string[] {
-  const isTiedHead = tie_word_embeddings && name === "model.embed_tokens.weight";
+  const isTiedHead = tie_word_embeddings && name === EMBEDDINGS;
   return [name, name.replace(/^model\./, ""), ...(isTiedHead ? ["lm_head.weight"] : [])];
 }
 
@@ -87,8 +88,10 @@ export function locateWeights(
     const stored = names.get(name);
     const tensor = stored === undefined ? undefined : tensors.get(stored);
     if (!tensor) {
+      const isForTokens = name === EMBEDDINGS && !config.tie_word_embeddings;
+      const hint = isForTokens ? "; inference alone needs it, --no-inference does without" : "";
       throw new Error(
-        `${source}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,
+        `${source}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]${hint}`,
       );
     }
     if (tensor.shape.join() !== shape.join()) {
