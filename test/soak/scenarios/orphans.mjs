@@ -18,7 +18,7 @@ export const bounds = {
   shared_memory_left: { most: 0 },
 };
 
-const STARTS = 150;
+const STARTS = 200;
 /**
  * Every so many starts the runner is stopped as soon as it is there: before any of our code has run in
  * it, so that it cannot end with its parent until it goes on.
