@@ -86,6 +86,11 @@ function watchNode(registry: Registry, sources: MetricSources): void {
         this.inc(read());
       },
     });
+  counter(
+    "proofmill_stale_rounds_total",
+    "Rounds of artifacts that ended because their receiver said that the block was over",
+    () => service.artifacts.endedStale,
+  );
 
   new Gauge({
     name: "proofmill_build_info",
@@ -265,7 +270,7 @@ function watchDelivery(registry: Registry, delivery: () => DeliveryInfo): void {
   });
   new Counter({
     name: "proofmill_callbacks_given_up_total",
-    help: "What was too old to be delivered any more",
+    help: "What no receiver will have: it is too old, or was refused too often",
     ...{ labelNames, registers },
     collect() {
       this.reset();
