@@ -44,6 +44,45 @@ test("a doctor looks at a real device, and finds what was faster before", async 
   expect(second.stdout).toMatch(/^1 failed\n$/m);
 });
 
+test("a doctor plays the broker, on paths as it writes them; a node that takes no artifacts is found", async () => {
+  const broker = createServer((_, response) => {
+    response.writeHead(400).end("block_height is not the active PoC stage");
+  });
+  const url = `${await listen(broker)}/v2/poc-batches/Qwen%252FQwen3-0.6B`;
+  const folder = temporaryFolder();
+  const args = [
+    ...["doctor", "--v2", "--enable-poc", "--data-dir", folder, "--port", "0", "--json"],
+    ...["--poc-seq-len", "32", "--seconds", "1", "--callback-url", url],
+    ...["--callback-allow", "127.0.0.1", "--node-version", "v3.0.13", "--base-path", "/node-1"],
+  ];
+  const { code, stdout } = await runCli(args);
+  const { checks }: Report = JSON.parse(stdout);
+  expect(checks.filter(({ state }) => state === "failed")).toEqual([]);
+  const known = Object.fromEntries(checks.map(({ name, detail }) => [name, detail]));
+  expect(known.callback).toBe("the broker knows that no such block is at work");
+  expect(known["self-test"]).toContain(
+    "golden artifacts, bfloat16: 180 vectors of 6 models: within",
+  );
+  expect(checks.slice(-5).map(({ name, state }) => [name, state])).toEqual(
+    ["init", "callback", "artifacts", "porosity", "validation"].map((name) => [`v2 ${name}`, "ok"]),
+  );
+  expect(known["v2 validation"]).toMatch(/ were computed again: the spoiled one was found/);
+  expect(code).toBe(0);
+  expect(Object.keys(JSON.parse(readFileSync(join(folder, "doctor-rates.json"), "utf8")))).toEqual([
+    expect.stringMatching(/^proofmill-demo, .*, seq_len 32$/),
+    expect.stringMatching(/^proofmill-demo, .*, seq_len 32, artifacts$/),
+  ]);
+
+  const other = await runCli([...args, "--protocol", "v1"]);
+  const [init, callback] = (JSON.parse(other.stdout) as Report).checks.slice(-5);
+  expect(init).toMatchObject({
+    state: "failed",
+    detail: "--protocol v1 takes no rounds of artifacts",
+  });
+  expect(callback).toMatchObject({ state: "skipped", detail: "no round began" });
+  expect(other.code).toBe(1);
+});
+
 test("a backup is restored in place of what is there, never under a node", async () => {
   const folder = temporaryFolder();
   const backup = join(temporaryFolder(), "backup.db");

@@ -1,5 +1,5 @@
 /** A round as the log tells it: how it begins, how it goes on, what became of it. */
-import { type PocService, randomDistanceCdf, type RoundSummary } from "@proofmill/core";
+import { type PocService, type RoundSummary, randomDistanceCdf } from "@proofmill/core";
 import type { FastifyBaseLogger } from "fastify";
 
 /** Between two lines of a search. */

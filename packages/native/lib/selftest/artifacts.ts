@@ -24,7 +24,8 @@ async function checkAll(device: Device, dtype: Precision) {
   const failures: string[] = [];
   let vectors = 0;
   let texts = 0;
-  for (const model of goldenModels()) {
+  const models = goldenModels();
+  for (const model of models) {
     const kind = model.endsWith("-strong") ? "strong" : "plain";
     const runner = await device.loadGolden(model, dtype);
     try {
@@ -47,8 +48,9 @@ async function checkAll(device: Device, dtype: Precision) {
     }
   }
   const figures =
-    `${vectors} vectors within ${brief(worst.plain)}, strong ones ${brief(worst.strong)} ` +
-    `(allowed ${allowed.plain}, ${allowed.strong}), ${texts} texts the same`;
+    `${vectors} vectors of ${models.length} models: within ${brief(worst.plain)}, strong ones ` +
+    `${brief(worst.strong)} (allowed ${brief(allowed.plain)}, ${brief(allowed.strong)}); ` +
+    (texts > 0 ? `${texts} were compared as text too` : "as text none is near enough to compare");
   const first = failures.length > 0 ? `; ${failures.length} are off, first ${failures[0]}` : "";
   return { ok: failures.length === 0 && vectors > 0, detail: figures + first };
 }

@@ -95,7 +95,7 @@ async function checkAll(device: Device, dtype: Precision) {
   const figures =
     `${cases} nonces of ${models.length} models: distances within ${brief(worst.distance)}, strong ones ` +
     `${brief(worst.strong)}, logits' norm ${brief(worst.norm)} ` +
-    `(allowed ${allowed.distance}, ${allowed.strong}, ${allowed.norm})`;
+    `(allowed ${brief(allowed.distance)}, ${brief(allowed.strong)}, ${brief(allowed.norm)})`;
   const first = failures.length > 0 ? `; ${failures.length} are off, first ${failures[0]}` : "";
   return { ok: failures.length === 0 && cases > 0, detail: figures + first };
 }

@@ -50,7 +50,8 @@ export async function selftest(options: SelftestOptions): Promise<Selftest> {
  * @throws Error when the device cannot be used at all, as `loadModel` does
  */
 export async function selftestInShort(choice: DeviceChoice): Promise<CheckResult[]> {
-  return (await check(PRECISIONS.map(goldenCheck), choice)).checks;
+  const checks = [...PRECISIONS.map(goldenCheck), ...PRECISIONS.map(artifactCheck)];
+  return (await check(checks, choice)).checks;
 }
 
 async function check(

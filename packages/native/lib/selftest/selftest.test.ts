@@ -60,6 +60,15 @@ test("all of it passes on the CPU", async () => {
   expect(result.checks.filter(({ ok }) => !ok)).toEqual([]);
   expect(result).toMatchObject({ device: "cpu", ok: true });
   expect(seen).toHaveLength(9);
+  const said = Object.fromEntries(result.checks.map(({ name, detail }) => [name, detail]));
+  // As nobody would write 0.00002 or 1e+3, and no golden vector is left out.
+  expect(said["golden artifacts, float32"]).toMatch(
+    /^180 vectors of 6 models: within \d\.\de-7, .*\(allowed 2\.0e-5, 2\.0e-5\); 1\d\d were compared as text too$/,
+  );
+  expect(said["golden artifacts, bfloat16"]).toMatch(/; as text none is near enough to compare$/);
+  expect(said["steady search, 1 s"]).toMatch(
+    /the first; (\d+(\.\d+)?, ){5}\d+(\.\d+)? nonces\/s; /,
+  );
 });
 
 describe("golden models", () => {

@@ -45,7 +45,7 @@ async function watch(search: Search, seconds: number) {
     ok: differing === 0 && isSteady && jobs > 0,
     detail:
       `${shape}, seq_len ${seqLen}: ${jobs} jobs of ${batch}, ${differing} with other bits than the first; ` +
-      `${rates.map((rate) => rate.toPrecision(3)).join(", ")} nonces/s; memory in MiB: process ` +
+      `${rates.map((rate) => Number(rate.toPrecision(3))).join(", ")} nonces/s; memory in MiB: process ` +
       `${before.process} → ${after.process}, GPU ${before.device} → ${after.device}`,
   };
 }

@@ -62,10 +62,13 @@ export class RefusedError extends PostError {
   override readonly name = "RefusedError";
   /** Whether it says that the block's phase is over. */
   readonly isStale: boolean;
+  /** The beginning of its answer. */
+  readonly said: string;
 
-  constructor(message: string, { isStale }: { isStale: boolean }) {
+  constructor(message: string, { isStale, said }: { isStale: boolean; said: string }) {
     super("client_error", message);
     this.isStale = isStale;
+    this.said = said;
   }
 }
 
@@ -181,9 +184,8 @@ export function createPoster(options: PosterOptions): Poster {
         const isRefusal = statusCode >= 400 && statusCode < 500 && !PASSING.includes(statusCode);
         if (isRefusal && statusCode !== 413) {
           const said = await beginningOf(answer.body);
-          throw new RefusedError(message, {
-            isStale: statusCode === 400 && said.includes(STALE),
-          });
+          const isStale = statusCode === 400 && said.includes(STALE);
+          throw new RefusedError(message, { isStale, said });
         }
         void answer.body.dump().catch(() => {}); // a little of it, to keep the connection
         if (statusCode === 413) throw new TooLargeError(message);

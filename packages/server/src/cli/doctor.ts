@@ -1,14 +1,19 @@
 /** `proofmill doctor`: what would fail in the round that pays, looked for before it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { silentLog } from "@proofmill/core";
 import { Command } from "commander";
 import { posterOptions } from "../callback-options.ts";
 import { createPoster } from "../callbacks/request.ts";
 import { accessChecks } from "../doctor/access.ts";
+import { artifactChecks } from "../doctor/artifacts.ts";
 import { callbackChecks } from "../doctor/callback.ts";
 import { type Check, type CheckResult, runChecks } from "../doctor/check.ts";
 import { deviceChecks } from "../doctor/device.ts";
 import { Rates } from "../doctor/rates.ts";
 import { systemChecks } from "../doctor/system.ts";
+import { startNode } from "../node.ts";
 import { stdout } from "../platform/output.ts";
 import { countGpus } from "../runners/devices.ts";
 import type { ServeConfig } from "../settings/config.ts";
@@ -21,6 +26,7 @@ import { Exit } from "./exit.ts";
 interface DoctorOptions {
   callbackUrl?: string;
   seconds: number;
+  v2: boolean;
   json: boolean;
 }
 
@@ -32,6 +38,12 @@ export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
   return addServeOptions(command)
     .option("--callback-url <url>", "the aggregator's, as rounds will name it", callbackAddress)
     .option("--seconds <n>", "how long to time a search, 1 to 3600", integer(1, 3600), 10)
+    .option(
+      "--v2",
+      "play the network's broker too: begin a round of artifacts, receive its callbacks, have a " +
+        "sample validated; --callback-url is the broker's then",
+      false,
+    )
     .option("--json", "print one JSON object and nothing else", false)
     .action(async () => {
       const options = command.opts<DoctorOptions>();
@@ -40,7 +52,7 @@ export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
 }
 
 async function examine(config: ServeConfig, options: DoctorOptions): Promise<void> {
-  const { callbackUrl: url, seconds, json } = options;
+  const { callbackUrl: url, seconds, v2, json } = options;
   const results: CheckResult[] = [];
   const carryOut = (checks: readonly Check[]) =>
     runChecks(checks, (result) => {
@@ -51,7 +63,7 @@ async function examine(config: ServeConfig, options: DoctorOptions): Promise<voi
     ...systemChecks(config),
     ...accessChecks(config),
     ...callbackChecks({
-      ...{ url, isSigned: config.callbackSecret !== undefined },
+      ...{ url, isSigned: config.callbackSecret !== undefined, isBroker: v2 },
       openPoster: () => createPoster(posterOptions(config)),
     }),
   ]);
@@ -61,6 +73,14 @@ async function examine(config: ServeConfig, options: DoctorOptions): Promise<voi
     const isOne = devices.length === 1;
     try {
       await carryOut(checks.map((each) => (isOne ? each : named(each, `${each.name} ${device}`))));
+    } finally {
+      await close();
+    }
+  }
+  if (v2) {
+    const { checks, close } = checksOfArtifacts(config, 1000 * seconds);
+    try {
+      await carryOut(checks);
     } finally {
       await close();
     }
@@ -83,6 +103,46 @@ function checksOf(device: string, config: ServeConfig, searchMs: number) {
     ...{ seqLen: pocSeqLen, searchMs, modelName: servedModelName },
     rates: dataDir === null ? null : new Rates(dataDir),
   });
+}
+
+function checksOfArtifacts(config: ServeConfig, searchMs: number) {
+  const { dataDir, pocSeqLen: seqLen, servedModelName: modelName, callbackInterval } = config;
+  const rates = dataDir === null ? null : new Rates(dataDir);
+  return artifactChecks({
+    openNode: () => openNode(config),
+    ...{ modelName, seqLen, searchMs, callbackInterval, rates },
+  });
+}
+
+/** The node that these settings make, but alone: on loopback, without keys, over a folder that goes with it. */
+async function openNode(config: ServeConfig) {
+  if (!config.enablePoc) throw new Error("PoC is off: give it --enable-poc");
+  if (config.protocol === "v1") throw new Error("--protocol v1 takes no rounds of artifacts");
+  const folder = mkdtempSync(join(tmpdir(), "proofmill-doctor-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const { callbackAllow, nodeVersion, basePath } = config;
+  try {
+    const node = await startNode({
+      ...config,
+      ...{ host: "127.0.0.1", port: 0, dataDir: folder, logLevel: "silent" },
+      ...{ apiKey: [], apiKeyFile: undefined, maxRequestsPerSecond: undefined },
+      ...{ tlsCert: undefined, tlsKey: undefined, tlsClientCa: undefined },
+      callbackAllow: callbackAllow && [...callbackAllow, "127.0.0.1"],
+    });
+    const close = async () => {
+      await node.close();
+      remove();
+    };
+    await node.loaded.catch(async (error) => {
+      await close();
+      throw error;
+    });
+    const version = nodeVersion?.[0] === undefined ? "" : `/${nodeVersion[0]}`;
+    return { url: node.url + version + basePath, close };
+  } catch (error) {
+    remove();
+    throw error;
+  }
 }
 
 /** As the node would, but for the length that memory is checked for. */
@@ -112,5 +172,5 @@ function named(check: Check, name: string): Check {
 
 function row({ name, state, seconds, detail }: CheckResult): string {
   const word = state === "failed" ? "FAILED" : state;
-  return `${word.padEnd(7)} ${name.padEnd(12)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
+  return `${word.padEnd(7)} ${name.padEnd(13)} ${seconds.toFixed(1).padStart(6)} s  ${detail}\n`;
 }

@@ -9,7 +9,7 @@ import { Exit } from "./exit.ts";
 export function selftestCommand(): Command {
   const command = new Command("selftest")
     .description(
-      "check a device: golden numbers, every operation, batch invariance, a steady search",
+      "check a device: golden distances and artifacts, every operation, batch invariance, a steady search",
     )
     .option("--seconds <n>", "length of the steady search, 1 to 86400", integer(1, 86_400), 60)
     .option("--threads <n>", "threads on the CPU (default: one per core)", integer(1, MAX_THREADS))

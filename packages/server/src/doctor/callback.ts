@@ -1,18 +1,20 @@
 /** What concerns the aggregator: does it take what this node sends, and do their clocks agree. */
-import type { Poster } from "../callbacks/request.ts";
+import { failureOf, type Poster, RefusedError } from "../callbacks/request.ts";
 import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
 
 /** Receivers refuse signatures that are five minutes old; half of a minute leaves room to drift. */
 const MOST_SKEW_SECONDS = 30;
+const NOBODY = {
+  public_key: "proofmill-doctor",
+  block_hash: "proofmill-doctor",
+  block_height: 0,
+  node_id: 0,
+};
 /** Taken for a find by nobody: it has no nonces. */
-const EMPTY = {
-  ...{
-    public_key: "proofmill-doctor",
-    block_hash: "proofmill-doctor",
-    block_height: 0,
-    node_id: 0,
-  },
-  ...{ nonces: [], dist: [] },
+const EMPTY = { ...NOBODY, nonces: [], dist: [] };
+const WITHOUT_ARTIFACTS = {
+  ...{ ...NOBODY, artifacts: [] },
+  encoding: { dtype: "f16", k_dim: 12, endian: "le" },
 };
 
 export interface CallbackChecks {
@@ -21,6 +23,8 @@ export interface CallbackChecks {
   /** @throws Error where a certificate of the node's is not well */
   openPoster: () => Poster;
   isSigned: boolean;
+  /** Whether the receiver is the network's broker, who takes artifacts. */
+  isBroker?: boolean;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -29,6 +33,7 @@ export function callbackChecks({
   url,
   openPoster,
   isSigned,
+  isBroker = false,
   now = Date.now,
 }: CallbackChecks): Check[] {
   let date: string | null = null;
@@ -39,7 +44,7 @@ export function callbackChecks({
       async run(): Promise<Finding> {
         if (url === undefined) return unnamed;
         const signal = new AbortController().signal;
-        const body = JSON.stringify(EMPTY);
+        const body = JSON.stringify(isBroker ? WITHOUT_ARTIFACTS : EMPTY);
         const poster = openPoster();
         try {
           await poster.post({
@@ -48,6 +53,9 @@ export function callbackChecks({
               date = String(headers.date);
             },
           });
+        } catch (error) {
+          if (isBroker) return heardByBroker(error);
+          throw error;
         } finally {
           await poster.close();
         }
@@ -67,4 +75,16 @@ export function callbackChecks({
       },
     },
   ];
+}
+
+/** A broker refuses what is of no block of its own: that it does, and why, shows that it is one. */
+function heardByBroker(error: unknown): Finding {
+  if (error instanceof RefusedError) {
+    if (error.isStale) return ok("the broker knows that no such block is at work");
+    const said = error.said.trim().replaceAll(/\s+/g, " ").slice(0, 200);
+    return failed(`${error.message}${said && `, ${said}`}: is this the address that rounds name?`);
+  }
+  const isBetweenRounds = failureOf(error) === "server_error" && /\b503$/.test(String(error));
+  if (!isBetweenRounds) throw error;
+  return ok("it answers that it takes no artifacts now, as a broker between two rounds");
 }

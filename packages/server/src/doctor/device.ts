@@ -1,13 +1,11 @@
 /** What concerns the model and its device: does it load, compute the same bits, as fast as before. */
 import type { ModelRunner } from "@proofmill/core";
 import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
-import type { Rates } from "./rates.ts";
+import { judgeRate, type Rates } from "./rates.ts";
 
 /** A search is timed in batches of about this many milliseconds. */
 const BATCH_MS = 500;
 const MAX_BATCH = 1024;
-/** A device that reaches less than this share of what it reached before is not well. */
-const LEAST_SHARE = 0.8;
 const COMPARED_NONCES = 24;
 
 export interface DeviceChecks {
@@ -58,7 +56,7 @@ export function deviceChecks(options: DeviceChecks): { checks: Check[]; close():
         const rate = await rateOf(each, { seqLen: length, milliseconds: searchMs });
         const { device, arithmetic } = each.info;
         const key = [modelName, device, arithmetic, `seq_len ${length}`].join(", ");
-        return judgeRate(rate, { key, rates });
+        return judgeRate(rate, { key, rates, unit: "nonces/s" });
       }),
     },
   ];
@@ -131,17 +129,4 @@ export async function rateOf(
     nonces += batch;
   }
   return nonces / (spent / 1000);
-}
-
-function judgeRate(rate: number, { key, rates }: { key: string; rates: Rates | null }): Finding {
-  const words = `${Number(rate.toPrecision(3))} nonces/s`;
-  const before = rates?.best(key) ?? null;
-  if (before !== null && rate < before * LEAST_SHARE) {
-    return failed(
-      `${words}, this device reached ${Number(before.toPrecision(3))} before: look for other ` +
-        "programs on it, for its heat and for its power limit",
-    );
-  }
-  rates?.keep(key, rate);
-  return ok(before === null ? `${words}; nothing to compare with yet` : `${words}, as before`);
 }

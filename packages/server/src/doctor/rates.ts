@@ -1,10 +1,13 @@
 /** The best rate that each device has reached, kept in the data folder. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Finding, failed, ok } from "./check.ts";
 
 export const RATES_FILE = "doctor-rates.json";
 /** More are forgotten, oldest first. */
 const MAX_RATES = 100;
+/** A device that reaches less than this share of what it reached before is not well. */
+const LEAST_SHARE = 0.8;
 
 export class Rates {
   readonly #file: string;
@@ -16,7 +19,7 @@ export class Rates {
     this.#best = new Map(read(this.#file));
   }
 
-  /** Nonces per second; null where none is known. */
+  /** In the unit of its key; null where none is known. */
   best(key: string): number | null {
     return this.#best.get(key) ?? null;
   }
@@ -42,4 +45,21 @@ function read(file: string): [string, number][] {
   } catch {
     return []; // not there yet, or not ours
   }
+}
+
+/** Whether a rate is what it was before; the best is kept. */
+export function judgeRate(
+  rate: number,
+  { key, rates, unit }: { key: string; rates: Rates | null; unit: string },
+): Finding {
+  const words = `${Number(rate.toPrecision(3))} ${unit}`;
+  const before = rates?.best(key) ?? null;
+  if (before !== null && rate < before * LEAST_SHARE) {
+    return failed(
+      `${words}, this device reached ${Number(before.toPrecision(3))} before: look for other ` +
+        "programs on it, for its heat and for its power limit",
+    );
+  }
+  rates?.keep(key, rate);
+  return ok(before === null ? `${words}; nothing to compare with yet` : `${words}, as before`);
 }
