@@ -18,6 +18,9 @@ export const ROOMS: Rooms = {
   "test/sdk": `
     client/src client/src/trpc.ts core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,
+  "test/openai": `
+    core/src/index.ts native/lib server/src/index.ts server/src/models test
+    test/conformance @ai-sdk/openai-compatible ai node:* openai vitest`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
   "test/mlnode": "test node:* vitest",
   "test/scheme": `
@@ -72,8 +75,8 @@ export const ROOMS: Rooms = {
   // The dashboard's files, as they are built.
   "server/src/page.ts": "fastify node:*",
   "server/src/api-docs": `
-    core/src/index.ts server/src/access server/src/callbacks server/src/inference
-    server/src/version.ts fastify node:*`,
+    core/src/index.ts server/src/access server/src/callbacks server/src/completions
+    server/src/inference server/src/version.ts fastify node:*`,
   "server/src/doors/trpc": `
     client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,

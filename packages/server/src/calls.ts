@@ -98,6 +98,8 @@ export interface CallsOptions {
   upstream: () => Upstream | null;
   /** The model's names as /v1 lists them; its name alone by default. */
   modelNames?: () => readonly string[];
+  /** Tokens of a prompt and its answer together; null: the node answers nothing itself. */
+  longestAnswer?: () => number | null;
   /** What callers of the network's Python service look for in answers about health; none by default. */
   healthFields?: (() => object) | undefined;
 }
@@ -120,7 +122,7 @@ export function createCalls(options: CallsOptions): Calls {
 /** What a node says of itself. */
 function nodeCalls(options: CallsOptions) {
   const { service, gate, log, modelName, runners, delivery, upstream, history, events } = options;
-  const { healthFields, modelNames = () => [modelName] } = options;
+  const { healthFields, modelNames = () => [modelName], longestAnswer = () => null } = options;
   const well = healthFields ? "healthy" : "ok";
   const created = Math.floor(Date.now() / 1000);
 
@@ -161,7 +163,7 @@ function nodeCalls(options: CallsOptions) {
         object: "model",
         created,
         owned_by: "proofmill",
-        max_model_len: readyModel().max_seq_len,
+        max_model_len: Math.min(readyModel().max_seq_len, longestAnswer() ?? Infinity),
       })),
     }),
 

@@ -29,6 +29,7 @@ import type { Inference } from "./completions/inference.ts";
 import { mlnodeRoutes } from "./doors/mlnode/mlnode.ts";
 import { healthFields } from "./doors/mlnode/state.ts";
 import { openAiRoutes, TEXT_PATHS } from "./doors/openai/openai.ts";
+import { completeRefusals, withoutInference } from "./doors/openai/refusals.ts";
 import { restRoutes } from "./doors/rest/rest.ts";
 import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
@@ -236,7 +237,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     allowWhileValidating: deps.allowInferenceWhileValidating,
     drainMs: deps.drainMs,
     ungateModels: deps.ungateModels,
-    paths: deps.upstream ? UPSTREAM_PATHS : inference ? TEXT_PATHS : [],
+    paths: deps.upstream ? UPSTREAM_PATHS : TEXT_PATHS,
   });
 
   const otherHost = hostGuard(deps.allowHost);
@@ -268,6 +269,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   app.addHook("onSend", async (request, reply, payload) =>
     guard.hidesReasons(request) ? statusAlone(reply, payload) : payload,
   );
+  completeRefusals(app, (request) => gate.isInference(request));
   useErrorAnswers(app);
   if (deps.allowOrigin.length > 0) {
     await app.register(cors, {
@@ -308,6 +310,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     ...{ service, gate, log, modelName, runners, delivery, history, events },
     upstream: () => upstream,
     modelNames: () => model.names,
+    longestAnswer: () => inference?.pool.limits?.max_len ?? null,
     healthFields: isForBroker ? () => healthFields(broker) : undefined,
   });
   useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
@@ -330,7 +333,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     await app.register(async (scope) =>
       openAiRoutes(scope, { inference, gate, reader, unfinished, listModels: calls.listModels }),
     );
-  }
+  } else if (!deps.upstream) await app.register(withoutInference);
   await app.register(async (scope) =>
     restRoutes(scope, {
       ...{ operations, calls, service, bodies, unfinished },

@@ -312,10 +312,15 @@ export const ErrorAnswer = z.object({
 });
 export type ErrorAnswer = z.output<typeof ErrorAnswer>;
 
-/** A refusal of what OpenAI's clients ask: the inference gate adds what they read. */
+/** A refusal of what OpenAI's clients ask, with what they read. */
 export const InferenceRefusal = ErrorAnswer.extend({
   error: z
-    .object({ message: z.string(), type: z.string(), param: z.null(), code: z.string() })
+    .object({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    })
     .optional(),
 });
 
@@ -328,7 +333,11 @@ export const ModelList = z.object({
       object: z.literal("model"),
       created: z.int().describe("When this node started, in seconds since 1970."),
       owned_by: z.string(),
-      max_model_len: z.int().describe("The model's context in tokens."),
+      max_model_len: z
+        .int()
+        .describe(
+          "Tokens of the longest prompt with its answer; of the longest sequence where the node answers none.",
+        ),
     }),
   ),
 });

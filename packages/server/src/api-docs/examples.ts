@@ -3,6 +3,7 @@
  * brings each situation about, asks, and compares.
  */
 import type { HealthCode } from "@proofmill/core";
+import { ApiError } from "../completions/api-error.ts";
 import { GATE_ANSWER } from "../inference/gate.ts";
 import { version } from "../version.ts";
 import {
@@ -122,6 +123,14 @@ const RUNNER_GONE: ApiExample = {
   status: 503,
   answer: { detail: "Runner is not available: killed" },
 };
+
+/** With what OpenAI's clients read. */
+function forClients(example: ApiExample): ApiExample {
+  const { detail, hint } = example.answer as { detail: string; hint?: string };
+  const message = hint === undefined ? detail : `${detail}: ${hint}`;
+  const { error } = new ApiError(example.status, message);
+  return { ...example, answer: { ...(example.answer as object), error } };
+}
 
 /** A node that is not ready, for this reason. */
 function unready(given: Situation, code: HealthCode, text: string): ApiExample {
@@ -314,8 +323,8 @@ export const EXAMPLES: Readonly<Record<string, OperationExamples>> = {
         },
       },
       { given: "searching", status: 503, answer: GATE_ANSWER },
-      refusal("the model is loading", "MODEL_LOADING"),
-      RUNNER_GONE,
+      forClients(refusal("the model is loading", "MODEL_LOADING")),
+      forClients(RUNNER_GONE),
     ],
   },
 };

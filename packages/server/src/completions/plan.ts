@@ -26,7 +26,7 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly text: TextModel;
-  readonly limits: SessionLimits;
+  readonly limits: Pick<SessionLimits, "max_len">;
   readonly vocabSize: number;
   readonly signal: AbortSignal;
 }

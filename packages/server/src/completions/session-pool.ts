@@ -27,19 +27,24 @@ type Planned = Omit<TokenSession, "id">;
 
 export class SessionPool {
   readonly #seats = new Set<Seat>();
-  #limits: SessionLimits | null = null;
+  #last: SessionLimits | null = null;
   #ids = 0;
 
-  /** What each runner has room for, as the last that came said; null before the first. */
-  get limits(): SessionLimits | null {
-    return this.#limits;
+  /**
+   * What fits into any of the runners, whichever a session then goes to: those that are there, or the
+   * last that was; null before the first.
+   */
+  get limits(): Pick<SessionLimits, "max_len"> | null {
+    const all = [...this.#seats].map(({ limits }) => limits);
+    if (all.length === 0) return this.#last;
+    return { max_len: Math.min(...all.map(({ max_len }) => max_len)) };
   }
 
   /** @returns what takes the runner away, whose sessions end by themselves */
   attach(runner: SessionRunner): () => void {
     const limits = runner.sessionLimits;
     if (!limits) return () => {};
-    this.#limits = limits;
+    this.#last = limits;
     const seat = { runner, limits, open: 0, tokens: 0 };
     this.#seats.add(seat);
     return () => this.#seats.delete(seat);

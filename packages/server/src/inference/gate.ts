@@ -108,7 +108,7 @@ export class InferenceGate {
   /** Answers a request that may not pass; leaves the others alone (null). */
   refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
     const isStopped = this.#isStopped;
-    if ((!isStopped && !this.isClosed) || !this.#isInference(request)) return null;
+    if ((!isStopped && !this.isClosed) || !this.isInference(request)) return null;
     const { isGenerating } = this.#options.service.artifacts;
     if (((isStopped || isGenerating) && isModelList(request)) || this.#isUngated(request))
       return null;
@@ -142,11 +142,14 @@ export class InferenceGate {
     return ungateModels && method === "GET" && /^\/v1\/models(\/|$)/.test(routeOptions.url ?? "");
   }
 
-  #isInference(request: FastifyRequest): boolean {
+  /** Whether a request is for inference, whatever its method, and whether or not its path is known. */
+  isInference(request: FastifyRequest): boolean {
     const { paths = [] } = this.#options;
     // The router decodes a path before it matches: /%761/models is /v1/models.
     const { url } = request.routeOptions;
-    if (url === undefined) return isInferencePath(request.url);
+    if (url === undefined) {
+      return isInferencePath(request.url) || paths.includes(pathOf(request.url));
+    }
     return url.startsWith("/v1/") || paths.includes(url);
   }
 }
