@@ -24,7 +24,7 @@ export interface PocServiceOptions {
   modelNames?: () => readonly string[];
   /** Whether `stat_test.p_value_threshold` counts where `fraud_threshold` is absent; no by default. */
   honoursPValueThreshold?: boolean;
-  /** Whether rounds and jobs of artifacts are taken now; always by default. */
+  /** Whether rounds, proofs and jobs are taken now, else ENGINE_NOT_AVAILABLE; always by default. */
   isServing?: () => boolean;
   /** Hosts that `callback_url` may name, `name` or `name:port`; without it all others. */
   callbackHosts?: readonly string[] | undefined;

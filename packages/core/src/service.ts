@@ -233,7 +233,7 @@ export class PocService {
   async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
     const { maxValidateNonces, now, log, meter } = this.#options;
     const received = now();
-    this.assertReady();
+    this.#refuseUnlessServing();
     const proof = this.#read("ProofBatch", body);
     if (proof.nonces.length > maxValidateNonces) {
       const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
@@ -347,12 +347,9 @@ export class PocService {
     await within(CLOSE_GRACE_MS, this.#rounds.current?.committer.idle() ?? Promise.resolve());
   }
 
-  async #init(kind: InitKind, body: unknown, caller: Caller): Promise<CommandAnswer> {
-    const received = this.#options.now();
-    this.assertReady();
-    this.#storeWatch.refuseFault();
-    const command = { kind, scheme: distance.name, config: this.#read("InitRequest", body) };
-    return this.#carryOut(command, { received, signal: caller.signal });
+  #init(kind: InitKind, body: unknown, caller: Caller): Promise<CommandAnswer> {
+    const read = () => this.#read("InitRequest", body);
+    return this.#goOn(() => ({ kind, scheme: distance.name, config: read() }), caller);
   }
 
   #read<Name extends SchemaName>(schema: Name, body: unknown): Parsed<Name> {
@@ -361,11 +358,16 @@ export class PocService {
       : checkBody(schema, body, this.#initLimits);
   }
 
-  async #phase(kind: PhaseKind, caller: Caller): Promise<CommandAnswer> {
+  #phase(kind: PhaseKind, caller: Caller): Promise<CommandAnswer> {
+    return this.#goOn(() => ({ kind, scheme: distance.name }), caller);
+  }
+
+  /** Carries out what begins a round or goes on with one. */
+  async #goOn(command: () => RoundCommand, { signal }: Caller): Promise<CommandAnswer> {
     const received = this.#options.now();
-    this.assertReady();
+    this.#refuseUnlessServing();
     this.#storeWatch.refuseFault();
-    return this.#carryOut({ kind, scheme: distance.name }, { received, signal: caller.signal });
+    return this.#carryOut(command(), { received, signal });
   }
 
   async #carryOut(
@@ -389,6 +391,12 @@ export class PocService {
       if (next.kind !== "stop") this.#runners.refuseUnlessExpected();
       await this.#rounds.perform(next, received);
     });
+  }
+
+  /** Also refuses what begins or computes anything while the node is told not to. */
+  #refuseUnlessServing(): void {
+    this.assertReady();
+    if (!this.#options.isServing()) throw new PocError("ENGINE_NOT_AVAILABLE");
   }
 
   #refuseUnlessOpen(): void {

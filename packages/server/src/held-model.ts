@@ -2,7 +2,7 @@
 
 /**
  * The weights stay in memory whatever the broker says: a stop is followed by an `up` for the same
- * model, as a rule. Stopped, the node takes no rounds and jobs of artifacts and no inference.
+ * model, as a rule. Stopped, the node takes no rounds, proofs and jobs of either protocol and no inference.
  */
 export class HeldModel {
   readonly #served: string[];

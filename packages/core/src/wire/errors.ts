@@ -33,7 +33,11 @@ const TABLE = {
   COMPUTE_FAILED: { status: 500, text: "Computation failed" },
   ALREADY_GENERATING: { status: 409, text: "Already generating" },
   PARAMS_MISMATCH: { status: 409, text: "params mismatch" },
-  ENGINE_NOT_AVAILABLE: { status: 503, text: "Engine not available" },
+  ENGINE_NOT_AVAILABLE: {
+    status: 503,
+    text: "Engine not available",
+    hint: "a node that its broker has stopped goes on with POST /api/v1/inference/up",
+  },
   NONCES_DO_NOT_MATCH: {
     status: 400,
     text: "validation.artifacts nonces must match nonces field",

@@ -9,7 +9,7 @@ import type { OperationTable } from "./operation.ts";
 
 const SWITCHED_OFF = ["POC_NOT_ENABLED", "SHUTTING_DOWN"] as const;
 const NOT_READY = [...SWITCHED_OFF, "MODEL_LOADING", "RUNNER_LOST"] as const;
-const CANNOT_BEGIN = [...NOT_READY, "STORE_FAILED"] as const;
+const CANNOT_BEGIN = [...NOT_READY, "ENGINE_NOT_AVAILABLE", "STORE_FAILED"] as const;
 const UNREADY = [
   "SHUTTING_DOWN",
   "MODEL_LOADING",
