@@ -169,8 +169,11 @@ export const ROOMS: Rooms = {
     core/src/round core/src/runner core/src/service.ts core/src/service-options.ts core/src/util
     core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
-    core/src/artifacts.ts core/src/proof core/src/proof/distance core/src/proof/schemes.ts
+    core/src/artifacts.ts core/src/proofs.ts core/src/proof/distance core/src/proof/schemes.ts
     core/src/round core/src/runner core/src/service-options.ts core/src/util core/src/wire`,
+  "core/src/proofs.ts": `
+    core/src/proof core/src/proof/distance core/src/round core/src/service-options.ts core/src/util
+    core/src/wire`,
   "core/src/service-options.ts": "core/src/round core/src/util core/src/wire",
   // What the service's callers ask of rounds of artifacts.
   "core/src/artifacts.ts": `

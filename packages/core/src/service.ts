@@ -1,10 +1,9 @@
 /** The service that REST and tRPC both call: docs/protocol.md §2 and §3 behind one face. */
 import { Artifacts } from "./artifacts.ts";
-import { configOf, FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
+import { FIND_EVENTS, roundStatus, withoutLists } from "./proof/distance/answers.ts";
 import { distance } from "./proof/distance/scheme.ts";
-import { inShort, toValidateAnswer } from "./proof/distance/verdict.ts";
-import { readRows } from "./proof/scheme.ts";
 import { SCHEMES } from "./proof/schemes.ts";
+import { Proofs } from "./proofs.ts";
 import { Rounds } from "./round/rounds.ts";
 import { type RunnerPlace, Runners } from "./round/runners.ts";
 import type { InitKind, PhaseKind, RoundCommand } from "./round/state.ts";
@@ -60,6 +59,7 @@ export class PocService {
   readonly #runners: Runners;
   readonly #validations: ValidationQueue;
   readonly #rounds: Rounds;
+  readonly #proofs: Proofs;
   #initLimits: InitLimits;
   #closing: Promise<void> | null = null;
 
@@ -108,6 +108,15 @@ export class PocService {
       storeWatch: this.#storeWatch,
       runners: this.#runners,
       onChange,
+    });
+    this.#proofs = new Proofs({
+      ...this.#options,
+      rounds: this.#rounds,
+      runners: this.#runners,
+      validations: this.#validations,
+      storeWatch: this.#storeWatch,
+      read: (body) => this.#read("ProofBatch", body),
+      refuseUnlessServing: () => this.#refuseUnlessServing(),
     });
     this.artifacts = new Artifacts({
       ...this.#options,
@@ -230,47 +239,8 @@ export class PocService {
    * @param caller once its signal aborts the proof is dropped, unless its verdict is to be delivered
    * @throws PocError
    */
-  async validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
-    const { maxValidateNonces, now, log, meter } = this.#options;
-    const received = now();
-    this.#refuseUnlessServing();
-    const proof = this.#read("ProofBatch", body);
-    if (proof.nonces.length > maxValidateNonces) {
-      const detail = `Too many nonces: ${proof.nonces.length}, at most ${maxValidateNonces}`;
-      throw new PocError("TOO_MANY_NONCES", { detail });
-    }
-    const round = this.#rounds.currentOf(distance);
-    if (!round) throw new PocError("NO_ROUND");
-    const { round_id } = round.ledger;
-    const config = configOf(round.ledger);
-    const { callback_url } = config;
-    const isPushed = this.state === "VALIDATING" && callback_url !== null;
-    if (config.block_hash !== proof.block_hash) throw new PocError("BLOCK_HASH_MISMATCH");
-    this.#runners.refuseTooLong(config.seq_len);
-    const recomputed =
-      proof.nonces.length === 0
-        ? { values: new Float32Array(0), arithmetic: this.#runners.arithmetic ?? "" }
-        : await this.#validations.recompute({
-            scheme: distance,
-            config: { ...config, public_key: proof.public_key },
-            nonces: proof.nonces,
-            sizers: round.sizers,
-            signal: isPushed ? undefined : caller.signal,
-          });
-    const { nonfinite } = readRows(distance, config, recomputed.values);
-    if (nonfinite.length > 0) {
-      const nonces = nonfinite.slice(0, 8).map((place) => proof.nonces[place]);
-      const fields = { round_id, count: nonfinite.length, nonces };
-      log.warn(fields, "results are not finite, their nonces are left out of the verdict");
-    }
-    const batch = distance.judge(proof, { round_id, config }, recomputed);
-    meter.judged(batch, (now() - received) / 1000);
-    log.info(inShort(batch), "a proof is judged");
-    if (isPushed) {
-      const due = { callback_url, scheme: distance.name, kind: "validated", batch } as const;
-      await this.#storeWatch.keep("a verdict", (store) => store.enqueue(due));
-    }
-    return toValidateAnswer(batch);
+  validate(body: unknown, caller: Caller = {}): Promise<ValidateAnswer> {
+    return this.#proofs.validate(body, caller);
   }
 
   /**
