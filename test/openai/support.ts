@@ -45,7 +45,8 @@ const QUIET = ["--port", "0", "--log-level", "silent", "--poc-drain-seconds", "0
 export async function startChats(args: readonly string[] = []): Promise<RunningNode> {
   // Where the demo model is made.
   process.env.XDG_CACHE_HOME = environment().XDG_CACHE_HOME;
-  const config = parseConfig([...args, "--enable-poc", ...QUIET, "--threads", "1"]);
+  const threads = args.includes("--threads") ? [] : ["--threads", "1"];
+  const config = parseConfig([...args, "--enable-poc", ...QUIET, ...threads]);
   const node = await startNode({ ...config, dataDir: null });
   await node.loaded;
   return node;
