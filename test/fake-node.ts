@@ -40,6 +40,7 @@ export async function startFakeNode(options: FakeNodeOptions = {}): Promise<Fake
     pid: process.pid,
     hasComputed: true,
     isStalled: false,
+    onStall: () => {},
     memory: null,
     ended: new Promise<never>(() => {}),
   });

@@ -139,6 +139,12 @@ test.runIf(process.platform === "linux")(
     );
     expect((await client.nodeInfo()).runners).toMatchObject([{ pid, state: "alive", restarts: 0 }]);
     await checked(client, (await client.status({ limit: 1 })).total_checked + 10);
+    const { events } = await client.nodeEvents();
+    expect(events.filter(({ kind }) => kind === "runner").map(({ text }) => text)).toEqual([
+      "The runner cpu has its model",
+      expect.stringMatching(/^The runner cpu stands still: /),
+      "The runner cpu goes on with its work",
+    ]);
     expect(await node.stop()).toBe(0);
   },
   60_000,

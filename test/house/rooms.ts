@@ -61,7 +61,7 @@ export const ROOMS: Rooms = {
     server/src/health.ts server/src/held-model.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
-    server/src/store server/src/metrics server/src/text`,
+    server/src/store server/src/text`,
   "server/src/callback-options.ts": "server/src/access server/src/callbacks server/src/settings",
   "server/src/start-model.ts": `
     core/src/index.ts native/lib/model server/src/models server/src/platform server/src/runners
@@ -84,7 +84,7 @@ export const ROOMS: Rooms = {
     server/src/calls.ts server/src/completions server/src/http server/src/inference fastify
     node:*`,
   "server/src/doors/rest":
-    "core/src/index.ts server/src/calls.ts server/src/http server/src/version.ts fastify",
+    "core/src/index.ts server/src/access server/src/calls.ts server/src/http server/src/version.ts fastify",
   // What the network's broker asks, of the same service.
   "server/src/doors/mlnode": `
     core/src/index.ts server/src/held-model.ts server/src/http

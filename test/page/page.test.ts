@@ -1,14 +1,22 @@
 /** The page in a browser, against whole nodes. */
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
 import type { Page } from "playwright-core";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 import { poll, temporaryFolder } from "../helpers.ts";
 import { noBrowser, openPage } from "./browser.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** The page asks every two seconds for what is not streamed; a machine that is busy takes its time. */
+const PATIENCE = { timeout: 15_000 };
 
 /** What reaches over the right edge of the page, but for what scrolls by itself. */
 const OUTSIDE = `[...document.querySelectorAll("#page *")]
@@ -37,6 +45,12 @@ const SCROLL = `new Promise((resolve) => {
 async function shown(page: Page, card: string, name: string): Promise<string> {
   const fact = page.locator(`.${card} dl > div`, { has: page.locator(`dt:text-is("${name}")`) });
   return (await fact.locator("dd").textContent())?.trim() ?? "";
+}
+
+/** For people who want to look: PROOFMILL_SHOTS names a folder for pictures. */
+async function shoot(page: Page, name: string): Promise<void> {
+  const folder = process.env.PROOFMILL_SHOTS;
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
 
 /** What the page throws, and what its policy forbids. */
@@ -84,8 +98,7 @@ describe.skipIf(noBrowser)("the page", () => {
     expect(Number(distance)).toBeCloseTo(status.valid_distances.at(-1) ?? Number.NaN, 6);
     expect(await shown(page, "luck", "found")).toBe(whole(status.total_valid));
     expect(faults).toEqual([]);
-    if (process.env.SHOTS)
-      await page.screenshot({ path: `${process.env.SHOTS}/rest.png`, fullPage: true });
+    await shoot(page, "rest");
   });
 
   test("a find is there within half a second", async () => {
@@ -154,6 +167,125 @@ describe.skipIf(noBrowser)("the page", () => {
     await page.reload();
     await page.locator(".state").getByText("IDLE").waitFor();
     expect(await page.evaluate("JSON.stringify(localStorage)")).not.toContain(key);
+  });
+
+  test("each action is shown by what the key's own scopes allow", async () => {
+    const keys = {
+      proofs: "a-key-for-proofs-and-looks",
+      looks: "a-key-that-may-only-look",
+      blind: "a-key-for-proofs-alone",
+      all: "a-key-that-may-do-all",
+    };
+    const scopes = { proofs: "read,validate", looks: "read", blind: "validate", all: "admin" };
+    const apiKeyFile = join(temporaryFolder(), "keys");
+    const lines = Object.entries(scopes).map(([label, allowed]) => {
+      const digest = createHash("sha256")
+        .update(keys[label as keyof typeof keys])
+        .digest("hex");
+      return `${label} ${allowed} sha256:${digest}\n`;
+    });
+    writeFileSync(apiKeyFile, lines.join(""));
+    const { url } = await startFakeNode({ apiKeyFile });
+    await createPocClient({ url, apiKey: keys.all }).init(INIT);
+    const page = await openPage(url);
+    const button = (name: string) => page.getByRole("button", { name });
+    const show = async (key: string) => {
+      await page.getByLabel("API key").fill(key);
+      await page.getByRole("button", { name: "Use this key" }).click();
+    };
+    const check = async () => {
+      await button("Check a proof").click();
+      await page.getByLabel("A ProofBatch as JSON").fill(JSON.stringify(PROOF));
+      await page.getByRole("dialog").getByRole("button", { name: "Check it" }).click();
+      await page.getByText("of 3 nonces do not match").waitFor();
+    };
+    const forget = async () => {
+      await page.evaluate("sessionStorage.clear()");
+      await page.reload();
+    };
+    await show(keys.blind);
+    await page.getByText("It needs one whose scopes have read.").waitFor();
+    expect(await button("Begin a round").isDisabled()).toBe(true);
+    await check();
+    await show(keys.proofs);
+    await page.getByText("This key may have proofs checked").waitFor();
+    expect(await button("Begin a round").isDisabled()).toBe(true);
+    await check();
+    expect(await button("Check a proof").isEnabled()).toBe(true);
+    await forget();
+    await show(keys.looks);
+    await page.getByText("This key may only look").waitFor();
+    expect(await button("Check a proof").isDisabled()).toBe(true);
+    await forget();
+    await show(keys.all);
+    await page.locator(".round .state").getByText("IDLE").waitFor();
+    await expect.poll(() => button("Begin a round").isEnabled(), PATIENCE).toBe(true);
+    expect(await button("Check a proof").isEnabled()).toBe(true);
+  });
+
+  test("a round of artifacts, its deliveries and the validations of others", async () => {
+    const model = "the-model";
+    const receiver = createServer((request, response) => {
+      request.resume().on("end", () => response.end());
+    }).listen(0, "127.0.0.1");
+    await once(receiver, "listening");
+    onTestFinished(() => {
+      receiver.closeAllConnections();
+      receiver.close();
+    });
+    const { url } = await startFakeNode({ servedModelName: model });
+    const node = createPocClient({ url });
+    const round = {
+      ...{ block_hash: "ABC", block_height: 7, public_key: "02ab", node_id: 1, node_count: 3 },
+      params: { model, seq_len: 8, k_dim: 4 },
+    };
+    const page = await openPage(url);
+    const faults = faultsOf(page);
+    await page.locator(".state").getByText("IDLE").waitFor();
+    const { port } = receiver.address() as AddressInfo;
+    await node.initArtifacts({ ...round, url: `http://127.0.0.1:${port}` });
+    await page.locator(".artifacts").waitFor();
+    expect(await page.locator(".luck, .finds").count()).toBe(0);
+    const claim = { ...round, nonces: [1, 4] };
+    await node.generateArtifacts(claim);
+    await expect.poll(() => shown(page, "artifacts", "jobs that wait"), PATIENCE).toBe("1");
+    await node.stop();
+    const own = await node.generateArtifacts({ ...claim, wait: true });
+    if (!("artifacts" in own)) throw new Error("no artifacts");
+    await node.generateArtifacts({
+      ...claim,
+      wait: true,
+      validation: { artifacts: own.artifacts },
+    });
+    const info = await poll(
+      () => node.nodeInfo(),
+      ({ delivery, artifacts }) => delivery.pending_nonces === 0 && artifacts.waiting_jobs === 0,
+    );
+    const { artifacts, delivery } = info;
+    const whole = (x: number | null | undefined) =>
+      x?.toLocaleString("en-GB", { maximumFractionDigits: 0 }) ?? "";
+    expect(artifacts.round?.total_artifacts).toBe(delivery.delivered_nonces);
+    const figures = {
+      "a minute": artifacts.round?.artifacts_per_minute,
+      "in this round": artifacts.round?.total_artifacts,
+      delivered: delivery.delivered_nonces,
+      "refused for good": 0,
+      "to be delivered": 0,
+      "jobs that wait": 0,
+      "jobs completed": artifacts.completed_jobs,
+      "jobs cancelled": artifacts.cancelled_jobs,
+      "validations finished": 1,
+      "of them fraud": 0,
+    };
+    for (const [name, figure] of Object.entries(figures)) {
+      await expect.poll(() => shown(page, "artifacts", name), PATIENCE).toBe(whole(figure));
+    }
+    expect(await shown(page, "round", "block hash")).toBe("ABC");
+    expect(await shown(page, "round", "round id")).toBe(artifacts.round?.round_id);
+    expect(await shown(page, "rate", "nonces checked")).toBe(whole(artifacts.round?.total_checked));
+    await page.locator(".card.events").getByText("artifacts of block ABC").first().waitFor();
+    expect(faults).toEqual([]);
+    await shoot(page, "artifacts");
   });
 
   test("several nodes: one that refuses the page says how to let it in, another is chosen", async () => {
@@ -262,10 +394,7 @@ describe.skipIf(noBrowser)("the page", () => {
           violations: { id: string; nodes: { html: string }[] }[];
         };
         expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
-        if (process.env.PROOFMILL_SHOTS) {
-          const path = `${process.env.PROOFMILL_SHOTS}/${scheme}-${size.width}.png`;
-          await page.screenshot({ path, fullPage: true });
-        }
+        await shoot(page, `${scheme}-${size.width}`);
       }
     },
   );

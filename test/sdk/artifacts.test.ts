@@ -1,6 +1,9 @@
 /** Rounds and jobs of artifacts over the SDK, of a whole node whose runner pretends. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { type ArtifactEvent, createPocClient } from "@proofmill/client";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { INIT, startFakeNode } from "../fake-node.ts";
 
 const MODEL = "the-model";
@@ -109,6 +112,14 @@ test("rounds and verdicts are events, and artifacts and jobs are counted", async
   const own = await client.generateArtifacts(job);
   if (!("artifacts" in own)) throw new Error("no artifacts");
   await client.generateArtifacts({ ...job, validation: { artifacts: own.artifacts } });
+  const { artifacts } = await client.nodeInfo();
+  expect(artifacts).toMatchObject({
+    ...{ waiting_jobs: 0, waiting_nonces: 0, completed_jobs: 2, failed_jobs: 0 },
+    ...{ cancelled_jobs: 0, verdicts: 1, frauds: 0 },
+    round: { block_hash: "ABC", block_height: 7, public_key: "02ab", node_id: 1, node_count: 3 },
+  });
+  const made = artifacts.round?.total_artifacts.toLocaleString("en");
+  expect(stopped).toContain(` after ${made} artifacts, `);
   const verdicts = (await client.nodeEvents()).events.filter(({ kind }) => kind === "verdict");
   expect(verdicts.map(({ text }) => text)).toEqual([
     "No fraud in 1 artifact: 0 mismatches; an honest node has so many or more with probability 1",
@@ -144,4 +155,58 @@ test("a round that gives way to another says what it came to", async () => {
   expect(texts[1]).toMatch(
     /^The round of block hash1 \(height 100\) gives way after [\d,]+ nonces, [\d,]+ of them valid$/,
   );
+});
+
+test("what becomes of a round's artifacts is an event: delivered, or refused and the round stopped", async () => {
+  let isStale = false;
+  const receiver = createServer((request, response) => {
+    request.resume().on("end", () => {
+      if (!isStale) response.end();
+      else response.writeHead(400).end('{"message":"block_height is not the active PoC stage"}');
+    });
+  }).listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  onTestFinished(() => {
+    receiver.closeAllConnections();
+    receiver.close();
+  });
+  const host = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+  const { url } = await startFakeNode({ servedModelName: MODEL });
+  const client = createPocClient({ url });
+  const texts = async () => (await client.nodeEvents()).events.map(({ text }) => text);
+  await client.initArtifacts({ ...ROUND, url: `http://${host}` });
+  await follow(client.watchArtifacts(), 100);
+  await client.stop();
+  const total = (await client.nodeInfo()).artifacts.round?.total_artifacts.toLocaleString("en");
+  const delivered = `All ${total} artifacts of block ABC (height 7) are with ${host}`;
+  await vi.waitUntil(async () => (await texts()).includes(delivered), PATIENCE);
+  isStale = true;
+  await client.initArtifacts({ ...ROUND, block_hash: "DEF", url: `http://${host}` });
+  const stopped =
+    /^The round of artifacts of block DEF .* is stopped after .*: the receiver says that its block is over$/;
+  await vi.waitUntil(async () => (await texts()).some((each) => stopped.test(each)), PATIENCE);
+  expect(await texts()).toContain(
+    `Artifacts cannot be delivered to ${host}, they are tried again: it answered 400`,
+  );
+});
+
+test("what the network's broker has the node do is an event, and a refusal is told once", async () => {
+  const { url } = await startFakeNode({ servedModelName: MODEL });
+  const client = createPocClient({ url });
+  const post = async (path: string, body: object = {}) => {
+    const headers = { "content-type": "application/json" };
+    const sent = { method: "POST", headers, body: JSON.stringify(body) };
+    return (await fetch(`${url}/api/v1/${path}`, sent)).status;
+  };
+  const up = (model: string) => post("inference/up", { model, dtype: "auto" });
+  expect([await post("stop"), await post("stop")]).toEqual([200, 200]);
+  expect((await client.nodeInfo()).inference.gate).toBe("stopped");
+  expect([await up("another"), await up("another"), await up(MODEL)]).toEqual([409, 409, 200]);
+  expect((await client.nodeInfo()).inference.gate).toBe("open");
+  const { events } = await client.nodeEvents();
+  expect(events.filter(({ kind }) => kind === "broker").map(({ text }) => text)).toEqual([
+    "The broker stops the node: no rounds, jobs and inference until it is brought up again",
+    `The broker wants another, which is refused: This node holds ${MODEL}; it cannot load another`,
+    `The broker has the node bring ${MODEL} up`,
+  ]);
 });

@@ -63,7 +63,10 @@ async function startDoors(): Promise<string> {
   });
   const service = { assertEnabled() {}, assertReady() {} };
   await app.register(async (scope) =>
-    restRoutes(scope, { operations: TABLE, calls, service, bodies, unfinished, artifacts: null }),
+    restRoutes(scope, {
+      ...{ operations: TABLE, calls, service, bodies, unfinished, guard },
+      artifacts: null,
+    }),
   );
   return app.listen({ host: "127.0.0.1", port: 0 });
 }

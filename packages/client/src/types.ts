@@ -28,6 +28,7 @@ export type {
   RoundEvent,
   RoundState,
   RunnerInfo,
+  Scope,
   Status,
   StatusPage,
   StatusSummary,

@@ -217,12 +217,17 @@ export class Artifacts {
     await carryOut(() => {
       // Another may have begun before this one's turn.
       ended = isAtWork();
-      return ended ? { kind: "stop" } : null;
+      return ended ? { kind: "stop", cause: "the receiver says that its block is over" } : null;
     }, undefined);
     if (!ended) return false;
     this.#endedStale++;
     log.warn({ round_id }, "the receiver says that the round's block is over: round stopped");
     return true;
+  }
+
+  /** Queued jobs that wait or are at work. */
+  get waitingJobs(): number {
+    return this.#jobs.waiting;
   }
 
   /** Nonces of all jobs that wait or are at work. */

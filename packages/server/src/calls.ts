@@ -1,5 +1,6 @@
 /** What the doors call: for each operation of the table what does it, by the operation's name. */
 import {
+  type ArtifactsInfo,
   type DeliveryInfo,
   EventsPage,
   HistoryPage,
@@ -15,12 +16,14 @@ import {
   parseQuery,
   type RunnerInfo,
   type SchemaName,
+  type Scope,
   type Tracked,
   type WatchOptions,
 } from "@proofmill/core";
 import { assertReady, healthOf } from "./health.ts";
 import type { Events } from "./history/events.ts";
 import type { History } from "./history/history.ts";
+import type { Tally } from "./history/tally.ts";
 import type { InferenceGate } from "./inference/gate.ts";
 import type { Upstream } from "./inference/upstream.ts";
 import { version } from "./version.ts";
@@ -31,6 +34,8 @@ export interface Caller {
   readonly signal: AbortSignal;
   /** Its lines name the request and the label of its key. */
   readonly log: Record<"info" | "debug", (fields: object, text: string) => void>;
+  /** What it may do. */
+  readonly scopes: readonly Scope[];
 }
 
 /** @param input what a caller sent, unchecked: what is called alone says what is right */
@@ -94,6 +99,9 @@ export interface CallsOptions {
   delivery: () => Promise<DeliveryInfo>;
   history: History;
   events: Events;
+  tally: Tally;
+  /** Whether anything answers /v1, here or upstream. */
+  servesInference: boolean;
   /** Where inference is forwarded to; null: nowhere. */
   upstream: () => Upstream | null;
   /** The model's names as /v1 lists them; its name alone by default. */
@@ -123,6 +131,7 @@ export function createCalls(options: CallsOptions): Calls {
 function nodeCalls(options: CallsOptions) {
   const { service, gate, log, modelName, runners, delivery, upstream, history, events } = options;
   const { healthFields, modelNames = () => [modelName], longestAnswer = () => null } = options;
+  const { tally, servesInference } = options;
   const well = healthFields ? "healthy" : "ok";
   const created = Math.floor(Date.now() / 1000);
 
@@ -167,7 +176,7 @@ function nodeCalls(options: CallsOptions) {
       })),
     }),
 
-    async nodeInfo() {
+    async nodeInfo({ scopes }) {
       const { model } = service;
       return {
         version,
@@ -186,6 +195,19 @@ function nodeCalls(options: CallsOptions) {
         health: healthOf({ service, runners }),
         runners: [...runners()],
         delivery: await delivery(),
+        inference: {
+          gate: servesInference ? gateState(gate) : "none",
+          ...gate.counters,
+          running: gate.running,
+          ...tally.inference,
+        },
+        artifacts: {
+          round: artifactRoundOf(service),
+          waiting_jobs: service.artifacts.waitingJobs,
+          waiting_nonces: service.artifacts.waitingNonces,
+          ...tally.jobs,
+        },
+        scopes: [...scopes],
       };
     },
 
@@ -214,4 +236,24 @@ function nodeCalls(options: CallsOptions) {
         }),
       }),
   } satisfies Partial<Calls>;
+}
+
+function gateState({ isStopped, isClosed }: InferenceGate): "open" | "closed" | "stopped" {
+  if (isStopped) return "stopped";
+  return isClosed ? "closed" : "open";
+}
+
+function artifactRoundOf(service: PocService): ArtifactsInfo["round"] {
+  const round = service.enabled ? service.summary() : null;
+  if (round?.scheme !== "artifact" || round.round_id === null) return null;
+  const { round_id, block_hash, block_height, public_key, node_id, node_count } = round;
+  const { total_checked, total_valid, rate_per_second, elapsed_seconds } = round;
+  return {
+    ...{ round_id, block_hash, block_height, public_key, node_id, node_count, total_checked },
+    ...{
+      total_artifacts: total_valid,
+      artifacts_per_minute: 60 * rate_per_second,
+      elapsed_seconds,
+    },
+  };
 }

@@ -15,10 +15,11 @@ import { callbackTls, posterOptions } from "./callback-options.ts";
 import { createPoster } from "./callbacks/request.ts";
 import { CallbackSender, NO_DELIVERIES } from "./callbacks/sender.ts";
 import { Inference } from "./completions/inference.ts";
+import type { InferenceMeter } from "./completions/meter.ts";
 import { healthOf } from "./health.ts";
 import { HeldModel } from "./held-model.ts";
+import { DeliveredRounds } from "./history/delivered-rounds.ts";
 import { callbackEvent, givenUpEvent, runnerEvent } from "./history/part-events.ts";
-import type { NodeMeter } from "./metrics/meter.ts";
 import { keepHeapSmall } from "./platform/heap.ts";
 import { type FileVersions, keepReading, type Reread, versionsOf } from "./platform/reread.ts";
 import { roundIdAfter } from "./round-id.ts";
@@ -226,7 +227,7 @@ async function startWith(
       };
     },
     onRestart: (id, reason) => meter.runnerRestarted(id, reason),
-    onState: (info) => events.tell(runnerEvent(info)),
+    onState: (info, before) => events.tell(runnerEvent(info, before)),
     maxRestarts: config.runnerMaxRestarts,
     log: app.log,
   });
@@ -239,6 +240,7 @@ async function startWith(
       "others can read the data folder: it is not this user's",
     );
   }
+  const deliveries = new DeliveredRounds(service, events.tell);
   const callbackFiles = filesOf(callbackTls(config));
   const poster = store && createPoster(posterOptions(config));
   const sender =
@@ -252,6 +254,7 @@ async function startWith(
       maxAge: config.callbackMaxAge,
       log: app.log,
       onTrouble: (trouble) => events.tell(callbackEvent(trouble)),
+      onDelivered: (delivered) => deliveries.delivered(delivered),
       onGivenUp: (given) => events.tell(givenUpEvent(given)),
       onStale: (round_id) => {
         // What keeps it from being stopped now is told by the next refusal.
@@ -325,7 +328,7 @@ async function startWith(
     return sender ? sender.info() : NO_DELIVERIES;
   }
 
-  function openInference(meter: NodeMeter): Inference {
+  function openInference(meter: InferenceMeter): Inference {
     return new Inference({
       modelName: config.servedModelName,
       meter,

@@ -26,6 +26,7 @@ import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
 import { BodyReader } from "./completions/body-reader.ts";
 import type { Inference } from "./completions/inference.ts";
+import { type InferenceMeter, toEachMeter } from "./completions/meter.ts";
 import { mlnodeRoutes } from "./doors/mlnode/mlnode.ts";
 import { healthFields } from "./doors/mlnode/state.ts";
 import { openAiRoutes, TEXT_PATHS } from "./doors/openai/openai.ts";
@@ -36,10 +37,11 @@ import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
 import { healthOf } from "./health.ts";
 import { HeldModel } from "./held-model.ts";
-import { Events } from "./history/events.ts";
+import { Events, type Told } from "./history/events.ts";
 import { History } from "./history/history.ts";
 import { originEvent } from "./history/part-events.ts";
 import { tellRounds } from "./history/round-events.ts";
+import { Tally } from "./history/tally.ts";
 import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies, JOB_BODY } from "./http/bodies.ts";
@@ -104,7 +106,7 @@ export interface ServerDeps {
   /** The server that inference is forwarded to; null: this node's own. */
   upstream: { url: string; apiKey?: string | undefined } | null;
   /** Answers by the node's own model; null: there are none. */
-  openInference: ((meter: NodeMeter) => Inference) | null;
+  openInference: ((meter: InferenceMeter) => Inference) | null;
   /** In the order of `--device`. */
   runners: () => readonly RunnerInfo[];
   /** Of all runners together. */
@@ -222,7 +224,8 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await useWebSockets(app, { ...transport, maxPayload: bodyLimit, owed });
   const events = new Events();
   const history = new History({ state: () => service.state });
-  const meter = toEach([metrics.meter, history, events]);
+  const tally = new Tally();
+  const meter = toEach([metrics.meter, history, events, tally]);
   const service = await deps.openService(app.log, meter);
   if (service.enabled) {
     const ends = [history.start(), tellRounds(service, events.tell)];
@@ -230,7 +233,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       for (const end of ends) end();
     });
   }
-  const inference = deps.openInference?.(metrics.meter) ?? null;
+  const inference = deps.openInference?.(toEachMeter([metrics.meter, history, tally])) ?? null;
   const gate = new InferenceGate({
     service,
     isStopped: () => model.isStopped,
@@ -303,11 +306,13 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       revision,
     },
     port: () => portOf(app),
+    onCommand: (told: Omit<Told, "kind">) => events.tell({ kind: "broker", ...told }),
     isHealthy: () => healthOf({ service, runners }).reasons.length === 0,
     metrics: showsMetrics ? metricsForBroker : null,
   };
   const calls = createCalls({
-    ...{ service, gate, log, modelName, runners, delivery, history, events },
+    ...{ service, gate, log, modelName, runners, delivery, history, events, tally },
+    servesInference: deps.upstream !== null || inference !== null,
     upstream: () => upstream,
     modelNames: () => model.names,
     longestAnswer: () => inference?.pool.limits?.max_len ?? null,
@@ -336,7 +341,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   } else if (!deps.upstream) await app.register(withoutInference);
   await app.register(async (scope) =>
     restRoutes(scope, {
-      ...{ operations, calls, service, bodies, unfinished },
+      ...{ operations, calls, service, bodies, unfinished, guard },
       artifacts: isForBroker
         ? { artifacts: service.artifacts, isOnly: protocol === "v2", chatsBesideJobs }
         : null,

@@ -141,6 +141,11 @@ export class Jobs<Result extends object> {
     return last.map(({ id, work, state }) => ({ id, count: work.nonces.length, state }));
   }
 
+  /** Queued jobs that wait or are at work. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
   /** Of all jobs that wait or are at work. */
   get waitingNonces(): number {
     return this.#queue.reduce((sum, { work }) => sum + work.nonces.length, 0);

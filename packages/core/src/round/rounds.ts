@@ -128,7 +128,7 @@ export class Rounds {
     }
     this.#isToResume = false;
     const kept = this.#enter(step.state, {
-      cause: command.kind,
+      cause: command.kind === "stop" ? (command.cause ?? "stop") : command.kind,
       isNewRound: begun !== null,
       searchedWith: step.state === "GENERATING" ? this.#searchedWith() : null,
     });

@@ -24,7 +24,7 @@ export type RoundCommand =
   /** A search that begins, or goes on where an equal one was stopped: docs/protocol-v2.md §2. */
   | ({ readonly kind: "begin" } & NewRound)
   /** Of a round of any scheme. */
-  | { readonly kind: "stop" };
+  | { readonly kind: "stop"; readonly cause?: string };
 
 /** What a command leads to. */
 export type RoundStep =

@@ -10,6 +10,9 @@ export const HistorySeries = z.object({
   checked: z.array(z.int().min(0)).describe("Nonces that were counted in that time."),
   valid: z.array(z.int().min(0)).describe("Those of them that were valid."),
   rate_per_second: z.array(z.number().min(0)).describe("checked for each second of that time."),
+  generated_tokens: z
+    .array(z.int().min(0))
+    .describe("Tokens that the node's own model answered in that time."),
 });
 export type HistorySeries = z.output<typeof HistorySeries>;
 
@@ -30,7 +33,9 @@ export type HistoryPage = z.output<typeof HistoryPage>;
 export const NodeEvent = z.object({
   id: z.int().min(1).describe("Greater than those before it; begins anew with the node."),
   at: z.int().describe("ms since 1970."),
-  kind: z.enum(["round", "verdict", "runner", "callback", "store", "origin"]).describe("Of what."),
+  kind: z
+    .enum(["round", "verdict", "runner", "callback", "store", "origin", "broker"])
+    .describe("Of what."),
   is_bad: z.boolean().describe("Whether somebody should look at it."),
   text: z.string().describe("What happened, and why, in a sentence for people."),
 });

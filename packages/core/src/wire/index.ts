@@ -19,3 +19,4 @@ export * from "./operation.ts";
 export * from "./operations.ts";
 export { parseQuery } from "./query.ts";
 export * from "./schemas.ts";
+export * from "./scopes.ts";

@@ -1,5 +1,6 @@
 /** What a node says of itself: how it is, and of what it is made. Free of Node. */
 import { z } from "zod";
+import { SCOPES } from "./scopes.ts";
 
 /** Callbacks since the node started, and what waits now (docs/protocol.md §4). */
 export const DeliveryInfo = z.object({
@@ -62,6 +63,54 @@ export const NodeHealth = z.object({
 });
 export type NodeHealth = z.output<typeof NodeHealth>;
 
+const counted = () => z.int().min(0);
+
+/** Inference at a node: who may pass now, and what became of requests since the node started. */
+export const InferenceInfo = z.object({
+  gate: z
+    .enum(["open", "closed", "stopped", "none"])
+    .describe(
+      "Closed: by a round. Stopped: by the network's broker. None: nothing is forwarded, and the " +
+        "node's own model answers nothing.",
+    ),
+  refused: counted().describe("Requests that got the 503."),
+  aborted: counted().describe("Running requests that were cut off."),
+  running: counted().describe("Requests that are being answered or forwarded now."),
+  answered: counted().describe("Requests that the node's own model answered to their end."),
+  cancelled: counted().describe("Its answers that their caller or a round ended."),
+  failed: counted().describe("Its answers that came to nothing."),
+  prompt_tokens: counted().describe("Tokens that it read."),
+  generated_tokens: counted().describe("Tokens that it answered."),
+});
+export type InferenceInfo = z.output<typeof InferenceInfo>;
+
+/** Rounds and jobs of artifacts (docs/protocol-v2.md); sums are of the time since the node started. */
+export const ArtifactsInfo = z.object({
+  round: z
+    .object({
+      round_id: z.string(),
+      block_hash: z.string().nullable(),
+      block_height: z.int().nullable(),
+      public_key: z.string().nullable(),
+      node_id: z.int().nullable(),
+      node_count: z.int().nullable(),
+      total_checked: counted().describe("Nonces that it has computed."),
+      total_artifacts: counted().describe("Those of them whose result was finite."),
+      artifacts_per_minute: z.number().min(0).describe("While it generated."),
+      elapsed_seconds: z.number().min(0),
+    })
+    .nullable()
+    .describe("The present round, also once it is stopped; null where it is none of artifacts."),
+  waiting_jobs: counted().describe("Jobs that wait or are at work."),
+  waiting_nonces: counted().describe("Their nonces."),
+  completed_jobs: counted(),
+  failed_jobs: counted(),
+  cancelled_jobs: counted(),
+  verdicts: counted().describe("Completed jobs that judged a prover."),
+  frauds: counted().describe("Verdicts that found fraud."),
+});
+export type ArtifactsInfo = z.output<typeof ArtifactsInfo>;
+
 /** What a node says of itself. What is of the model is null until it is loaded. */
 export const NodeInfo = z.object({
   version: z.string(),
@@ -86,6 +135,11 @@ export const NodeInfo = z.object({
   health: NodeHealth,
   runners: z.array(RunnerInfo).describe("In the order of `--device`."),
   delivery: DeliveryInfo,
+  inference: InferenceInfo,
+  artifacts: ArtifactsInfo,
+  scopes: z
+    .array(z.enum(SCOPES))
+    .describe("What whoever asks may do: its key's scopes, and all where nobody needs a key."),
 });
 export type NodeInfo = z.output<typeof NodeInfo>;
 

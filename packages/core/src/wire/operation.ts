@@ -4,13 +4,7 @@ import type * as artifactSchemas from "./artifact-schemas.ts";
 import type { PocErrorCode } from "./errors.ts";
 import type * as mlnodeSchemas from "./mlnode-schemas.ts";
 import type * as schemas from "./schemas.ts";
-
-/**
- * What a key may allow: `admin` everything, `validate` to have proofs judged, `read` to ask and to
- * follow, `inference` what lies under /v1.
- */
-export const SCOPES = ["admin", "validate", "read", "inference"] as const;
-export type Scope = (typeof SCOPES)[number];
+import type { Scope } from "./scopes.ts";
 
 export interface Operation {
   /** What changes the node, what asks it, and what goes on telling. */

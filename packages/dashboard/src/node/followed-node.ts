@@ -1,6 +1,6 @@
 /** A node as the page knows it: everything is told by the SDK, and kept in signals. */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import {
   type Connection,
   createPocClient,
@@ -8,6 +8,7 @@ import {
   type NodeInfo,
   type PocClient,
   PocClientError,
+  type Scope,
   type StatusUpdate,
 } from "@proofmill/client";
 import { KEEPS, keep, recall } from "../storage.ts";
@@ -26,6 +27,13 @@ const FINAL = new Set([
   ...["UNAUTHORIZED", "FORBIDDEN", "SCOPE_REQUIRED", "ORIGIN_REFUSED", "NOT_A_NODE"],
 ]);
 
+/** The present round, whatever it proves; figures of artifacts are as old as `info`. */
+export type ShownRound = Pick<
+  StatusUpdate,
+  | ("state" | "round_id" | "block_hash" | "block_height" | "public_key" | "r_target")
+  | ("node_id" | "node_count" | "total_checked" | "rate_per_second" | "elapsed_seconds")
+> & { proves: "distances" | "artifacts" | null };
+
 export class FollowedNode {
   /** Its base address. */
   readonly url: string;
@@ -34,6 +42,7 @@ export class FollowedNode {
   /** Since when the state is as it is, ms since 1970, if it changed while this page looked. */
   readonly changedAt = signal<number | null>(null);
   readonly info = signal<NodeInfo | null>(null);
+  readonly round = computed(() => roundOf(this.status.value, this.info.value));
   /** Milliseconds that the last answer took. */
   readonly lag = signal<number | null>(null);
   /** The oldest first. */
@@ -44,8 +53,6 @@ export class FollowedNode {
   readonly day = new Series({ most: 8640, step: 10_000 });
   /** Counts what was added to either. */
   readonly grown = signal(0);
-  /** Whether commands are refused because of the key's scopes. */
-  readonly mayCommand = signal(true);
 
   #client: PocClient;
   #run = new AbortController();
@@ -53,6 +60,8 @@ export class FollowedNode {
   /** When the past was last asked for, by a clock that nobody sets; null: never. */
   #askedPast: number | null = null;
   #lastEvent = 0;
+  /** Aborts when the round's state is another: what is asked for is asked for at once. */
+  #changed = new AbortController();
 
   constructor(url: string) {
     this.url = url;
@@ -86,8 +95,17 @@ export class FollowedNode {
   /** After it was refused. */
   tryAgain(): void {
     this.#client = this.#newClient();
-    this.mayCommand.value = true;
+    this.info.value = null; // another key may do other things
     this.#start();
+  }
+
+  /** Whether the node would carry out what needs this scope, as far as is known. */
+  may(scope: Scope): boolean {
+    const connection = this.connection.value;
+    if (connection.state === "open") return this.info.value?.scopes.includes(scope) ?? false;
+    // Who may not even read has a key that allows one thing: only trying tells what.
+    const isBlind = connection.state === "refused" && connection.error.code === "SCOPE_REQUIRED";
+    return isBlind && scope === "validate";
   }
 
   /** Leaves the node alone, and forgets its key. */
@@ -146,6 +164,7 @@ export class FollowedNode {
       const isOther = before?.state !== status.state || before.round_id !== status.round_id;
       if (isOther) this.changedAt.value = before === null ? null : Date.now();
       this.status.value = status;
+      if (isOther && before !== null) this.#changed.abort();
     }
   }
 
@@ -163,6 +182,7 @@ export class FollowedNode {
 
   async #poll(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      this.#changed = new AbortController();
       if (!document.hidden) {
         const began = performance.now();
         try {
@@ -174,7 +194,7 @@ export class FollowedNode {
           if (!signal.aborted) this.lag.value = null;
         }
       }
-      await pause(POLL_MS, signal);
+      await pause(POLL_MS, AbortSignal.any([signal, this.#changed.signal]));
     }
   }
 
@@ -198,6 +218,16 @@ export class FollowedNode {
     // Unless the node was started anew meanwhile.
     if (this.#lastEvent === since) this.#lastEvent = this.events.peek().at(-1)?.id ?? 0;
   }
+}
+
+function roundOf(status: StatusUpdate | null, info: NodeInfo | null): ShownRound | null {
+  if (!status) return null;
+  // A status names no round but one of distances.
+  const artifacts = status.round_id === null ? (info?.artifacts.round ?? null) : null;
+  if (!artifacts) return { ...status, proves: status.round_id === null ? null : "distances" };
+  const { artifacts_per_minute, total_artifacts, ...round } = artifacts;
+  const rate_per_second = artifacts_per_minute / 60;
+  return { ...round, state: status.state, r_target: null, rate_per_second, proves: "artifacts" };
 }
 
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

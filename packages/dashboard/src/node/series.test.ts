@@ -4,6 +4,7 @@ import { Series } from "./series.ts";
 const series = (at: number[], state = at.map(() => "GENERATING" as const)) => ({
   ...{ at, state, checked: at.map(() => 10), valid: at.map(() => 0) },
   rate_per_second: at.map(() => 10),
+  generated_tokens: at.map(() => 3),
 });
 
 test("a point that comes again, dated a little otherwise, is there once", () => {
@@ -29,6 +30,7 @@ test("since when, and how fast", () => {
   expect(all.stateSince("IDLE")).toBe(4000);
   expect(all.meanSince(2000)).toBe(10);
   expect(all.meanSince(0)).toBe(10);
+  expect(all.meanSince(0, "tokens")).toBe(3);
   expect(all.meanSince(4000)).toBeNull();
 });
 

@@ -14,6 +14,8 @@ export class Series {
   readonly state: RoundState[] = [];
   readonly checked: number[] = [];
   readonly rate: number[] = [];
+  /** That the node's own model answered. */
+  readonly tokens: number[] = [];
   readonly #options: SeriesOptions;
 
   constructor(options: SeriesOptions) {
@@ -21,7 +23,7 @@ export class Series {
   }
 
   /** Takes the points that are not known yet. */
-  add({ at, state, checked, rate_per_second }: HistorySeries): void {
+  add({ at, state, checked, rate_per_second, generated_tokens }: HistorySeries): void {
     const { step, most } = this.#options;
     for (const [i, end] of at.entries()) {
       // The node dates its points anew for each answer, a millisecond to and fro.
@@ -30,10 +32,13 @@ export class Series {
       this.state.push(state[i] ?? "IDLE");
       this.checked.push(checked[i] ?? 0);
       this.rate.push(rate_per_second[i] ?? 0);
+      this.tokens.push(generated_tokens[i] ?? 0);
     }
     const tooMany = this.at.length - most;
     if (tooMany <= 0) return;
-    for (const list of [this.at, this.state, this.checked, this.rate]) list.splice(0, tooMany);
+    for (const list of [this.at, this.state, this.checked, this.rate, this.tokens]) {
+      list.splice(0, tooMany);
+    }
   }
 
   /** Since when the state is as it is at the end, ms since 1970; null: longer than is known. */
@@ -42,14 +47,14 @@ export class Series {
     return this.at[last] ?? null;
   }
 
-  /** Nonces for each second of the time since `from`, of which this may know less; null: nothing. */
-  meanSince(from: number): number | null {
+  /** Nonces or tokens for each second since `from`, of which this may know less; null: nothing. */
+  meanSince(from: number, of: "checked" | "tokens" = "checked"): number | null {
     const first = this.at.findIndex((end) => end > from);
     if (first === -1) return null;
-    const checked = this.checked.slice(first).reduce((sum, each) => sum + each, 0);
+    const many = this[of].slice(first).reduce((sum, each) => sum + each, 0);
     const began = (this.at[first] ?? 0) - this.#options.step;
     const seconds = ((this.at.at(-1) ?? 0) - Math.max(from, began)) / 1000;
-    return seconds > 0 ? checked / seconds : null;
+    return seconds > 0 ? many / seconds : null;
   }
 
   /**

@@ -1,12 +1,7 @@
 /** What the page can have the node do, each after a question. */
 
 import { useSignal } from "@preact/signals";
-import {
-  type InitBody,
-  PocClientError,
-  type ProofBatch,
-  type ValidateAnswer,
-} from "@proofmill/client";
+import type { InitBody, ProofBatch, ValidateAnswer } from "@proofmill/client";
 import { count, probability } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Dialog } from "./dialog.tsx";
@@ -21,24 +16,16 @@ export function Commands({ node }: { node: FollowedNode }) {
   const verdict = useSignal<ValidateAnswer | null>(null);
   const state = node.status.value?.state;
   const hasRound = node.status.value?.round_id != null;
-  const mayCommand = node.mayCommand.value && node.connection.value.state === "open";
+  const mayCommand = node.may("admin");
+  const mayValidate = node.may("validate");
+  const isOpen = node.connection.value.state === "open";
   const close = () => {
     open.value = null;
-  };
-  /** Does a command; where the key does not allow it, none is offered any more. */
-  const doing = (command: () => Promise<unknown>) => async () => {
-    try {
-      await command();
-    } catch (error) {
-      const isScope = error instanceof PocClientError && error.code === "SCOPE_REQUIRED";
-      if (isScope) node.mayCommand.value = false;
-      throw error;
-    }
   };
   const button = (command: Command, text: string, isPossible: boolean) => (
     <button
       type="button"
-      disabled={!mayCommand || !isPossible}
+      disabled={!isPossible}
       onClick={() => {
         open.value = command;
       }}
@@ -49,23 +36,22 @@ export function Commands({ node }: { node: FollowedNode }) {
   const common = { close };
   return (
     <div class="commands">
-      {button("begin", "Begin a round …", true)}
-      {button("stop", "Stop …", state === "GENERATING" || state === "VALIDATING")}
-      {button("phaseGenerate", "Search …", hasRound && state !== "GENERATING")}
-      {button("phaseValidate", "Validate …", hasRound && state !== "VALIDATING")}
-      {button("validate", "Check a proof …", hasRound)}
-      {!node.mayCommand.value && (
-        <p class="note">This key may not command the node: that needs the scope admin.</p>
+      {button("begin", "Begin a round …", mayCommand)}
+      {button("stop", "Stop …", mayCommand && (state === "GENERATING" || state === "VALIDATING"))}
+      {button("phaseGenerate", "Search …", mayCommand && hasRound && state !== "GENERATING")}
+      {button("phaseValidate", "Validate …", mayCommand && hasRound && state !== "VALIDATING")}
+      {button("validate", "Check a proof …", mayValidate && (hasRound || !isOpen))}
+      {isOpen && node.info.value && !mayCommand && (
+        <p class="note">
+          {mayValidate
+            ? "This key may have proofs checked; commands need the scope admin."
+            : "This key may only look: commands need the scope admin, checks of proofs validate."}
+        </p>
       )}
       {verdict.value && <VerdictNote verdict={verdict.value} />}
-      {open.value === "begin" && <BeginDialog node={node} {...common} doing={doing} />}
+      {open.value === "begin" && <BeginDialog node={node} {...common} />}
       {open.value === "stop" && (
-        <Dialog
-          {...common}
-          title="Stop the round?"
-          verb="Stop it"
-          act={doing(() => node.client.stop())}
-        >
+        <Dialog {...common} title="Stop the round?" verb="Stop it" act={() => node.client.stop()}>
           <p>Its results stay, and it can go on later.</p>
         </Dialog>
       )}
@@ -74,7 +60,7 @@ export function Commands({ node }: { node: FollowedNode }) {
           {...common}
           title="Search in this round?"
           verb="Search"
-          act={doing(() => node.client.phaseGenerate())}
+          act={() => node.client.phaseGenerate()}
         >
           <p>The search goes on where it stopped.</p>
         </Dialog>
@@ -84,7 +70,7 @@ export function Commands({ node }: { node: FollowedNode }) {
           {...common}
           title="Validate in this round?"
           verb="Validate"
-          act={doing(() => node.client.phaseValidate())}
+          act={() => node.client.phaseValidate()}
         >
           <p>The search stops; verdicts go to the round's callback.</p>
         </Dialog>
@@ -94,12 +80,10 @@ export function Commands({ node }: { node: FollowedNode }) {
           {...common}
           title="Check a proof"
           verb="Check it"
-          act={(form) =>
-            doing(async () => {
-              const proof = JSON.parse(String(form.get("proof"))) as ProofBatch;
-              verdict.value = await node.client.validate(proof);
-            })()
-          }
+          act={async (form) => {
+            const proof = JSON.parse(String(form.get("proof"))) as ProofBatch;
+            verdict.value = await node.client.validate(proof);
+          }}
         >
           <label>
             A ProofBatch as JSON
@@ -125,25 +109,22 @@ function VerdictNote({ verdict }: { verdict: ValidateAnswer }) {
 interface BeginDialogProps {
   node: FollowedNode;
   close: () => void;
-  doing: (command: () => Promise<unknown>) => () => Promise<void>;
 }
 
 /** What is not given is the node's default; what does not fit the node says, in its own words. */
-function BeginDialog({ node, close, doing }: BeginDialogProps) {
+function BeginDialog({ node, close }: BeginDialogProps) {
   const last = node.status.value;
   return (
     <Dialog
       title="Begin a round?"
       verb="Begin"
       close={close}
-      act={(form) =>
-        doing(() => {
-          const body = bodyOf(form);
-          return form.get("state") === "VALIDATING"
-            ? node.client.initValidate(body)
-            : node.client.initGenerate(body);
-        })()
-      }
+      act={(form) => {
+        const body = bodyOf(form);
+        return form.get("state") === "VALIDATING"
+          ? node.client.initValidate(body)
+          : node.client.initGenerate(body);
+      }}
     >
       <Field name="block_hash" text="block hash" required />
       <Field name="block_height" text="block height" isNumber required />

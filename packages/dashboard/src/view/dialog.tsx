@@ -10,7 +10,7 @@ export interface DialogProps {
   /** On the button that does it. */
   verb: string;
   /** Does it, with what the form holds; what it throws is shown, and the dialog stays. */
-  act: (form: FormData) => Promise<void>;
+  act: (form: FormData) => Promise<unknown>;
   close: () => void;
   children?: ComponentChildren;
 }

@@ -1,4 +1,4 @@
-/** What a node is and how its parts are: the model, runners, callbacks, inference. */
+/** What a node is and how its parts are: the model, runners, callbacks. */
 import { count, duration, mebibytes, NOTHING } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Card, Facts } from "./parts.tsx";
@@ -86,25 +86,4 @@ export function CallbacksCard({ node }: { node: FollowedNode }) {
       />
     </Card>
   );
-}
-
-export function InferenceCard({ node }: { node: FollowedNode }) {
-  const status = node.status.value;
-  return (
-    <Card title="Inference" name="inference">
-      <Facts
-        of={{
-          gate: status && gate(status.state),
-          refused: count(status?.inference_refused),
-          "cut off": count(status?.inference_aborted),
-        }}
-      />
-    </Card>
-  );
-}
-
-function gate(state: string): string {
-  if (state === "GENERATING") return "closed, the node searches";
-  if (state === "VALIDATING") return "closed, unless --allow-inference-while-validating was given";
-  return "open";
 }

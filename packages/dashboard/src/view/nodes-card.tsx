@@ -60,7 +60,7 @@ export function NodesCard({ nodes }: { nodes: Nodes }) {
 
 function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
   const isChosen = nodes.chosen.value === node;
-  const status = node.status.value;
+  const round = node.round.value;
   const lag = node.lag.value;
   return (
     <tr>
@@ -69,8 +69,8 @@ function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
           {node.url}
         </button>
       </td>
-      <td>{status?.state ?? NOTHING}</td>
-      <td>{rate(node.info.value && status ? status.rate_per_second : null)}</td>
+      <td>{round?.state ?? NOTHING}</td>
+      <td>{rate(round?.rate_per_second)}</td>
       <td>{healthOf(node)}</td>
       <td>{lag === null ? NOTHING : `${count(lag)} ms`}</td>
       <td>

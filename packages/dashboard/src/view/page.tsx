@@ -1,10 +1,12 @@
 /** All of the page. */
 import type { Nodes } from "../node/nodes.ts";
+import { ArtifactsCard, hasArtifacts } from "./artifacts-card.tsx";
 import { Banner } from "./banner.tsx";
 import { EventsCard, VerdictsCard } from "./events-card.tsx";
 import { FindsCard } from "./finds-card.tsx";
+import { InferenceCard } from "./inference-card.tsx";
 import { LuckCard } from "./luck-card.tsx";
-import { CallbacksCard, InferenceCard, ModelCard, RunnersCard } from "./node-cards.tsx";
+import { CallbacksCard, ModelCard, RunnersCard } from "./node-cards.tsx";
 import { NodesCard } from "./nodes-card.tsx";
 import { RateCard } from "./rate-card.tsx";
 import { RoundCard } from "./round-card.tsx";
@@ -12,6 +14,7 @@ import { RoundCard } from "./round-card.tsx";
 export function Page({ nodes }: { nodes: Nodes }) {
   const node = nodes.chosen.value;
   const info = node.info.value;
+  const isOfArtifacts = node.round.value?.proves === "artifacts";
   return (
     <>
       <header>
@@ -26,8 +29,10 @@ export function Page({ nodes }: { nodes: Nodes }) {
         <div class="grid">
           <RoundCard node={node} />
           <RateCard node={node} />
-          <LuckCard node={node} />
-          <FindsCard node={node} />
+          {hasArtifacts(node) && <ArtifactsCard node={node} />}
+          {/* Of artifacts every one counts: there is nothing to be found. */}
+          {!isOfArtifacts && <LuckCard node={node} />}
+          {!isOfArtifacts && <FindsCard node={node} />}
           <ModelCard node={node} />
           <RunnersCard node={node} />
           <CallbacksCard node={node} />

@@ -44,7 +44,7 @@ export function RateCard({ node }: { node: FollowedNode }) {
     const series = milliseconds <= SPANS["10 minutes"] ? minutes : day;
     return series.chart((series.at.at(-1) ?? 0) - milliseconds);
   }, [grown, milliseconds, minutes, day]);
-  const status = node.status.value;
+  const round = node.round.value;
   const ofNow = rate(minutes.meanSince(last - NOW_MS));
   return (
     <Card title="Rate" name="rate">
@@ -52,8 +52,8 @@ export function RateCard({ node }: { node: FollowedNode }) {
         of={{
           "nonces/s now": ofNow,
           "over the last hour": rate(day.meanSince((day.at.at(-1) ?? 0) - HOUR_MS)),
-          "in this round": rate(status?.rate_per_second),
-          "nonces checked": count(status?.total_checked),
+          "in this round": rate(round?.rate_per_second),
+          "nonces checked": count(round?.total_checked),
         }}
       />
       <fieldset class="choice">

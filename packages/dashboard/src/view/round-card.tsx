@@ -12,6 +12,7 @@ export const STATE_TEXT = {
 } as const;
 
 export function RoundCard({ node }: { node: FollowedNode }) {
+  const round = node.round.value;
   const status = node.status.value;
   return (
     <Card title="Round" name="round">
@@ -21,13 +22,14 @@ export function RoundCard({ node }: { node: FollowedNode }) {
       </p>
       <Facts
         of={{
-          "block hash": status?.block_hash,
-          "block height": status && count(status.block_height),
-          "public key": status?.public_key,
-          "target (r_target)": status?.r_target == null ? null : decimal(status.r_target, 9),
-          "node id, node count": pair(status?.node_id, status?.node_count),
-          "round id": status?.round_id,
-          "time spent": status && duration(status.elapsed_seconds),
+          proves: round?.proves,
+          "block hash": round?.block_hash,
+          "block height": round && count(round.block_height),
+          "public key": round?.public_key,
+          "target (r_target)": round?.r_target == null ? null : decimal(round.r_target, 9),
+          "node id, node count": pair(round?.node_id, round?.node_count),
+          "round id": round?.round_id,
+          "time spent": round && duration(round.elapsed_seconds),
           "not finite": status && count(status.total_nonfinite),
         }}
       />

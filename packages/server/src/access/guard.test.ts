@@ -305,3 +305,18 @@ test("a request goes on with the key that it began with", async () => {
   server.keyring?.replace([]);
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(20).fill(200));
 });
+
+test("whoever asks is told what he may do, over REST and over tRPC", async () => {
+  const server = await locked();
+  const scopes = async (key: string, path: string) =>
+    JSON.parse(await (await fetch(server.url + path, { headers: bearer(key) })).text());
+  for (const [key, allowed] of [
+    [KEYS.admin, ["admin", "validate", "read", "inference"]],
+    [KEYS.read, ["read"]],
+  ] as const) {
+    expect((await scopes(key, "/api/v1/node/info")).scopes).toEqual(allowed);
+    expect((await scopes(key, "/trpc/node.info")).result.data.scopes).toEqual(allowed);
+  }
+  const open = await testServer();
+  expect((await open.get("/api/v1/node/info")).json().scopes).toHaveLength(4);
+});

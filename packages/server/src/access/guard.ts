@@ -1,6 +1,6 @@
 /** Stands before everything: who asks, with which key, whether it allows this, and how often. */
 import type { IncomingMessage } from "node:http";
-import { PocError, type Scope } from "@proofmill/core";
+import { PocError, SCOPES, type Scope } from "@proofmill/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { network, type Proxies } from "./addresses.ts";
 import { allows, type Key, type Keyring } from "./keys.ts";
@@ -100,6 +100,12 @@ export class Guard {
     throw new PocError("SCOPE_REQUIRED", {
       detail: `This key's scopes do not allow this: it needs ${scope}`,
     });
+  }
+
+  /** What a caller with this key may do. */
+  scopesOf(key: Key | null): readonly Scope[] {
+    if (!this.#keys) return SCOPES;
+    return key ? SCOPES.filter((scope) => allows(key, scope)) : [];
   }
 
   /** Whether a request is answered with no more than `status`: one for an open path without a key. */

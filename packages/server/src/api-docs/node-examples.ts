@@ -27,6 +27,17 @@ export const NODE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
           health: { reasons: [], warnings: [] },
           runners: [],
           delivery: NO_DELIVERIES,
+          inference: {
+            gate: "none",
+            ...{ refused: 0, aborted: 0, running: 0, answered: 0, cancelled: 0, failed: 0 },
+            ...{ prompt_tokens: 0, generated_tokens: 0 },
+          },
+          artifacts: {
+            round: null,
+            ...{ waiting_jobs: 0, waiting_nonces: 0, completed_jobs: 0, failed_jobs: 0 },
+            ...{ cancelled_jobs: 0, verdicts: 0, frauds: 0 },
+          },
+          scopes: ["admin", "validate", "read", "inference"],
         },
       },
     ],
@@ -45,6 +56,7 @@ export const NODE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
             checked: [8, 4],
             valid: [1, 0],
             rate_per_second: [8, 4],
+            generated_tokens: [0, 0],
           },
           day: {
             at: [1_750_000_000_000],
@@ -52,6 +64,7 @@ export const NODE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
             checked: [80],
             valid: [11],
             rate_per_second: [8],
+            generated_tokens: [0],
           },
         },
       },

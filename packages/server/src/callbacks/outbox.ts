@@ -3,13 +3,24 @@
 /** Finds of a round, or a single object: a verdict, or what a job has computed. */
 export type DeliveryKind = "generated" | "validated";
 
+/** Of finds that are due, the round that they are of. */
+export interface DueRound {
+  readonly round_id: string;
+  readonly block_hash: string;
+  readonly block_height: number;
+  /** What of it is due behind them. */
+  readonly rest: number;
+}
+
 /** One request's worth of what is due for a URL. */
 export interface Delivery {
   readonly kind: DeliveryKind;
   /** Which of the URL's paths it goes to: what a job has computed goes where finds go. */
   readonly path: "generated" | "validated";
-  /** Of the round whose finds they are; null of what is none. */
-  readonly round_id: string | null;
+  /** What the finds, the verdict or the job's result are of; names a proof scheme. */
+  readonly scheme: string;
+  /** Null of what are no finds of a round. */
+  readonly round: DueRound | null;
   /** As `ProofScheme.maxRefusals`. */
   readonly maxRefusals: number | null;
   /** Of the round or the verdict; `NextDelivery.after` asks for what comes behind it. */

@@ -585,7 +585,7 @@ test.each([
     await drained(store);
     expect(refused()).toBe(times);
     const reason = `it answered ${status} 10 times`;
-    expect(givenUp).toEqual([{ nonces: 25, verdicts: 0, reason }]);
+    expect(givenUp).toEqual([{ nonces: 25, verdicts: 0, scheme: "artifact", reason }]);
     expect(sender.counters.given_up_nonces).toBe(25);
     expect(stale).toEqual(said === STALE ? upTo(times).map(() => round_id) : []);
   },

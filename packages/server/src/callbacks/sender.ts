@@ -1,7 +1,7 @@
 /** Brings to the aggregators what is due, however long they are away (docs/protocol.md §4). */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DeliveryInfo, type Logger, pauseAfter, within } from "@proofmill/core";
-import type { Delivery, DeliveryKind, Outbox } from "./outbox.ts";
+import type { Delivery, DeliveryKind, DueRound, Outbox } from "./outbox.ts";
 import { Portion } from "./portion.ts";
 import { failureOf, type Poster, RefusedError, TooLargeError } from "./request.ts";
 
@@ -28,6 +28,8 @@ export interface SenderOptions {
   onTrouble?: (trouble: Trouble) => void;
   /** Told of what is given up; nobody by default. */
   onGivenUp?: (given: GivenUp) => void;
+  /** Told whenever a receiver has all that is due of a round; nobody by default. */
+  onDelivered?: (delivered: DeliveredRound) => void;
   /** Told that a receiver says that this round's block is over; nobody by default. */
   onStale?: (round_id: string) => void;
 }
@@ -36,6 +38,8 @@ export interface SenderOptions {
 export interface GivenUp {
   readonly nonces: number;
   readonly verdicts: number;
+  /** What they are of; null of whatever was due. */
+  readonly scheme: string | null;
   /** Why, for people. */
   readonly reason: string;
 }
@@ -44,7 +48,17 @@ export interface GivenUp {
 export interface Trouble {
   readonly host: string;
   readonly kind: DeliveryKind;
+  /** What could not be delivered is of it; null where not even that is known. */
+  readonly scheme: string | null;
   readonly reason: string | null;
+}
+
+/** All of a round's finds so far are with its receiver. */
+export interface DeliveredRound extends Omit<DueRound, "rest"> {
+  readonly host: string;
+  readonly scheme: string;
+  /** How many they are. */
+  readonly finds: number;
 }
 
 /** What waits in the outbox. */
@@ -183,7 +197,9 @@ export class CallbackSender {
     const { outbox, maxAge, log } = this.#options;
     try {
       const { nonces, verdicts } = await outbox.giveUp(maxAge);
-      countGivenUp(this.#options, this.counters, { nonces, verdicts, reason: "too old" });
+      countGivenUp(this.#options, this.counters, {
+        ...{ nonces, verdicts, scheme: null, reason: "too old" },
+      });
     } catch (error) {
       if (!this.#closing.signal.aborted) log.error({ err: error }, "the outbox cannot be read");
     }
@@ -279,7 +295,8 @@ class Lane {
 
   /** @returns what came of it: `last` when nothing more is due, `more` when something may be */
   async #sendOne(): Promise<"nothing" | "last" | "more" | "failed"> {
-    const { outbox, poster, url, kind, portion, counters, signal, log, onTrouble } = this.#options;
+    const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
+    const { onTrouble, onDelivered } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log
     const maxNonces = portion.size;
     let delivery = this.#received;
@@ -300,9 +317,11 @@ class Lane {
       } else counters.delivered_verdicts++;
       if (this.#failures > 0) {
         log.info({ host, kind }, "callbacks are delivered again");
-        onTrouble?.({ host, kind, reason: null });
+        onTrouble?.({ host, kind, scheme: delivery.scheme, reason: null });
       }
       this.#failures = 0;
+      const { round, scheme, upTo: finds } = delivery;
+      if (round?.rest === 0) onDelivered?.({ host, scheme, ...round, finds });
       this.#options.onSuccess();
       return kind === "validated" || delivery.count >= maxNonces ? "more" : "last";
     } catch (error) {
@@ -321,7 +340,8 @@ class Lane {
       if (error instanceof RefusedError && delivery) {
         if (await this.#isGivenUp(delivery, error)) return "more";
       }
-      if (this.#failures === 0) onTrouble?.({ host, kind, reason });
+      if (this.#failures === 0)
+        onTrouble?.({ host, kind, scheme: delivery?.scheme ?? null, reason });
       this.#failures++;
       log.warn({ host, kind, reason }, "a callback failed, it is tried again");
       return "failed";
@@ -331,9 +351,9 @@ class Lane {
   /** Counts a refusal; after too many of them the receiver is not asked again. */
   async #isGivenUp(delivery: Delivery, refusal: RefusedError): Promise<boolean> {
     const { outbox, counters, onStale, log } = this.#options;
-    const { key, round_id, maxRefusals } = delivery;
+    const { key, round, scheme, maxRefusals } = delivery;
     if (maxRefusals === null) return false;
-    if (refusal.isStale && round_id !== null) onStale?.(round_id);
+    if (refusal.isStale && round) onStale?.(round.round_id);
     const refusals = (this.#refusals.get(key) ?? 0) + 1;
     this.#refusals.set(key, refusals);
     if (refusals < maxRefusals) return false;
@@ -341,7 +361,7 @@ class Lane {
       const given = await outbox.giveUpOn(delivery);
       this.#refusals.delete(key);
       const reason = `${refusal.message} ${refusals} times`;
-      countGivenUp(this.#options, counters, { ...given, reason });
+      countGivenUp(this.#options, counters, { ...given, scheme, reason });
       return true;
     } catch (error) {
       log.error({ err: error }, "the outbox cannot be written");

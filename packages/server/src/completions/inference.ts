@@ -3,6 +3,7 @@ import type { ModelInfo, SessionRunner } from "@proofmill/core";
 import type { TextModel } from "../text/text-model.ts";
 import { ApiError } from "./api-error.ts";
 import { Choice, type Delta, type FinishReason } from "./choice.ts";
+import type { InferenceMeter, InferenceOutcome } from "./meter.ts";
 import { chatPrompt, type Plan, planChat, planCompletion } from "./plan.ts";
 import type { BodyOf, Shared } from "./requests.ts";
 import { SessionPool } from "./session-pool.ts";
@@ -19,16 +20,6 @@ export interface Usage {
 export interface Listener {
   delta(index: number, delta: Delta): void;
   end(index: number, last: Delta & { finish: FinishReason }): void;
-}
-
-/** Told of what is answered, for those who keep figures. */
-export interface InferenceMeter {
-  inferenceBegan(promptTokens: number): void;
-  /** Seconds from the request to its first token. */
-  firstToken(seconds: number): void;
-  generated(tokens: number): void;
-  /** @param outcome `answered`, `cancelled` or `failed` */
-  inferenceEnded(outcome: string, seconds: number): void;
 }
 
 /** A request that has its places, and is not answered yet. */
@@ -130,7 +121,7 @@ export class Inference {
       let isFirst = true;
       let completionTokens = 0;
       let cachedTokens = 0;
-      let outcome = "failed";
+      let outcome: InferenceOutcome = "failed";
       meter.inferenceBegan(plan.promptTokens);
       try {
         signal.throwIfAborted();
@@ -146,6 +137,7 @@ export class Inference {
             if (isFirst) meter.firstToken((performance.now() - begun) / 1000);
             isFirst = false;
             const delta = choice.push(token);
+            meter.generated(1);
             if (delta) listener.delta(index, delta);
             if (choice.isStopped) place.cancel();
           });
@@ -162,7 +154,6 @@ export class Inference {
       } finally {
         signal.removeEventListener("abort", cancelAll);
         for (const place of places) place.leave();
-        meter.generated(completionTokens);
         meter.inferenceEnded(outcome, (performance.now() - begun) / 1000);
       }
       const prompt_tokens = plan.promptTokens;

@@ -1,10 +1,11 @@
-import { MemoryRoundStore, PocService } from "@proofmill/core";
+import { MemoryRoundStore, PocService, type RoundState } from "@proofmill/core";
 import { createFakeRunner } from "@proofmill/core/testing";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { roundIdAfter } from "../round-id.ts";
 import { INIT_GENERATE, PROOF, type TestServer, testServer } from "../test-support.ts";
+import { DeliveredRounds, type FollowedService } from "./delivered-rounds.ts";
 import { Events } from "./events.ts";
-import { callbackEvent, runnerEvent } from "./part-events.ts";
+import { callbackEvent, givenUpEvent, runnerEvent } from "./part-events.ts";
 import { tellRounds } from "./round-events.ts";
 
 /** What is told, without its time. */
@@ -102,13 +103,61 @@ test("a store that fails, and works again", async () => {
 test("runners and callbacks are told in a sentence", () => {
   const info = { id: "cpu", device: null, arithmetic: null, pid: null, memory: null };
   const runner = { ...info, peak_memory: null, reason: "signal SIGKILL", restarts: 1 };
-  expect(runnerEvent({ ...runner, state: "restarting" })).toEqual({
+  expect(runnerEvent({ ...runner, state: "restarting" }, "alive")).toEqual({
     kind: "runner",
     text: "The runner cpu has ended and is started again: signal SIGKILL",
     isBad: true,
   });
-  expect(runnerEvent({ ...runner, state: "alive" }).text).toBe("The runner cpu is there again");
-  expect(callbackEvent({ host: "a:1", kind: "validated", reason: "it answered 500" }).text).toBe(
+  const alive = { ...runner, state: "alive" as const };
+  expect(runnerEvent(alive, "restarting").text).toBe("The runner cpu is there again");
+  expect(runnerEvent({ ...runner, state: "stalled" }, "alive")).toMatchObject({
+    text: expect.stringMatching(
+      /^The runner cpu stands still: .* is started again if that goes on$/,
+    ),
+    isBad: true,
+  });
+  expect(runnerEvent(alive, "stalled").text).toBe("The runner cpu goes on with its work");
+  const trouble = { host: "a:1", scheme: "artifact", reason: "it answered 500" };
+  expect(callbackEvent({ ...trouble, kind: "validated" }).text).toBe(
     "Verdicts cannot be delivered to a:1, they are tried again: it answered 500",
   );
+  expect(callbackEvent({ ...trouble, kind: "generated" }).text).toMatch(/^Artifacts cannot be/);
+  const given = { nonces: 2, verdicts: 0, reason: "too old" };
+  expect(givenUpEvent({ ...given, scheme: null }).text).toBe(
+    "Callbacks are given up, 2 finds: too old",
+  );
+  expect(givenUpEvent({ ...given, scheme: "artifact" }).text).toContain(", 2 artifacts:");
+});
+
+test("that a round is delivered is told once it is over, whichever comes last", () => {
+  let change = () => {};
+  const summary = { round_id: "B", state: "GENERATING" as RoundState, total_valid: 7 };
+  const service: FollowedService = {
+    enabled: true,
+    summary: () => summary,
+    on: (_event, listener) => {
+      change = listener;
+      return () => {};
+    },
+  };
+  const events = new Events();
+  const texts = () => events.read().events.map(({ text }) => text);
+  const rounds = new DeliveredRounds(service, events.tell);
+  const all = { host: "a:1", scheme: "artifact", block_hash: "h", block_height: 3 };
+  rounds.delivered({ ...all, round_id: "A", finds: 5 });
+  expect(texts()).toEqual(["All 5 artifacts of block h (height 3) are with a:1"]);
+  rounds.delivered({ ...all, round_id: "B", finds: 6 });
+  change();
+  summary.state = "STOPPED";
+  change();
+  expect(texts().length).toBe(1);
+  rounds.delivered({ ...all, round_id: "B", finds: 7 });
+  expect(texts().at(-1)).toBe("All 7 artifacts of block h (height 3) are with a:1");
+  summary.state = "GENERATING";
+  rounds.delivered({ ...all, scheme: "distance", round_id: "B", finds: 7 });
+  expect(texts().length).toBe(2);
+  summary.state = "STOPPED";
+  change();
+  change();
+  expect(texts().slice(2)).toEqual(["All 7 finds of block h (height 3) are with a:1"]);
 });

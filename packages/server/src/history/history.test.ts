@@ -13,6 +13,7 @@ function clocked() {
     /** So many nonces are counted, then so much time is over. */
     second(checked: number, valid = 0, ms = 1000) {
       history.searched({ checked, valid, nonfinite: 0 });
+      history.generated(2 * checked);
       at.ms += ms;
       history.tick();
     },
@@ -24,7 +25,7 @@ const lengths = (series: HistorySeries) => Object.values(series).map(({ length }
 
 test("a point for each second, with what was counted in it, and one for every ten", () => {
   const { history, second, at } = clocked();
-  expect(lengths(history.read().ten_minutes)).toEqual([0, 0, 0, 0, 0]);
+  expect(lengths(history.read().ten_minutes)).toEqual([0, 0, 0, 0, 0, 0]);
   for (let i = 0; i < 9; i++) second(i, i % 2);
   // The node was busy: the point is about more time, and its rate is right.
   at.state = "STOPPED";
@@ -33,14 +34,20 @@ test("a point for each second, with what was counted in it, and one for every te
   const { ten_minutes, day } = history.read();
   expect(ten_minutes.checked).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 100]);
   expect(ten_minutes.valid).toEqual([0, 1, 0, 1, 0, 1, 0, 1, 0, 3]);
+  expect(ten_minutes.generated_tokens).toEqual(ten_minutes.checked.map((each) => 2 * each));
   expect(ten_minutes.rate_per_second).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 25]);
   expect(ten_minutes.state).toEqual([...Array(9).fill("GENERATING"), "STOPPED"]);
   const ages = ten_minutes.at.map((end) => Math.round((now - end) / 100) / 10);
   expect(ages).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 0]);
-  expect(day).toMatchObject({ checked: [136], valid: [7], state: ["STOPPED"] });
+  expect(day).toMatchObject({
+    checked: [136],
+    generated_tokens: [272],
+    valid: [7],
+    state: ["STOPPED"],
+  });
   expect(day.rate_per_second).toEqual([10.462]); // in 13 seconds
   expect(history.read(5).ten_minutes.checked).toEqual([8, 100]);
-  expect(lengths(history.read(1000).ten_minutes)).toEqual(Array(5).fill(10));
+  expect(lengths(history.read(1000).ten_minutes)).toEqual(Array(6).fill(10));
 });
 
 test("no more than ten minutes and a day are kept, however long it goes on", () => {
@@ -86,5 +93,5 @@ test("the points of a search are what it counted, at each door", async () => {
 test("where PoC is off nothing is kept", async () => {
   const { get } = await testServer({ enabled: false });
   const { ten_minutes, day } = (await get("/api/v1/node/history")).json() as NodeHistory;
-  expect([...lengths(ten_minutes), ...lengths(day)]).toEqual(Array(10).fill(0));
+  expect([...lengths(ten_minutes), ...lengths(day)]).toEqual(Array(12).fill(0));
 });

@@ -1,4 +1,4 @@
-/** How a node's searches went: one point a second for ten minutes, one in ten seconds for a day. */
+/** How a node's searches and its model's answers went: one point a second for ten minutes, one in ten seconds for a day. */
 import type { Meter, NodeHistory, RoundState, SearchedNonces } from "@proofmill/core";
 import { Points } from "./points.ts";
 
@@ -27,9 +27,9 @@ export class History implements Partial<Meter> {
   readonly #fine = new Points(TEN_MINUTES);
   readonly #coarse = new Points(DAY);
   /** Since the last point. */
-  #second = { checked: 0, valid: 0 };
+  #second = { checked: 0, valid: 0, tokens: 0 };
   /** Since the last point of the day, and how many points of a second it has by now. */
-  #ten = { checked: 0, valid: 0, points: 0 };
+  #ten = { checked: 0, valid: 0, tokens: 0, points: 0 };
   #secondBegan: number;
   #tenBegan: number;
 
@@ -51,21 +51,27 @@ export class History implements Partial<Meter> {
     this.#second.valid += valid;
   }
 
+  /** The node's own model has answered so many tokens more. */
+  generated(tokens: number): void {
+    this.#second.tokens += tokens;
+  }
+
   /** A second is over; more time than that may have passed, where the node was busy. */
   tick(): void {
     const at = this.#now();
     const state = this.#state();
-    const { checked, valid } = this.#second;
-    this.#fine.add({ at, state, checked, valid, seconds: (at - this.#secondBegan) / 1000 });
-    this.#second = { checked: 0, valid: 0 };
+    const second = this.#second;
+    this.#fine.add({ at, state, ...second, seconds: (at - this.#secondBegan) / 1000 });
+    this.#second = { checked: 0, valid: 0, tokens: 0 };
     this.#secondBegan = at;
-    this.#ten.checked += checked;
-    this.#ten.valid += valid;
+    this.#ten.checked += second.checked;
+    this.#ten.valid += second.valid;
+    this.#ten.tokens += second.tokens;
     this.#ten.points++;
     if (this.#ten.points < COARSE) return;
     const { points: _, ...sums } = this.#ten;
     this.#coarse.add({ at, state, ...sums, seconds: (at - this.#tenBegan) / 1000 });
-    this.#ten = { checked: 0, valid: 0, points: 0 };
+    this.#ten = { checked: 0, valid: 0, tokens: 0, points: 0 };
     this.#tenBegan = at;
   }
 

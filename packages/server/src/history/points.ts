@@ -9,6 +9,8 @@ export interface Point {
   checked: number;
   /** Those of them that were valid. */
   valid: number;
+  /** That the node's own model answered in its time. */
+  tokens: number;
   /** Seconds that it is about. */
   seconds: number;
 }
@@ -22,26 +24,29 @@ export class Points {
   readonly #state: Uint8Array;
   readonly #checked: Float64Array;
   readonly #valid: Float64Array;
+  readonly #tokens: Float64Array;
   readonly #seconds: Float32Array;
   /** Points so far; the next one's place is the rest after a division by the capacity. */
   #count = 0;
 
-  /** @param capacity points that are kept; their memory is taken at once, 29 bytes for each */
+  /** @param capacity points that are kept; their memory is taken at once, 37 bytes for each */
   constructor(capacity: number) {
     this.#capacity = capacity;
     this.#at = new Float64Array(capacity);
     this.#state = new Uint8Array(capacity);
     this.#checked = new Float64Array(capacity);
     this.#valid = new Float64Array(capacity);
+    this.#tokens = new Float64Array(capacity);
     this.#seconds = new Float32Array(capacity);
   }
 
-  add({ at, state, checked, valid, seconds }: Point): void {
+  add({ at, state, checked, valid, tokens, seconds }: Point): void {
     const place = this.#count++ % this.#capacity;
     this.#at[place] = at;
     this.#state[place] = STATES.indexOf(state);
     this.#checked[place] = checked;
     this.#valid[place] = valid;
+    this.#tokens[place] = tokens;
     this.#seconds[place] = seconds;
   }
 
@@ -57,6 +62,7 @@ export class Points {
       checked: [],
       valid: [],
       rate_per_second: [],
+      generated_tokens: [],
     };
     for (let i = Math.max(0, this.#count - this.#capacity); i < this.#count; i++) {
       const place = i % this.#capacity;
@@ -68,6 +74,7 @@ export class Points {
       series.state.push(STATES[this.#state[place] ?? 0] ?? "IDLE");
       series.checked.push(checked);
       series.valid.push(this.#valid[place] ?? 0);
+      series.generated_tokens.push(this.#tokens[place] ?? 0);
       series.rate_per_second.push(seconds > 0 ? Math.round((checked / seconds) * 1000) / 1000 : 0);
     }
     return series;

@@ -58,7 +58,11 @@ function nameOf(status: RoundSummary): string {
   const { block_hash, block_height } = status;
   if (block_hash === null) return "The round";
   const what = isOfArtifacts(status) ? "The round of artifacts" : "The round";
-  return `${what} of block ${shown(block_hash)} (height ${block_height})`;
+  return `${what} of ${blockName({ block_hash, block_height })}`;
+}
+
+export function blockName(of: { block_hash: string; block_height: number | null }): string {
+  return `block ${shown(of.block_hash)} (height ${of.block_height})`;
 }
 
 /** What a search came to; of artifacts each nonce is one, so their pace is told. */

@@ -101,13 +101,14 @@ export class InferenceGate {
     return this.#options.service.artifacts.isGenerating ? ARTIFACTS_ANSWER : GATE_ANSWER;
   }
 
-  get #isStopped(): boolean {
+  /** Whether the broker has stopped the model. */
+  get isStopped(): boolean {
     return this.#options.isStopped?.() ?? false;
   }
 
   /** Answers a request that may not pass; leaves the others alone (null). */
   refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
-    const isStopped = this.#isStopped;
+    const { isStopped } = this;
     if ((!isStopped && !this.isClosed) || !this.isInference(request)) return null;
     const { isGenerating } = this.#options.service.artifacts;
     if (((isStopped || isGenerating) && isModelList(request)) || this.#isUngated(request))

@@ -60,6 +60,7 @@ function fleetOf(
             pid: 100 + started.length,
             hasComputed: false,
             isStalled: false,
+            onStall: () => {},
             memory: null,
             ended,
           },

@@ -32,8 +32,8 @@ export interface FleetOptions {
   openPlace: () => ProcessPlace;
   /** Called before each restart of a runner with how it ended. */
   onRestart?: (id: string, reason: EndReason) => void;
-  /** Called when a runner's state is another. */
-  onState?: (info: RunnerInfo) => void;
+  /** Called when a runner's state is another, with the one before. */
+  onState?: (info: RunnerInfo, before: RunnerInfo["state"]) => void;
   /** Restarts of a runner with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;

@@ -45,6 +45,8 @@ export interface ProcessRunner extends ModelRunner, SessionRunner {
   readonly pid: number;
   /** Whether it has work and has finished nothing of it for so long that it may well hang. */
   readonly isStalled: boolean;
+  /** Called whenever that is otherwise; one listener. */
+  onStall: () => void;
   /** Whether it has finished a nonce so far. */
   readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
@@ -146,6 +148,7 @@ class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
   hasComputed = false;
   memory: Memory | null = null;
+  onStall = () => {};
   readonly #child: ChildProcess;
   readonly #onNotice: OnNotice | undefined;
   readonly #watchdog: Watchdog;
@@ -163,14 +166,15 @@ class ChildRunner implements ProcessRunner {
     this.#child = child;
     this.#maxMemory = model.maxMemory ?? Number.POSITIVE_INFINITY;
     this.#onNotice = onNotice;
-    this.#watchdog = new Watchdog((standstill) => {
+    const onHang = (standstill: number) => {
       const seconds = Math.round(standstill / 1000);
       this.#lost ??= new RunnerEnded(
         "hang",
         `the runner hangs: nothing was finished for ${seconds} s`,
       );
       child.kill("SIGKILL"); // which ends a stopped process too
-    }, hangLimits);
+    };
+    this.#watchdog = new Watchdog({ onHang, onStall: () => this.onStall() }, hangLimits);
     this.#sessions = new ChildSessions(
       (message) => this.#send(message),
       () => this.#watchOldest(),

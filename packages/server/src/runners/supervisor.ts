@@ -22,8 +22,8 @@ export interface SupervisorOptions {
   /** Restarts with no finished pass between, 0 … */
   maxRestarts: number;
   log: Logger;
-  /** Called when its state is another; nobody by default. */
-  onState?: (info: RunnerInfo) => void;
+  /** Called when its state is another, with the one before; nobody by default. */
+  onState?: (info: RunnerInfo, before: RunnerInfo["state"]) => void;
   /** It is lost for good, for this reason; not called once it is closed. */
   onLost: (reason: Error) => void;
 }
@@ -41,6 +41,8 @@ export class Supervisor {
   readonly #closing = new AbortController();
   #runner: ProcessRunner | null = null;
   #info: RunnerInfo;
+  /** The state that was told last. */
+  #told: RunnerInfo["state"] = "loading";
   #work: Promise<void> | null = null;
 
   constructor(options: SupervisorOptions) {
@@ -140,6 +142,7 @@ export class Supervisor {
     place: ProcessPlace,
   ): Promise<{ reason: Error; hasComputed: boolean }> {
     this.#runner = runner;
+    runner.onStall = () => this.#tell();
     this.#options.log.info(
       { runner: this.#options.id, runner_pid: runner.pid, ...runner.info },
       "model loaded",
@@ -175,9 +178,15 @@ export class Supervisor {
   }
 
   #change(change: Partial<RunnerInfo>): void {
-    const before = this.#info.state;
     this.#info = { ...this.#info, ...change };
-    if (this.#info.state !== before && !this.#isClosing) this.#options.onState?.(this.#info);
+    this.#tell();
+  }
+
+  #tell(): void {
+    const { info } = this;
+    const before = this.#told;
+    this.#told = info.state;
+    if (info.state !== before && !this.#isClosing) this.#options.onState?.(info, before);
   }
 
   get #isClosing(): boolean {

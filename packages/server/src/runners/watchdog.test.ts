@@ -14,10 +14,23 @@ test.each([
   ["what is quick has half a minute all the same", 10, 30],
 ])("%s", (_, usual, seconds) => {
   const onHang = vi.fn();
-  const watchdog = new Watchdog(onHang);
+  const watchdog = new Watchdog({ onHang });
   watchdog.watch(1, usual);
   vi.advanceTimersByTime(1000 * (seconds - 1));
   expect(onHang).not.toHaveBeenCalled();
   vi.advanceTimersByTime(3000);
   expect(onHang).toHaveBeenCalledOnce();
+});
+
+test("that it stands still is told once, and once that it goes on", () => {
+  const onStall = vi.fn();
+  const watchdog = new Watchdog({ onHang: vi.fn(), onStall });
+  watchdog.watch(1, 10);
+  vi.advanceTimersByTime(9000);
+  expect(onStall.mock.calls).toEqual([]);
+  vi.advanceTimersByTime(6000);
+  expect(onStall.mock.calls).toEqual([[true]]);
+  watchdog.progress();
+  watchdog.progress();
+  expect(onStall.mock.calls).toEqual([[true], [false]]);
 });

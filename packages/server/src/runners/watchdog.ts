@@ -11,6 +11,14 @@ export interface HangLimits {
   most: number;
 }
 
+/** What is told of what hangs. */
+export interface WatchdogListener {
+  /** Nothing was finished for so many milliseconds; then it watches no more. */
+  onHang(standstill: number): void;
+  /** It may well hang, or goes on after it seemed to; nobody needs to hear. */
+  onStall?(isStalled: boolean): void;
+}
+
 const LIMITS: HangLimits = { least: 30_000, most: 300_000 };
 
 /** How much slower than ever before work of a kind may be. */
@@ -25,7 +33,7 @@ const STALLED_AT = 1 / 3;
  */
 export class Watchdog {
   readonly #limits: HangLimits;
-  readonly #onHang: (standstill: number) => void;
+  readonly #listener: WatchdogListener;
   readonly #slowest = new Map<number, number>();
   #isStalled = false;
   #kind: number | null = null;
@@ -34,9 +42,8 @@ export class Watchdog {
   #looked = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param onHang called with the milliseconds for which nothing was finished; then it watches no more */
-  constructor(onHang: (standstill: number) => void, limits: HangLimits = LIMITS) {
-    this.#onHang = onHang;
+  constructor(listener: WatchdogListener, limits: HangLimits = LIMITS) {
+    this.#listener = listener;
     this.#limits = limits;
   }
 
@@ -56,7 +63,7 @@ export class Watchdog {
     if (kind === this.#kind) return;
     if (kind !== null && usual !== undefined) this.#slowest.set(kind, usual);
     this.#kind = kind;
-    this.#isStalled = false;
+    this.#stall(false);
     this.#since = this.#looked = performance.now();
     if (kind === null) this.stop();
     else this.#timer ??= setInterval(() => this.#look(), this.#tick).unref();
@@ -70,7 +77,7 @@ export class Watchdog {
       this.#slowest.set(this.#kind, Math.max(slowest, now - this.#since));
     }
     this.#since = now;
-    this.#isStalled = false;
+    this.#stall(false);
   }
 
   stop(): void {
@@ -85,10 +92,16 @@ export class Watchdog {
     if (now - this.#looked > 2 * this.#tick) this.#since = now;
     this.#looked = now;
     const standstill = now - this.#since;
-    this.#isStalled = standstill > STALLED_AT * this.#limit;
+    this.#stall(standstill > STALLED_AT * this.#limit);
     if (standstill <= this.#limit) return;
     this.stop();
-    this.#onHang(standstill);
+    this.#listener.onHang(standstill);
+  }
+
+  #stall(isStalled: boolean): void {
+    if (isStalled === this.#isStalled) return;
+    this.#isStalled = isStalled;
+    this.#listener.onStall?.(isStalled);
   }
 
   get #limit(): number {

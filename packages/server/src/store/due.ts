@@ -175,10 +175,14 @@ export class Due {
       records: finds.map(({ record }) => record),
       arithmetic: tag,
     });
+    const upTo = row.delivered + finds.length;
+    const { round_id, scheme } = round;
+    const { block_hash, block_height } = round.config;
     return {
-      ...{ kind: "generated", path: "generated", round_id: round.round_id, maxRefusals },
+      ...{ kind: "generated", path: "generated", scheme, maxRefusals },
+      round: { round_id, block_hash, block_height, rest: row.found - upTo },
       key: row.number,
-      upTo: row.delivered + finds.length,
+      upTo,
       count: finds.length,
       body: JSON.stringify(batch),
     };
@@ -196,7 +200,7 @@ export class Due {
     const maxRefusals = this.#schemes.get(scheme)?.maxRefusals ?? null;
     const path = kind === "generated" ? kind : "validated";
     return {
-      ...{ kind: "validated", path, round_id: null, maxRefusals },
+      ...{ kind: "validated", path, scheme, round: null, maxRefusals },
       ...{ key: id, upTo: 0, count: 1, body },
     };
   }

@@ -203,7 +203,7 @@ test("verdicts are due one by one, and those behind a key come first", async () 
   expect(await store.next(wanted("validated", second?.key))).toEqual(first);
   if (first) await store.acknowledge(first);
   expect(await store.next(wanted("validated"))).toEqual(second);
-  expect(second).toMatchObject({ path: "validated", round_id: null, maxRefusals: null });
+  expect(second).toMatchObject({ path: "validated", round: null, maxRefusals: null });
 });
 
 test("what is too old is given up, and still shown", async () => {

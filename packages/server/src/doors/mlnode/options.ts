@@ -23,6 +23,8 @@ export interface MlnodeOptions {
   modelFolder: () => string | null;
   /** The commit, tag or branch of a model of the hub; null: of none. */
   revision: string | null;
+  /** Told, for people, what the broker has the node do beside rounds and jobs. */
+  onCommand: (told: { text: string; isBad?: boolean }) => void;
   /** What the broker's collector is shown; null: nothing. */
   metrics: (() => Promise<string>) | null;
 }

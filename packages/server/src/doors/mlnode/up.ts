@@ -1,8 +1,8 @@
 /** `inference/up` and `down`: the broker's commands to a node that loads its model by itself. */
 import { PocError, type PocService, type UpRequest } from "@proofmill/core";
 import type { FastifyBaseLogger } from "fastify";
-import type { HeldModel } from "../../held-model.ts";
 import { Refused } from "./answer.ts";
+import type { MlnodeOptions } from "./options.ts";
 
 const RUNNING = "VLLM is already running. Use /inference/down to stop it first.";
 const STARTING = "VLLM startup is already in progress. Use /inference/up/status to check status.";
@@ -15,9 +15,7 @@ interface Startup {
   error: string | null;
 }
 
-export interface UpsOptions {
-  service: PocService;
-  model: HeldModel;
+export interface UpsOptions extends Pick<MlnodeOptions, "service" | "model" | "onCommand"> {
   log: FastifyBaseLogger;
 }
 
@@ -25,6 +23,8 @@ export class Ups {
   readonly #options: UpsOptions;
   #startup: Startup | null = null;
   #hasSaidIgnored = false;
+  /** The model that is not held and was last said so: brokers ask again and again. */
+  #otherSaid: string | null = null;
 
   constructor(options: UpsOptions) {
     this.#options = options;
@@ -45,6 +45,8 @@ export class Ups {
     const servedAs = argument("--served-model-name", request.additional_args);
     if (servedAs !== undefined) model.serveAs(servedAs);
     const stopped = model.start();
+    this.#otherSaid = null;
+    this.#options.onCommand({ text: `The broker has the node bring ${model.name} up` });
     const startup: Startup = {
       status: "in_progress",
       begun: performance.now(),
@@ -79,13 +81,18 @@ export class Ups {
 
   /** Ends rounds and jobs, and takes no others. The weights stay in memory. */
   async stop(): Promise<void> {
-    const { service, model } = this.#options;
+    const { service, model, onCommand } = this.#options;
+    if (!model.isStopped) {
+      onCommand({
+        text: "The broker stops the node: no rounds, jobs and inference until it is brought up again",
+      });
+    }
     model.stop();
     if (service.enabled) await service.stop();
   }
 
   #refuseOther({ model: wanted, additional_args: args }: UpRequest): void {
-    const { service, model, log } = this.#options;
+    const { service, model, log, onCommand } = this.#options;
     const called = [wanted, argument("--served-model-name", args) ?? wanted];
     if (!called.some((name) => model.isNamed(name))) {
       const detail = `This node holds ${model.name}; it cannot load ${wanted}`;
@@ -93,6 +100,10 @@ export class Ups {
         { held: model.name, wanted },
         "the broker wants a model that this node does not hold",
       );
+      if (this.#otherSaid !== wanted) {
+        this.#otherSaid = wanted;
+        onCommand({ text: `The broker wants ${wanted}, which is refused: ${detail}`, isBad: true });
+      }
       throw new Refused(409, detail);
     }
     const length = Number(argument("--max-model-len", args) ?? Number.NaN);

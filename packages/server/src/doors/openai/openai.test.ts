@@ -1,4 +1,5 @@
 /** The official client against a real node with the demo model, whose runner is a process. */
+import type { NodeHistory, NodeInfo } from "@proofmill/core";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type RunningNode, startNode } from "../../node.ts";
@@ -302,6 +303,28 @@ test("a runner that is killed fails its answers clearly, and the next one answer
     { timeout: 20_000, interval: 100 },
   );
 }, 30_000);
+
+test("the node tells what its model has answered, and its history when", async () => {
+  const get = async <T>(path: string) =>
+    (await (await fetch(`${node.url}/api/v1/node/${path}`)).json()) as T;
+  const info = async () => (await get<NodeInfo>("info")).inference;
+  const before = await info();
+  const { usage } = await client.chat.completions.create({ ...endless(1), max_tokens: 7 });
+  const after = await info();
+  expect(after).toEqual({
+    ...{ ...before, gate: "open", running: 0 },
+    answered: before.answered + 1,
+    prompt_tokens: before.prompt_tokens + (usage?.prompt_tokens ?? Number.NaN),
+    generated_tokens: before.generated_tokens + 7,
+  });
+  await vi.waitFor(
+    async () => {
+      const { generated_tokens: tokens } = (await get<NodeHistory>("history")).ten_minutes;
+      expect(tokens.reduce((sum, each) => sum + each, 0)).toBe(after.generated_tokens);
+    },
+    { timeout: 5000, interval: 100 },
+  );
+});
 
 test("three hundred short requests leave no page", async () => {
   const ask = () => client.completions.create({ model: MODEL, prompt: "short", max_tokens: 4 });

@@ -72,7 +72,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
 
   app.get("/v1/models/*", { config }, async (request: Asked, reply) => {
     const id = request.params?.["*"] ?? "";
-    const caller = { signal: callerGone(request.raw.socket), log: request.log };
+    const { raw, log } = request;
+    const caller = { signal: callerGone(raw.socket), log, scopes: ["inference"] as const };
     const { data } = await listModels(caller);
     const found = data.find((model) => model.id === id);
     return found ?? sendError(reply, unknownModel(id));

@@ -1,7 +1,8 @@
 /** The REST paths of the table of operations (docs/protocol.md §3): a thin door to what is called. */
 import type { OperationTable, PocService } from "@proofmill/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { type Calls, callOf } from "../../calls.ts";
+import type { Guard } from "../../access/guard.ts";
+import { type Caller, type Calls, callOf } from "../../calls.ts";
 import { allowedMethods, answerNotFound } from "../../http/answers.ts";
 import type { Bodies } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
@@ -32,6 +33,7 @@ export interface RestOptions<Table extends OperationTable> {
   artifacts: ArtifactsOffer | null;
   bodies: Bodies;
   unfinished: Unfinished;
+  guard: Pick<Guard, "keyOf" | "scopesOf">;
 }
 
 /** A plugin. What callers send reaches the calls unchecked: they alone say what is right. */
@@ -75,7 +77,7 @@ export async function restRoutes<Table extends OperationTable>(
 async function routes(
   app: FastifyInstance,
   names: readonly string[],
-  { operations, calls, service, artifacts, bodies, unfinished }: RestOptions<OperationTable>,
+  { operations, calls, service, artifacts, bodies, unfinished, guard }: RestOptions<OperationTable>,
 ): Promise<void> {
   await app.register(async (scope) => {
     // What is refused before any body (503) is refused before the body is read.
@@ -107,21 +109,25 @@ async function routes(
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
         const input = body ? await bodies.read(body, request.body, type) : query && request.query;
-        const answer = await call(input, {
-          signal: callerGone(request.raw.socket),
-          log: request.log,
-        });
+        const answer = await call(input, callerOf(request, guard));
         return sendWritten(reply, await writeLists(answer as object));
       },
     });
   }
 }
 
+function callerOf(
+  { raw, log }: FastifyRequest,
+  guard: RestOptions<OperationTable>["guard"],
+): Caller {
+  return { signal: callerGone(raw.socket), log, scopes: guard.scopesOf(guard.keyOf(raw)) };
+}
+
 /** Routes of artifacts' own, beside those of the table. */
 async function routesForArtifacts(
   app: FastifyInstance,
   offer: ArtifactsOffer,
-  { bodies, unfinished }: RestOptions<OperationTable>,
+  { bodies, unfinished, guard }: RestOptions<OperationTable>,
 ): Promise<void> {
   const routes = artifactRoutes(offer);
   await app.register(async (scope) => {
@@ -138,8 +144,7 @@ async function routesForArtifacts(
         handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
           const type = request.raw.headers["content-type"];
           const input = body ? await bodies.read(body, request.body, type) : request.params;
-          const caller = { signal: callerGone(request.raw.socket), log: request.log };
-          const answer = await call(input, caller);
+          const answer = await call(input, callerOf(request, guard));
           return sendWritten(reply, await writeLists(answer as object));
         },
       });

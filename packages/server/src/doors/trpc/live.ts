@@ -185,6 +185,9 @@ function contextOf(
       return app.log.child({ reqId: id, ...(label !== undefined && { key: label }) });
     },
     checkScope: (scope) => guard.checkScope(key(), scope),
+    get scopes() {
+      return guard.scopesOf(key());
+    },
     revoked: webSocket ? null : (key()?.revoked ?? null), // a WebSocket is closed as a whole
     gone: callerGone(request.socket),
     subscribe: subscriptions.connection(),

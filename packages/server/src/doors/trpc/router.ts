@@ -49,7 +49,8 @@ function subscriptionTo({ scope }: Operation, watch: Watch): AnyTRPCProcedure {
 }
 
 async function answer(call: Call, input: unknown, ctx: Context): Promise<object> {
-  return writeLists((await call(input, { signal: ctx.gone, log: ctx.log })) as object);
+  const { gone: signal, log, scopes } = ctx;
+  return writeLists((await call(input, { signal, log, scopes })) as object);
 }
 
 /** A stream of core's as tRPC gives it out, counted as long as it runs. */

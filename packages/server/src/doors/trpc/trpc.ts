@@ -15,6 +15,8 @@ export interface Context {
   readonly gone: AbortSignal;
   /** Throws a PocError unless the caller's key has the scope. */
   checkScope(scope: Scope): void;
+  /** What the caller's key allows. */
+  readonly scopes: readonly Scope[];
   /** Aborts when the caller's key is not valid any more; null without a key. */
   readonly revoked: AbortSignal | null;
   /** Counts a subscription in, and throws when the connection has too many; gives what counts it out. */

@@ -1,0 +1,41 @@
+/** Inference: who may pass now, and how fast the node's own model answers. */
+import type { NodeInfo } from "@proofmill/client";
+import { count, decimal } from "../format.ts";
+import type { FollowedNode } from "../node/followed-node.ts";
+import { Card, Facts } from "./parts.tsx";
+
+/** Milliseconds over which "now" is taken. */
+const NOW_MS = 10_000;
+
+const GATE: Readonly<Record<NodeInfo["inference"]["gate"], string>> = {
+  open: "open",
+  closed: "closed, by the round",
+  stopped: "closed, the network's broker has stopped the node",
+  none: "this node serves no inference",
+};
+
+export function InferenceCard({ node }: { node: FollowedNode }) {
+  node.grown.value; // the series grow in place
+  const inference = node.info.value?.inference;
+  const status = node.status.value;
+  const { minutes } = node;
+  const tokens = minutes.meanSince((minutes.at.at(-1) ?? 0) - NOW_MS, "tokens");
+  return (
+    <Card title="Inference" name="inference">
+      <Facts
+        of={{
+          gate: inference && GATE[inference.gate],
+          refused: count(status?.inference_refused),
+          "cut off": count(status?.inference_aborted),
+          "under way": count(inference?.running),
+          "tokens/s now": decimal(tokens, 1),
+          "tokens answered": count(inference?.generated_tokens),
+          "tokens read": count(inference?.prompt_tokens),
+          "requests answered": count(inference?.answered),
+          "given up": count(inference?.cancelled),
+          failed: count(inference?.failed),
+        }}
+      />
+    </Card>
+  );
+}
