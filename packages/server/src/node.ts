@@ -31,7 +31,7 @@ import { createServer } from "./server.ts";
 import { type ServeConfig, servesInference } from "./settings/config.ts";
 import { type ModelFolder, provideModel, startModel } from "./start-model.ts";
 import { SqliteStore } from "./store/sqlite.ts";
-import { openTextModel } from "./text/text-model.ts";
+import { longestText, openTextModel } from "./text/text-model.ts";
 
 /**
  * Closing takes so many milliseconds at most beyond what `--shutdown-timeout` gives to callbacks; the
@@ -332,8 +332,10 @@ async function startWith(
     return new Inference({
       modelName: config.servedModelName,
       meter,
-      async openText({ vocab_size: vocabSize }) {
-        const text = await openTextModel({ directory: folder?.directory ?? "", vocabSize });
+      async openText({ vocab_size: vocabSize }, maxLen) {
+        const directory = folder?.directory ?? "";
+        const maxText = longestText(maxLen);
+        const text = await openTextModel({ directory, vocabSize, maxText });
         for (const fault of text.faults) app.log.warn({}, `the model's text: ${fault}`);
         return text;
       },

@@ -1,5 +1,6 @@
 /** What a request for an answer is refused with, in OpenAI's words. */
 import { PocError } from "@proofmill/core";
+import { TextError } from "../text/text-error.ts";
 
 /** The object that OpenAI's clients read. */
 export interface OpenAiError {
@@ -45,10 +46,12 @@ export function toApiError(error: unknown): ApiError {
       ...(retryAfter !== undefined && { retryAfter }),
     });
   }
-  // Text refuses with a status of its own.
-  const { status, message } = error as { status?: unknown; message?: string };
-  if ((status === 400 || status === 429) && message) {
-    return new ApiError(status, message, status === 429 ? { retryAfter: 2 } : {});
+  if (error instanceof TextError) {
+    const { status, message, code } = error;
+    return new ApiError(status, message, {
+      ...(code !== null && { code }),
+      ...(status === 429 && { retryAfter: 2 }),
+    });
   }
   return new ApiError(500, "Internal Server Error");
 }

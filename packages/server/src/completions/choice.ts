@@ -33,6 +33,9 @@ export interface ChoiceOptions {
   readonly wantsLogprobs: boolean;
 }
 
+/** Tokens whose logprobs are kept back while their text is not certain. */
+const MOST_HELD = 64;
+
 export class Choice {
   readonly #options: ChoiceOptions;
   readonly #stream: { push(id: number): string; end(): string };
@@ -67,8 +70,8 @@ export class Choice {
       this.#logprobs.push({ ...shown(text, token.id, token.logprob), top });
     }
     const piece = stopTokens.has(token.id) ? "" : this.#stops.push(this.#stream.push(token.id));
-    // Tokens without text go with the next one that has some.
-    return piece === "" ? null : this.#take(piece);
+    // Tokens without text go with the next one that has some, but not without end.
+    return piece === "" && this.#logprobs.length < MOST_HELD ? null : this.#take(piece);
   }
 
   /** What is left once the session has ended, and why it has. */

@@ -7,7 +7,8 @@ const MAX_STOP_LENGTH = 1000;
 const MAX_STOP_TOKENS = 1024;
 const MAX_BIASES = 4096;
 export const MAX_CHOICES = 128;
-export const MAX_TOP_LOGPROBS = 128;
+/** As many as OpenAI's API takes, and vLLM unless it is told otherwise. */
+export const MAX_TOP_LOGPROBS = 20;
 const MOST = 1e6;
 
 /** Absent and null mean the same to OpenAI's clients. */
@@ -58,7 +59,7 @@ export const SHARED_FIELDS = {
   logit_bias: maybe(
     z
       .record(
-        z.string().regex(/^\d{1,10}$/, "expected a token's id"),
+        z.string().regex(/^(0|[1-9]\d{0,9})$/, "expected a token's id"),
         z.number().min(-MOST).max(MOST),
       )
       .refine((biases) => Object.keys(biases).length <= MAX_BIASES, {
@@ -108,9 +109,11 @@ export function unsupported(
   }
   const format = body.response_format as { type?: unknown } | null | undefined;
   if (format && format.type !== "text") {
+    const { type } = format;
+    const wanted = typeof type === "string" ? `, not ${type.slice(0, 100)}` : "";
     return {
       param: "response_format",
-      message: `response_format: only text is supported, not ${String(format.type)}`,
+      message: `response_format: only text is supported${wanted}`,
     };
   }
   const choice = body.tool_choice ?? "auto";

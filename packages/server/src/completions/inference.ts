@@ -1,4 +1,5 @@
 /** Answers by the node's own model: from a checked body, over sessions, to deltas. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ModelInfo, SessionRunner } from "@proofmill/core";
 import type { TextModel } from "../text/text-model.ts";
 import { ApiError } from "./api-error.ts";
@@ -7,6 +8,8 @@ import type { InferenceMeter, InferenceOutcome } from "./meter.ts";
 import { chatPrompt, type Plan, planChat, planCompletion } from "./plan.ts";
 import type { BodyOf, Shared } from "./requests.ts";
 import { SessionPool } from "./session-pool.ts";
+
+const WORDS_A_TURN = 8192;
 
 /** Of an answer's tokens, for those who pay by them. */
 export interface Usage {
@@ -35,8 +38,8 @@ export interface Ready {
 
 export interface InferenceOptions {
   readonly modelName: string;
-  /** The model's text, once there is a model. */
-  readonly openText: (info: ModelInfo) => Promise<TextModel>;
+  /** The text of a model whose sequences may have so many tokens, once there is a model. */
+  readonly openText: (info: ModelInfo, maxLen: number) => Promise<TextModel>;
   readonly meter: InferenceMeter;
 }
 
@@ -55,7 +58,9 @@ export class Inference {
   /** @returns what takes the runner away */
   attach(runner: SessionRunner & { readonly info: ModelInfo }): () => void {
     this.#info = runner.info;
-    this.#text ??= this.#options.openText(runner.info);
+    if (runner.sessionLimits) {
+      this.#text ??= this.#options.openText(runner.info, runner.sessionLimits.max_len);
+    }
     return this.pool.attach(runner);
   }
 
@@ -65,11 +70,13 @@ export class Inference {
 
   async chat(body: BodyOf<"chat">, signal: AbortSignal): Promise<Ready> {
     const model = await this.#model(body);
+    this.pool.refuseMore(body.n ?? 1);
     return this.#ready(await planChat(body, { ...model, signal }), body, model.text);
   }
 
   async completion(body: BodyOf<"completion">, signal: AbortSignal): Promise<Ready> {
     const model = await this.#model(body);
+    this.pool.refuseMore(body.prompt.length * (body.n ?? 1));
     return this.#ready(await planCompletion(body, { ...model, signal }), body, model.text);
   }
 
@@ -84,7 +91,7 @@ export class Inference {
             signal,
           });
     const tokens = Array.from(ids);
-    const token_strs = body.return_token_strs ? tokens.map((id) => text.token(id).text) : null;
+    const token_strs = body.return_token_strs ? await wordsOf(tokens, text) : null;
     return { count: tokens.length, max_model_len: limits.max_len, tokens, token_strs };
   }
 
@@ -166,6 +173,16 @@ export class Inference {
     };
     return { plan, answer };
   }
+}
+
+/** The text of each token; many take longer than a turn of the event loop may. */
+async function wordsOf(tokens: readonly number[], text: TextModel): Promise<string[]> {
+  const words: string[] = [];
+  for (const id of tokens) {
+    if (words.length % WORDS_A_TURN === WORDS_A_TURN - 1) await nextTurn();
+    words.push(text.token(id).text);
+  }
+  return words;
 }
 
 export function unknownModel(model: string): ApiError {

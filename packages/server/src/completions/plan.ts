@@ -39,7 +39,8 @@ export async function planChat(body: BodyOf<"chat">, options: PlanOptions): Prom
   if (!body.logprobs && body.top_logprobs) {
     throw new ApiError(400, "top_logprobs needs logprobs", { param: "top_logprobs" });
   }
-  const sessions = sessionsOf(body, { prompt: ids, maxTokens, topLogprobs, options });
+  const common = commonOf(body, options);
+  const sessions = sessionsOf(body, { prompt: ids, maxTokens, topLogprobs, common, options });
   return { sessions, echo: null, promptTokens: ids.length };
 }
 
@@ -76,6 +77,7 @@ export async function planCompletion(
     throw new ApiError(400, "echo together with logprobs is not supported", { param: "echo" });
   }
   const sessions: PlannedSession[] = [];
+  const common = commonOf(body, options);
   const echo: string[] = [];
   let promptTokens = 0;
   for (const prompt of body.prompt) {
@@ -89,6 +91,7 @@ export async function planCompletion(
       prompt: ids,
       maxTokens: body.max_tokens ?? COMPLETION_TOKENS,
       topLogprobs: body.logprobs ?? null,
+      common,
       options,
     });
     sessions.push(...planned);
@@ -105,30 +108,45 @@ interface Wanted {
   /** Null: as many as fit. */
   readonly maxTokens: number | null;
   readonly topLogprobs: number | null;
+  readonly common: Common;
   readonly options: PlanOptions;
+}
+
+/** What all answers of a request have in common, made once. */
+interface Common {
+  readonly enforced: Uint32Array;
+  readonly stopTokens: Uint32Array;
+  readonly sampling: Sampling;
+}
+
+function commonOf(body: Shared, options: PlanOptions): Common {
+  const { text, vocabSize } = options;
+  const enforced = Uint32Array.from(body.enforced_tokens ?? []);
+  const wanted = Uint32Array.from(body.stop_token_ids ?? []);
+  checkIds("enforced_tokens", enforced, vocabSize);
+  checkIds("stop_token_ids", wanted, vocabSize);
+  const ends = body.ignore_eos ? [] : text.endTokens.filter((id) => id < vocabSize);
+  const stopTokens = Uint32Array.from(new Set([...wanted, ...ends]));
+  return { enforced, stopTokens, sampling: samplingOf(body, options) };
 }
 
 /** One session for each of the `n` answers. */
 function sessionsOf(body: Shared, wanted: Wanted): PlannedSession[] {
   const { prompt, topLogprobs, options } = wanted;
-  const { text, limits, vocabSize } = options;
-  const enforced = Uint32Array.from(body.enforced_tokens ?? []);
+  const { enforced, stopTokens, sampling } = wanted.common;
+  const { limits, vocabSize } = options;
   if (prompt.length === 0) throw new ApiError(400, "the prompt has no tokens", { param: "prompt" });
   checkIds("prompt", prompt, vocabSize);
-  checkIds("enforced_tokens", enforced, vocabSize);
-  const stopTokens = Uint32Array.from(body.stop_token_ids ?? []);
-  checkIds("stop_token_ids", stopTokens, vocabSize);
   const maxTokens = enforced.length || wanted.maxTokens || limits.max_len - prompt.length;
   refuseTooLong(prompt.length, maxTokens, limits.max_len);
-  const ends = body.ignore_eos ? [] : text.endTokens.filter((id) => id < vocabSize);
   const seed = body.seed ?? randomInt(2 ** 48 - 1);
   return Array.from({ length: body.n ?? 1 }, (_, i) => ({
     prompt,
     max_tokens: maxTokens,
-    stop_tokens: Uint32Array.from([...stopTokens, ...ends]),
+    stop_tokens: stopTokens,
     enforced_tokens: enforced,
     sampling: {
-      ...samplingOf(body, options),
+      ...sampling,
       seed: (((seed + i) % SEEDS) + SEEDS) % SEEDS,
       top_logprobs: topLogprobs,
     },

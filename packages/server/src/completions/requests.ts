@@ -13,6 +13,8 @@ import {
 const MAX_MESSAGES = 4096;
 /** Values in a body's messages, tools and template arguments, which templates walk through. */
 const MAX_VALUES = 100_000;
+/** How deep they may nest: what walks through them calls itself for each level. */
+const MAX_DEPTH = 100;
 
 const Message = z.looseObject({
   role: z.string().min(1),
@@ -114,9 +116,8 @@ export function checkBody<Name extends BodyName>(
   const wrong = unsupported(sent);
   if (wrong) return refusal(400, wrong.param, wrong.message);
   for (const param of ["messages", "tools", "chat_template_kwargs"]) {
-    if (isTooMuch(sent[param])) {
-      return refusal(400, param, `${param} holds more than ${MAX_VALUES} values`);
-    }
+    const tooMuch = tooMuchOf(sent[param]);
+    if (tooMuch) return refusal(400, param, `${param} ${tooMuch}`);
   }
   const parsed = BODIES[name].safeParse(value);
   if (parsed.success) return { body: parsed.data as BodyOf<Name> };
@@ -146,14 +147,17 @@ function refusal(status: 400 | 422, param: string | null, message: string) {
   };
 }
 
-function isTooMuch(value: unknown): boolean {
+/** What of a value is more than a template is given; null: nothing. */
+function tooMuchOf(value: unknown): string | null {
   let count = 0;
-  const stack = [value];
-  while (stack.length > 0) {
-    const next = stack.pop();
-    if (++count > MAX_VALUES) return true;
-    if (typeof next !== "object" || next === null) continue;
-    for (const inner of Object.values(next)) stack.push(inner);
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return `nests deeper than ${MAX_DEPTH} levels`;
+    count += level.length;
+    if (count > MAX_VALUES) return `holds more than ${MAX_VALUES} values`;
+    level = level.flatMap((each) =>
+      typeof each === "object" && each !== null ? Object.values(each) : [],
+    );
   }
-  return false;
+  return null;
 }

@@ -51,6 +51,19 @@ export class SessionPool {
   }
 
   /**
+   * Whether a request may have so many answers, which is asked before any of it is prepared.
+   *
+   * @throws ApiError 400 where so many never fit
+   */
+  refuseMore(answers: number): void {
+    let most = 0;
+    for (const seat of this.#seats) most += roomOf(seat);
+    if (answers <= most || most === 0) return;
+    const asked = `the request asks for ${answers} answers, expected at most ${most}`;
+    throw new ApiError(400, asked, { param: "n" });
+  }
+
+  /**
    * Takes places for these sessions, all or none.
    *
    * @throws ApiError 503 without a runner, 429 where too many wait, 400 where so many never fit
@@ -62,11 +75,7 @@ export class SessionPool {
         retryAfter: RETRY_AFTER,
       });
     }
-    const most = this.#sum(roomOf);
-    if (sessions.length > most) {
-      const asked = `the request asks for ${sessions.length} answers, expected at most ${most}`;
-      throw new ApiError(400, asked, { param: "n" });
-    }
+    this.refuseMore(sessions.length);
     const seats: { seat: Seat; tokens: number }[] = [];
     const leave = () => {
       for (const { seat, tokens } of seats) free(seat, tokens);
@@ -98,12 +107,6 @@ export class SessionPool {
       if (!isFull && (!chosen || seat.open < chosen.open)) chosen = seat;
     }
     return chosen;
-  }
-
-  #sum(of: (seat: Seat) => number): number {
-    let sum = 0;
-    for (const seat of this.#seats) sum += of(seat);
-    return sum;
   }
 }
 

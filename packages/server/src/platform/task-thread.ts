@@ -23,6 +23,8 @@ export interface TaskThreadOptions {
   readonly maxWaiting: number;
   /** What a task is refused with when more would wait. */
   readonly full: () => Error;
+  /** Whether a task that is at work is ended, and its thread, when nobody needs it any more. */
+  readonly endsAbandoned?: boolean;
   /** Milliseconds that a task may take; then it is refused, and its thread ended. */
   readonly limit?: { readonly ms: number; readonly late: () => Error };
 }
@@ -34,7 +36,7 @@ export interface TaskOptions {
   readonly transfer?: readonly ArrayBuffer[];
   /** Waits however many others do. */
   readonly isNeverRefused?: boolean;
-  /** Aborts when nobody needs the task any more: it waits no longer. */
+  /** Aborts when nobody needs the task any more: it waits no longer (see also `endsAbandoned`). */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -42,7 +44,7 @@ interface Job<Task, Result> extends TaskOptions {
   readonly task: Task;
   resolve(result: Result): void;
   reject(error: Error): void;
-  /** Called when it waits no longer. */
+  /** Called when it is no task any more. */
   leave(): void;
 }
 
@@ -83,8 +85,13 @@ export class TaskThread<Task, Result> {
     if (signal?.aborted) throw new PocError("CALLER_GONE");
     return new Promise((resolve, reject) => {
       const drop = () => {
-        this.#remove(job);
-        reject(new PocError("CALLER_GONE"));
+        if (job !== this.#current) {
+          this.#remove(job);
+          reject(new PocError("CALLER_GONE"));
+        } else if (this.#options.endsAbandoned) {
+          void this.#end();
+          this.#finish((each) => each.reject(new PocError("CALLER_GONE")));
+        }
       };
       const leave = () => signal?.removeEventListener("abort", drop);
       const job = { ...options, task, resolve, reject, leave };
@@ -105,6 +112,7 @@ export class TaskThread<Task, Result> {
       this.#remove(job);
       job.reject(new PocError("SHUTTING_DOWN"));
     }
+    this.#current?.leave();
     this.#current?.reject(new PocError("SHUTTING_DOWN"));
     this.#current = null;
     await this.#end();
@@ -144,7 +152,7 @@ export class TaskThread<Task, Result> {
   #remove(job: Job<Task, Result>): void {
     this.#waiting.delete(job);
     this.#waitingBytes -= job.size;
-    job.leave();
+    if (job !== this.#current) job.leave();
   }
 
   #start(): Worker {
@@ -170,6 +178,7 @@ export class TaskThread<Task, Result> {
   /** Tells the task at work how it ended, rests, and goes on. */
   #finish(tell: (job: Job<Task, Result>) => void): void {
     clearTimeout(this.#limit);
+    this.#current?.leave();
     if (this.#current) tell(this.#current);
     this.#current = null;
     const rest = this.#options.rest * (performance.now() - this.#begun);

@@ -160,3 +160,20 @@ test("Llama 3.1: ids, prompts and text", async () => {
     expect(whole).toBe(Buffer.from(bytes).toString());
   }
 }, 60_000);
+
+test("a long text that is hard to tokenize keeps no short one waiting, and ends with its caller", async () => {
+  const model = await openReal("qwen3");
+  const caller = new AbortController();
+  const { signal } = caller;
+  let isDone = false;
+  const long = model.encode("a".repeat(2 ** 20), { addSpecialTokens: true, signal }).finally(() => {
+    isDone = true;
+  });
+  expect([...(await model.encode("Hello", { addSpecialTokens: true }))]).toEqual([9707]);
+  expect(isDone).toBe(false);
+  caller.abort();
+  await expect(long).rejects.toMatchObject({ code: "CALLER_GONE" });
+  // The next long one does not wait for what nobody wants.
+  const next = await model.encode("1 ".repeat(20_000), { addSpecialTokens: true });
+  expect(next.length).toBeGreaterThan(20_000);
+});

@@ -13,6 +13,9 @@ const WORKER = new URL("../../dist/text/text-worker.js", import.meta.url);
 const HEAP_MB = 1024;
 /** Long, since a thread that begins reads all files again: a second for a large tokenizer. */
 const IDLE_MS = 10 * 60_000;
+/** Texts of so many UTF-16 units have a thread of their own, or they would keep all others waiting. */
+const LONG = 32 * 1024;
+const LONG_IDLE_MS = 60_000;
 /** Three times what the longest text takes that is hard to tokenize, one word of one letter. */
 const LIMIT_MS = 30_000;
 /** UTF-16 units of a text, and of a prompt that a template makes: some 250,000 tokens. */
@@ -81,10 +84,24 @@ export interface TextModelOptions {
   readonly directory: string;
   /** Ids from here on are not the model's: a text that has them is refused. */
   readonly vocabSize: number;
+  /** UTF-16 units of the longest text, and of the longest prompt that a template makes; 2²⁰ by default. */
+  readonly maxText?: number;
   /** Milliseconds that a text or a template may take, the model's files included; 30,000 by default. */
   readonly limitMs?: number;
   /** Mebibytes that they may take; 1,024 by default. */
   readonly heapMb?: number;
+}
+
+/** For each token that a sequence may have, twice what it has in prose. */
+const TEXT_PER_TOKEN = 8;
+const LEAST_MAX_TEXT = 64 * 1024;
+
+/**
+ * UTF-16 units that a text may have where a sequence may have so many tokens: what is hard to tokenize
+ * takes time and memory by its length, which a text that cannot fit need not have.
+ */
+export function longestText(maxLen: number): number {
+  return Math.min(Math.max(LEAST_MAX_TEXT, TEXT_PER_TOKEN * maxLen), MAX_TEXT);
 }
 
 /**
@@ -94,15 +111,14 @@ export interface TextModelOptions {
 export async function openTextModel({
   directory,
   vocabSize,
+  maxText = MAX_TEXT,
   limitMs = LIMIT_MS,
   heapMb = HEAP_MB,
 }: TextModelOptions): Promise<TextModel> {
-  const thread: Thread = new TaskThread<TextTask, TextReply>({
+  const common = {
     entry: WORKER,
-    workerData: { directory, vocabSize, maxText: MAX_TEXT },
+    workerData: { directory, vocabSize, maxText },
     heapMb,
-    idleMs: IDLE_MS,
-    rest: 0,
     maxWaiting: 8 * MAX_TEXT,
     full: () => new TextError(429, "Too many texts are waiting to be tokenized"),
     limit: {
@@ -110,12 +126,17 @@ export async function openTextModel({
       late: () =>
         new TextError(400, `The model's tokenizer or template took more than ${limitMs / 1000} s`),
     },
-  });
-  const loaded = await load(thread);
-  return new ThreadedTextModel(loaded, thread);
+  };
+  const threads: Threads = {
+    short: new TaskThread({ ...common, idleMs: IDLE_MS, rest: 0 }),
+    long: new TaskThread({ ...common, idleMs: LONG_IDLE_MS, rest: 1, endsAbandoned: true }),
+  };
+  return new ThreadedTextModel(await load(threads.short), { threads, maxText });
 }
 
 type Thread = TaskThread<TextTask, TextReply>;
+/** Each begins with its first task. */
+type Threads = Readonly<Record<"short" | "long", Thread>>;
 
 async function load(thread: Thread): Promise<Loaded> {
   try {
@@ -139,9 +160,10 @@ class ThreadedTextModel implements TextModel {
   readonly #vocabulary: Vocabulary | null;
   readonly #textFault: string;
   readonly #chatFault: string | null;
-  readonly #thread: Thread;
+  readonly #threads: Threads;
+  readonly #maxText: number;
 
-  constructor(loaded: Loaded, thread: Thread) {
+  constructor(loaded: Loaded, { threads, maxText }: { threads: Threads; maxText: number }) {
     const { vocabulary, textFault, chatFault, generationFaults } = loaded;
     this.endTokens = loaded.endTokens;
     this.samplingDefaults = loaded.sampling;
@@ -153,12 +175,13 @@ class ThreadedTextModel implements TextModel {
     this.#vocabulary = vocabulary && new Vocabulary(vocabulary);
     this.#textFault = textFault ?? "";
     this.#chatFault = chatFault;
-    this.#thread = thread;
+    this.#threads = threads;
+    this.#maxText = maxText;
   }
 
   async encode(text: string, { addSpecialTokens, signal }: EncodeOptions): Promise<Uint32Array> {
     this.#known();
-    if (text.length > MAX_TEXT) throw tooLong(text.length);
+    if (text.length > this.#maxText) throw this.#tooLong(text.length);
     const task = { kind: "encode", text, addSpecialTokens } as const;
     return (await this.#perform(task, { size: 2 * text.length, signal })).ids;
   }
@@ -177,7 +200,7 @@ class ThreadedTextModel implements TextModel {
     const { messages, tools = null, addGenerationPrompt = true, templateKwargs = {} } = request;
     // As text, which is counted in one go and takes the thread no time to be sent.
     const json = JSON.stringify({ messages, tools, addGenerationPrompt, templateKwargs });
-    if (json.length > 2 * MAX_TEXT) throw tooLong(json.length);
+    if (json.length > 2 * this.#maxText) throw this.#tooLong(json.length);
     const options = { size: 2 * json.length, signal: request.signal };
     return await this.#perform({ kind: "chat", json }, options);
   }
@@ -191,7 +214,7 @@ class ThreadedTextModel implements TextModel {
   }
 
   async close(): Promise<void> {
-    await this.#thread.close();
+    await Promise.all([this.#threads.short.close(), this.#threads.long.close()]);
   }
 
   #known(): Vocabulary {
@@ -205,7 +228,8 @@ class ThreadedTextModel implements TextModel {
   ): Promise<{ text: string; ids: Uint32Array }> {
     let reply: TextReply;
     try {
-      reply = await this.#thread.perform(task, options);
+      const { short, long } = this.#threads;
+      reply = await (options.size < 2 * LONG ? short : long).perform(task, options);
     } catch (error) {
       if (error instanceof TextError || error instanceof PocError) throw error;
       // The thread has ended, of too little memory for example.
@@ -214,8 +238,10 @@ class ThreadedTextModel implements TextModel {
     if (reply.kind === "done") return reply;
     throw new TextError(400, reply.kind === "refused" ? reply.message : `unexpected ${reply.kind}`);
   }
-}
 
-function tooLong(length: number): TextError {
-  return new TextError(400, `The text has ${length} characters, expected at most ${MAX_TEXT}`);
+  #tooLong(length: number): TextError {
+    const most = this.#maxText;
+    const message = `The text has ${length} characters, expected at most ${most}`;
+    return new TextError(400, message, "context_length_exceeded");
+  }
 }

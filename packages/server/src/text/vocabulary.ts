@@ -13,6 +13,8 @@ export interface VocabularyTable {
 }
 
 const SPACE = 0x20;
+/** Of whole texts alone: it keeps nothing between two of them. */
+const wholeDecoder = newDecoder();
 
 export class Vocabulary {
   readonly #table: VocabularyTable;
@@ -39,12 +41,12 @@ export class Vocabulary {
     }
     const whole = Buffer.concat(pieces);
     const from = this.#table.beginsWithSpace && whole[0] === SPACE ? 1 : 0;
-    return newDecoder().decode(whole.subarray(from));
+    return wholeDecoder.decode(whole.subarray(from));
   }
 
   token(id: number): { text: string; bytes: number[] } {
     const bytes = this.bytes(id);
-    return { text: newDecoder().decode(bytes), bytes: [...bytes] };
+    return { text: wholeDecoder.decode(bytes), bytes: [...bytes] };
   }
 }
 

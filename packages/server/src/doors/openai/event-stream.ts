@@ -1,15 +1,23 @@
 /** Server-sent events of one answer, and what a reader who does not read costs at most. */
 import { Readable } from "node:stream";
+import type { Part } from "../../http/unfinished.ts";
 
 /** Bytes that wait for a slow reader; one who lets more wait is cut off. */
 const MAX_WAITING = 4 * 2 ** 20;
 
 export class EventStream {
   readonly source = new Readable({ read: () => {}, highWaterMark: MAX_WAITING });
+  readonly #part: Part;
   readonly #onSlow: () => void;
+  /** Bytes that the part is told of. */
+  #held = 0;
 
-  /** @param onSlow called when too much waits */
-  constructor(onSlow: () => void) {
+  /**
+   * @param part told of what waits
+   * @param onSlow called when too much waits
+   */
+  constructor(part: Part, onSlow: () => void) {
+    this.#part = part;
     this.#onSlow = onSlow;
   }
 
@@ -31,6 +39,11 @@ export class EventStream {
 
   #write(data: string): void {
     if (this.source.destroyed || this.source.readableEnded) return;
-    if (!this.source.push(`data: ${data}\n\n`)) this.#onSlow();
+    const hasRoom = this.source.push(`data: ${data}\n\n`);
+    const held = this.source.readableLength;
+    if (held > this.#held) this.#part.add(held - this.#held);
+    else this.#part.remove(this.#held - held);
+    this.#held = held;
+    if (!hasRoom) this.#onSlow();
   }
 }

@@ -19,7 +19,7 @@ import {
   type WholeChoice,
 } from "../../completions/shapes.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies, type Unfinished } from "../../http/unfinished.ts";
+import { countBodies, type Part, Unfinished } from "../../http/unfinished.ts";
 import {
   GATE_ANSWER,
   GateClosed,
@@ -28,8 +28,10 @@ import {
 } from "../../inference/gate.ts";
 import { EventStream } from "./event-stream.ts";
 
-/** Characters of an answer that is sent as a whole. */
-const MAX_WHOLE = 16 * 2 ** 20;
+/** Characters of an answer that is sent as a whole: they are written in one turn of the event loop. */
+const MAX_WHOLE = 4 * 2 ** 20;
+/** Bytes of all answers that are kept until they are whole, or until their callers read on. */
+const MAX_KEPT = 32 * 2 ** 20;
 
 export interface OpenAiOptions {
   inference: Inference;
@@ -49,6 +51,7 @@ type Asked = FastifyRequest<{ Body?: Uint8Array; Params?: { "*"?: string } }>;
 export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions): Promise<void> {
   const { inference, gate, reader, unfinished, listModels } = options;
   const config = { scope: "inference" as const };
+  const kept = new Unfinished(0, MAX_KEPT);
   // Fastify refuses content types that it cannot read before a parser sees them.
   app.addHook("onRequest", async (request) => {
     request.headers = { "content-type": "application/octet-stream" };
@@ -65,7 +68,11 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       ? new ApiError(statusCode, (error as Error).message)
       : toApiError(error);
     if (shown.status === 500 && !(error instanceof ApiError)) {
-      request.log.error({ err: error }, "a request failed");
+      // A caller who hangs up as his stream begins is no fault: he could fill the log with them.
+      request.log[request.raw.socket.destroyed ? "debug" : "error"](
+        { err: error },
+        "a request failed",
+      );
     }
     return sendError(reply, shown);
   });
@@ -101,8 +108,11 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       const end = new AbortController();
       const cut = () => end.abort(running.signal.reason);
       running.signal.addEventListener("abort", cut);
+      const cutOff = () => void request.raw.socket.destroy();
+      const part = kept.begin(() => (reply.raw.headersSent ? cutOff() : end.abort(tooMuchKept())));
       reply.raw.once("close", () => {
         running.leave();
+        part.done();
         if (!reply.raw.writableFinished) end.abort(new ApiError(499, "the caller is gone"));
       });
       const { signal } = end;
@@ -110,7 +120,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
         const bytes = request.body ?? new Uint8Array();
         const contentType = request.raw.headers["content-type"];
         const body = await reader.read(name, { bytes, contentType }, signal);
-        return await handle(body, { reply, signal, cutOff: () => request.raw.socket.destroy() });
+        return await handle(body, { reply, signal, part, cutOff });
       } catch (error) {
         // Whatever was cut off says so in its own words.
         if (running.signal.aborted) return sendGateAnswer(reply);
@@ -138,6 +148,8 @@ interface Running {
   readonly reply: FastifyReply;
   /** Aborts when nobody waits for the answer any more, or a round takes the model. */
   readonly signal: AbortSignal;
+  /** Told of what is kept of its answer. */
+  readonly part: Part;
   /** Ends the connection. */
   cutOff(): void;
 }
@@ -154,10 +166,10 @@ async function answer(running: Running, answering: Answering): Promise<object> {
 }
 
 function stream(
-  { reply, signal, cutOff }: Running,
+  { reply, signal, part, cutOff }: Running,
   { ready, body, shape }: Answering,
 ): FastifyReply {
-  const events = new EventStream(cutOff);
+  const events = new EventStream(part, cutOff);
   for (const index of ready.plan.sessions.keys()) {
     const first = shape.first(index);
     if (first) events.send(first);
@@ -185,7 +197,7 @@ function stream(
     .send(events.source);
 }
 
-async function whole({ signal }: Running, { ready, shape }: Answering): Promise<object> {
+async function whole({ signal, part }: Running, { ready, shape }: Answering): Promise<object> {
   const tooLong = new AbortController();
   const choices = ready.plan.sessions.map(() => ({
     text: "",
@@ -199,8 +211,10 @@ async function whole({ signal }: Running, { ready, shape }: Answering): Promise<
     if (!choice) return;
     choice.text += delta.text;
     choice.logprobs.push(...delta.logprobs);
-    choice.tokenIds.push(...delta.tokenIds);
-    size += sizeOf(delta);
+    for (const id of delta.tokenIds) choice.tokenIds.push(id);
+    const more = sizeOf(delta);
+    part.add(more);
+    size += more;
     if (size > MAX_WHOLE) tooLong.abort(new ApiError(400, TOO_LONG, { param: "stream" }));
   };
   const usage: Usage = await ready.answer(
@@ -215,6 +229,11 @@ async function whole({ signal }: Running, { ready, shape }: Answering): Promise<
     AbortSignal.any([signal, tooLong.signal]),
   );
   return shape.whole(choices satisfies WholeChoice[], usage);
+}
+
+function tooMuchKept(): ApiError {
+  const message = "Too many long answers are kept for their callers: ask for them as streams";
+  return new ApiError(503, message, { code: "too_many_answers", retryAfter: 2 });
 }
 
 const TOO_LONG = `the answer has more than ${MAX_WHOLE / 2 ** 20} MiB: ask for it as a stream`;
@@ -235,5 +254,6 @@ function sendError(
   { status, message, error, retryAfter }: ApiError,
 ): FastifyReply {
   if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
+  reply.type("application/json; charset=utf-8"); // a stream may have said another
   return reply.code(status).send({ detail: message, error });
 }
