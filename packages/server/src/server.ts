@@ -179,7 +179,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     logger: {
       level: deps.logLevel,
       base: null,
-      stream: isForPeople ? readableLog(log, { colorize: log.isTTY }) : log,
+      stream: isForPeople ? readableLog(log, { colorize: log.hasColours }) : log,
     },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,

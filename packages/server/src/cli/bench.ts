@@ -6,7 +6,7 @@ import { PRECISIONS } from "@proofmill/native/model/precision";
 import { SHAPES } from "@proofmill/native/model/shapes";
 import { Command, Option } from "commander";
 import { stdout } from "../platform/output.ts";
-import { deviceOptions } from "../settings/options.ts";
+import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 import { rateOf } from "./report.ts";

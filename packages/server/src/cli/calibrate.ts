@@ -16,7 +16,7 @@ import { stderr, stdout } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
 import { type DeviceConfig, DTYPES, type Dtype } from "../settings/config.ts";
-import { deviceOptions } from "../settings/options.ts";
+import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
 import { provideModel, startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
@@ -90,7 +90,7 @@ export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
       stdout.write(
         options.json
           ? `${JSON.stringify({ ...context, ...result })}\n`
-          : calibrationOf(result, context),
+          : calibrationOf(result, { ...context, columns: stdout.columns }),
       );
     }),
   );

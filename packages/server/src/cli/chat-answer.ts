@@ -1,5 +1,6 @@
 /** One answer of a chat, asked for as OpenAI's clients do and read as it comes. */
 import { Exit } from "./exit.ts";
+import { noAnswer } from "./remote.ts";
 
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
@@ -82,8 +83,7 @@ async function call(
     },
     ...(signal && { signal }),
   }).catch((error: Error) => {
-    if (error.name === "AbortError") throw error;
-    throw new Exit(1, `no node answers at ${url}: proofmill serve starts one, --url names another`);
+    throw error.name === "AbortError" ? error : noAnswer(error, url);
   });
   if (response.ok) return response;
   throw new Exit(1, refusalOf(response.status, await response.text()));

@@ -13,11 +13,12 @@ import {
   printable,
 } from "./chat-answer.ts";
 import { Exit } from "./exit.ts";
+import { paragraph } from "./help.ts";
 import { addressOptions } from "./remote.ts";
 
-const HELP = `
-Ctrl-C stops an answer; a second one, Ctrl-D or /quit ends the chat, /reset begins another. What is
-piped in is one message, whose answer alone is printed.`;
+const HELP =
+  "Ctrl-C stops an answer; a second one, Ctrl-D or /quit ends the chat, /reset begins another. What is " +
+  "piped in is one message, whose answer alone is printed.";
 
 type Options = ChatOptions & { system?: string };
 type Chat = Options & { model: string };
@@ -33,13 +34,21 @@ export function chatCommand(): Command {
     .addOption(
       new Option("--max-tokens <number>", "the most tokens of an answer").argParser(number),
     )
-    .addHelpText("after", HELP);
+    .addHelpText("after", paragraph(HELP));
   return addressOptions(command).action(async (options: Options) => {
-    const model = options.model ?? (await modelNames(options))[0];
-    if (model === undefined) throw new Exit(1, "the node lists no model: --model names one");
+    const names = await modelNames(options);
+    const model = options.model ?? names[0];
+    if (model === undefined || !names.includes(model)) throw unknownModel(model, names);
     const chat = { ...options, model };
     await (process.stdin.isTTY && stdout.isTTY ? talk(chat) : answerOnce(chat));
   });
+}
+
+function unknownModel(model: string | undefined, names: string[]): Exit {
+  const [first, ...others] = names.map(printable);
+  if (model === undefined || first === undefined) return new Exit(1, "the node lists no model");
+  const rest = others.length > 0 ? ` and ${others.length} more` : "";
+  return new Exit(1, `the node has no model ${printable(model)}, but ${first}${rest}`);
 }
 
 function beginning({ system }: Options): ChatMessage[] {

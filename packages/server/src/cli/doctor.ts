@@ -22,6 +22,10 @@ import { readConfig } from "../settings/read.ts";
 import { callbackAddress, integer } from "../settings/values.ts";
 import { provideModel, startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
+import { paragraph } from "./help.ts";
+
+const SERVE_HELP =
+  "Beside these it takes every option and variable of serve: proofmill serve --help lists them.";
 
 interface DoctorOptions {
   callbackUrl?: string;
@@ -35,7 +39,11 @@ export function doctorCommand(environment: NodeJS.ProcessEnv): Command {
     "check what the next round needs, with the arguments of serve and the node stopped: device, " +
       "model, memory, rate, disk, open files, address, keys, TLS, and the aggregator with its clock",
   );
-  return addServeOptions(command)
+  addServeOptions(command);
+  // Sixty flags would hide the three that are the command's own.
+  for (const option of command.options) option.hideHelp();
+  return command
+    .addHelpText("after", paragraph(SERVE_HELP))
     .option("--callback-url <url>", "the aggregator's, as rounds will name it", callbackAddress)
     .option("--seconds <n>", "how long to time a search, 1 to 3600", integer(1, 3600), 10)
     .option(

@@ -8,6 +8,7 @@ import { calibrateCommand } from "./calibrate.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
 import { Exit } from "./exit.ts";
+import { helpLayout } from "./help.ts";
 import { keyCommand } from "./key.ts";
 import { restoreCommand } from "./restore.ts";
 import { roundCommand } from "./round.ts";
@@ -59,6 +60,7 @@ function program(environment: NodeJS.ProcessEnv): Command {
     )
     .version(version)
     .exitOverride()
+    .configureHelp(helpLayout)
     .hook("preSubcommand", (_, command) => refuseWhatNpmTook(command, environment))
     .hook("preAction", standSomewhere)
     .configureOutput({

@@ -8,6 +8,8 @@ import {
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Exit } from "./exit.ts";
 
+/** Where nothing listens. */
+const START_HINT = "proofmill serve starts a node, --url names another";
 const KEY_HINT = "--api-key or PROOFMILL_API_KEY names it";
 
 export interface RemoteOptions {
@@ -51,9 +53,29 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
     const isInvalid = error instanceof InvalidRequestError && error.issues.length > 0;
     const faults = isInvalid
       ? error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".") || "body"}: ${msg}`)
-      : [error.message, error.status === 401 ? KEY_HINT : error.hint];
+      : [error.message, hintOf(error)];
     throw new Exit(1, faults.filter((each) => each !== null).join(isInvalid ? "; " : ": "));
   }
+}
+
+function hintOf(error: PocClientError): string | null {
+  return isRefused(error.cause) ? START_HINT : error.status === 401 ? KEY_HINT : error.hint;
+}
+
+/** Nobody listens there. */
+function isRefused(error: unknown): boolean {
+  const { cause } = Object(error) as { cause?: { code?: string } };
+  return cause?.code === "ECONNREFUSED";
+}
+
+/** What to say when a request of our own has had no answer. */
+export function noAnswer(error: Error, url: string): Exit {
+  const { message, code } = (error.cause ?? error) as NodeJS.ErrnoException;
+  // As the SDK says it: OpenSSL's own words are a line of its source.
+  const isPlain = code === "ERR_SSL_WRONG_VERSION_NUMBER";
+  const reason = isPlain ? "it does not speak TLS, as https:// wants" : message || code;
+  const hint = isRefused(error) ? `: ${START_HINT}` : "";
+  return new Exit(1, `no answer from ${url}: ${reason}${hint}`);
 }
 
 function address(value: string): string {

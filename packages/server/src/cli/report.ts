@@ -68,27 +68,36 @@ export function verdictOf(answer: ValidateAnswer): string {
   ].join("\n");
 }
 
+/** Of the longest bar, where there is room for it beside its number. */
 const BAR_WIDTH = 48;
+/** A number, a space, and what a curve may stand beyond the longest bar. */
+const BESIDE_BAR = 9;
 
 /** Numbers and a histogram; `·` is where a random direction's curve runs. */
 export function calibrationOf(
   result: Calibration,
-  context: { block_hash: string; arithmetic: string | null; vocab_size: number },
+  context: {
+    block_hash: string;
+    arithmetic: string | null;
+    vocab_size: number;
+    columns?: number | undefined;
+  },
 ): string {
   const { histogram, theory, rate } = result;
   const percent = (share: number) => `${(100 * share).toPrecision(3)} %`;
   const between = ([low, high]: [number, number], show: (x: number) => string) =>
     `${show(low)} to ${show(high)}`;
   const most = Math.max(...histogram.flatMap(({ count, expected }) => [count, expected]));
-  const column = (count: number) => Math.round((count / most) * BAR_WIDTH);
+  const width = Math.max(1, Math.min(BAR_WIDTH, (context.columns ?? 80) - BESIDE_BAR));
+  const column = (count: number) => Math.round((count / most) * width);
   const bars = histogram.map(({ from, count, expected }) => {
-    const cells = [..."█".repeat(column(count)).padEnd(BAR_WIDTH + 1)];
+    const cells = [..."█".repeat(column(count)).padEnd(width + 1)];
     cells[column(expected)] = "·";
     return `${from.toFixed(5)} ${cells.join("").trimEnd()}`;
   });
   return [
     `block       ${context.block_hash}, V = ${context.vocab_size}, ${context.arithmetic}`,
-    `samples     ${result.samples}`,
+    `samples     ${grouped(result.samples)}`,
     `mean        ${result.mean.toFixed(6)}, a random direction has ${theory.mean.toFixed(6)}`,
     `deviation   ${result.deviation.toFixed(6)}, a random direction has ${theory.deviation.toFixed(6)}`,
     "quantiles",

@@ -2,7 +2,8 @@
 import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
-import { deviceOptions, MAX_THREADS } from "../settings/options.ts";
+import { MAX_THREADS } from "../settings/options.ts";
+import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 

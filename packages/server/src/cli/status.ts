@@ -3,6 +3,7 @@ import type { HealthCode, NodeHealth } from "@proofmill/core";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
 import { Exit } from "./exit.ts";
+import { paragraph } from "./help.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { summaryOf } from "./report.ts";
 
@@ -13,15 +14,15 @@ const EXIT_CODES: Readonly<Record<HealthCode, number>> = {
   STORE_FAILED: 6,
 };
 
-const EXIT_HELP = `
-Ends with 0 when the node is ready, 4 while its model loads, its runner stands still or is started
-again, or it ends, 5 when its runner is lost, 6 when it cannot store anything, 1 when it does not answer
-or refuses.`;
+const EXIT_HELP =
+  "Ends with 0 when the node is ready, 4 while its model loads, its runner stands still or is started " +
+  "again, or it ends, 5 when its runner is lost, 6 when it cannot store anything, 1 when it does not " +
+  "answer or refuses.";
 
 export function statusCommand(): Command {
   const command = new Command("status")
     .description("show what a running node does")
-    .addHelpText("after", EXIT_HELP);
+    .addHelpText("after", paragraph(EXIT_HELP));
   return addRemoteOptions(command).action((options: RemoteOptions) =>
     orExit(async () => {
       const client = clientOf(options);

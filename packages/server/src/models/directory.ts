@@ -33,7 +33,9 @@ export function checkLengths({ pocSeqLen, maxModelLen }: Lengths, context: numbe
  */
 export function readConfigFile(directory: string): unknown {
   if (!statSync(directory, { throwIfNoEntry: false })) {
-    throw new Error(`model directory ${directory} does not exist`);
+    throw new Error(
+      `model directory ${directory} does not exist; a model of the hub is named owner/name`,
+    );
   }
   try {
     return readJsonFile(join(directory, "config.json"), MAX_CONFIG_BYTES);

@@ -62,6 +62,12 @@ export class Output {
     return this.#fault;
   }
 
+  /** Whether this is a terminal whose user has not asked for plain text. */
+  get hasColours(): boolean {
+    const { NO_COLOR, TERM } = process.env;
+    return this.isTTY && !NO_COLOR && TERM !== "dumb";
+  }
+
   /** Width of the terminal in characters. */
   get columns(): number | undefined {
     return (this.#fd === 1 ? process.stdout : process.stderr).columns;

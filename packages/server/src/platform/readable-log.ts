@@ -9,31 +9,41 @@ interface Sink {
   write(text: string): void;
 }
 
+/** What needs no quotes. */
+const PLAIN = /^[\w.,:;/@+()%-]+$/;
+
 /**
- * Makes pino's JSON lines readable before they go on: local time, level, message, fields.
+ * Makes pino's JSON lines readable before they go on: local time, level, message, and each field as
+ * `name=value`.
  *
  * @param options.colorize whether the reader understands colours
  */
 export function readableLog(sink: Sink, options: { colorize: boolean }): Sink {
   const pretty = prettyFactory({
     colorize: options.colorize,
-    singleLine: true,
     errorLikeObjectKeys: ["err"],
     translateTime: "SYS:HH:MM:ss",
   });
-  return { write: (line) => sink.write(pretty(withoutStack(line))) };
+  return { write: (line) => sink.write(pretty(inWords(line))) };
 }
 
 /**
- * A line whose error tells all by its message has no more than that. An error without a name of its
- * own may be a fault of the program, and keeps the stack that says where.
+ * The line with its fields in its message. An error that tells all by its message is a field too; one
+ * without a name of its own may be a fault of the program, and keeps the stack that says where.
  */
-function withoutStack(line: string): string {
+function inWords(line: string): string {
   try {
-    const { err, ...fields } = JSON.parse(line);
-    if (typeof err?.message !== "string" || UNNAMED.test(err.name ?? err.type)) return line;
-    return JSON.stringify({ ...fields, error: err.message });
+    const { level, time, msg, err, ...fields } = JSON.parse(line);
+    const isTold = typeof err?.message === "string" && !UNNAMED.test(err.name ?? err.type);
+    const all = Object.entries(isTold ? { ...fields, error: err.message } : fields);
+    const words = [msg, ...all.map(([name, value]) => `${name}=${inText(value)}`)].join(" ");
+    return JSON.stringify({ level, time, msg: words, ...(isTold ? {} : { err }) });
   } catch {
     return line;
   }
+}
+
+/** JSON escapes what a terminal would carry out. */
+function inText(value: unknown): string {
+  return typeof value === "string" && PLAIN.test(value) ? value : JSON.stringify(value);
 }

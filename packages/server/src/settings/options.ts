@@ -1,18 +1,16 @@
-/** The options of `proofmill serve`, and those of them that other commands have too. */
+/** The options of `proofmill serve`. */
 import { availableParallelism } from "node:os";
 import { MAX_BATCH_SIZE } from "@proofmill/core";
 import { DEFAULT_SESSIONS, STEP_ROWS } from "@proofmill/native/model/memory";
 import { type Command, Option } from "commander";
-import { dataFolder } from "../platform/folders.ts";
 import { DTYPES, LOG_FORMATS, LOG_LEVELS, PROTOCOLS } from "./config.ts";
 import { variableOf } from "./environment.ts";
+import { dataDirOption, gpuMemoryOption } from "./shared-options.ts";
 import {
   choice,
-  device,
   devices,
   duration,
   file,
-  folder,
   hosts,
   integer,
   listenHost,
@@ -20,7 +18,6 @@ import {
   origins,
   pathPrefix,
   secrets,
-  share,
   size,
   text,
   upstream,
@@ -58,12 +55,26 @@ export function addServeOptions(command: Command): Command {
   return command;
 }
 
+/** By the headings of the help. */
 function serveOptions(): Option[] {
+  const groups = {
+    "Proof of Compute": proofOptions(),
+    Address: addressOptions(),
+    Access: accessOptions(),
+    Model: modelOptions(),
+    Device: hardwareOptions(),
+    Inference: inferenceOptions(),
+    Callbacks: callbackOptions(),
+    Process: processOptions(),
+  };
+  return Object.entries(groups).flatMap(([heading, options]) =>
+    options.map((option) => option.helpGroup(`${heading}:`)),
+  );
+}
+
+/** What rounds are, and what may be asked of them. */
+function proofOptions(): Option[] {
   return [
-    new Option(
-      "--revision <name>",
-      "branch, tag or commit of a model that is given by name (default: main)",
-    ).argParser(text),
     new Option("--enable-poc", "switch the Proof-of-Compute endpoints on").default(false),
     new Option(
       "--protocol <version>",
@@ -72,6 +83,35 @@ function serveOptions(): Option[] {
     )
       .argParser(choice(PROTOCOLS))
       .default("both"),
+    new Option(
+      "--poc-batch-size <n>",
+      `nonces per batch for rounds that name none, 1 to ${MAX_BATCH_SIZE}`,
+    )
+      .argParser(integer(1, MAX_BATCH_SIZE))
+      .default(32),
+    new Option(
+      "--poc-seq-len <n>",
+      "tokens per nonce for rounds that name none, 1 to the model's context",
+    )
+      .argParser(integer(1, MAX_SEQ_LEN))
+      .default(256),
+    new Option(
+      "--max-validate-nonces <n>",
+      `nonces that one /validate may have, 1 to ${MAX_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_VALIDATE_NONCES))
+      .default(4096),
+    new Option(
+      "--max-queued-validate-nonces <n>",
+      "nonces of all proofs that may wait, beyond which /validate is 503; --max-validate-nonces " +
+        `to ${MAX_QUEUED_VALIDATE_NONCES}`,
+    )
+      .argParser(integer(1, MAX_QUEUED_VALIDATE_NONCES))
+      .default(65_536),
+    new Option(
+      "--resume-round",
+      "go on with a round that was GENERATING when the node ended, unless a command ended its search",
+    ).default(false),
     new Option(
       "--node-version <version,…>",
       "answer the broker under these versions alone, e.g. v3.0.13, and call the node the first of them " +
@@ -88,123 +128,12 @@ function serveOptions(): Option[] {
       "judge jobs by stat_test.p_value_threshold where they have no fraud_threshold; the network's own " +
         "nodes do not",
     ).default(false),
-    new Option(
-      "--poc-batch-size <n>",
-      `nonces per batch for rounds that name none, 1 to ${MAX_BATCH_SIZE}`,
-    )
-      .argParser(integer(1, MAX_BATCH_SIZE))
-      .default(32),
-    new Option(
-      "--poc-seq-len <n>",
-      "tokens per nonce for rounds that name none, 1 to the model's context",
-    )
-      .argParser(integer(1, MAX_SEQ_LEN))
-      .default(256),
-    new Option(
-      "--max-model-len <n>",
-      "most tokens that a sequence may have, 1 to the model's context (default: as many as the " +
-        "model and the memory allow)",
-    ).argParser(integer(1, MAX_SEQ_LEN)),
-    new Option(
-      "--max-validate-nonces <n>",
-      `nonces that one /validate may have, 1 to ${MAX_VALIDATE_NONCES}`,
-    )
-      .argParser(integer(1, MAX_VALIDATE_NONCES))
-      .default(4096),
-    new Option(
-      "--max-queued-validate-nonces <n>",
-      "nonces of all proofs that may wait, beyond which /validate is 503; --max-validate-nonces " +
-        `to ${MAX_QUEUED_VALIDATE_NONCES}`,
-    )
-      .argParser(integer(1, MAX_QUEUED_VALIDATE_NONCES))
-      .default(65_536),
-    new Option(
-      "--allow-inference-while-validating",
-      "answer /v1 requests during VALIDATING too",
-    ).default(false),
-    new Option(
-      "--ungate-models",
-      "answer GET /v1/models during a round too, for managers that poll it",
-    ).default(false),
-    new Option(
-      "--no-inference",
-      "keep the memory that chats and completions take: /v1 answers none, unless --upstream does",
-    ),
-    new Option(
-      "--kv-cache-memory <size>",
-      "memory for keys and values of running chats and completions, e.g. 4GiB; of each runner (default: " +
-        "what they can use, up to a quarter of what is left beside the weights)",
-    ).argParser(size),
-    new Option(
-      "--max-num-seqs <n>",
-      `answers that a runner computes at once, 1 to ${STEP_ROWS}; more of them wait`,
-    )
-      .argParser(integer(1, STEP_ROWS))
-      .default(DEFAULT_SESSIONS),
-    new Option(
-      "--poc-drain-seconds <n>",
-      "seconds that running inference has to end when a round begins, 0 to 3600",
-    )
-      .argParser(integer(0, 3600))
-      .default(5),
-    new Option(
-      "--upstream <address>",
-      "forward /v1, /tokenize and /detokenize to this server, e.g. http://127.0.0.1:8001",
-    ).argParser(upstream),
-    new Option(
-      "--upstream-api-key <key>",
-      "the key that the upstream wants; the variable keeps it out of the list of processes",
-    ).argParser(text),
-    new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
-      .argParser(duration("10ms", "1h"))
-      .default(1000, "1s"),
-    new Option("--callback-max-nonces <n>", "nonces that one callback has at most, 1 to 100000")
-      .argParser(integer(1, 100_000))
-      .default(10_000),
-    new Option(
-      "--callback-max-age <time>",
-      "give up what could not be delivered for so long, 1m to 720h",
-    )
-      .argParser(duration("1m", "720h"))
-      .default(24 * HOUR_MS, "24h"),
-    new Option(
-      "--callback-allow <host,…>",
-      "call only these hosts, name or name:port (default: all but metadata, link-local and " +
-        "multicast addresses)",
-    ).argParser(hosts),
-    new Option(
-      "--callback-secret <text>",
-      "sign callbacks with HMAC-SHA-256; the variable keeps it out of the list of processes",
-    ).argParser(text),
-    new Option(
-      "--callback-token <token>",
-      "sent with callbacks as a bearer token, to the hosts of --callback-allow; the variable keeps it " +
-        "out of the list of processes",
-    ).argParser(text),
-    new Option(
-      "--callback-tls-cert <file>",
-      "certificate that the node shows to receivers of callbacks, PEM; it, its key and the CA are read " +
-        "again when they change and on SIGHUP",
-    ).argParser(file),
-    new Option("--callback-tls-key <file>", "its key, PEM").argParser(file),
-    new Option(
-      "--callback-tls-ca <file>",
-      "trust receivers whose certificate one of these has signed, PEM (default: Node's authorities)",
-    ).argParser(file),
-    new Option(
-      "--allow-origin <origin,…>",
-      "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
-    )
-      .argParser(origins)
-      .default([], "none"),
-    new Option(
-      "--allow-host <host,…>",
-      "answer requests for these hosts too, name or name:port, e.g. node.example; IP addresses, " +
-        "names without a dot and those under .local, .internal and .localhost are always answered",
-    )
-      .argParser(hosts)
-      .default([], "none"),
-    ...accessOptions(),
+  ];
+}
+
+/** Where the node is found, and by which names. */
+function addressOptions(): Option[] {
+  return [
     new Option("--host <address>", "address or name to listen on, without a port")
       .argParser(listenHost)
       .default("127.0.0.1"),
@@ -212,67 +141,25 @@ function serveOptions(): Option[] {
       .argParser(integer(0, 65_535))
       .default(8000),
     new Option(
-      "--dtype <type>",
-      `precision of matrix inputs, ${DTYPES.join(", ")}; auto: bfloat16 for bfloat16 models, ` +
-        "else float32",
+      "--allow-host <host,…>",
+      "answer requests for these hosts too, name or name:port, e.g. node.example; IP addresses, " +
+        "names without a dot and those under .local, .internal and .localhost are always answered",
     )
-      .argParser(choice(DTYPES))
-      .default("auto"),
+      .argParser(hosts)
+      .default([], "none"),
     new Option(
-      "--device <device,…>",
-      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one; several, " +
-        "each with the whole model: cuda:0,cuda:1, or cuda:all, or cpu,cpu, which divide the threads",
+      "--allow-origin <origin,…>",
+      "let pages of these origins use the node from a browser, e.g. https://dashboard.example",
     )
-      .argParser(devices)
-      .default(["auto"], "auto"),
-    gpuMemoryOption(),
+      .argParser(origins)
+      .default([], "none"),
     new Option(
-      "--threads <n>",
-      `threads that compute, all together, 1 to ${MAX_THREADS} (default: one per core, ` +
-        `${availableParallelism()} here)`,
-    ).argParser(integer(1, MAX_THREADS)),
-    new Option(
-      "--runner-max-restarts <n>",
-      "how often a runner that dies is started again without a finished pass between, 0 (never) to " +
-        MAX_RESTARTS,
+      "--trusted-proxy <address,…>",
+      "believe the X-Forwarded-For of these addresses or networks, e.g. 10.0.0.0/8; like loopback " +
+        "addresses they are free of what holds for each address",
     )
-      .argParser(integer(0, MAX_RESTARTS))
-      .default(10),
-    new Option(
-      "--runner-max-memory <size>",
-      "memory that a runner may hold, e.g. 8GiB; one that grows beyond it is started again between " +
-        "two jobs, and a model that needs more is refused (default: as much as there is)",
-    ).argParser(size),
-    new Option(
-      "--exit-when-unhealthy",
-      `end with exit code ${UNHEALTHY_EXIT_CODE} when the runner is lost for good, so that a ` +
-        "supervisor starts the node anew",
-    ).default(false),
-    new Option(
-      "--shutdown-timeout <time>",
-      "how long callbacks that are due have to go out when the node ends, 0s to 10m; the rest of the " +
-        "end takes up to 2s more",
-    )
-      .argParser(duration("0s", "10m"))
-      .default(3000, "3s"),
-    new Option(
-      "--resume-round",
-      "go on with a round that was GENERATING when the node ended, unless a command ended its search",
-    ).default(false),
-    new Option(
-      "--served-model-name <name>",
-      "the model's name in /v1 (default: as on the hub, or its directory's name)",
-    ).argParser(text),
-    dataDirOption(),
-    new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
-      .argParser(choice(LOG_LEVELS))
-      .default("info"),
-    new Option(
-      "--log-format <format>",
-      "how lines of the log look: json, pretty (for people); auto: pretty on a terminal, else json",
-    )
-      .argParser(choice(LOG_FORMATS))
-      .default("auto"),
+      .argParser(networks)
+      .default([], "none"),
   ];
 }
 
@@ -310,50 +197,175 @@ function accessOptions(): Option[] {
     )
       .argParser(integer(1, MAX_CONNECTIONS))
       .default(2048),
-    new Option(
-      "--trusted-proxy <address,…>",
-      "believe the X-Forwarded-For of these addresses or networks, e.g. 10.0.0.0/8; like loopback " +
-        "addresses they are free of what holds for each address",
-    )
-      .argParser(networks)
-      .default([], "none"),
   ];
 }
 
-/** The options of every command that loads one model. */
-export function deviceOptions(): Option[] {
+/** What is loaded. */
+function modelOptions(): Option[] {
   return [
     new Option(
-      "--device <device>",
-      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one",
+      "--revision <name>",
+      "branch, tag or commit of a model that is given by name (default: main)",
+    ).argParser(text),
+    new Option(
+      "--dtype <type>",
+      `precision of matrix inputs, ${DTYPES.join(", ")}; auto: bfloat16 for bfloat16 models, ` +
+        "else float32",
     )
-      .argParser(device)
+      .argParser(choice(DTYPES))
       .default("auto"),
-    gpuMemoryOption(),
+    new Option(
+      "--max-model-len <n>",
+      "most tokens that a sequence may have, 1 to the model's context (default: as many as the " +
+        "model and the memory allow)",
+    ).argParser(integer(1, MAX_SEQ_LEN)),
+    new Option(
+      "--served-model-name <name>",
+      "the model's name in /v1 (default: as on the hub, or its directory's name)",
+    ).argParser(text),
   ];
 }
 
-function gpuMemoryOption(): Option {
-  return new Option(
-    "--gpu-memory-utilization <share>",
-    "share of a GPU's memory that may be in use, by anyone, once the model is loaded",
-  )
-    .argParser(share)
-    .default(0.9);
+/** Where it is computed, and what the processes that compute may take. */
+function hardwareOptions(): Option[] {
+  return [
+    new Option(
+      "--device <device,…>",
+      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one; several, " +
+        "each with the whole model: cuda:0,cuda:1, or cuda:all, or cpu,cpu, which divide the threads",
+    )
+      .argParser(devices)
+      .default(["auto"], "auto"),
+    gpuMemoryOption(),
+    new Option(
+      "--threads <n>",
+      `threads that compute, all together, 1 to ${MAX_THREADS} (default: one per core, ` +
+        `${availableParallelism()} here)`,
+    ).argParser(integer(1, MAX_THREADS)),
+    new Option(
+      "--runner-max-restarts <n>",
+      "how often a runner that dies is started again without a finished pass between, 0 (never) to " +
+        MAX_RESTARTS,
+    )
+      .argParser(integer(0, MAX_RESTARTS))
+      .default(10),
+    new Option(
+      "--runner-max-memory <size>",
+      "memory that a runner may hold, e.g. 8GiB; one that grows beyond it is started again between " +
+        "two jobs, and a model that needs more is refused (default: as much as there is)",
+    ).argParser(size),
+  ];
 }
 
-/** Gives a command the data folder of `serve`. */
-export function addDataDirOption(command: Command): Command {
-  const option = dataDirOption();
-  option.description += ` (env: ${variableOf(option)})`;
-  return command.addOption(option);
+/** What answers chats and completions. */
+function inferenceOptions(): Option[] {
+  return [
+    new Option(
+      "--no-inference",
+      "keep the memory that chats and completions take: /v1 answers none, unless --upstream does",
+    ),
+    new Option(
+      "--kv-cache-memory <size>",
+      "memory for keys and values of running chats and completions, e.g. 4GiB; of each runner (default: " +
+        "what they can use, up to a quarter of what is left beside the weights)",
+    ).argParser(size),
+    new Option(
+      "--max-num-seqs <n>",
+      `answers that a runner computes at once, 1 to ${STEP_ROWS}; more of them wait`,
+    )
+      .argParser(integer(1, STEP_ROWS))
+      .default(DEFAULT_SESSIONS),
+    new Option(
+      "--poc-drain-seconds <n>",
+      "seconds that running inference has to end when a round begins, 0 to 3600",
+    )
+      .argParser(integer(0, 3600))
+      .default(5),
+    new Option(
+      "--ungate-models",
+      "answer GET /v1/models during a round too, for managers that poll it",
+    ).default(false),
+    new Option(
+      "--allow-inference-while-validating",
+      "answer /v1 requests during VALIDATING too",
+    ).default(false),
+    new Option(
+      "--upstream <address>",
+      "forward /v1, /tokenize and /detokenize to this server, e.g. http://127.0.0.1:8001",
+    ).argParser(upstream),
+    new Option(
+      "--upstream-api-key <key>",
+      "the key that the upstream wants; the variable keeps it out of the list of processes",
+    ).argParser(text),
+  ];
 }
 
-function dataDirOption(): Option {
-  const option = new Option(
-    "--data-dir <folder>",
-    "folder for rounds, finds and undelivered callbacks; one for each node",
-  ).argParser(folder);
-  const standard = dataFolder();
-  return standard === null ? option : option.default(standard);
+/** How finds and verdicts are delivered. */
+function callbackOptions(): Option[] {
+  return [
+    new Option("--callback-interval <time>", "pause between two callbacks with finds, 10ms to 1h")
+      .argParser(duration("10ms", "1h"))
+      .default(1000, "1s"),
+    new Option("--callback-max-nonces <n>", "nonces that one callback has at most, 1 to 100000")
+      .argParser(integer(1, 100_000))
+      .default(10_000),
+    new Option(
+      "--callback-max-age <time>",
+      "give up what could not be delivered for so long, 1m to 720h",
+    )
+      .argParser(duration("1m", "720h"))
+      .default(24 * HOUR_MS, "24h"),
+    new Option(
+      "--callback-allow <host,…>",
+      "call only these hosts, name or name:port (default: all but metadata, link-local and " +
+        "multicast addresses)",
+    ).argParser(hosts),
+    new Option(
+      "--callback-secret <text>",
+      "sign callbacks with HMAC-SHA-256; the variable keeps it out of the list of processes",
+    ).argParser(text),
+    new Option(
+      "--callback-token <token>",
+      "sent with callbacks as a bearer token, to the hosts of --callback-allow; the variable keeps it " +
+        "out of the list of processes",
+    ).argParser(text),
+    new Option(
+      "--callback-tls-cert <file>",
+      "certificate that the node shows to receivers of callbacks, PEM; it, its key and the CA are read " +
+        "again when they change and on SIGHUP",
+    ).argParser(file),
+    new Option("--callback-tls-key <file>", "its key, PEM").argParser(file),
+    new Option(
+      "--callback-tls-ca <file>",
+      "trust receivers whose certificate one of these has signed, PEM (default: Node's authorities)",
+    ).argParser(file),
+  ];
+}
+
+/** What is kept, logged and said at the end. */
+function processOptions(): Option[] {
+  return [
+    dataDirOption(),
+    new Option("--log-level <level>", `least level to log, ${LOG_LEVELS.join(", ")}`)
+      .argParser(choice(LOG_LEVELS))
+      .default("info"),
+    new Option(
+      "--log-format <format>",
+      "how lines of the log look: json, pretty (for people); auto: pretty on a terminal, else json",
+    )
+      .argParser(choice(LOG_FORMATS))
+      .default("auto"),
+    new Option(
+      "--shutdown-timeout <time>",
+      "how long callbacks that are due have to go out when the node ends, 0s to 10m; the rest of the " +
+        "end takes up to 2s more",
+    )
+      .argParser(duration("0s", "10m"))
+      .default(3000, "3s"),
+    new Option(
+      "--exit-when-unhealthy",
+      `end with exit code ${UNHEALTHY_EXIT_CODE} when the runner is lost for good, so that a ` +
+        "supervisor starts the node anew",
+    ).default(false),
+  ];
 }
