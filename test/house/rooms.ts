@@ -29,7 +29,8 @@ export const ROOMS: Rooms = {
   "test/e2e": `
     client/src core/src/index.ts native/lib/model server/tests test test/conformance node:* vitest
     ws`,
-  "test/conformance": "core/src/index.ts native/lib native/lib/* test fast-check node:* vitest",
+  "test/conformance":
+    "core/src/index.ts native/lib native/lib/* test test/mlnode fast-check node:* vitest",
   "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 

@@ -40,6 +40,33 @@ export class Float64Model {
     return this.#linear(last, tie_word_embeddings ? "model.embed_tokens" : "lm_head", hidden);
   }
 
+  /**
+   * The last position's hidden state behind the final norm, [hidden_size].
+   *
+   * @param inputs [positions, hidden_size] input embeddings
+   * @param reflections for each layer the unit vector [hidden_size] by which the residual stream of every
+   *   position is reflected behind it
+   */
+  hidden(inputs: Matrix, reflections: readonly Matrix[]): Matrix {
+    const { hidden_size: hidden } = this.#config;
+    const x = Float64Array.from(inputs);
+    for (const [i, v] of reflections.entries()) {
+      this.#layer(x, `model.layers.${i}`);
+      for (let first = 0; first < x.length; first += hidden) {
+        reflect(x.subarray(first, first + hidden), v);
+      }
+    }
+    return this.#norm(x.subarray(-hidden), "model.norm.weight", hidden);
+  }
+
+  get layers(): number {
+    return this.#config.num_hidden_layers;
+  }
+
+  get hiddenSize(): number {
+    return this.#config.hidden_size;
+  }
+
   #layer(x: Matrix, layer: string): void {
     const { hidden_size: hidden, intermediate_size: ffn, head_dim, qk_norm } = this.#config;
     const widths = attentionWidths(this.#config);
@@ -147,6 +174,12 @@ function at(values: { readonly [index: number]: number }, index: number): number
 
 function add(x: Matrix, y: Matrix): void {
   for (const [i, value] of y.entries()) x[i] = at(x, i) + value;
+}
+
+/** x − 2(x·v)v, in place; v is of length 1. */
+export function reflect(x: Matrix, v: Matrix): void {
+  const product = x.reduce((sum, value, i) => sum + value * at(v, i), 0);
+  for (const [i, value] of x.entries()) x[i] = value - 2 * product * at(v, i);
 }
 
 async function read({ file, offset, shape, dtype }: TensorLocation): Promise<Matrix> {
