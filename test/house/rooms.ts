@@ -22,7 +22,6 @@ export const ROOMS: Rooms = {
     core/src/index.ts native/lib server/src/index.ts server/src/models test
     test/conformance @ai-sdk/openai-compatible ai node:* openai vitest`,
   "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
-  "test/mlnode": "test node:* vitest",
   "test/scheme": `
     core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
     server/src/store esbuild node:* vitest`,
@@ -31,6 +30,7 @@ export const ROOMS: Rooms = {
     ws`,
   "test/conformance":
     "core/src/index.ts native/lib native/lib/* test test/mlnode fast-check node:* vitest",
+  "test/mlnode": "test node:* vitest",
   "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
   test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
 
