@@ -1,4 +1,4 @@
-#include "bandwidth.h"
+#include "device/bandwidth.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "threads.h"
+#include "device/threads.h"
 
 namespace proofmill {
 
