@@ -1,5 +1,5 @@
-// `npm run bench`: every bench in a short form, one after the other; `npm run bench -- prefill …` is
-// one of them with options of its own. It ends with the first one that fails.
+// `npm run bench`: every bench in a short form, one after the other; `npm run bench -- prefill …` or
+// `-- serve …` is one of them with arguments of its own. It ends with the first one that fails.
 import { join } from "node:path";
 import { runToEnd } from "./child.mjs";
 import { root, setup } from "./setup.mjs";
@@ -12,15 +12,17 @@ const SHORT = {
   callbacks: ["3", "1"],
   gate: ["1000"],
   subscribers: ["100", "500", "5"],
+  serve: ["qwen3-tiny", "2"],
 };
+/** @param {string} name @param {readonly string[]} args */
+const benchOf = (name, args) => [join(root, "test", "bench", `${name}.mjs`), ...args];
 
 await setup();
 const args = process.argv.slice(2);
-const runs = [[CLI, "bench", ...args]];
+const [first, ...others] = args;
+const runs = first in SHORT ? [benchOf(first, others)] : [[CLI, "bench", ...args]];
 if (args.length === 0) {
-  for (const [name, short] of Object.entries(SHORT)) {
-    runs.push([join(root, "test", "bench", `${name}.mjs`), ...short]);
-  }
+  for (const [name, short] of Object.entries(SHORT)) runs.push(benchOf(name, short));
 }
 for (const run of runs) {
   process.exitCode = await runToEnd(process.execPath, run, { stdio: "inherit" });

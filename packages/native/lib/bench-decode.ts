@@ -23,12 +23,12 @@ export interface DecodeBench {
   device: string;
   /** Weights that a step reads, bytes. */
   weight_bytes: number;
-  /** As the machine's memory was read, in this run; bytes per second. */
-  bandwidth: number;
+  /** As the machine's memory was read, in this run; bytes per second. Of a GPU's it says nothing: null. */
+  bandwidth: number | null;
   /** Tokens per second of one session, from its second token on. */
   one: number;
-  /** The same in shares of `bandwidth / weight_bytes`, percent: the median of the runs. */
-  percent_of_memory: number;
+  /** The same in shares of `bandwidth / weight_bytes`, percent: the median of the runs; or null. */
+  percent_of_memory: number | null;
   clients: number;
   /** Tokens per second of all sessions together. */
   all: number;
@@ -56,6 +56,7 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
     const prompts: Record<"prefill" | "search" | "share", number[]> = {
       ...{ prefill: [], search: [], share: [] },
     };
+    const isCpu = model.device.startsWith("cpu");
     await bench.decode({ clients, promptLen, tokens });
     await searchRate(model, promptLen);
     for (let i = 0; i < repeats; i++) {
@@ -80,9 +81,9 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
       arithmetic: model.arithmetic,
       device: model.device,
       weight_bytes,
-      bandwidth: median(runs.bandwidth),
+      bandwidth: isCpu ? median(runs.bandwidth) : null,
       one: median(runs.one),
-      percent_of_memory: median(runs.memory),
+      percent_of_memory: isCpu ? median(runs.memory) : null,
       clients,
       all: median(runs.all),
       times_one: median(runs.times),
@@ -95,8 +96,8 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
   }
 }
 
-/** All but the table of embeddings, where that is not the head. */
-function weightBytes(config: ModelConfig, dtype: RandomShapeOptions["dtype"]): number {
+/** Bytes of the weights that a step reads: all but the table of embeddings, where that is not the head. */
+export function weightBytes(config: ModelConfig, dtype: RandomShapeOptions["dtype"]): number {
   const { elements, floats } = modelNeeds({ ...config, embeds_tokens: false }).weights;
   return elements * (dtype === "bfloat16" ? 2 : 4) + floats * 4;
 }

@@ -23,6 +23,7 @@ const Kernels table = {
     gemm,
     {peak, kPeakFlopsEach},
     {dot_peak, 2 * kPeakFlopsEach},
+    read,
     attention_scratch_floats,
     kv_page_bytes,
     pack_kv,

@@ -91,6 +91,8 @@ struct Kernels {
                            float eps, Storage storage, void* out, size_t out_stride);
   void (*gemm)(const GemmBlock& block);
   Peak peak, dot_peak;
+  // Reads `bytes`, a multiple of 512 and aligned to 64, as fast as memory gives them.
+  uint32_t (*read)(const char* memory, size_t bytes);
   size_t (*attention_scratch_floats)(size_t keys, size_t head_dim);
   size_t (*kv_page_bytes)(size_t keys, size_t head_dim, bool exact);
   // Puts the rows' keys and values into their pages.

@@ -18,6 +18,7 @@ void gemm(const GemmBlock& block);
 bool dot_is_fma();
 float peak(size_t rounds);
 float dot_peak(size_t rounds);
+uint32_t read(const char* memory, size_t bytes);
 size_t attention_scratch_floats(size_t keys, size_t head_dim);
 size_t kv_page_bytes(size_t keys, size_t head_dim, bool exact);
 void pack_kv(const AttentionHead& head);

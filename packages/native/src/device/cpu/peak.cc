@@ -41,4 +41,24 @@ float dot_peak(size_t rounds) {
   return first_lane(sums);
 }
 
+uint32_t read(const char* memory, size_t bytes) {
+  // The CPU's own prefetching ends with each 4 KiB.
+  constexpr size_t kAhead = 4096, kLine = 64;
+  constexpr int kVectorsEach = 512 / (kLanes * sizeof(float));
+  vu sum = {};
+  for (const char* at = memory; at < memory + bytes; at += 512) {
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 512; i += kLine) __builtin_prefetch(at + i + kAhead, 0, 2);
+#pragma GCC unroll 32
+    for (int i = 0; i < kVectorsEach; i++) {
+      sum = sum + load(reinterpret_cast<const uint32_t*>(at) + i * kLanes);
+    }
+  }
+  uint32_t lanes[kLanes];
+  std::memcpy(lanes, &sum, sizeof sum);
+  uint32_t total = 0;
+  for (const uint32_t lane : lanes) total += lane;
+  return total;
+}
+
 }  // namespace proofmill::PROOFMILL_ISA
