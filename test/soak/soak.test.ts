@@ -6,6 +6,7 @@ import { linesOf, rowsOf } from "./table.mjs";
 /** How much of each scenario is played: some seconds. */
 const SHARES: Readonly<Record<string, number>> = {
   "broker-moods": 0.1,
+  chats: 0.02,
   "node-kills": 0.06,
   orphans: 0.01,
   rounds: 0.02,
