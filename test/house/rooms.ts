@@ -14,7 +14,7 @@ export const ROOMS: Rooms = {
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
-  "test/bench": "client/src native/lib server/src/* fastify node:*",
+  "test/bench": "client/src native/lib native/lib/model server/src/* fastify node:*",
   "test/sdk": `
     client/src client/src/trpc.ts core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,

@@ -19,6 +19,8 @@ export const bounds = {
   short_requests: { least: 200 },
   left: { least: 1 },
   short_requests_not_whole: { most: 0 },
+  // Who leaves is no failure of the node's.
+  failures_logged: { most: 0 },
   kv_pages_left: { most: 0 },
   sessions_left: { most: 0 },
   runner_kills: { least: 2 },
@@ -55,7 +57,8 @@ export const play = ({ share }) =>
       ...(await kills(node, times(KILLS, 2))),
     };
     await node.end("SIGTERM");
-    return figures;
+    const failures = node.lines.filter(({ msg }) => msg === "a request failed");
+    return { ...figures, failures_logged: failures.length };
   });
 
 /** Rounds amid traffic, beside one on the quiet node. */

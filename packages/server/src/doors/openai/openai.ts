@@ -62,6 +62,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
     done(null, bytes),
   );
   app.setErrorHandler((error, request, reply) => {
+    // Who left before a stream's first word broke it off, and reads no answer.
+    if (reply.raw.destroyed) return;
     const { statusCode } = error as { statusCode?: number };
     const isCallers = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
     const shown = isCallers
