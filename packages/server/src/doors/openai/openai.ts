@@ -62,7 +62,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
     done(null, bytes),
   );
   app.setErrorHandler((error, request, reply) => {
-    // Who left before a stream's first word broke it off, and reads no answer.
+    // A caller who hangs up as his stream begins is no fault, and reads no answer.
     if (reply.raw.destroyed) return;
     const { statusCode } = error as { statusCode?: number };
     const isCallers = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
@@ -70,11 +70,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       ? new ApiError(statusCode, (error as Error).message)
       : toApiError(error);
     if (shown.status === 500 && !(error instanceof ApiError)) {
-      // A caller who hangs up as his stream begins is no fault: he could fill the log with them.
-      request.log[request.raw.socket.destroyed ? "debug" : "error"](
-        { err: error },
-        "a request failed",
-      );
+      request.log.error({ err: error }, "a request failed");
     }
     return sendError(reply, shown);
   });

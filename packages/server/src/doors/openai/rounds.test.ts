@@ -17,7 +17,7 @@ interface Status {
 async function nodeWith(...more: string[]) {
   const flags = ["--enable-poc", "--port", "0", "--log-level", "silent", "--threads", "1"];
   const node = await startNode({ ...parseConfig([...flags, ...more]), dataDir: null });
-  onTestFinished(() => node.close());
+  onTestFinished(async () => void (await node.close()));
   await node.loaded;
   const headers = { "content-type": "application/json" };
   const post = (path: string, body: object = {}) =>
