@@ -77,7 +77,7 @@ export const ROOMS: Rooms = {
   "server/src/page.ts": "fastify node:*",
   "server/src/api-docs": `
     core/src/index.ts server/src/access server/src/callbacks server/src/completions
-    server/src/inference server/src/version.ts fastify node:*`,
+    server/src/inference server/src/version.ts fastify node:* zod`,
   "server/src/doors/trpc": `
     client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,

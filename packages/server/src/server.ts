@@ -318,7 +318,8 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     longestAnswer: () => inference?.pool.limits?.max_len ?? null,
     healthFields: isForBroker ? () => healthFields(broker) : undefined,
   });
-  useOpenApi(app, { operations, defaults, isLocked: guard.isLocked });
+  const chatsAs = inference?.modelName;
+  useOpenApi(app, { operations, defaults, isLocked: guard.isLocked, chatsAs });
   usePage(app);
   const subscriptions = new Subscriptions();
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });

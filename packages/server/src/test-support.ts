@@ -7,6 +7,7 @@ import { Proxies } from "./access/addresses.ts";
 import { type KeyEntry, Keyring } from "./access/keys.ts";
 import type { Tls } from "./access/tls.ts";
 import { NO_DELIVERIES } from "./callbacks/sender.ts";
+import { Inference } from "./completions/inference.ts";
 import { HeldModel } from "./held-model.ts";
 import type { History } from "./history/history.ts";
 import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
@@ -14,6 +15,8 @@ import type { Prefixes } from "./http/prefixes.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";
 import type { Protocol } from "./settings/config.ts";
+import { DEMO_FILES, makeFolder } from "./text/test-support.ts";
+import { openTextModel } from "./text/text-model.ts";
 
 /** The body of the older service's tests. */
 export const INIT = { block_hash: "hash1", block_height: 100, public_key: "node1", r_target: 0.5 };
@@ -68,14 +71,19 @@ export async function testServer(
     connectionLimits?: Partial<ConnectionLimits>;
     maxValidateNonces?: number;
     sessionStats?: SessionStats;
+    /** Chats by a tokenizer of bytes and the fake runner's counting; none by default. */
+    chats?: boolean;
   } = {},
 ): Promise<TestServer> {
   const { enabled = true, loaded = true, distance, maxValidateNonces = 4096 } = options;
-  const runner = createFakeRunner(distance ? { distance } : {});
+  const runner = createFakeRunner({
+    ...(distance && { distance }),
+    ...(options.chats && { info: { vocab_size: 259 } }),
+  });
   const held = new HeldModel("test-model");
   const defaults = { batch_size: 32, seq_len: 256 };
   const keyring = options.keys ? new Keyring(options.keys) : null;
-  const { app, service, history } = await createServer({
+  const { app, service, history, inference } = await createServer({
     logLevel: "silent",
     logFormat: "json",
     openService: (_log, meter) =>
@@ -97,7 +105,14 @@ export async function testServer(
     maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
     ungateModels: false,
-    openInference: null,
+    openInference: options.chats
+      ? (meter) =>
+          new Inference({
+            ...{ modelName: "test-model", meter },
+            openText: ({ vocab_size: vocabSize }) =>
+              openTextModel({ directory: makeFolder(DEMO_FILES), vocabSize }),
+          })
+      : null,
     drainMs: options.drainMs ?? 5000,
     upstream: options.upstream ?? null,
     runners: () => [],
@@ -113,6 +128,7 @@ export async function testServer(
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
   const detach = loaded ? service.attach(runner) : () => {};
+  if (loaded) inference?.attach(runner);
   onTestFinished(async () => {
     await service.close();
     await app.close();

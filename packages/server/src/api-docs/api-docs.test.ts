@@ -16,7 +16,10 @@ import { type TestServer, testServer } from "../test-support.ts";
 import { describeApi } from "./document.ts";
 import { type ApiExample, OVERSIZED, type Situation } from "./example.ts";
 import { EXAMPLES, INIT } from "./examples.ts";
+import { inferencePaths } from "./inference.ts";
+import { INFERENCE_EXAMPLES } from "./inference-examples.ts";
 import {
+  type Answer,
   type JsonSchema,
   nameOf,
   type OpenApi,
@@ -30,33 +33,33 @@ import { commonAnswer } from "./refused.ts";
 const DEFAULTS = { batch_size: 32, seq_len: 256 };
 
 /** A server in that situation; what it then computes stands still, so that answers do too. */
-const SITUATIONS: Record<Situation, () => Promise<TestServer>> = {
-  "PoC is off": () => testServer({ enabled: false }),
-  "the model is loading": () => testServer({ loaded: false }),
-  "the runner is gone": async () => {
-    const server = await testServer();
+const SITUATIONS: Record<Situation, (chats: boolean) => Promise<TestServer>> = {
+  "PoC is off": (chats) => testServer({ chats, enabled: false }),
+  "the model is loading": (chats) => testServer({ chats, loaded: false }),
+  "the runner is gone": async (chats) => {
+    const server = await testServer({ chats });
     server.detach(new Error("killed"));
     return server;
   },
-  "the runner fails": async () => {
-    const server = await testServer();
+  "the runner fails": async (chats) => {
+    const server = await testServer({ chats });
     await server.post("/init/validate", INIT);
     server.runner.fail(new Error("no memory"), 2);
     return server;
   },
-  "no round": () => held(),
-  searching: async () => {
-    const server = await held();
+  "no round": (chats) => held(chats),
+  searching: async (chats) => {
+    const server = await held(chats);
     await server.post("/init/generate", INIT);
     return server;
   },
-  validating: async () => {
-    const server = await testServer({ distance: () => 1.375 });
+  validating: async (chats) => {
+    const server = await testServer({ chats, distance: () => 1.375 });
     await server.post("/init/validate", INIT);
     return server;
   },
-  stopped: async () => {
-    const server = await testServer({ distance: () => 1.375 });
+  stopped: async (chats) => {
+    const server = await testServer({ chats, distance: () => 1.375 });
     await server.post("/init/generate", INIT);
     await server.runner.started(2);
     server.runner.hold();
@@ -64,30 +67,36 @@ const SITUATIONS: Record<Situation, () => Promise<TestServer>> = {
     for (let second = 0; second < 10; second++) server.history.tick();
     return server;
   },
-  closing: async () => {
-    const server = await testServer();
+  closing: async (chats) => {
+    const server = await testServer({ chats });
     await server.service.close();
     return server;
   },
 };
 
-async function held(): Promise<TestServer> {
-  const server = await testServer();
+async function held(chats: boolean): Promise<TestServer> {
+  const server = await testServer({ chats });
   server.runner.hold();
   return server;
 }
 
-const TABLE: OperationTable = OPERATIONS;
-const CASES = Object.entries(EXAMPLES).flatMap(([name, { examples }]) =>
-  examples.map((example, i) => ({
-    key: TABLE[name]?.rest?.replace(/^\w+/, (method) => method.toLowerCase()) ?? name,
-    example,
-    name: `${name} ${example.status}, ${example.given} #${i}`,
-  })),
+const TABLE: Readonly<Record<string, { rest?: string }>> = {
+  ...(OPERATIONS as OperationTable),
+  ...inferencePaths("test-model"),
+};
+const CASES = Object.entries({ ...EXAMPLES, ...INFERENCE_EXAMPLES }).flatMap(
+  ([name, { examples }]) =>
+    examples.map((example, i) => ({
+      key: TABLE[name]?.rest?.replace(/^\w+/, (method) => method.toLowerCase()) ?? name,
+      example,
+      chats: name in INFERENCE_EXAMPLES,
+      name: `${name} ${example.status}, ${example.given} #${i}`,
+    })),
 );
 
-function send(app: FastifyInstance, key: string, { body, query }: ApiExample) {
-  const [method = "", path = ""] = key.split(" ");
+function send(app: FastifyInstance, key: string, { body, query, path: other }: ApiExample) {
+  const [method = "", known = ""] = key.split(" ");
+  const path = other ?? known.replace("{id}", "test-model");
   const payload = body === OVERSIZED ? `"${"x".repeat(2 ** 20)}"` : body;
   return app.inject({
     method: method === "post" ? "POST" : "GET",
@@ -102,8 +111,8 @@ function send(app: FastifyInstance, key: string, { body, query }: ApiExample) {
 }
 
 describe("each example is what the server answers", () => {
-  test.each(CASES)("$name", async ({ key, example }) => {
-    const { app } = await SITUATIONS[example.given]();
+  test.each(CASES)("$name", async ({ key, example, chats }) => {
+    const { app } = await SITUATIONS[example.given](chats);
     const response = await send(app, key, example);
     expect(response.statusCode).toBe(example.status);
     const answer = response.json();
@@ -117,8 +126,8 @@ test("each operation is refused as the document says: without a key, without its
     ...{ label: scope, scopes: [scope], digest: digestOf(scope) },
   }));
   const [server, limited] = await Promise.all([
-    testServer({ keys }),
-    testServer({ keys, maxRequestsPerSecond: 1 }),
+    testServer({ chats: true, keys }),
+    testServer({ chats: true, keys, maxRequestsPerSecond: 1 }),
   ]);
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
   // Many calls at once are taken, and owed for a while.
@@ -253,16 +262,41 @@ describe("the document", () => {
   });
 
   test("is completed once, however often it is asked for", async () => {
-    const { get } = await testServer();
+    const { get } = await testServer({ chats: true });
     const first = (await get("/openapi.json")).body;
     await get("/docs");
     expect((await get("/openapi.json")).body).toBe(first);
   });
 });
 
+test("events of a stream are as the document says", async () => {
+  const { app } = await testServer({ chats: true });
+  const document = (await app.inject({ url: "/openapi.json" })).json() as OpenApi;
+  const chat = { messages: [{ role: "user", content: "Hello" }], logprobs: true, top_logprobs: 1 };
+  const text = { prompt: ["a", "b"], logprobs: 1, echo: false };
+  for (const [url, body] of [
+    ["/v1/chat/completions", chat],
+    ["/v1/chat/completions", { ...chat, logprobs: false, top_logprobs: 0, n: 2 }],
+    ["/v1/completions", text],
+  ] as const) {
+    const answer = document.paths?.[url]?.post?.responses["200"] as Answer;
+    const fits = readable(answer.content?.["text/event-stream"]?.schema, document);
+    const more = { max_tokens: 5, stream: true, stream_options: { include_usage: true } };
+    const payload = { ...body, ...more, return_token_ids: true };
+    const { body: sent } = await app.inject({ method: "POST", url, payload });
+    const events = sent
+      .trimEnd()
+      .split("\n\n")
+      .map((event) => event.replace(/^data: /, ""));
+    expect(events.at(-1)).toBe("[DONE]");
+    expect(events.length).toBeGreaterThan(5);
+    for (const event of events.slice(0, -1)) fits.parse(JSON.parse(event));
+  }
+});
+
 describe("the page", () => {
   test("shows every path, field, status and example, and runs no script", async () => {
-    const { get } = await testServer();
+    const { get } = await testServer({ chats: true });
     const document = await documentOf();
     const response = await get("/docs");
     expect(response.statusCode).toBe(200);
@@ -290,7 +324,7 @@ describe("the page", () => {
   });
 
   test("its curl lines do what the examples say", async (context) => {
-    const { app, get } = await testServer();
+    const { app, get } = await testServer({ chats: true });
     const url = await app.listen({ host: "127.0.0.1", port: 0 });
     const page = await (await fetch(`${url}/docs`)).text();
     const lines = [...page.matchAll(/<pre class="curl" tabindex="0">(.*?)<\/pre>/gs)].map(
@@ -311,7 +345,7 @@ describe("the page", () => {
   });
 
   test("names the address by which it was found, whatever that is", async () => {
-    const { app } = await testServer();
+    const { app } = await testServer({ chats: true });
     const headers = { host: "a'b:81" };
     const { statusCode, body } = await app.inject({ url: "/docs", headers });
     expect(statusCode).toBe(200);
@@ -355,7 +389,7 @@ describe("the page", () => {
 });
 
 async function documentOf(): Promise<OpenApi> {
-  const { get } = await testServer();
+  const { get } = await testServer({ chats: true });
   return (await get("/openapi.json")).json();
 }
 

@@ -9,12 +9,16 @@ export function curlLine(at: {
   operation: Operation;
 }): string {
   const { node, method, path, operation } = at;
-  const { requestBody, security = [] } = operation;
+  const { requestBody, security = [], parameters = [] } = operation;
+  const filled = path.replace(/\{(\w+)\}/g, (place, wanted: string) => {
+    const example = parameters.find(({ name }) => name === wanted)?.example;
+    return example === undefined ? place : example.split("/").map(encodeURIComponent).join("/");
+  });
   const [body] = Object.values(requestBody?.content["application/json"]?.examples ?? {});
   const needsKey = security.length > 0 && security.every((each) => Object.keys(each).length > 0);
   const isPlain = method === "get" || body !== undefined; // with a body it is a POST
   return [
-    `curl ${isPlain ? "" : `-X ${method.toUpperCase()} `}${quoted(`${node}${path}`)}`,
+    `curl ${isPlain ? "" : `-X ${method.toUpperCase()} `}${quoted(`${node}${filled}`)}`,
     ...(needsKey ? ['-H "Authorization: Bearer $PROOFMILL_API_KEY"'] : []),
     ...(body
       ? ["-H 'content-type: application/json'", `-d ${quoted(JSON.stringify(body.value))}`]

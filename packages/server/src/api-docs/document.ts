@@ -3,8 +3,10 @@ import { type InitDefaults, jsonSchemas, type OperationTable } from "@proofmill/
 import { OPEN_PATHS } from "../access/guard.ts";
 import { version } from "../version.ts";
 import { CALLBACKS } from "./callbacks.ts";
+import { EXAMPLES } from "./examples.ts";
+import { inferencePaths, inferenceSchemas } from "./inference.ts";
 import { type JsonSchema, type OpenApi, type PathItem, schemaAddress } from "./openapi.ts";
-import { describeOperation, KEY_SCHEME } from "./operation.ts";
+import { type Described, describeOperation, KEY_SCHEME, statusesOf } from "./operation.ts";
 import { COMMON_ANSWERS } from "./refused.ts";
 
 /** A `$ref` to an object, as JSON. */
@@ -16,12 +18,25 @@ export interface DocumentOptions {
   defaults: InitDefaults;
   /** Whether callers need keys. */
   isLocked: boolean;
+  /** What the node's own inference calls its model; absent: it answers nothing itself. */
+  chatsAs?: string | undefined;
 }
 
-export function describeApi({ operations, defaults, isLocked }: DocumentOptions): OpenApi {
-  const schemas: Readonly<Record<string, JsonSchema>> = jsonSchemas({ defaults }, schemaAddress);
+export function describeApi(options: DocumentOptions): OpenApi {
+  const { operations, defaults, isLocked, chatsAs } = options;
+  const schemas: Readonly<Record<string, JsonSchema>> = {
+    ...jsonSchemas({ defaults }, schemaAddress),
+    ...inferenceSchemas(schemaAddress),
+  };
+  const described: [string, Described & { rest?: string }][] = [
+    ...Object.entries(operations).map(([name, operation]): [string, Described] => [
+      name,
+      { ...operation, statuses: statusesOf(operation), said: EXAMPLES[name] },
+    ]),
+    ...Object.entries(chatsAs === undefined ? {} : inferencePaths(chatsAs)),
+  ];
   const paths: Record<string, PathItem> = {};
-  for (const [name, operation] of Object.entries(operations)) {
+  for (const [name, operation] of described) {
     if (!operation.rest) continue;
     const [method = "", path = ""] = operation.rest.split(" ");
     const isOpen = OPEN_PATHS.has(path);

@@ -18,6 +18,8 @@ export interface ApiExample {
   /** JSON, or raw text; absent: no body. */
   body?: unknown;
   query?: string;
+  /** What is asked in place of the operation's path, where that has a name to fill in. */
+  path?: string;
   status: number;
   answer: unknown;
 }

@@ -44,6 +44,7 @@ export interface Parameter {
   description?: string;
   required?: boolean;
   schema: JsonSchema;
+  example?: string;
 }
 
 export type Content = Record<

@@ -1,14 +1,13 @@
 /** What the table of operations and the examples say of one, as OpenAPI's operation. */
-import { type Operation, POC_ERRORS } from "@proofmill/core";
+import { type Operation, POC_ERRORS, type Scope } from "@proofmill/core";
 import { CALLBACK_REFERENCES } from "./callbacks.ts";
-import { type ApiExample, OVERSIZED } from "./example.ts";
-import { EXAMPLES } from "./examples.ts";
+import { type ApiExample, type OperationExamples, OVERSIZED } from "./example.ts";
 import {
   type Answer,
   type Content,
-  type Operation as Described,
   type JsonSchema,
   type NamedExample,
+  type Operation as OpenApiOperation,
   type Parameter,
   schemaAddress,
 } from "./openapi.ts";
@@ -26,6 +25,25 @@ const REFUSED: Readonly<Record<number, string>> = {
 /** The name under which OpenAPI's document describes keys. */
 export const KEY_SCHEME = "key";
 
+/** What is said of an operation; objects by their names. */
+export interface Described {
+  readonly group: string;
+  readonly summary: string;
+  readonly scope: Scope;
+  readonly body?: string;
+  /** What its query may hold. */
+  readonly query?: string;
+  /** Of its path. */
+  readonly parameters?: readonly Parameter[];
+  readonly output: string;
+  /** An event of the stream that it may answer with. */
+  readonly stream?: string;
+  readonly refusal?: string;
+  /** That it can be refused with, besides those of all. */
+  readonly statuses: readonly number[];
+  readonly said: OperationExamples | undefined;
+}
+
 export interface OperationOptions {
   schemas: Readonly<Record<string, JsonSchema>>;
   /** Whether the node has keys. */
@@ -36,16 +54,23 @@ export interface OperationOptions {
 
 export function describeOperation(
   name: string,
-  operation: Operation,
+  described: Described,
   { schemas, isLocked, isOpen }: OperationOptions,
-): Described {
-  const { group, summary, body, query, output, refusal = "ErrorAnswer", scope } = operation;
-  const { success = "", refused = {}, examples = [] } = EXAMPLES[name] ?? {};
+): OpenApiOperation {
+  const { group, summary, body, query, output, stream, scope, statuses } = described;
+  const { refusal = "ErrorAnswer", parameters = parametersOf(schemas[query ?? ""]) } = described;
+  const { success = "", refused = {}, examples = [] } = described.said ?? {};
   const answer = (status: number, description: string): [number, Answer] => [
     status,
     {
       description,
-      content: content(status === 200 ? output : refusal, answersOf(examples, status)),
+      content: {
+        ...content(status === 200 ? output : refusal, answersOf(examples, status)),
+        ...(status === 200 &&
+          stream !== undefined && {
+            "text/event-stream": { schema: { $ref: schemaAddress(stream) } },
+          }),
+      },
     },
   ];
   const key = { [KEY_SCHEME]: [scope] };
@@ -54,14 +79,12 @@ export function describeOperation(
     summary,
     tags: [group],
     security: isLocked && !isOpen ? [key] : [{}, key],
-    ...(query && { parameters: parametersOf(schemas[query]) }),
+    ...(parameters.length > 0 && { parameters: [...parameters] }),
     ...(body && { requestBody: { required: true, content: content(body, bodiesOf(examples)) } }),
     responses: {
       ...Object.fromEntries([
         answer(200, success),
-        ...refusedWith(operation).map((status) =>
-          answer(status, refused[status] ?? REFUSED[status] ?? ""),
-        ),
+        ...statuses.map((status) => answer(status, refused[status] ?? REFUSED[status] ?? "")),
       ]),
       ...commonAnswers({ isOpen }),
     },
@@ -70,7 +93,7 @@ export function describeOperation(
 }
 
 /** The statuses that an operation can be refused with. */
-function refusedWith({ refusals, body }: Operation): number[] {
+export function statusesOf({ refusals, body }: Operation): number[] {
   const statuses = refusals.map((code) => POC_ERRORS[code].status);
   return [...new Set(body ? [...statuses, 413] : statuses)]; // a body can be too long
 }

@@ -3,6 +3,7 @@ import { POC_ERRORS, SCOPES } from "@proofmill/core";
 import { type Answer, type NamedExample, type Reference, schemaAddress } from "./openapi.ts";
 
 const WITHOUT_KEY = POC_ERRORS.UNAUTHORIZED.text;
+const TOO_MANY_WAIT = "Too many requests are waiting for the model";
 const TOO_OFTEN = POC_ERRORS.TOO_MANY_REQUESTS.text;
 
 /** By the names under which the document has them; a test asks every operation for them. */
@@ -26,12 +27,18 @@ export const COMMON_ANSWERS: Readonly<Record<string, Answer>> = {
     ),
   ),
   TooManyRequests: refused(
-    "The key, or the address, asks too often; Retry-After says for how long.",
+    "The key, or the address, asks too often, or more chats wait than may; Retry-After says for how long.",
     {
       "too-often": {
         value: {
           detail: TOO_OFTEN,
           error: { ...said(TOO_OFTEN), type: "requests", code: "rate_limit_exceeded" },
+        },
+      },
+      "too-many-wait": {
+        value: {
+          detail: TOO_MANY_WAIT,
+          error: { ...said(TOO_MANY_WAIT), type: "rate_limit_exceeded", code: "queue_full" },
         },
       },
     },

@@ -28,26 +28,29 @@ const Stop = z
   .transform((stops) => stops.filter((stop) => stop !== ""));
 
 export const SHARED_FIELDS = {
-  model: maybe(z.string()),
-  stream: maybe(z.boolean()),
+  model: maybe(z.string()).describe("As /v1/models names it; the node's own where it is left out."),
+  stream: maybe(z.boolean()).describe("Whether the answer comes in pieces, as server-sent events."),
   stream_options: maybe(z.object({ include_usage: maybe(z.boolean()) })),
   n: maybe(z.int().min(1).max(MAX_CHOICES)),
   max_tokens: maybe(z.int().min(1)),
-  stop: maybe(Stop),
+  stop: maybe(Stop).describe("Texts that end an answer, which then is without them."),
   stop_token_ids: maybe(TokenIds.max(MAX_STOP_TOKENS)),
-  ignore_eos: maybe(z.boolean()),
+  ignore_eos: maybe(z.boolean()).describe(
+    "Whether an answer goes on after the tokens that end one.",
+  ),
   skip_special_tokens: maybe(z.boolean()),
   temperature: maybe(z.number().min(0).max(MOST)),
   top_p: maybe(z.number().gt(0).max(1)),
-  /** −1, as 0: all. */
   top_k: maybe(
     z
       .int()
       .min(-1)
       .max(2 ** 31),
+  ).describe("Only so many of the likeliest tokens; -1, as 0: any."),
+  min_p: maybe(z.number().min(0).max(1)).describe(
+    "Only tokens that are at least this share as likely as the likeliest.",
   ),
-  min_p: maybe(z.number().min(0).max(1)),
-  seed: maybe(z.int()),
+  seed: maybe(z.int()).describe("The same seed gives the same text, whatever else is answered."),
   presence_penalty: maybe(z.number().min(-MOST).max(MOST)),
   frequency_penalty: maybe(z.number().min(-MOST).max(MOST)),
   repetition_penalty: maybe(
@@ -66,10 +69,10 @@ export const SHARED_FIELDS = {
         message: `expected at most ${MAX_BIASES} tokens`,
       }),
   ),
-  /** The answer's tokens, whatever would be chosen: how an answer of others is checked. */
-  enforced_tokens: maybe(TokenIds.min(1)),
-  /** Whether the ids of prompt and answer are told. */
-  return_token_ids: maybe(z.boolean()),
+  enforced_tokens: maybe(TokenIds.min(1)).describe(
+    "The answer's tokens, whatever would be chosen, each with the logprobs that it had: how an answer of others is checked.",
+  ),
+  return_token_ids: maybe(z.boolean()).describe("Whether the ids of the answer's tokens are told."),
 };
 
 /** Fields that change an answer and that this node has not, with the values that ask for nothing. */

@@ -26,7 +26,9 @@ const Message = z.looseObject({
 const CHAT_FIELDS = {
   messages: z.array(Message).min(1).max(MAX_MESSAGES),
   tools: maybe(z.array(z.looseObject({ type: z.literal("function") }))),
-  chat_template_kwargs: maybe(z.record(z.string(), z.unknown())),
+  chat_template_kwargs: maybe(z.record(z.string(), z.unknown())).describe(
+    "What else the model's chat template is told, enable_thinking for example.",
+  ),
   add_generation_prompt: maybe(z.boolean()),
 };
 
@@ -57,15 +59,19 @@ const CompletionBody = z.object({
   add_special_tokens: maybe(z.boolean()),
 });
 
-const TokenizeBody = z.union([
-  z.object({
+/** What may be tokenized. */
+export const TOKENIZE_BODIES = {
+  text: z.object({
     model: maybe(z.string()),
     prompt: z.string(),
     add_special_tokens: maybe(z.boolean()),
     return_token_strs: maybe(z.boolean()),
   }),
-  z.object({ model: maybe(z.string()), return_token_strs: maybe(z.boolean()), ...CHAT_FIELDS }),
-]);
+  chat: z.object({
+    ...{ model: maybe(z.string()), return_token_strs: maybe(z.boolean()), ...CHAT_FIELDS },
+  }),
+};
+const TokenizeBody = z.union([TOKENIZE_BODIES.text, TOKENIZE_BODIES.chat]);
 
 const DetokenizeBody = z.object({ model: maybe(z.string()), tokens: TokenIds });
 
