@@ -178,6 +178,9 @@ export const ROOMS: Rooms = {
   "core/src/service-options.ts": "core/src/round core/src/util core/src/wire",
   // What the service's callers ask of rounds of artifacts.
   "core/src/artifacts.ts": `
+    core/src/artifact-jobs.ts core/src/proof/artifact core/src/round core/src/util
+    core/src/wire`,
+  "core/src/artifact-jobs.ts": `
     core/src/proof core/src/proof/artifact core/src/round core/src/util core/src/wire node:crypto`,
   "core/src/round": `
     core/src/proof core/src/runner core/src/util core/src/wire

@@ -9,12 +9,13 @@ const MODEL = "proofmill-demo";
 const SEQ_LEN = 64;
 /** Artifacts before and after what happens in a round. */
 const SOME = 20;
+const MOST_JUDGED = 200;
 
 /**
  * What may happen in an epoch: each is called beside the order of its name, `generating` in the middle
- * of the round and `judging` while a verdict is on its way.
+ * of the round, and `queued` when the node has said that it will send a verdict.
  *
- * @typedef {"poll" | "up" | "init" | "generating" | "stopPow" | "judging" | "stop" | "back"} Moment
+ * @typedef {"poll" | "up" | "init" | "generating" | "stopPow" | "judging" | "queued" | "stop" | "back"} Moment
  * @typedef {Partial<Record<Moment, (epochs: Epochs) => Promise<void>>>} Moments
  */
 
@@ -22,6 +23,8 @@ export class Epochs {
   figures = { epochs: 0, stuck: 0, kills: 0, wrong_verdicts: 0, skipped: 0 };
   /** By block hash, what the node has shown, in order. */
   #shown = new Map();
+  /** By request_id, what its verdict must say. */
+  #judged = new Map();
   #watching;
   #ended = new AbortController();
 
@@ -69,7 +72,8 @@ export class Epochs {
     expect(await this.#allDelivered());
 
     broker.phase = "validate";
-    const [request_id] = await Promise.all([this.judge(), moments.judging?.(this)]);
+    const [request_id] = await beside("judging", () => this.#judge());
+    await moments.queued?.(this);
     expect(await broker.until(() => broker.verdicts.has(request_id)));
 
     broker.phase = "inference";
@@ -79,19 +83,17 @@ export class Epochs {
     expect(await broker.reach("INFERENCE"));
   }
 
-  /** Asks for a verdict on what the stage has brought so far, one of it false. */
-  async judge() {
+  /** Asks for a verdict on what the stage has brought, one of it false; gives the request's id. */
+  async #judge() {
     const { broker } = this;
-    const { vectors } = broker.taken;
-    const artifacts = vectors
-      .slice(0, SOME)
+    const artifacts = broker.taken.vectors
+      .slice(0, MOST_JUDGED)
       .map((vector_b64, place) => ({ nonce: broker.nonce(place), vector_b64 }));
     artifacts[3].vector_b64 = artifacts[4].vector_b64;
     const request_id = await broker.validate(artifacts);
-    this.#judged.set(request_id, artifacts[3].nonce);
+    this.#judged.set(request_id, { n_total: artifacts.length, nonce: artifacts[3].nonce });
     return request_id;
   }
-  #judged = new Map();
 
   /** Ends node and broker; gives what must be so of all epochs together. */
   async end() {
@@ -108,9 +110,10 @@ export class Epochs {
       disordered += taken.disordered;
       again += taken.again;
     }
-    for (const [request_id, nonce] of this.#judged) {
-      const { n_total, mismatch_nonces } = broker.verdicts.get(request_id) ?? {};
-      if (n_total !== SOME || `${mismatch_nonces}` !== `${nonce}`) this.figures.wrong_verdicts++;
+    for (const [request_id, { n_total, nonce }] of this.#judged) {
+      const verdict = broker.verdicts.get(request_id);
+      const isRight = verdict?.n_total === n_total && `${verdict.mismatch_nonces}` === `${nonce}`;
+      if (!isRight) this.figures.wrong_verdicts++;
     }
     this.#ended.abort();
     await this.#watching;

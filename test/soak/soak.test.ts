@@ -5,6 +5,7 @@ import { linesOf, rowsOf } from "./table.mjs";
 
 /** How much of each scenario is played: some seconds. */
 const SHARES: Readonly<Record<string, number>> = {
+  "broker-kills": 0.1,
   "broker-moods": 0.1,
   chats: 0.02,
   "node-kills": 0.06,
@@ -29,7 +30,7 @@ test.runIf(process.platform === "linux").concurrent.each(scenarios)(
     const rows = rowsOf({ name, bounds, figures });
     expect(rows.filter(({ holds }) => !holds)).toEqual([]);
   },
-  120_000,
+  240_000,
 );
 
 test("the table says which bound did not hold, what was not measured, and what ended it", () => {

@@ -1,11 +1,12 @@
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { artifactInputs } from "./proof/artifact/job.ts";
 import { pickSeed } from "./proof/artifact/seeds.ts";
 import { encodeVector } from "./proof/artifact/vector.ts";
 import { type DueVerdict, MemoryRoundStore } from "./round/store.ts";
 import { createFakeRunner, type FakeRunnerOptions, fakeVector } from "./runner/fake.ts";
+import type { PocService } from "./service.ts";
 import type { PocServiceOptions } from "./service-options.ts";
-import { BODY, MemoryLog, openService, refusal, turns, until } from "./test-support.ts";
+import { BODY, MemoryLog, mortal, openService, refusal, turns, until } from "./test-support.ts";
 import type { GeneratedArtifacts } from "./wire/artifact-schemas.ts";
 
 const ROUND = {
@@ -424,6 +425,66 @@ describe("a job", () => {
       detail: "Queue full: 60000 nonces queued, limit is 100000",
     });
     await artifacts.generate({ ...JOB, nonces: nonces.slice(0, 40_000) });
+  });
+});
+
+describe("a queued job with a receiver", () => {
+  const PUSHED = { ...JOB, url: "http://api:9100/a" };
+
+  /** One that is queued while nothing is computed, in a process that ends so. */
+  async function leftBy(end: (process: Awaited<ReturnType<typeof open>>) => Promise<unknown>) {
+    const kept = new MemoryRoundStore();
+    const { store, kill } = mortal(kept);
+    const process = await open({ store });
+    process.runner.hold();
+    const { request_id } = await process.artifacts.generate(PUSHED);
+    const { request_id: unpushed } = await process.artifacts.generate(JOB);
+    await end(process);
+    kill();
+    return { kept, request_id, unpushed };
+  }
+
+  it.each([
+    ["killed", async () => {}],
+    ["closed", ({ service }: { service: PocService }) => service.close()],
+  ])("is computed by the next process, under its id, when one is %s", async (_, end) => {
+    const { kept, request_id, unpushed } = await leftBy(end);
+    const service = await openService({ store: kept, modelNames: () => ["model"] });
+    onTestFinished(() => service.close());
+    expect(service.artifacts.job(request_id)).toEqual({ status: "queued", request_id });
+    expect(() => service.artifacts.job(unpushed)).toThrow("not found");
+    service.attach(createFakeRunner({ info: { hidden_size: 32 } }));
+    await vi.waitUntil(() => kept.verdicts.length > 0);
+    expect(kept.verdicts).toMatchObject([
+      { kind: "generated", callback_url: PUSHED.url, batch: { request_id } },
+    ]);
+    expect(await kept.jobs()).toEqual([]);
+  });
+
+  it("is forgotten by a stop, and by a node of another model", async () => {
+    const stopped = await leftBy(async ({ service }) => {
+      await service.stop();
+      await turns(20);
+    });
+    expect(await stopped.kept.jobs()).toEqual([]);
+    const { kept } = await leftBy(async () => {});
+    const log = new MemoryLog();
+    const service = await openService({ store: kept, modelNames: () => ["another"], log });
+    onTestFinished(() => service.close());
+    await turns();
+    expect(await kept.jobs()).toEqual([]);
+    expect(log.messages("warn")).toEqual(["a job of before is not taken any more"]);
+  });
+
+  it("is refused where it cannot be stored", async () => {
+    const store = new MemoryRoundStore();
+    store.keepJob = async () => {
+      throw new Error("the disk is full");
+    };
+    const { artifacts } = await open({ store });
+    expect((await refusal(artifacts.generate(PUSHED))).code).toBe("STORE_FAILED");
+    await turns();
+    expect(store.verdicts).toEqual([]);
   });
 });
 

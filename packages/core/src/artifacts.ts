@@ -1,22 +1,14 @@
 /** Rounds and jobs of artifacts: docs/protocol-v2.md §2 and §3 behind one face. */
-import { randomUUID } from "node:crypto";
-import {
-  ARTIFACT_EVENTS,
-  artifactConfigOf,
-  artifactStatus,
-  artifactsOf,
-  encodingOf,
-} from "./proof/artifact/answers.ts";
+import { ArtifactJobQueue, verdictOf } from "./artifact-jobs.ts";
+import { ARTIFACT_EVENTS, artifactConfigOf, artifactStatus } from "./proof/artifact/answers.ts";
 import { type ArtifactConfig, configOfBody } from "./proof/artifact/config.ts";
 import { keyOf, Positions } from "./proof/artifact/positions.ts";
 import { artifact } from "./proof/artifact/scheme.ts";
-import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
-import { readRows } from "./proof/scheme.ts";
-import { type EndedState, type JobState, Jobs, type JobWork } from "./round/jobs.ts";
 import type { Meter } from "./round/meter.ts";
 import type { Rounds } from "./round/rounds.ts";
 import type { Runners } from "./round/runners.ts";
 import type { RoundCommand } from "./round/state.ts";
+import type { KeptJob } from "./round/store.ts";
 import type { StoreWatch } from "./round/store-watch.ts";
 import type { Subscriptions } from "./round/subscriptions.ts";
 import type { ValidationQueue } from "./round/validation.ts";
@@ -24,21 +16,15 @@ import type { Tracked, WatchOptions } from "./round/watch.ts";
 import type { Logger } from "./util/log.ts";
 import type {
   ArtifactEvent,
-  ArtifactJob,
   ArtifactJobs,
   ArtifactRound,
   ArtifactStatus,
-  ArtifactVerdict,
   JobAnswer,
-  JobResult,
   QueuedJob,
 } from "./wire/artifact-schemas.ts";
 import { PocError } from "./wire/errors.ts";
 import type { Parsed, SchemaName } from "./wire/operation.ts";
 import type { Status } from "./wire/schemas.ts";
-
-/** What a verdict is made with where the request names nothing. */
-const DEFAULT_TEST: StatTest = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
 
 const SHOWN_JOBS = 100;
 
@@ -75,18 +61,13 @@ export interface ArtifactsOptions {
  */
 export class Artifacts {
   readonly #options: ArtifactsOptions;
-  readonly #jobs: Jobs<JobResult>;
+  readonly #jobs: ArtifactJobQueue;
   readonly #positions = new Positions();
-  #saidOfPValueThreshold = false;
   #endedStale = 0;
 
   constructor(options: ArtifactsOptions) {
     this.#options = options;
-    const { rounds, validations, now, log } = options;
-    const isHeld = () => rounds.state === "GENERATING";
-    const onEnded = (state: EndedState<JobResult>) =>
-      options.meter.artifactJob({ status: state.status, verdict: verdictOf(state) });
-    this.#jobs = new Jobs({ validations, isHeld, onEnded, now, log });
+    this.#jobs = new ArtifactJobQueue(options);
     options.subscriptions.on(() => this.#review());
   }
 
@@ -122,7 +103,7 @@ export class Artifacts {
    *
    * @param body an ArtifactJob; with `wait` the answer is the result, and once the caller's signal
    *   aborts the job is dropped
-   * @throws PocError as `initGenerate`; NONCES_DO_NOT_MATCH, QUEUE_FULL; with `wait`
+   * @throws PocError as `initGenerate`; NONCES_DO_NOT_MATCH, QUEUE_FULL, STORE_FAILED; with `wait`
    *   JOB_TIMED_OUT, JOB_CANCELLED, VALIDATION_ABORTED, COMPUTE_FAILED, CALLER_GONE
    */
   async generate(
@@ -132,15 +113,7 @@ export class Artifacts {
     this.#refuseUnlessEnabled();
     const job = this.#options.read("ArtifactJob", body);
     this.#refuseUnlessAble(job);
-    const request_id = randomUUID();
-    const work = this.#workOf(job, request_id);
-    if (job.wait) {
-      const result = await this.#jobs.run(work, caller.signal);
-      return { status: "completed", request_id, ...result };
-    }
-    const deliver = (result: JobResult) => this.#deliver(job, { request_id, result });
-    this.#jobs.enqueue({ id: request_id, work, deliver });
-    return { status: "queued", request_id, queued_count: job.nonces.length };
+    return this.#jobs.start(job, caller.signal);
   }
 
   /**
@@ -240,6 +213,16 @@ export class Artifacts {
     this.#jobs.cancelAll();
   }
 
+  /** Ends every job of this process; those that are kept are a later one's. */
+  close(): void {
+    this.#jobs.close();
+  }
+
+  /** Goes on with the jobs that a process before this one has not ended. */
+  restore(kept: readonly KeptJob[]): void {
+    this.#jobs.restore(kept);
+  }
+
   /** The state or the rounds have changed: jobs that were held go on. */
   #review(): void {
     for (const { ledger } of this.#options.rounds.readableOf(artifact)) {
@@ -277,97 +260,4 @@ export class Artifacts {
     }
     return { ...config, begins_at: this.#positions.of(config) };
   }
-
-  #workOf(job: ArtifactJob, request_id: string): JobWork<JobResult> {
-    const { nonces, validation } = job;
-    const config = configOfBody(job);
-    const work = { scheme: artifact, config, nonces };
-    if (!validation) {
-      return {
-        ...work,
-        conclude: (values) => this.#artifacts({ config, nonces, values, request_id }),
-      };
-    }
-    const received = new Map(validation.artifacts.map((one) => [one.nonce, one.vector_b64]));
-    const wanted = new Set(nonces);
-    if (wanted.size !== received.size || !nonces.every((nonce) => received.has(nonce))) {
-      throw new PocError("NONCES_DO_NOT_MATCH");
-    }
-    const test = this.#testOf(job);
-    return { ...work, conclude: (values) => verdict({ nonces, received, test }, values) };
-  }
-
-  #testOf({ stat_test }: ArtifactJob): StatTest {
-    if (!stat_test) return DEFAULT_TEST;
-    const { dist_threshold, p_mismatch, fraud_threshold, p_value_threshold } = stat_test;
-    const { honoursPValueThreshold, log } = this.#options;
-    const other = honoursPValueThreshold ? p_value_threshold : undefined;
-    if (p_value_threshold !== undefined && other === undefined && !this.#saidOfPValueThreshold) {
-      this.#saidOfPValueThreshold = true;
-      const used = fraud_threshold ?? DEFAULT_TEST.fraud_threshold;
-      log.info({ p_value_threshold, used }, "stat_test.p_value_threshold is not used");
-    }
-    return {
-      dist_threshold,
-      p_mismatch,
-      fraud_threshold: fraud_threshold ?? other ?? DEFAULT_TEST.fraud_threshold,
-    };
-  }
-
-  /** Those of nonces whose arithmetic did not fail. */
-  #artifacts(of: {
-    config: ArtifactConfig;
-    nonces: readonly number[];
-    values: Float32Array;
-    request_id: string;
-  }): JobResult {
-    const { config, nonces, values, request_id } = of;
-    const { finds, nonfinite } = readRows(artifact, config, values);
-    if (nonfinite.length > 0) {
-      const some = nonfinite.slice(0, 8).map((place) => nonces[place]);
-      const fields = { request_id, count: nonfinite.length, nonces: some };
-      this.#options.log.warn(fields, "results are not finite, their nonces have no artifacts");
-    }
-    const artifacts = artifactsOf({
-      nonces: finds.map(({ place }) => nonces[place] ?? Number.NaN),
-      records: finds.map(({ record }) => record),
-    });
-    return { artifacts, encoding: encodingOf(config.k_dim) };
-  }
-
-  async #deliver(
-    { url, block_hash, block_height, public_key, node_id }: ArtifactJob,
-    { request_id, result }: { request_id: string; result: JobResult },
-  ): Promise<void> {
-    if (url === null) return;
-    const of = { request_id, block_hash, block_height, public_key, node_id };
-    const kind = "artifacts" in result ? "generated" : "validated";
-    const due = {
-      callback_url: url,
-      scheme: artifact.name,
-      kind,
-      batch: { ...of, ...result },
-    } as const;
-    // What cannot be stored is logged there; the result can still be asked for.
-    await this.#options.storeWatch
-      .keep("a job's result", (store) => store.enqueue(due))
-      .catch(() => {});
-  }
-}
-
-function verdictOf(state: JobState<JobResult>): ArtifactVerdict | null {
-  return state.status === "completed" && "n_total" in state.result ? state.result : null;
-}
-
-function verdict(
-  claim: { nonces: readonly number[]; received: ReadonlyMap<number, string>; test: StatTest },
-  values: Float32Array,
-): ArtifactVerdict {
-  const judged = judgeArtifacts(claim, values);
-  const { excluded_nonces, ...rest } = judged;
-  if (isAborted(judged)) {
-    const detail = `validation aborted: ${excluded_nonces.length} of ${claim.nonces.length} recomputed vectors are not finite`;
-    throw new PocError("VALIDATION_ABORTED", { detail });
-  }
-  return excluded_nonces.length > 0 ? { ...rest, excluded_nonces } : rest;
 }

@@ -63,9 +63,12 @@ export class PocService {
   #initLimits: InitLimits;
   #closing: Promise<void> | null = null;
 
-  /** Reads the store: a round that was there before is there again, STOPPED. */
+  /** Reads the store: a round that was there before is there again, STOPPED, and jobs that had not ended. */
   static async open(options: PocServiceOptions): Promise<PocService> {
-    return new PocService(options, options.enabled ? await options.store.recent() : []);
+    const { enabled, store } = options;
+    const service = new PocService(options, enabled ? await store.recent() : []);
+    if (enabled) service.artifacts.restore(await store.jobs());
+    return service;
   }
 
   private constructor(options: PocServiceOptions, recent: readonly StoredRound[]) {
@@ -311,7 +314,7 @@ export class PocService {
     this.#validations.close();
     const received = this.#options.now();
     const stopped = this.#commands.run(() => this.#rounds.close(received));
-    this.artifacts.cancelJobs();
+    this.artifacts.close();
     await Promise.all([stopped, within(CLOSE_GRACE_MS, this.#validations.idle())]);
     this.#validations.rejectAll("SHUTTING_DOWN");
     await within(CLOSE_GRACE_MS, this.#rounds.current?.committer.idle() ?? Promise.resolve());

@@ -3,6 +3,7 @@ import { artifact } from "../proof/artifact/scheme.ts";
 import type { Recomputed } from "../proof/scheme.ts";
 import { refusal, turns } from "../test-support.ts";
 import { silentLog } from "../util/log.ts";
+import { PocError } from "../wire/errors.ts";
 import { Jobs, type JobWork } from "./jobs.ts";
 import type { Recomputation } from "./validation.ts";
 
@@ -42,7 +43,7 @@ function jobsWith(answer: (what: Recomputation) => Promise<void>) {
   return { jobs, clock, slices };
 }
 
-const deliver = async () => {};
+const end = async () => {};
 const cut = ({ signal }: Recomputation) =>
   new Promise<void>((_, reject) => {
     signal?.addEventListener("abort", () => reject(new Error("cut")));
@@ -66,7 +67,7 @@ describe("a job", () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(await slow).toMatchObject({ status: 503, detail: "Timeout after 60.0s" });
 
-    jobs.enqueue({ id: "a", work: workOf([1]), deliver });
+    jobs.enqueue({ id: "a", work: workOf([1]), end });
     await turns(20);
     await vi.advanceTimersByTimeAsync(60_000);
     await turns();
@@ -80,7 +81,7 @@ describe("jobs", () => {
       clock.isHeld = slices.length === 2;
     });
     const nonces = Array.from({ length: 10_000 }, (_, i) => i % 7);
-    jobs.enqueue({ id: "a", work: workOf(nonces), deliver });
+    jobs.enqueue({ id: "a", work: workOf(nonces), end });
     await turns();
     expect(slices).toEqual([4096, 4096]);
     expect(jobs.find("a")).toEqual({ status: "running" });
@@ -96,11 +97,11 @@ describe("jobs", () => {
     const delivered: string[] = [];
     const { jobs } = jobsWith(() => turns(2));
     for (const id of ["a", "b", "c"]) {
-      const note = async ({ sum }: Sum) => {
+      const note = async (result: Sum | null) => {
         expect(jobs.find(id)).toEqual({ status: "running" });
-        delivered.push(`${id} ${sum}`);
+        delivered.push(`${id} ${result?.sum}`);
       };
-      jobs.enqueue({ id, work: workOf([id.charCodeAt(0)]), deliver: note });
+      jobs.enqueue({ id, work: workOf([id.charCodeAt(0)]), end: note });
     }
     expect(jobs.find("b")).toEqual({ status: "queued" });
     await turns(20);
@@ -109,7 +110,7 @@ describe("jobs", () => {
 
   it("can be asked for during five minutes", async () => {
     const { jobs, clock } = jobsWith(async () => {});
-    jobs.enqueue({ id: "a", work: workOf([1]), deliver });
+    jobs.enqueue({ id: "a", work: workOf([1]), end });
     await turns();
     clock.now += 299_999;
     expect(jobs.find("a")).toMatchObject({ status: "completed" });
@@ -121,7 +122,7 @@ describe("jobs", () => {
     const { jobs } = jobsWith(async () => {});
     const nonces = Array.from({ length: 100_000 }, () => 0);
     for (let i = 0; i < 12; i++) {
-      jobs.enqueue({ id: `${i}`, work: workOf(nonces), deliver });
+      jobs.enqueue({ id: `${i}`, work: workOf(nonces), end });
       await turns(60);
     }
     const kept = Array.from({ length: 12 }, (_, i) => jobs.find(`${i}`) !== null);
@@ -130,13 +131,13 @@ describe("jobs", () => {
 
   it("end all at once", async () => {
     const { jobs, clock } = jobsWith(cut);
-    jobs.enqueue({ id: "a", work: workOf([1]), deliver });
-    jobs.enqueue({ id: "b", work: workOf([1]), deliver });
+    jobs.enqueue({ id: "a", work: workOf([1]), end });
+    jobs.enqueue({ id: "b", work: workOf([1]), end });
     const waiting = refusal(jobs.run(workOf([1]), undefined));
     clock.isHeld = true;
     const held = refusal(jobs.run(workOf([1]), undefined));
     await turns();
-    jobs.cancelAll();
+    jobs.cancelAll(new PocError("JOB_CANCELLED"));
     expect((await waiting).code).toBe("JOB_CANCELLED");
     expect((await held).code).toBe("JOB_CANCELLED");
     await turns();

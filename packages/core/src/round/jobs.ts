@@ -41,8 +41,8 @@ export type JobState<Result> =
 interface Job<Result> {
   readonly id: string;
   readonly work: JobWork<Result>;
-  /** Called with the result before it can be asked for. */
-  readonly deliver: (result: Result) => Promise<void>;
+  /** Called when it has ended, before that can be asked for, with the result; null where there is none. */
+  readonly end: (result: Result | null) => Promise<void>;
   readonly cut: AbortController;
   state: JobState<Result>;
   /** Monotonic milliseconds, once it has ended. */
@@ -84,7 +84,7 @@ export class Jobs<Result extends object> {
    *
    * @throws PocError QUEUE_FULL
    */
-  enqueue(job: Pick<Job<Result>, "id" | "deliver"> & { readonly work: JobWork<Result> }): void {
+  enqueue(job: Pick<Job<Result>, "id" | "end"> & { readonly work: JobWork<Result> }): void {
     this.#forgetOld();
     const queued = this.waitingNonces;
     const isFull = queued + job.work.nonces.length > MAX_QUEUED_NONCES;
@@ -158,12 +158,20 @@ export class Jobs<Result extends object> {
     this.#whenFree.clear();
   }
 
-  /** Ends all that wait or are at work, and forgets the results that could be asked for. */
-  cancelAll(): void {
+  /** Ends a queued job. */
+  cancel(id: string): void {
+    this.#jobs.get(id)?.cut.abort(new PocError("JOB_CANCELLED"));
+  }
+
+  /**
+   * Ends all that wait or are at work, and forgets the results that could be asked for.
+   *
+   * @param reason what those who wait are refused with
+   */
+  cancelAll(reason: PocError): void {
     for (const [id, { state }] of this.#jobs) {
       if (state.status === "completed" || state.status === "failed") this.#jobs.delete(id);
     }
-    const reason = new PocError("JOB_CANCELLED");
     for (const { cut } of this.#jobs.values()) cut.abort(reason);
     for (const cut of this.#callers) cut.abort(reason);
   }
@@ -173,7 +181,7 @@ export class Jobs<Result extends object> {
     this.#isWorking = true;
     for (let job = this.#queue[0]; job; job = this.#queue[0]) {
       const state = await this.#outcome(job);
-      if (state.status === "completed") await job.deliver(state.result);
+      await job.end(state.status === "completed" ? state.result : null);
       this.#options.onEnded(state);
       job.state = state;
       job.ended = this.#options.now();

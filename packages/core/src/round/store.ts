@@ -59,6 +59,13 @@ export interface DueVerdict {
   readonly batch: object;
 }
 
+/** A job that its caller does not wait for, until it has ended. */
+export interface KeptJob {
+  readonly id: string;
+  /** JSON, as it was asked. */
+  readonly body: string;
+}
+
 /**
  * Each promise resolves only once its data would survive whatever the store is made to survive; the
  * data is shown to nobody before. A call that rejects has stored either nothing or all of it.
@@ -76,6 +83,12 @@ export interface RoundStore {
   append(roundId: string, progress: RoundProgress): Promise<void>;
   /** Keeps a verdict until it is delivered, or too old. Finds need no such call: `append` does it. */
   enqueue(verdict: DueVerdict): Promise<void>;
+  /** Keeps a job, so that a later process computes it where this one ends before. */
+  keepJob(job: KeptJob): Promise<void>;
+  /** A job has ended, and is kept no longer; what it has come to, if anything, is due in the same step. */
+  endJob(id: string, due: DueVerdict | null): Promise<void>;
+  /** The jobs that have not ended, in the order in which they came. */
+  jobs(): Promise<KeptJob[]>;
   /** Of all rounds that are kept, the greatest id; null when there is none. */
   greatestId(): Promise<string | null>;
   /** The last two rounds, or as many as there are, oldest first. */
@@ -101,6 +114,7 @@ export class MemoryRoundStore implements RoundStore {
   readonly verdicts: DueVerdict[] = [];
   /** Oldest first. */
   readonly #rounds = new Map<string, StoredRound>();
+  readonly #jobs = new Map<string, KeptJob>();
 
   async create(round: RoundRecord): Promise<void> {
     await nextTurn();
@@ -134,6 +148,22 @@ export class MemoryRoundStore implements RoundStore {
   async enqueue(verdict: DueVerdict): Promise<void> {
     await nextTurn();
     this.verdicts.push(structuredClone(verdict));
+  }
+
+  async keepJob(job: KeptJob): Promise<void> {
+    await nextTurn();
+    this.#jobs.set(job.id, { ...job });
+  }
+
+  async endJob(id: string, due: DueVerdict | null): Promise<void> {
+    await nextTurn();
+    this.#jobs.delete(id);
+    if (due) this.verdicts.push(structuredClone(due));
+  }
+
+  async jobs(): Promise<KeptJob[]> {
+    await nextTurn();
+    return [...this.#jobs.values()];
   }
 
   async greatestId(): Promise<string | null> {

@@ -226,6 +226,7 @@ export const OPERATIONS = {
       ...ARTIFACTS_CANNOT_BEGIN,
       "NONCES_DO_NOT_MATCH",
       "QUEUE_FULL",
+      "STORE_FAILED",
       "TOO_MANY_VALIDATIONS",
       "JOB_TIMED_OUT",
       "JOB_CANCELLED",

@@ -1,6 +1,7 @@
 /** The node's database: rounds, finds and what is due for delivery. Synchronous; one thread owns it. */
 import {
   type DueVerdict,
+  type KeptJob,
   type RoundProgress,
   type RoundRecord,
   SCHEMES,
@@ -11,6 +12,7 @@ import type { Acknowledged, Delivery, NextDelivery } from "../callbacks/outbox.t
 import { Connection } from "./connection.ts";
 import { Due } from "./due.ts";
 import { asDataFolderError } from "./faults.ts";
+import { KeptJobs } from "./jobs.ts";
 import { migrate } from "./migrations.ts";
 import { assertReadable } from "./readable.ts";
 import { Rounds } from "./rounds.ts";
@@ -21,6 +23,7 @@ export class NodeDatabase {
   readonly #uptime: Uptime;
   readonly #rounds: Rounds;
   readonly #due: Due;
+  readonly #jobs: KeptJobs;
   /** What the one who opened it should know: each says what has been lost. */
   readonly notices: readonly string[];
 
@@ -49,8 +52,9 @@ export class NodeDatabase {
       this.#uptime = uptime;
       this.#rounds = new Rounds({ connection, uptime, schemes });
       this.#due = new Due({ connection, uptime, schemes, rounds: this.#rounds });
+      this.#jobs = new KeptJobs(connection);
       // A table that is missing is found now, not with the first find.
-      for (const table of ["arithmetics", "verdicts"]) {
+      for (const table of ["arithmetics", "verdicts", "jobs"]) {
         connection.get(`SELECT 1 FROM ${table} LIMIT 1`);
       }
       this.notices = [...this.#rounds.leaveOutUnreadable(), ...connection.notices];
@@ -70,6 +74,19 @@ export class NodeDatabase {
 
   enqueue(verdict: DueVerdict): void {
     this.#due.enqueue(verdict);
+  }
+
+  keepJob(job: KeptJob): void {
+    this.#jobs.keep(job);
+  }
+
+  endJob(id: string, due: DueVerdict | null): void {
+    this.#jobs.forget(id);
+    if (due) this.#due.enqueue(due);
+  }
+
+  jobs(): KeptJob[] {
+    return this.#jobs.all();
   }
 
   greatestId(): string | null {

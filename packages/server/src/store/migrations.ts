@@ -78,6 +78,14 @@ const MIGRATIONS = [
   ALTER TABLE verdicts ADD COLUMN scheme TEXT NOT NULL DEFAULT 'distance';
   ALTER TABLE verdicts ADD COLUMN kind TEXT NOT NULL DEFAULT 'validated';
 `,
+  // Jobs that nobody waits for, as they were asked, until they have ended: they outlive the node's process.
+  `
+  CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+  ) STRICT;
+`,
 ];
 
 /**

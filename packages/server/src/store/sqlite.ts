@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type {
   DueVerdict,
+  KeptJob,
   RoundProgress,
   RoundRecord,
   RoundStore,
@@ -110,6 +111,19 @@ export class SqliteStore implements RoundStore, Outbox {
   async enqueue(verdict: DueVerdict): Promise<void> {
     await this.#call("enqueue", verdict);
     this.#tell(verdict.callback_url);
+  }
+
+  async keepJob(job: KeptJob): Promise<void> {
+    await this.#call("keepJob", job);
+  }
+
+  async endJob(id: string, due: DueVerdict | null): Promise<void> {
+    await this.#call("endJob", id, due);
+    if (due) this.#tell(due.callback_url);
+  }
+
+  jobs(): Promise<KeptJob[]> {
+    return this.#call("jobs");
   }
 
   greatestId(): Promise<string | null> {

@@ -14,7 +14,9 @@ export type Method = Exclude<
 >;
 
 /** Calls that promise to keep something. */
-const PROMISES: readonly string[] = ["create", "append", "enqueue", "probe"];
+const PROMISES: readonly string[] = [
+  ...["create", "append", "enqueue", "keepJob", "endJob", "probe"],
+];
 
 export interface Call {
   readonly id: number;

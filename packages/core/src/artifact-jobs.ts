@@ -1,0 +1,241 @@
+/** Jobs of artifacts: docs/protocol-v2.md §3.3, §3.4 and §4. */
+import { randomUUID } from "node:crypto";
+import { artifactsOf, encodingOf } from "./proof/artifact/answers.ts";
+import { type ArtifactConfig, configOfBody } from "./proof/artifact/config.ts";
+import { artifact } from "./proof/artifact/scheme.ts";
+import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
+import { readRows } from "./proof/scheme.ts";
+import { type EndedState, type JobState, Jobs, type JobWork } from "./round/jobs.ts";
+import type { Meter } from "./round/meter.ts";
+import type { Rounds } from "./round/rounds.ts";
+import type { Runners } from "./round/runners.ts";
+import type { DueVerdict, KeptJob } from "./round/store.ts";
+import type { StoreWatch } from "./round/store-watch.ts";
+import type { ValidationQueue } from "./round/validation.ts";
+import type { Logger } from "./util/log.ts";
+import type {
+  ArtifactJob,
+  ArtifactVerdict,
+  JobAnswer,
+  JobResult,
+  QueuedJob,
+} from "./wire/artifact-schemas.ts";
+import { PocError } from "./wire/errors.ts";
+
+/** What a verdict is made with where the request names nothing. */
+const DEFAULT_TEST: StatTest = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
+
+export interface ArtifactJobQueueOptions {
+  rounds: Rounds;
+  runners: Runners;
+  validations: ValidationQueue;
+  storeWatch: StoreWatch;
+  /** By which callers may name the node's model. */
+  modelNames: () => readonly string[];
+  /** Whether `stat_test.p_value_threshold` means what `fraud_threshold` does. */
+  honoursPValueThreshold: boolean;
+  /** Checks a body. */
+  read: (schema: "ArtifactJob", body: unknown) => ArtifactJob;
+  now: () => number;
+  log: Logger;
+  meter: Meter;
+}
+
+/** A job that somebody is called with the result of is kept by the store until it has ended. */
+export class ArtifactJobQueue {
+  readonly #options: ArtifactJobQueueOptions;
+  readonly #jobs: Jobs<JobResult>;
+  #saidOfPValueThreshold = false;
+  #isClosing = false;
+
+  constructor(options: ArtifactJobQueueOptions) {
+    this.#options = options;
+    const { rounds, runners, validations, now, log } = options;
+    // Before there has been a model there are only the jobs of the process before this one.
+    const isHeld = () => rounds.state === "GENERATING" || runners.model === null;
+    const onEnded = (state: EndedState<JobResult>) =>
+      options.meter.artifactJob({ status: state.status, verdict: verdictOf(state) });
+    this.#jobs = new Jobs({ validations, isHeld, onEnded, now, log });
+  }
+
+  /** As `Artifacts.generate`, once nothing speaks against it. */
+  async start(job: ArtifactJob, caller: AbortSignal | undefined): Promise<QueuedJob | JobAnswer> {
+    const request_id = randomUUID();
+    if (job.wait) {
+      const result = await this.#jobs.run(this.#workOf(job, request_id), caller);
+      return { status: "completed", request_id, ...result };
+    }
+    this.#enqueue(job, request_id);
+    if (isPushed(job)) await this.#keep(job, request_id);
+    return { status: "queued", request_id, queued_count: job.nonces.length };
+  }
+
+  /** As `Jobs.find`. */
+  find(id: string): JobState<JobResult> | null {
+    return this.#jobs.find(id);
+  }
+
+  /** As `Jobs.list`. */
+  list(most: number): { id: string; count: number; state: JobState<JobResult> }[] {
+    return this.#jobs.list(most);
+  }
+
+  /** Jobs that wait or are at work. */
+  get waiting(): number {
+    return this.#jobs.waiting;
+  }
+
+  /** Nonces of all of them. */
+  get waitingNonces(): number {
+    return this.#jobs.waitingNonces;
+  }
+
+  /** The state may have changed: jobs that were held go on. */
+  review(): void {
+    this.#jobs.review();
+  }
+
+  /** Ends every job and forgets what they came to. */
+  cancelAll(): void {
+    this.#jobs.cancelAll(new PocError("JOB_CANCELLED"));
+  }
+
+  /** Ends every job of this process; those that are kept are a later one's. */
+  close(): void {
+    this.#isClosing = true;
+    this.#jobs.cancelAll(new PocError("SHUTTING_DOWN"));
+  }
+
+  /** Goes on with the jobs that a process before this one has not ended. */
+  restore(kept: readonly KeptJob[]): void {
+    const { read, modelNames, log } = this.#options;
+    for (const { id, body } of kept) {
+      try {
+        const job = read("ArtifactJob", JSON.parse(body));
+        if (!modelNames().includes(job.params.model)) throw new PocError("PARAMS_MISMATCH");
+        this.#enqueue(job, id);
+      } catch (error) {
+        log.warn({ err: error, request_id: id }, "a job of before is not taken any more");
+        void this.#end(id, null);
+      }
+    }
+  }
+
+  #workOf(job: ArtifactJob, request_id: string): JobWork<JobResult> {
+    const { nonces, validation } = job;
+    const config = configOfBody(job);
+    const work = { scheme: artifact, config, nonces };
+    if (!validation) {
+      return {
+        ...work,
+        conclude: (values) => this.#artifacts({ config, nonces, values, request_id }),
+      };
+    }
+    const received = new Map(validation.artifacts.map((one) => [one.nonce, one.vector_b64]));
+    const wanted = new Set(nonces);
+    if (wanted.size !== received.size || !nonces.every((nonce) => received.has(nonce))) {
+      throw new PocError("NONCES_DO_NOT_MATCH");
+    }
+    const test = this.#testOf(job);
+    return { ...work, conclude: (values) => verdict({ nonces, received, test }, values) };
+  }
+
+  #testOf({ stat_test }: ArtifactJob): StatTest {
+    if (!stat_test) return DEFAULT_TEST;
+    const { dist_threshold, p_mismatch, fraud_threshold, p_value_threshold } = stat_test;
+    const { honoursPValueThreshold, log } = this.#options;
+    const other = honoursPValueThreshold ? p_value_threshold : undefined;
+    if (p_value_threshold !== undefined && other === undefined && !this.#saidOfPValueThreshold) {
+      this.#saidOfPValueThreshold = true;
+      const used = fraud_threshold ?? DEFAULT_TEST.fraud_threshold;
+      log.info({ p_value_threshold, used }, "stat_test.p_value_threshold is not used");
+    }
+    return {
+      dist_threshold,
+      p_mismatch,
+      fraud_threshold: fraud_threshold ?? other ?? DEFAULT_TEST.fraud_threshold,
+    };
+  }
+
+  /** Those of nonces whose arithmetic did not fail. */
+  #artifacts(of: {
+    config: ArtifactConfig;
+    nonces: readonly number[];
+    values: Float32Array;
+    request_id: string;
+  }): JobResult {
+    const { config, nonces, values, request_id } = of;
+    const { finds, nonfinite } = readRows(artifact, config, values);
+    if (nonfinite.length > 0) {
+      const some = nonfinite.slice(0, 8).map((place) => nonces[place]);
+      const fields = { request_id, count: nonfinite.length, nonces: some };
+      this.#options.log.warn(fields, "results are not finite, their nonces have no artifacts");
+    }
+    const artifacts = artifactsOf({
+      nonces: finds.map(({ place }) => nonces[place] ?? Number.NaN),
+      records: finds.map(({ record }) => record),
+    });
+    return { artifacts, encoding: encodingOf(config.k_dim) };
+  }
+
+  #enqueue(job: ArtifactJob, id: string): void {
+    const end = async (result: JobResult | null) => {
+      if (!isPushed(job) || (result === null && this.#isClosing)) return;
+      await this.#end(id, result && dueOf(job, { request_id: id, result }));
+    };
+    this.#jobs.enqueue({ id, work: this.#workOf(job, id), end });
+  }
+
+  /** Whoever hears that it is queued is called with what it comes to, however often the node ends before. */
+  async #keep(job: ArtifactJob, id: string): Promise<void> {
+    try {
+      const kept = { id, body: JSON.stringify(job) };
+      await this.#options.storeWatch.keep("a job", (store) => store.keepJob(kept));
+    } catch (error) {
+      this.#jobs.cancel(id);
+      throw error;
+    }
+  }
+
+  /** What cannot be stored is logged there; the result can still be asked for. */
+  async #end(id: string, due: DueVerdict | null): Promise<void> {
+    await this.#options.storeWatch
+      .keep("a job's end", (store) => store.endJob(id, due))
+      .catch(() => {});
+  }
+}
+
+type PushedJob = ArtifactJob & { readonly url: string };
+
+function isPushed(job: ArtifactJob): job is PushedJob {
+  return job.url !== null;
+}
+
+function dueOf(job: PushedJob, of: { request_id: string; result: JobResult }): DueVerdict {
+  const { url, block_hash, block_height, public_key, node_id } = job;
+  const { request_id, result } = of;
+  return {
+    callback_url: url,
+    scheme: artifact.name,
+    kind: "artifacts" in result ? "generated" : "validated",
+    batch: { request_id, block_hash, block_height, public_key, node_id, ...result },
+  };
+}
+
+/** What was said of a prover; null where nobody was judged. */
+export function verdictOf(state: JobState<JobResult>): ArtifactVerdict | null {
+  return state.status === "completed" && "n_total" in state.result ? state.result : null;
+}
+
+function verdict(
+  claim: { nonces: readonly number[]; received: ReadonlyMap<number, string>; test: StatTest },
+  values: Float32Array,
+): ArtifactVerdict {
+  const judged = judgeArtifacts(claim, values);
+  const { excluded_nonces, ...rest } = judged;
+  if (isAborted(judged)) {
+    const detail = `validation aborted: ${excluded_nonces.length} of ${claim.nonces.length} recomputed vectors are not finite`;
+    throw new PocError("VALIDATION_ABORTED", { detail });
+  }
+  return excluded_nonces.length > 0 ? { ...rest, excluded_nonces } : rest;
+}
