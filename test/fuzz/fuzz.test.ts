@@ -4,6 +4,7 @@ import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
 import { fuzzTokenizers } from "./against-tokenizers.mjs";
+import { fuzzWords } from "./against-words.mjs";
 import { FRESH, step } from "./round-model.mjs";
 
 const SEED = 20;
@@ -43,6 +44,13 @@ test("500 drawn tokenizers: each has words or says why not, and nothing else hap
   expect(faults).toEqual([]);
   expect(chats).toBeGreaterThan(50);
   expect(500 - loaded).toBeGreaterThan(100);
+}, 120_000);
+
+test("500 drawn texts come back from the tokens of real models, as streams too", async () => {
+  const { faults, texts, lone } = await fuzzWords({ seed: SEED, count: 500 });
+  expect(faults).toEqual([]);
+  expect(texts).toBe(500);
+  expect(lone).toBeGreaterThan(50);
 }, 120_000);
 
 test("the model of a round: another block replaces a search, another field does not", () => {

@@ -5,12 +5,14 @@ import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
 import { fuzzTokenizers } from "./against-tokenizers.mjs";
+import { fuzzWords } from "./against-words.mjs";
 
 const KINDS = {
   requests: { count: 100_000, fuzz: fuzzNode },
   keys: { count: 20_000, fuzz: fuzzKeys },
   models: { count: 20_000, fuzz: fuzzLoader },
   tokenizers: { count: 20_000, fuzz: fuzzTokenizers },
+  words: { count: 10_000, fuzz: fuzzWords },
 };
 
 const { values, positionals, tokens } = parseArgs({

