@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { OPERATIONS, type OperationTable, POC_ERRORS } from "@proofmill/core";
+import { BROKER_OPERATIONS, OPERATIONS, type OperationTable, POC_ERRORS } from "@proofmill/core";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -75,6 +75,20 @@ test("the table of refusals is that of core", () => {
     { status, text: name === "INVALID_BODY" ? null : text, retryAfter },
   ]);
   expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(known));
+});
+
+test("the broker's paths and their scopes are those of core", () => {
+  const documented = rows("docs/mlnode.md", "| scope | paths below `/api/v1` |").flatMap(
+    ([scope, paths = ""]) =>
+      paths
+        .split(", ")
+        .map((path) => [path.replace("DELETE ", "DELETE").replaceAll("`", ""), scope]),
+  );
+  const known = Object.values(BROKER_OPERATIONS).map(({ rest, scope }) => {
+    const path = rest.replace(/^\w+ \/api\/v1\//, "").replace("request_id", "id");
+    return [`${rest.startsWith("DELETE") ? "DELETE" : ""}${path}`, `\`${scope}\``];
+  });
+  expect(documented.sort()).toEqual(known.sort());
 });
 
 test("what else is refused is in the server's code", () => {

@@ -77,7 +77,7 @@ export const ROOMS: Rooms = {
   "server/src/page.ts": "fastify node:*",
   "server/src/api-docs": `
     core/src/index.ts server/src/access server/src/callbacks server/src/completions
-    server/src/inference server/src/version.ts fastify node:* zod`,
+    server/src/inference server/src/settings server/src/version.ts fastify node:* zod`,
   "server/src/doors/trpc": `
     client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
     @fastify/websocket @trpc/server fastify node:* ws`,
@@ -85,7 +85,7 @@ export const ROOMS: Rooms = {
     server/src/calls.ts server/src/completions server/src/http server/src/inference fastify
     node:*`,
   "server/src/doors/rest":
-    "core/src/index.ts server/src/access server/src/calls.ts server/src/http server/src/version.ts fastify",
+    "core/src/index.ts server/src/access server/src/calls.ts server/src/http fastify",
   // What the network's broker asks, of the same service.
   "server/src/doors/mlnode": `
     core/src/index.ts server/src/held-model.ts server/src/http

@@ -38,10 +38,12 @@ const rest =
       procedure === "status" && input
         ? `?${new URLSearchParams(input as Record<string, string>)}`
         : "";
-    const [method, path] = OPERATIONS[procedure].rest.split(" ");
+    const [method, named = ""] = OPERATIONS[procedure].rest.split(" ");
+    const { request_id = "any" } = (input ?? {}) as { request_id?: string };
+    const path = named.replace("{request_id}", request_id);
     const response = await fetch(`${url}${path}${query}`, {
       ...(method && { method }),
-      ...(procedure === "status" || input === undefined
+      ...(method === "GET" || input === undefined
         ? {}
         : { headers: { "content-type": "application/json" }, body: JSON.stringify(input) }),
     });

@@ -57,7 +57,9 @@ async function startDoors(): Promise<string> {
       return { ...proof, nonces: proof.nonces.toReversed(), dist: proof.dist.toReversed() };
     },
   };
-  useOpenApi(app, { operations: TABLE, defaults, isLocked: false });
+  useOpenApi(app, {
+    ...{ operations: TABLE, examples: {}, defaults, modelName: "m", isLocked: false },
+  });
   await useTrpc(app, createRouter(TABLE, calls), {
     ...{ connections, subscriptions: new Subscriptions(), ...flow },
   });

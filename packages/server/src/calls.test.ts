@@ -72,8 +72,8 @@ test("the API document describes every path with its bodies", async () => {
   const { get } = await testServer();
   const document = (await get("/openapi.json")).json();
   expect(document.openapi).toBe("3.1.0");
-  const paths = Object.values<Operation>(OPERATIONS).flatMap(
-    ({ rest }) => rest?.split(" ")[1] ?? [],
+  const paths = Object.values<Operation>(OPERATIONS).flatMap(({ rest, rounds }) =>
+    rounds === "artifacts" ? [] : (rest?.split(" ")[1] ?? []),
   );
   expect(Object.keys(document.paths).sort()).toEqual(paths.sort());
   const init = document.paths["/api/v1/pow/init"].post;

@@ -11,6 +11,7 @@ import {
   type Operations,
   type OperationTable,
   type OutputOf,
+  POC_ERRORS,
   PocError,
   type PocService,
   parseQuery,
@@ -108,6 +109,10 @@ export interface CallsOptions {
   modelNames?: () => readonly string[];
   /** Tokens of a prompt and its answer together; null: the node answers nothing itself. */
   longestAnswer?: () => number | null;
+  /** Whose rounds are taken; of both by default. */
+  rounds?: Operation["rounds"] | undefined;
+  /** Whether chat goes on while jobs of artifacts are computed. */
+  chatsBesideJobs?: boolean;
   /** What callers of the network's Python service look for in answers about health; none by default. */
   healthFields?: (() => object) | undefined;
 }
@@ -124,14 +129,30 @@ export function createCalls(options: CallsOptions): Calls {
     (input: unknown, each: never) =>
       ofService[name as keyof typeof ofService](input as never, each),
   ]);
-  return { ...(Object.fromEntries(calls) as typeof ofService), ...ofNode };
+  const all = { ...(Object.fromEntries(calls) as typeof ofService), ...ofNode };
+  return { ...all, ...refusedCalls(options.rounds) };
+}
+
+/** Those for rounds that the node does not take: none where it takes both kinds. */
+function refusedCalls(taken: Operation["rounds"]): Partial<Calls> {
+  const table: OperationTable = OPERATIONS;
+  const names = Object.keys(table).filter(
+    (name) => taken && table[name]?.rounds && table[name].rounds !== taken,
+  );
+  const refuse = () => {
+    const protocol = taken === "artifacts" ? "v2" : "v1";
+    const { text } = POC_ERRORS.PROTOCOL_NOT_SPOKEN;
+    const detail = `${text}: with --protocol ${protocol} it takes those of ${taken} alone`;
+    throw new PocError("PROTOCOL_NOT_SPOKEN", { detail });
+  };
+  return Object.fromEntries(names.map((name) => [name, refuse]));
 }
 
 /** What a node says of itself. */
 function nodeCalls(options: CallsOptions) {
   const { service, gate, log, modelName, runners, delivery, upstream, history, events } = options;
   const { healthFields, modelNames = () => [modelName], longestAnswer = () => null } = options;
-  const { tally, servesInference } = options;
+  const { tally, servesInference, chatsBesideJobs = false } = options;
   const well = healthFields ? "healthy" : "ok";
   const created = Math.floor(Date.now() / 1000);
 
@@ -224,6 +245,11 @@ function nodeCalls(options: CallsOptions) {
     artifactJobs: () => service.artifacts.jobs(),
 
     artifactStatus: () => service.artifacts.status(),
+
+    engineVersions: () => ({
+      vllm_version: `proofmill-${version}`,
+      poc_validation_inference: chatsBesideJobs,
+    }),
 
     watchArtifacts: (watch) => service.artifacts.watch(watch),
 

@@ -22,6 +22,7 @@ import { Guard } from "./access/guard.ts";
 import type { Keyring } from "./access/keys.ts";
 import { Rates } from "./access/rates.ts";
 import type { Tls } from "./access/tls.ts";
+import { offeredBy } from "./api-docs/offered.ts";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
 import { BodyReader } from "./completions/body-reader.ts";
@@ -317,9 +318,17 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     modelNames: () => model.names,
     longestAnswer: () => inference?.pool.limits?.max_len ?? null,
     healthFields: isForBroker ? () => healthFields(broker) : undefined,
+    rounds: protocol === "both" ? undefined : isForBroker ? "artifacts" : "distances",
+    chatsBesideJobs,
   });
-  const chatsAs = inference?.modelName;
-  useOpenApi(app, { operations, defaults, isLocked: guard.isLocked, chatsAs });
+  const leftOut = [
+    ...(deps.upstream ? ["listModels"] : []), // the upstream lists its own models
+    ...(showsMetrics ? [] : ["brokerMetrics"]),
+  ];
+  useOpenApi(app, {
+    ...offeredBy(protocol, leftOut),
+    ...{ defaults, modelName, isLocked: guard.isLocked, chatsAs: inference?.modelName },
+  });
   usePage(app);
   const subscriptions = new Subscriptions();
   await useTrpc(app, createRouter(OPERATIONS, calls), { ...transport, subscriptions });
@@ -343,9 +352,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   await app.register(async (scope) =>
     restRoutes(scope, {
       ...{ operations, calls, service, bodies, unfinished, guard },
-      artifacts: isForBroker
-        ? { artifacts: service.artifacts, isOnly: protocol === "v2", chatsBesideJobs }
-        : null,
+      artifacts: isForBroker ? { artifacts: service.artifacts, isOnly: protocol === "v2" } : null,
     }),
   );
   if (isForBroker) await app.register(async (scope) => mlnodeRoutes(scope, broker));

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { callbackUrl, finite, integer, numberList, text } from "./fields.ts";
-import type { InitLimits } from "./schemas.ts";
+import { CommandAnswer, ErrorAnswer, type InitLimits, InitRequest, Status } from "./schemas.ts";
 
 /** The most numbers that an artifact may have here; the network's have 12. */
 export const MAX_K_DIM = 64;
@@ -195,6 +195,12 @@ export const ArtifactsBegun = z.object({
 });
 export type ArtifactsBegun = z.output<typeof ArtifactsBegun>;
 
+/** The answer of `/versions`. */
+export const EngineVersions = z.object({
+  vllm_version: z.string().describe("`proofmill-` and its version: callers want a text."),
+  poc_validation_inference: z.boolean().describe("Whether chat goes on while jobs are computed."),
+});
+
 /** Which job is asked for. */
 export const JobQuery = z.object({ request_id: text() });
 export type JobQuery = z.output<typeof JobQuery>;
@@ -216,15 +222,67 @@ export const ArtifactJobs = z.object({
 });
 export type ArtifactJobs = z.output<typeof ArtifactJobs>;
 
+/** Of which block and prover something is that is pushed. */
+const origin = {
+  public_key: z.string(),
+  block_hash: z.string(),
+  block_height: z.int(),
+  node_id: z.int(),
+};
+
 /** Artifacts of a round, as they are pushed to `url/generated`. */
-export interface GeneratedArtifacts {
-  public_key: string;
-  block_hash: string;
-  block_height: number;
-  node_id: number;
-  artifacts: Artifact[];
-  encoding: Encoding;
-}
+export const GeneratedArtifacts = z.object({
+  ...origin,
+  artifacts: z.array(Artifact),
+  encoding: Encoding,
+});
+export type GeneratedArtifacts = z.output<typeof GeneratedArtifacts>;
+
+/** Artifacts of a job, as they are pushed to `url/generated`. */
+export const JobArtifacts = GeneratedArtifacts.extend({ request_id: z.string() });
+
+/** The verdict of a job, as it is pushed to `url/validated`. */
+export const ValidatedArtifacts = z.object({
+  request_id: z.string(),
+  ...origin,
+  ...ArtifactVerdict.shape,
+});
+
+/** A refusal of what concerns artifacts: its `detail` may be an object. */
+export const ArtifactRefusal = ErrorAnswer.extend({
+  detail: z.union([
+    ErrorAnswer.shape.detail,
+    z.object({
+      error: z.literal("params mismatch"),
+      requested: z.object({ model: z.string(), seq_len: z.int(), k_dim: z.int() }),
+      deployed: z.object({
+        model: z.array(z.string()).describe("The node's names for its model."),
+        seq_len: z.null(),
+        k_dim: z.null(),
+      }),
+    }),
+    z.object({ errors: z.array(z.object({ port: z.int(), error: z.string() })) }),
+  ]),
+});
+
+/** The body of an `init/generate` that takes rounds of both kinds. */
+export const EitherRound = (limits: InitLimits) =>
+  z
+    .union([InitRequest(limits), artifactRoundSchema(limits)])
+    .describe("Of artifacts where `params` names a model and there is no `r_target`.");
+
+/** What both kinds of round are answered. */
+export const EitherBegun = z.union([CommandAnswer, ArtifactsBegun]);
+
+/** The answer of `/status` to callers of either kind of round. */
+export const EitherStatus = Status.extend({
+  status: z.string().describe("After a round of distances its state, else `IDLE` or `GENERATING`."),
+  config: ArtifactStatus.shape.config,
+  stats: ArtifactStatus.shape.stats,
+});
+
+/** The answer of `/stop` to callers of either kind of round. */
+export const EitherStopped = z.object({ status: z.literal("OK"), pow_status: EitherStatus });
 
 /** What subscribers to artifacts are told. */
 export const ArtifactEvent = z.discriminatedUnion("type", [

@@ -47,6 +47,7 @@ const TABLE = {
   JOB_TIMED_OUT: { status: 503, text: "Timeout" },
   JOB_CANCELLED: { status: 503, text: "Cancelled" },
   VALIDATION_ABORTED: { status: 503, text: "validation aborted" },
+  PROTOCOL_NOT_SPOKEN: { status: 404, text: "This node takes no rounds of this version" },
 } as const satisfies Record<string, PocErrorEntry>;
 
 interface PocErrorEntry {

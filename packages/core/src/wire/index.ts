@@ -10,6 +10,7 @@ export {
   outcomeOf,
   schemaNamed,
 } from "./body.ts";
+export * from "./broker-operations.ts";
 export * from "./errors.ts";
 export { isNamedHost } from "./fields.ts";
 export { invalidJson, parseWith } from "./issues.ts";

@@ -1,5 +1,7 @@
 /** The wire's objects as JSON Schema, for descriptions of the API. Free of Node. */
 import { z } from "zod";
+import * as artifactSchemas from "./artifact-schemas.ts";
+import * as mlnodeSchemas from "./mlnode-schemas.ts";
 import type { SchemaName } from "./operation.ts";
 import * as schemas from "./schemas.ts";
 
@@ -15,7 +17,8 @@ export function jsonSchemas(
   address: (name: string) => string,
 ): Readonly<Record<SchemaName, object>> {
   const registry = z.registry<{ id: string }>();
-  for (const [id, schema] of Object.entries(schemas)) {
+  const all = { ...schemas, ...artifactSchemas, ...mlnodeSchemas };
+  for (const [id, schema] of Object.entries(all)) {
     if (schema instanceof z.ZodType) registry.add(schema, { id });
     else if (typeof schema === "function") registry.add(schema(limits), { id });
   }

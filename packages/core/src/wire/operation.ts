@@ -12,9 +12,13 @@ export interface Operation {
   /** One line, for the API document and beside the SDK's method. */
   readonly summary: string;
   /** The heading in the API document. */
-  readonly group: "Proof of Compute" | "Node" | "Inference";
-  /** Method and path; absent where it is not offered over REST. */
-  readonly rest?: `${"GET" | "POST"} /${string}`;
+  readonly group: "Proof of Compute" | "Artifacts" | "Node" | "Inference" | "The network's broker";
+  /** Whose rounds it is for: a node that takes others alone does not have it. Absent: for all. */
+  readonly rounds?: "distances" | "artifacts";
+  /**
+   * Method and path; absent where it is not offered over REST. A name in braces is a field of `query`.
+   */
+  readonly rest?: `${"GET" | "POST" | "DELETE"} /${string}`;
   /** tRPC's path; absent where it is no procedure, and so no method of the SDK either. */
   readonly procedure?: `${string}.${string}`;
   /** What is sent as JSON. */
@@ -23,8 +27,12 @@ export interface Operation {
   readonly query?: SchemaName;
   /** The answer; of a subscription, one event. */
   readonly output: SchemaName;
+  /** The status of the answer, 200 by default; null: it is always refused. */
+  readonly success?: 202 | null;
   /** What it may be refused with. Doors refuse on their own account as well (docs/protocol.md §3). */
   readonly refusals: readonly PocErrorCode[];
+  /** Statuses that its door alone refuses with. */
+  readonly refusedByDoor?: readonly number[];
   /** How a refusal looks where that is not `ErrorAnswer`. */
   readonly refusal?: SchemaName;
   /** Whether twice is as good as once, so that a caller without an answer may ask again. */

@@ -1,4 +1,4 @@
-import { OPERATIONS, type OperationTable, type Scope } from "@proofmill/core";
+import { BROKER_OPERATIONS, OPERATIONS, type OperationTable, type Scope } from "@proofmill/core";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { INIT_GENERATE, PROOF, type TestServer, testServer } from "../test-support.ts";
@@ -20,20 +20,19 @@ const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
 async function locked(
   options: Parameters<typeof testServer>[0] = {},
 ): Promise<TestServer & { url: string }> {
-  const server = await testServer({ keys: ENTRIES, ...options });
+  const server = await testServer({ protocol: "both", keys: ENTRIES, ...options });
   const url = await server.app.listen({ host: "127.0.0.1", port: 0 });
   return { ...server, url };
 }
 
-/** REST's paths, and each procedure over HTTP. */
-const PATHS = Object.values(OPERATIONS as OperationTable).flatMap(
-  ({ rest, procedure, kind, scope }) => [
-    ...(rest ? [{ call: rest, scope }] : []),
-    ...(procedure
-      ? [{ call: `${kind === "command" ? "POST" : "GET"} /trpc/${procedure}`, scope }]
-      : []),
-  ],
-);
+const TABLE: OperationTable = { ...OPERATIONS, ...BROKER_OPERATIONS };
+/** REST's paths, the broker's too, and each procedure over HTTP. */
+const PATHS = Object.values(TABLE).flatMap(({ rest, procedure, kind, scope }) => [
+  ...(rest ? [{ call: rest, scope }] : []),
+  ...(procedure
+    ? [{ call: `${kind === "command" ? "POST" : "GET"} /trpc/${procedure}`, scope }]
+    : []),
+]);
 const OPEN = ["GET /livez", "GET /readyz", "GET /health"];
 const OTHERS = [
   "/metrics",

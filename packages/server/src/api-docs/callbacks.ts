@@ -1,5 +1,8 @@
-/** What a node sends to a round's `callback_url`, as OpenAPI's callbacks (docs/protocol.md §4). */
+/** What a node sends to a round's address, as OpenAPI's callbacks (docs/protocol.md §4, protocol-v2.md §5). */
+import type { SchemaName } from "@proofmill/core";
 import { SIGNATURE_HEADER } from "../callbacks/signature.ts";
+import { ARTIFACT_ROUND, ARTIFACT_VERDICT, ARTIFACTS, ENCODING } from "./artifact-examples.ts";
+import { EXAMPLE_JOB } from "./example.ts";
 import { GENERATED, VALIDATED } from "./examples.ts";
 import { type PathItem, type Reference, schemaAddress } from "./openapi.ts";
 
@@ -9,33 +12,69 @@ const RESPONSES = {
   default: { description: "Not acknowledged: it is kept and sent again, after growing pauses." },
 };
 
+const { block_hash, block_height, public_key, node_id } = ARTIFACT_ROUND;
+const ORIGIN = { public_key, block_hash, block_height, node_id };
+const OF_ROUND = { ...ORIGIN, artifacts: ARTIFACTS, encoding: ENCODING };
+
 /** By name, and by where they are sent. */
 export const CALLBACKS: Readonly<Record<string, Record<string, PathItem>>> = {
   generated: callback("generated", {
+    ...{ to: "callback_url/generated", schema: "GeneratedBatch", example: GENERATED },
     summary: "Valid nonces that the search has found",
-    schema: "GeneratedBatch",
-    example: GENERATED,
   }),
   validated: callback("validated", {
+    ...{ to: "callback_url/validated", schema: "ValidatedBatch", example: VALIDATED },
     summary: "The verdict on a proof that came while the node was validating",
-    schema: "ValidatedBatch",
-    example: VALIDATED,
+  }),
+  artifacts: callback("artifacts", {
+    ...{ to: "url/generated", schema: "GeneratedArtifacts", example: OF_ROUND },
+    summary: "Artifacts of a round, in their order",
+  }),
+  jobArtifacts: callback("jobArtifacts", {
+    ...{ to: "url/generated", schema: "JobArtifacts" },
+    example: { request_id: EXAMPLE_JOB, ...OF_ROUND },
+    summary: "Artifacts that a job was asked for",
+  }),
+  jobVerdict: callback("jobVerdict", {
+    ...{ to: "url/validated", schema: "ValidatedArtifacts" },
+    example: { request_id: EXAMPLE_JOB, ...ORIGIN, ...ARTIFACT_VERDICT },
+    summary: "What a job says of a prover's artifacts",
   }),
 };
 
-/** What an operation says that has them. */
-export const CALLBACK_REFERENCES: Readonly<Record<string, Reference>> = Object.fromEntries(
-  Object.keys(CALLBACKS).map((name) => [name, { $ref: `#/components/callbacks/${name}` }]),
-);
+const OF_DISTANCES = ["generated", "validated"];
+const SENT: Readonly<Record<string, readonly string[]>> = {
+  InitRequest: OF_DISTANCES,
+  EitherRound: [...OF_DISTANCES, "artifacts"],
+  ArtifactRound: ["artifacts"],
+  ArtifactJob: ["jobArtifacts", "jobVerdict"],
+};
+
+export const callbackAddress = (name: string): string => `#/components/callbacks/${name}`;
+
+/** What an operation says that has some, by its body; undefined: it has none. */
+export function callbacksOf(body: string | undefined): Record<string, Reference> | undefined {
+  const names = SENT[body ?? ""];
+  return names && Object.fromEntries(names.map((name) => [name, { $ref: callbackAddress(name) }]));
+}
+
+interface Sent {
+  summary: string;
+  /** A field of the body that asked for it, and what is added to the address in it. */
+  to: string;
+  schema: SchemaName;
+  example: object;
+}
 
 function callback(
-  path: string,
-  { summary, schema, example }: { summary: string; schema: string; example: object },
+  operationId: string,
+  { summary, to, schema, example }: Sent,
 ): Record<string, PathItem> {
+  const [field, path] = to.split("/");
   return {
-    [`{$request.body#/callback_url}/${path}`]: {
+    [`{$request.body#/${field}}/${path}`]: {
       post: {
-        operationId: path,
+        operationId,
         summary,
         security: [],
         parameters: [

@@ -16,7 +16,7 @@ export function curlLine(at: {
   });
   const [body] = Object.values(requestBody?.content["application/json"]?.examples ?? {});
   const needsKey = security.length > 0 && security.every((each) => Object.keys(each).length > 0);
-  const isPlain = method === "get" || body !== undefined; // with a body it is a POST
+  const isPlain = method === (body ? "post" : "get"); // what curl does by itself
   return [
     `curl ${isPlain ? "" : `-X ${method.toUpperCase()} `}${quoted(`${node}${filled}`)}`,
     ...(needsKey ? ['-H "Authorization: Bearer $PROOFMILL_API_KEY"'] : []),

@@ -1,10 +1,11 @@
 /** The API document, made from the table of operations, the wire's schemas and the examples. */
-import { type InitDefaults, jsonSchemas, type OperationTable } from "@proofmill/core";
+import { type InitDefaults, jsonSchemas } from "@proofmill/core";
 import { OPEN_PATHS } from "../access/guard.ts";
 import { version } from "../version.ts";
-import { CALLBACKS } from "./callbacks.ts";
-import { EXAMPLES } from "./examples.ts";
+import { CALLBACKS, callbackAddress } from "./callbacks.ts";
+import { EXAMPLE_MODEL, replaced } from "./example.ts";
 import { inferencePaths, inferenceSchemas } from "./inference.ts";
+import type { Offered } from "./offered.ts";
 import { type JsonSchema, type OpenApi, type PathItem, schemaAddress } from "./openapi.ts";
 import { type Described, describeOperation, KEY_SCHEME, statusesOf } from "./operation.ts";
 import { COMMON_ANSWERS } from "./refused.ts";
@@ -12,8 +13,9 @@ import { COMMON_ANSWERS } from "./refused.ts";
 /** A `$ref` to an object, as JSON. */
 const REFERENCE = new RegExp(`"${schemaAddress("(\\w+)")}"`, "g");
 
-export interface DocumentOptions {
-  operations: OperationTable;
+export interface DocumentOptions extends Offered {
+  /** The model's, for the examples. */
+  modelName: string;
   /** What the document names as such: the service fills them in. */
   defaults: InitDefaults;
   /** Whether callers need keys. */
@@ -23,15 +25,16 @@ export interface DocumentOptions {
 }
 
 export function describeApi(options: DocumentOptions): OpenApi {
-  const { operations, defaults, isLocked, chatsAs } = options;
+  const { operations, defaults, isLocked, modelName, chatsAs } = options;
   const schemas: Readonly<Record<string, JsonSchema>> = {
     ...jsonSchemas({ defaults }, schemaAddress),
     ...inferenceSchemas(schemaAddress),
   };
+  const examples = replaced(options.examples, EXAMPLE_MODEL, modelName);
   const described: [string, Described & { rest?: string }][] = [
     ...Object.entries(operations).map(([name, operation]): [string, Described] => [
       name,
-      { ...operation, statuses: statusesOf(operation), said: EXAMPLES[name] },
+      { ...operation, statuses: statusesOf(operation), said: examples[name] },
     ]),
     ...Object.entries(chatsAs === undefined ? {} : inferencePaths(chatsAs)),
   ];
@@ -45,8 +48,12 @@ export function describeApi(options: DocumentOptions): OpenApi {
       [method.toLowerCase()]: describeOperation(name, operation, { schemas, isLocked, isOpen }),
     };
   }
+  const used = JSON.stringify(paths);
+  const callbacks = Object.fromEntries(
+    Object.entries(CALLBACKS).filter(([name]) => used.includes(`"${callbackAddress(name)}"`)),
+  );
   const responses = COMMON_ANSWERS;
-  const said = { paths, responses, callbacks: CALLBACKS };
+  const said = { paths, responses, callbacks };
   return {
     openapi: "3.1.0",
     info: {
@@ -60,7 +67,7 @@ export function describeApi(options: DocumentOptions): OpenApi {
     components: {
       schemas: named(said, schemas),
       responses,
-      callbacks: CALLBACKS,
+      callbacks,
       securitySchemes: {
         [KEY_SCHEME]: {
           type: "http",

@@ -1,9 +1,13 @@
 /** Examples of the paths of the node's own inference. */
 import { ApiError } from "../completions/api-error.ts";
 import { GATE_ANSWER } from "../inference/gate.ts";
-import { type ApiExample, type OperationExamples, OVERSIZED } from "./example.ts";
+import {
+  type ApiExample,
+  EXAMPLE_MODEL as NAME,
+  type OperationExamples,
+  OVERSIZED,
+} from "./example.ts";
 
-const NAME = "Qwen/Qwen3-0.6B";
 const OTHER = "gpt-4o";
 const MESSAGES = [{ role: "user", content: "Hello" }];
 const CREATED = 1_750_000_000;
@@ -171,7 +175,7 @@ export const INFERENCE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
     refused: { 404: "The node holds another model.", 503: CLOSED },
     examples: [
       { given: "no round", status: 200, answer: MODEL },
-      unknown({ path: `/v1/models/${OTHER}` }),
+      unknown({ path: { id: OTHER } }),
       { given: "searching", status: 503, answer: GATE_ANSWER },
       refused(503, { given: "the model is loading" }, LOADING),
     ],

@@ -10,6 +10,7 @@ import {
   Usage,
 } from "../completions/answers.ts";
 import { BODIES, TOKENIZE_BODIES } from "../completions/requests.ts";
+import { EXAMPLE_MODEL, replaced } from "./example.ts";
 import { INFERENCE_EXAMPLES } from "./inference-examples.ts";
 import type { JsonSchema, Parameter } from "./openapi.ts";
 import type { Described } from "./operation.ts";
@@ -62,7 +63,10 @@ export function inferencePaths(
   return Object.fromEntries(
     Object.entries(paths).map(([name, path]) => [
       name,
-      { ...WITH_BODY, ...path, said: INFERENCE_EXAMPLES[name] },
+      {
+        ...{ ...WITH_BODY, ...path },
+        said: replaced(INFERENCE_EXAMPLES[name], EXAMPLE_MODEL, modelName),
+      },
     ]),
   );
 }

@@ -1,6 +1,6 @@
 /** What the table of operations and the examples say of one, as OpenAPI's operation. */
 import { type Operation, POC_ERRORS, type Scope } from "@proofmill/core";
-import { CALLBACK_REFERENCES } from "./callbacks.ts";
+import { callbacksOf } from "./callbacks.ts";
 import { type ApiExample, type OperationExamples, OVERSIZED } from "./example.ts";
 import {
   type Answer,
@@ -16,6 +16,8 @@ import { commonAnswers } from "./refused.ts";
 /** What a status means, where the examples do not say it more exactly. */
 const REFUSED: Readonly<Record<number, string>> = {
   400: "The round does not allow it.",
+  404: "There is no such job.",
+  409: "The node's state or model does not allow it.",
   413: "The body or its list of nonces is too long.",
   422: "What was sent does not fit.",
   500: "The job that recomputes the distances failed.",
@@ -35,7 +37,11 @@ export interface Described {
   readonly query?: string;
   /** Of its path. */
   readonly parameters?: readonly Parameter[];
+  /** Its method and path. */
+  readonly rest?: string;
   readonly output: string;
+  /** The status of the answer, 200 by default; null: it is always refused. */
+  readonly success?: number | null;
   /** An event of the stream that it may answer with. */
   readonly stream?: string;
   readonly refusal?: string;
@@ -58,15 +64,17 @@ export function describeOperation(
   { schemas, isLocked, isOpen }: OperationOptions,
 ): OpenApiOperation {
   const { group, summary, body, query, output, stream, scope, statuses } = described;
-  const { refusal = "ErrorAnswer", parameters = parametersOf(schemas[query ?? ""]) } = described;
+  const { rest = "", success: answered = 200, refusal = "ErrorAnswer" } = described;
   const { success = "", refused = {}, examples = [] } = described.said ?? {};
+  const asked = parametersOf(schemas[query ?? ""], rest, examples);
+  const { parameters = asked } = described;
   const answer = (status: number, description: string): [number, Answer] => [
     status,
     {
       description,
       content: {
-        ...content(status === 200 ? output : refusal, answersOf(examples, status)),
-        ...(status === 200 &&
+        ...content(status === answered ? output : refusal, answersOf(examples, status)),
+        ...(status === answered &&
           stream !== undefined && {
             "text/event-stream": { schema: { $ref: schemaAddress(stream) } },
           }),
@@ -74,34 +82,44 @@ export function describeOperation(
     },
   ];
   const key = { [KEY_SCHEME]: [scope] };
+  const callbacks = callbacksOf(body);
   return {
     operationId: name,
     summary,
     tags: [group],
     security: isLocked && !isOpen ? [key] : [{}, key],
     ...(parameters.length > 0 && { parameters: [...parameters] }),
-    ...(body && { requestBody: { required: true, content: content(body, bodiesOf(examples)) } }),
+    ...(body && {
+      requestBody: { required: true, content: content(body, bodiesOf(examples, answered)) },
+    }),
     responses: {
+      ...commonAnswers({ isOpen }),
       ...Object.fromEntries([
-        answer(200, success),
+        ...(answered === null ? [] : [answer(answered, success)]),
         ...statuses.map((status) => answer(status, refused[status] ?? REFUSED[status] ?? "")),
       ]),
-      ...commonAnswers({ isOpen }),
     },
-    ...(body === "InitRequest" && { callbacks: CALLBACK_REFERENCES }),
+    ...(callbacks && { callbacks }),
   };
 }
 
 /** The statuses that an operation can be refused with. */
-export function statusesOf({ refusals, body }: Operation): number[] {
-  const statuses = refusals.map((code) => POC_ERRORS[code].status);
+export function statusesOf({ refusals, refusedByDoor = [], body }: Operation): number[] {
+  const statuses = [...refusals.map((code) => POC_ERRORS[code].status), ...refusedByDoor];
   return [...new Set(body ? [...statuses, 413] : statuses)]; // a body can be too long
 }
 
-function parametersOf(schema: JsonSchema = {}): Parameter[] {
+/** Those that the path names in braces stand in it, the others behind it. */
+function parametersOf(
+  schema: JsonSchema = {},
+  rest: string,
+  examples: readonly ApiExample[],
+): Parameter[] {
   return Object.entries(schema.properties ?? {}).map(([name, { description, ...field }]) => ({
     name,
-    in: "query",
+    ...(rest.includes(`{${name}}`)
+      ? { in: "path", example: examples.find(({ path }) => path)?.path?.[name] ?? "" }
+      : { in: "query" }),
     ...(description !== undefined && { description }),
     required: schema.required?.includes(name) ?? false,
     schema: field,
@@ -109,7 +127,8 @@ function parametersOf(schema: JsonSchema = {}): Parameter[] {
 }
 
 function content(schema: string, examples: Record<string, NamedExample>): Content {
-  return { "application/json": { schema: { $ref: schemaAddress(schema) }, examples } };
+  const type = schema === "MetricsText" ? "text/plain" : "application/json";
+  return { [type]: { schema: { $ref: schemaAddress(schema) }, examples } };
 }
 
 function answersOf(examples: readonly ApiExample[], status: number): Record<string, NamedExample> {
@@ -120,11 +139,17 @@ function answersOf(examples: readonly ApiExample[], status: number): Record<stri
   );
 }
 
-/** Of what is refused, text that is no JSON and a mebibyte of filler, nothing is shown. */
-function bodiesOf(examples: readonly ApiExample[]): Record<string, NamedExample> {
+/**
+ * Of what is refused, text that is no JSON and a mebibyte of filler, nothing is shown, unless nothing is
+ * ever taken.
+ */
+function bodiesOf(
+  examples: readonly ApiExample[],
+  answered: number | null,
+): Record<string, NamedExample> {
   return named(
     examples
-      .filter(({ status, body }) => status === 200 && body !== OVERSIZED)
+      .filter(({ status, body }) => status === (answered ?? 409) && body !== OVERSIZED)
       .map(({ given, body }) => ({ given, value: body })),
   );
 }

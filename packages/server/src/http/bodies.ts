@@ -8,7 +8,7 @@ import {
   type SchemaName,
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
-import type { EitherRound, JsonResult } from "./json-tasks.ts";
+import type { JsonResult } from "./json-tasks.ts";
 import { JsonThread } from "./json-thread.ts";
 
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
@@ -54,7 +54,7 @@ export class Bodies {
    * @throws PocError INVALID_BODY, TOO_MANY_BODIES
    */
   async read(
-    schema: SchemaName | EitherRound,
+    schema: SchemaName,
     bytes: Uint8Array | undefined,
     contentType: string | undefined,
   ): Promise<unknown> {

@@ -12,13 +12,10 @@ import {
 } from "@proofmill/core";
 import { readBody } from "./json-body.ts";
 
-/** A round of distances or of artifacts, as the body itself says. */
-export type EitherRound = "EitherRound";
-
 /** A body of REST's. */
 interface RestTask {
   readonly door: "rest";
-  readonly schema: SchemaName | EitherRound;
+  readonly schema: SchemaName;
   readonly contentType: string | undefined;
 }
 
@@ -68,8 +65,9 @@ const CALL_FIELDS = ["id", "jsonrpc", "method"];
 /** Parses and checks; never throws for what a caller sent. */
 export function performJsonTask(task: JsonTask, bytes: Uint8Array): JsonResult {
   const checked: Checked[] = [];
-  const check = (named: SchemaName | EitherRound, read: () => unknown): string => {
-    let schema: SchemaName = named === "EitherRound" ? "InitRequest" : named;
+  const check = (named: SchemaName, read: () => unknown): string => {
+    // A round of distances or of artifacts, as the body itself says.
+    let schema = named === "EitherRound" ? "InitRequest" : named;
     const outcome = outcomeOf(() => {
       const value = read();
       if (named === "EitherRound" && isArtifactRound(value)) schema = "ArtifactRound";

@@ -1,22 +1,18 @@
 /** The REST paths of the table of operations (docs/protocol.md §3): a thin door to what is called. */
-import type { OperationTable, PocService } from "@proofmill/core";
+import type { Operation, OperationTable, PocService } from "@proofmill/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Guard } from "../../access/guard.ts";
 import { type Caller, type Calls, callOf } from "../../calls.ts";
 import { allowedMethods, answerNotFound } from "../../http/answers.ts";
-import type { Bodies } from "../../http/bodies.ts";
+import { type Bodies, JOB_BODY } from "../../http/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
 import { countBodies, type Unfinished } from "../../http/unfinished.ts";
 import { sendWritten, writeLists } from "../../http/written.ts";
-import {
-  type ArtifactsOffer,
-  artifactRoutes,
-  bodyFor,
-  callForBoth,
-  isOffered,
-} from "./artifacts.ts";
+import { type ArtifactsOffer, bodyFor, callForBoth, isOffered } from "./artifacts.ts";
 
 const POW_PREFIX = "/api/v1/pow";
+/** What is asked for in a path. */
+const NAMED = /\{(\w+)\}/;
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -50,9 +46,9 @@ export async function restRoutes<Table extends OperationTable>(
   });
   app.removeAllContentTypeParsers();
 
-  const names = Object.keys(operations).filter(
-    (name) => operations[name]?.rest && isOffered(name, artifacts),
-  );
+  const names = Object.entries<Operation>(operations)
+    .filter(([name, operation]) => operation.rest && isOffered(name, operation, artifacts))
+    .map(([name]) => name);
   const isPow = (name: string) => operations[name]?.rest?.includes(` ${POW_PREFIX}/`) ?? false;
   await routes(
     app,
@@ -67,7 +63,6 @@ export async function restRoutes<Table extends OperationTable>(
         return answerNotFound(request, reply);
       });
       await routes(scope, names.filter(isPow), options);
-      if (artifacts) await routesForArtifacts(scope, artifacts, options);
     },
     { prefix: POW_PREFIX },
   );
@@ -82,8 +77,11 @@ async function routes(
   await app.register(async (scope) => {
     // What is refused before any body (503) is refused before the body is read.
     scope.addHook("onRequest", async ({ routeOptions }) => {
-      const { refusals = [] } = operations[routeOptions.config.operation ?? ""] ?? {};
-      if (refusals.includes("MODEL_LOADING")) service.assertReady();
+      const { operation = "" } = routeOptions.config;
+      const { refusals = [] } = operations[operation] ?? {};
+      // What begins rounds of either kind is refused in other words for one of artifacts.
+      const isEither = artifacts !== null && operation === "initGenerate";
+      if (refusals.includes("MODEL_LOADING") && !isEither) service.assertReady();
     });
     countBodies(scope, unfinished);
     scope.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
@@ -104,11 +102,13 @@ async function routes(
     const call = callForBoth(name, callOf(operations, calls, name), artifacts);
     scope.route({
       method,
-      url: path.slice(scope.prefix.length),
+      url: path.slice(scope.prefix.length).replace(NAMED, ":$1"),
       config: { operation: name, ...(needed && { scope: needed }) },
+      ...(body === "ArtifactJob" && { bodyLimit: JOB_BODY }),
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
         const { "content-type": type } = request.raw.headers;
-        const input = body ? await bodies.read(body, request.body, type) : query && request.query;
+        const asked = NAMED.test(path) ? request.params : request.query;
+        const input = body ? await bodies.read(body, request.body, type) : query && asked;
         const answer = await call(input, callerOf(request, guard));
         return sendWritten(reply, await writeLists(answer as object));
       },
@@ -121,33 +121,4 @@ function callerOf(
   guard: RestOptions<OperationTable>["guard"],
 ): Caller {
   return { signal: callerGone(raw.socket), log, scopes: guard.scopesOf(guard.keyOf(raw)) };
-}
-
-/** Routes of artifacts' own, beside those of the table. */
-async function routesForArtifacts(
-  app: FastifyInstance,
-  offer: ArtifactsOffer,
-  { bodies, unfinished, guard }: RestOptions<OperationTable>,
-): Promise<void> {
-  const routes = artifactRoutes(offer);
-  await app.register(async (scope) => {
-    countBodies(scope, unfinished);
-    scope.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
-      done(null, bytes),
-    );
-    for (const { method, url, scope: needed, body, bodyLimit, call } of routes) {
-      scope.route({
-        method,
-        url,
-        config: { scope: needed },
-        ...(bodyLimit && { bodyLimit }),
-        handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
-          const type = request.raw.headers["content-type"];
-          const input = body ? await bodies.read(body, request.body, type) : request.params;
-          const answer = await call(input, callerOf(request, guard));
-          return sendWritten(reply, await writeLists(answer as object));
-        },
-      });
-    }
-  });
 }
