@@ -38,6 +38,15 @@ test("each session hears its own tokens, and its end after the last", async () =
   );
 });
 
+test("a finished answer is something that a runner has done, one that was cancelled is not", async () => {
+  const runner = await start();
+  const end = runner.openSession({ ...SESSION, max_tokens: 1e9 }, () => runner.cancelSession(1));
+  await end;
+  expect(runner.hasComputed).toBe(false);
+  await runner.openSession(SESSION, () => {});
+  expect(runner.hasComputed).toBe(true);
+});
+
 test("one that is cancelled ends; an id that is at work is refused", async () => {
   const runner = await start();
   let heard = 0;

@@ -17,7 +17,7 @@ import type { OnNotice } from "@proofmill/native/model/config";
 import { gib } from "@proofmill/native/model/memory";
 import type { Memory } from "../platform/memory.ts";
 import { stderr } from "../platform/output.ts";
-import { ChildSessions } from "./child-sessions.ts";
+import { ChildSessions, type SessionMessage } from "./child-sessions.ts";
 import type { FromRunner, LoadOptions, ToRunner } from "./messages.ts";
 import { type HangLimits, Watchdog } from "./watchdog.ts";
 
@@ -47,7 +47,7 @@ export interface ProcessRunner extends ModelRunner, SessionRunner {
   readonly isStalled: boolean;
   /** Called whenever that is otherwise; one listener. */
   onStall: () => void;
-  /** Whether it has finished a nonce so far. */
+  /** Whether it has finished a nonce or an answer so far. */
   readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
   readonly ended: Promise<RunnerLost>;
@@ -311,13 +311,21 @@ class ChildRunner implements ProcessRunner {
         this.#take(message.id)?.reject(new Error(message.message));
         this.#endIfOutgrown();
         break;
-      case "tokens":
       case "session_ended":
+        // Else a node that only answers would have its runner's deaths counted as in a row.
+        this.hasComputed ||= message.end.finish_reason !== "cancelled";
+        this.#receiveOfSession(message);
+        break;
+      case "tokens":
       case "session_failed":
-        this.#watchdog.progress();
-        this.#sessions.receive(message);
+        this.#receiveOfSession(message);
         break;
     }
+  }
+
+  #receiveOfSession(message: SessionMessage): void {
+    this.#watchdog.progress();
+    this.#sessions.receive(message);
   }
 
   get #isOutgrown(): boolean {
