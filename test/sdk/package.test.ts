@@ -30,6 +30,12 @@ const installed = join(project, "node_modules", "@proofmill", "client");
 const snippet =
   /```js\n([\s\S]*?)```/.exec(readFileSync(join(client, "README.md"), "utf8"))?.[1] ?? "";
 
+/** The program that receives callbacks. */
+const receiverSnippet =
+  /```js\n(import \{ createServer[\s\S]*?)```/.exec(
+    readFileSync(join(client, "README.md"), "utf8"),
+  )?.[1] ?? "";
+
 /** A dependency as the registry would give it, from what this workspace has installed. */
 async function tarball(name: string): Promise<string> {
   const { resolve } = createRequire(join(client, "package.json"));
@@ -90,16 +96,11 @@ test("its types stand alone and fit the README's program", async () => {
       types: [],
     }),
   ).toBe("");
-  const receiver = `import { createServer } from "node:http";
-import { createRequire } from "node:module";
-    import { createReceiver, type GeneratedBatch } from "@proofmill/client/receiver";
-    const batches: GeneratedBatch[] = [];
-    const receiver = createReceiver({
-      secret: "s3cret",
-      onGenerated: (batch) => void batches.push(batch),
-    });
-    createServer(receiver.handler);`;
+  const receiver = `import type { GeneratedBatch, ValidatedBatch } from "@proofmill/client";
+    declare function store(batch: GeneratedBatch | ValidatedBatch): Promise<void>;
+    ${receiverSnippet}`;
   const typeRoots = [join(root, "node_modules", "@types")];
+  expect(receiverSnippet).not.toBe("");
   expect(await check("receiver.ts", receiver, { types: ["node"], typeRoots })).toBe("");
   // Who has a tRPC client has these too.
   const trpc = join(project, "node_modules", "@trpc");

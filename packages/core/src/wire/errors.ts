@@ -140,6 +140,15 @@ export class PocError extends Error {
 
 function describe(detail: RefusalDetail): string {
   if (typeof detail === "string") return detail;
-  if (!Array.isArray(detail)) return detail.error;
+  if (!Array.isArray(detail)) {
+    const { error, requested, deployed } = detail;
+    return `${error}: requested ${fieldsOf(requested)}; deployed ${fieldsOf(deployed)}`;
+  }
   return detail.map((issue) => `${issue.loc.join(".")}: ${issue.msg}`).join("; ");
+}
+
+/** For people, e.g. `model proofmill-demo, seq_len 32`; what is null is not held to. */
+function fieldsOf(fields: object): string {
+  const held = Object.entries(fields).filter(([, value]) => value !== null);
+  return held.map(([name, value]) => `${name} ${value}`).join(", ");
 }
