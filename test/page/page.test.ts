@@ -96,7 +96,7 @@ describe.skipIf(noBrowser)("the page", () => {
       whole(status.valid_nonces.at(-1) ?? Number.NaN),
     ]);
     expect(Number(distance)).toBeCloseTo(status.valid_distances.at(-1) ?? Number.NaN, 6);
-    expect(await shown(page, "luck", "found")).toBe(whole(status.total_valid));
+    expect(await shown(page, "expected", "found")).toBe(whole(status.total_valid));
     expect(faults).toEqual([]);
     await shoot(page, "rest");
   });
@@ -245,7 +245,7 @@ describe.skipIf(noBrowser)("the page", () => {
     const { port } = receiver.address() as AddressInfo;
     await node.initArtifacts({ ...round, url: `http://127.0.0.1:${port}` });
     await page.locator(".artifacts").waitFor();
-    expect(await page.locator(".luck, .finds").count()).toBe(0);
+    expect(await page.locator(".expected, .finds").count()).toBe(0);
     const claim = { ...round, nonces: [1, 4] };
     await node.generateArtifacts(claim);
     await expect.poll(() => shown(page, "artifacts", "jobs that wait"), PATIENCE).toBe("1");

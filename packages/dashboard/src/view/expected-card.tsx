@@ -51,7 +51,7 @@ function options(colours: Colours): Omit<uPlot.Options, "width" | "height"> {
   };
 }
 
-export function LuckCard({ node }: { node: FollowedNode }) {
+export function ExpectedCard({ node }: { node: FollowedNode }) {
   const status = node.status.value;
   const vocab_size = node.info.value?.vocab_size ?? null;
   const target = status?.r_target ?? null;
@@ -65,12 +65,12 @@ export function LuckCard({ node }: { node: FollowedNode }) {
   );
   const expected = share === null || !status ? null : share * status.total_checked;
   return (
-    <Card title="Found and expected" name="luck">
+    <Card title="Found and expected" name="expected">
       <Figures
         of={{
           found: count(status?.total_valid),
           expected: decimal(expected, expected !== null && expected >= 100 ? 0 : 2),
-          "of a random direction": share === null ? NOTHING : probability(share),
+          "chance of each nonce": share === null ? NOTHING : probability(share),
         }}
       />
       {random !== null && target !== null && expected !== null ? (

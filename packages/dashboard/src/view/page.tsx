@@ -2,14 +2,16 @@
 import type { Nodes } from "../node/nodes.ts";
 import { ArtifactsCard, hasArtifacts } from "./artifacts-card.tsx";
 import { Banner } from "./banner.tsx";
+import { CallbacksCard } from "./callbacks-card.tsx";
 import { EventsCard, VerdictsCard } from "./events-card.tsx";
+import { ExpectedCard } from "./expected-card.tsx";
 import { FindsCard } from "./finds-card.tsx";
 import { InferenceCard } from "./inference-card.tsx";
-import { LuckCard } from "./expected-card.tsx";
-import { CallbacksCard, ModelCard, RunnersCard } from "./model-card.tsx";
+import { ModelCard } from "./model-card.tsx";
 import { NodesCard } from "./nodes-card.tsx";
 import { RateCard } from "./rate-card.tsx";
 import { RoundCard } from "./round-card.tsx";
+import { RunnersCard } from "./runners-card.tsx";
 
 export function Page({ nodes }: { nodes: Nodes }) {
   const node = nodes.chosen.value;
@@ -31,7 +33,7 @@ export function Page({ nodes }: { nodes: Nodes }) {
           <RateCard node={node} />
           {hasArtifacts(node) && <ArtifactsCard node={node} />}
           {/* Of artifacts every one counts: there is nothing to be found. */}
-          {!isOfArtifacts && <LuckCard node={node} />}
+          {!isOfArtifacts && <ExpectedCard node={node} />}
           {!isOfArtifacts && <FindsCard node={node} />}
           <ModelCard node={node} />
           <RunnersCard node={node} />
