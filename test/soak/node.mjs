@@ -93,7 +93,10 @@ export async function startNode({ folder, args = [], env = {}, until = "loaded" 
     /** Lines of the log so far, oldest first. */
     lines,
     client: createPocClient({ url, retries: 0 }),
-    /** What it holds: heap after a collection, handles and sockets of its event loop, descriptors, memory. */
+    /**
+     * What it holds: heap after a collection, handles and sockets of its event loop, descriptors, memory;
+     * and the longest standstill of its event loop since it was measured last.
+     */
     async measure() {
       const answer = once(child, "message");
       child.send("measure");

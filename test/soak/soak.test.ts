@@ -5,6 +5,7 @@ import { linesOf, rowsOf } from "./table.mjs";
 
 /** How much of each scenario is played: some seconds. */
 const SHARES: Readonly<Record<string, number>> = {
+  "artifact-flood": 0.05,
   "broker-kills": 0.1,
   "broker-moods": 0.1,
   chats: 0.02,

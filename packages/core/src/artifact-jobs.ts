@@ -1,9 +1,14 @@
 /** Jobs of artifacts: docs/protocol-v2.md §3.3, §3.4 and §4. */
 import { randomUUID } from "node:crypto";
-import { artifactsOf, encodingOf } from "./proof/artifact/answers.ts";
+import { encodingOf } from "./proof/artifact/answers.ts";
 import { type ArtifactConfig, configOfBody } from "./proof/artifact/config.ts";
 import { artifact } from "./proof/artifact/scheme.ts";
-import { isAborted, judgeArtifacts, type StatTest } from "./proof/artifact/verdict.ts";
+import {
+  ArtifactJudge,
+  isAborted,
+  type Judgement,
+  type StatTest,
+} from "./proof/artifact/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import { type EndedState, type JobState, Jobs, type JobWork } from "./round/jobs.ts";
 import type { Meter } from "./round/meter.ts";
@@ -14,6 +19,7 @@ import type { StoreWatch } from "./round/store-watch.ts";
 import type { ValidationQueue } from "./round/validation.ts";
 import type { Logger } from "./util/log.ts";
 import type {
+  Artifact,
   ArtifactJob,
   ArtifactVerdict,
   JobAnswer,
@@ -126,18 +132,20 @@ export class ArtifactJobQueue {
     const config = configOfBody(job);
     const work = { scheme: artifact, config, nonces };
     if (!validation) {
-      return {
-        ...work,
-        conclude: (values) => this.#artifacts({ config, nonces, values, request_id }),
-      };
+      return { ...work, ...this.#collecting(config, request_id) };
     }
-    const received = new Map(validation.artifacts.map((one) => [one.nonce, one.vector_b64]));
+    const received = new Map<number, string>();
+    for (const { nonce, vector_b64 } of validation.artifacts) received.set(nonce, vector_b64);
     const wanted = new Set(nonces);
     if (wanted.size !== received.size || !nonces.every((nonce) => received.has(nonce))) {
       throw new PocError("NONCES_DO_NOT_MATCH");
     }
-    const test = this.#testOf(job);
-    return { ...work, conclude: (values) => verdict({ nonces, received, test }, values) };
+    const judge = new ArtifactJudge({ received, test: this.#testOf(job) });
+    return {
+      ...work,
+      take: (some, values) => judge.take(some, values),
+      conclude: () => verdict(judge.judgement()),
+    };
   }
 
   #testOf({ stat_test }: ArtifactJob): StatTest {
@@ -157,25 +165,30 @@ export class ArtifactJobQueue {
     };
   }
 
-  /** Those of nonces whose arithmetic did not fail. */
-  #artifacts(of: {
-    config: ArtifactConfig;
-    nonces: readonly number[];
-    values: Float32Array;
-    request_id: string;
-  }): JobResult {
-    const { config, nonces, values, request_id } = of;
-    const { finds, nonfinite } = readRows(artifact, config, values);
-    if (nonfinite.length > 0) {
-      const some = nonfinite.slice(0, 8).map((place) => nonces[place]);
-      const fields = { request_id, count: nonfinite.length, nonces: some };
-      this.#options.log.warn(fields, "results are not finite, their nonces have no artifacts");
-    }
-    const artifacts = artifactsOf({
-      nonces: finds.map(({ place }) => nonces[place] ?? Number.NaN),
-      records: finds.map(({ record }) => record),
-    });
-    return { artifacts, encoding: encodingOf(config.k_dim) };
+  /** The artifacts of those nonces whose arithmetic did not fail. */
+  #collecting(
+    config: ArtifactConfig,
+    request_id: string,
+  ): Pick<JobWork<JobResult>, "take" | "conclude"> {
+    const artifacts: Artifact[] = [];
+    const failed: number[] = [];
+    return {
+      take(nonces, values) {
+        const { finds, nonfinite } = readRows(artifact, config, values);
+        const nonceAt = (place: number) => nonces[place] ?? Number.NaN;
+        for (const { place, record } of finds) {
+          artifacts.push({ nonce: nonceAt(place), vector_b64: String(record) });
+        }
+        failed.push(...nonfinite.map(nonceAt));
+      },
+      conclude: () => {
+        if (failed.length > 0) {
+          const fields = { request_id, count: failed.length, nonces: failed.slice(0, 8) };
+          this.#options.log.warn(fields, "results are not finite, their nonces have no artifacts");
+        }
+        return { artifacts, encoding: encodingOf(config.k_dim) };
+      },
+    };
   }
 
   #enqueue(job: ArtifactJob, id: string): void {
@@ -227,15 +240,12 @@ export function verdictOf(state: JobState<JobResult>): ArtifactVerdict | null {
   return state.status === "completed" && "n_total" in state.result ? state.result : null;
 }
 
-function verdict(
-  claim: { nonces: readonly number[]; received: ReadonlyMap<number, string>; test: StatTest },
-  values: Float32Array,
-): ArtifactVerdict {
-  const judged = judgeArtifacts(claim, values);
+function verdict(judged: Judgement): ArtifactVerdict {
   const { excluded_nonces, ...rest } = judged;
+  const { length } = excluded_nonces;
   if (isAborted(judged)) {
-    const detail = `validation aborted: ${excluded_nonces.length} of ${claim.nonces.length} recomputed vectors are not finite`;
+    const detail = `validation aborted: ${length} of ${rest.n_total + length} recomputed vectors are not finite`;
     throw new PocError("VALIDATION_ABORTED", { detail });
   }
-  return excluded_nonces.length > 0 ? { ...rest, excluded_nonces } : rest;
+  return length > 0 ? { ...rest, excluded_nonces } : rest;
 }

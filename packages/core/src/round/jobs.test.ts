@@ -18,8 +18,11 @@ interface Sum {
 }
 
 function workOf(nonces: number[]): JobWork<Sum> {
-  const conclude = (values: Float32Array) => ({ sum: values.reduce((sum, x) => sum + x, 0) });
-  return { scheme: artifact, config: CONFIG, nonces, conclude };
+  let sum = 0;
+  const take = (_: readonly number[], values: Float32Array) => {
+    sum += values.reduce((all, x) => all + x, 0);
+  };
+  return { scheme: artifact, config: CONFIG, nonces, take, conclude: () => ({ sum }) };
 }
 
 /** Jobs whose nonces yield themselves, when `answer` says so. */

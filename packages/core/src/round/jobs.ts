@@ -23,12 +23,18 @@ export interface JobWork<Result> {
   readonly config: RoundConfig;
   readonly nonces: readonly number[];
   /**
-   * What all of it comes to.
+   * Takes what some of the nonces have yielded, each slice once and in their order.
    *
+   * @param nonces a few thousand at most, at least one
    * @param values [nonces, width of the scheme]
+   */
+  take(nonces: readonly number[], values: Float32Array): void;
+  /**
+   * What all that was taken comes to.
+   *
    * @throws PocError where it comes to nothing
    */
-  conclude(values: Float32Array): Result;
+  conclude(): Result;
 }
 
 /** How a job stands. */
@@ -204,21 +210,19 @@ export class Jobs<Result extends object> {
     }
   }
 
-  async #compute({ conclude, ...work }: JobWork<Result>, signal: AbortSignal): Promise<Result> {
+  async #compute(work: JobWork<Result>, signal: AbortSignal): Promise<Result> {
     const { scheme, config, nonces } = work;
-    const width = scheme.width(config);
-    const values = new Float32Array(nonces.length * width);
     const sizers = new BatchSizers(config);
     for (let start = 0; start < nonces.length; start += SLICE) {
       await this.#free(signal);
       const slice = nonces.slice(start, start + SLICE);
-      values.set(await this.#recompute({ ...work, nonces: slice, sizers }, signal), start * width);
+      work.take(slice, await this.#recompute({ scheme, config, nonces: slice, sizers }, signal));
     }
-    return conclude(values);
+    return work.conclude();
   }
 
   async #recompute(
-    what: Omit<JobWork<Result>, "conclude"> & { sizers: BatchSizers },
+    what: Pick<JobWork<Result>, "scheme" | "config" | "nonces"> & { sizers: BatchSizers },
     signal: AbortSignal,
   ): Promise<Float32Array> {
     const silence = new AbortController();

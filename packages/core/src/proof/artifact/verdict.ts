@@ -44,34 +44,66 @@ export function isMismatch(own: Float32Array, received: string, distThreshold: n
   return Math.fround(Math.sqrt(squares)) > distThreshold;
 }
 
-/**
- * @param claim.received a nonce's vector as its prover sent it; a nonce without one, or with "", is
- *   not judged and still counts in n_total
- * @param values [nonces, k], computed here
- */
+/** What a prover has sent, and what it is judged by. */
+export interface Claimed {
+  /**
+   * A nonce's vector as its prover sent it; a nonce without one, or with "", is not judged and still
+   * counts in n_total.
+   */
+  readonly received: ReadonlyMap<number, string>;
+  readonly test: StatTest;
+}
+
+/** Judges artifacts some at a time, as they are computed again: a hundred thousand at once take long. */
+export class ArtifactJudge {
+  readonly #claimed: Claimed;
+  readonly #mismatches: number[] = [];
+  readonly #excluded: number[] = [];
+  #count = 0;
+
+  constructor(claimed: Claimed) {
+    this.#claimed = claimed;
+  }
+
+  /**
+   * @param nonces the next ones of the request
+   * @param values [nonces, k], computed here
+   */
+  take(nonces: readonly number[], values: Float32Array): void {
+    const { received, test } = this.#claimed;
+    const k = values.length / nonces.length;
+    for (const [i, nonce] of nonces.entries()) {
+      const vector = received.get(nonce) ?? "";
+      // As the prover's own was: rounded to what goes over the wire.
+      const own = decodeVector(encodeVector(values.subarray(i * k, (i + 1) * k)), k);
+      if (!own) this.#excluded.push(nonce);
+      else if (vector !== "" && isMismatch(own, vector, test.dist_threshold)) {
+        this.#mismatches.push(nonce);
+      }
+    }
+    this.#count += nonces.length;
+  }
+
+  /** On all that was taken. */
+  judgement(): Judgement {
+    const { p_mismatch, fraud_threshold } = this.#claimed.test;
+    const n_total = this.#count - this.#excluded.length;
+    const n_mismatch = this.#mismatches.length;
+    const p_value = binomialTail(n_mismatch, n_total, p_mismatch);
+    const fraud_detected = p_value < fraud_threshold;
+    const [mismatch_nonces, excluded_nonces] = [[...this.#mismatches], [...this.#excluded]];
+    return { n_total, n_mismatch, mismatch_nonces, p_value, fraud_detected, excluded_nonces };
+  }
+}
+
+/** All at once. */
 export function judgeArtifacts(
-  claim: { nonces: readonly number[]; received: ReadonlyMap<number, string>; test: StatTest },
+  { nonces, ...claimed }: Claimed & { nonces: readonly number[] },
   values: Float32Array,
 ): Judgement {
-  const { nonces, received, test } = claim;
-  const k = nonces.length > 0 ? values.length / nonces.length : 0;
-  const mismatch_nonces: number[] = [];
-  const excluded_nonces: number[] = [];
-  nonces.forEach((nonce, i) => {
-    const row = values.subarray(i * k, (i + 1) * k);
-    const vector = received.get(nonce) ?? "";
-    // As the prover's own was: rounded to what goes over the wire.
-    const own = decodeVector(encodeVector(row), k);
-    if (!own) excluded_nonces.push(nonce);
-    else if (vector !== "" && isMismatch(own, vector, test.dist_threshold)) {
-      mismatch_nonces.push(nonce);
-    }
-  });
-  const n_total = nonces.length - excluded_nonces.length;
-  const n_mismatch = mismatch_nonces.length;
-  const p_value = binomialTail(n_mismatch, n_total, test.p_mismatch);
-  const fraud_detected = p_value < test.fraud_threshold;
-  return { n_total, n_mismatch, mismatch_nonces, p_value, fraud_detected, excluded_nonces };
+  const judge = new ArtifactJudge(claimed);
+  judge.take(nonces, values);
+  return judge.judgement();
 }
 
 /** Whether so much of the own arithmetic failed that there is no verdict. */
