@@ -1,10 +1,11 @@
 /** Whatever OpenAI's paths are refused with, the official client reads it, and other callers do too. */
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { RunningNode } from "@proofmill/server";
 import OpenAI from "openai";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../helpers.ts";
 import {
   CANCELLED,
@@ -188,6 +189,41 @@ test("during a round all of them are refused, and after it none", async () => {
   expect(error).toBeInstanceOf(OpenAI.InternalServerError);
   await send({ path: "/api/v1/pow/stop", key: "admin" });
   expect((await send({ path: CHAT, body: asked })).status).toBe(200);
+});
+
+test("bodies that are not whole are bounded together, and those that are ended are told why", async () => {
+  // Bodies of artifacts may be longer, and four of the longest have room.
+  const small = await startChats(["--protocol", "v1"]);
+  onTestFinished(async () => void (await small.close()));
+  const { port } = new URL(small.url);
+  const size = 1_000_000;
+  const sent = `{"model":"x","user":"${"u".repeat(size - 100)}`;
+  const answers = Array.from({ length: 20 }, () => "");
+  const sockets = answers.map((_, i) => {
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.on("error", () => {}); // it may be reset
+    socket.on("data", (chunk) => {
+      answers[i] = `${answers[i]}${chunk}`;
+    });
+    socket.write(
+      `POST ${CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${size}\r\n\r\n${sent}`,
+    );
+    return socket;
+  });
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  // 16 MiB are sixteen of them and a part: at least three are ended.
+  const ended = () => answers.filter((answer) => answer.endsWith("}"));
+  await vi.waitUntil(() => ended().length >= 3, 10_000);
+  for (const answer of ended()) {
+    expect(answer).toMatch(/^HTTP\/1.1 503 /);
+    const { detail, error } = JSON.parse(answer.split("\r\n\r\n")[1] ?? "");
+    expect(detail).toBe("Too many large bodies are coming");
+    expect(error).toMatchObject({ message: detail, type: "service_unavailable" });
+  }
+  expect((await post(small.url + CHAT, asked)).status).toBe(200);
 });
 
 test("each of the client's errors is what it says", async () => {

@@ -346,7 +346,10 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       await Promise.all([reader.close(), inference.close()]);
     });
     await app.register(async (scope) =>
-      openAiRoutes(scope, { inference, gate, reader, unfinished, listModels: calls.listModels }),
+      openAiRoutes(scope, {
+        ...{ inference, gate, reader, unfinished, listModels: calls.listModels },
+        assertRunner: () => service.assertRunner(),
+      }),
     );
   } else if (!deps.upstream) await app.register(withoutInference);
   await app.register(async (scope) =>

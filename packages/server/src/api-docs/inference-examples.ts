@@ -52,6 +52,7 @@ const REFUSED = {
   422: "A field is of the wrong type, or out of range.",
   503: CLOSED,
 };
+const LOST: [string, Said] = ["Runner is not available: killed", { code: "runner_lost" }];
 const NO_JSON = refused(400, { body: "{" }, ["the body is not JSON in UTF-8", {}]);
 
 const MODEL = {
@@ -93,6 +94,7 @@ export const INFERENCE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
         { param: "temperature" },
       ]),
       ...refusals({ messages: MESSAGES, max_tokens: 4 }),
+      refused(503, { given: "the runner is gone", body: { messages: MESSAGES } }, LOST),
     ],
   },
   complete: {

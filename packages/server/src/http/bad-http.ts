@@ -38,10 +38,12 @@ export function answerSlowBody(
 /**
  * Answers and closes a connection. The other side may keep its half open, or read nothing: after a
  * while the connection is destroyed all the same.
+ *
+ * @param beside what the answer has besides `detail`, in ASCII
  */
-export function cutOff(socket: Socket, status: number, detail: string): void {
+export function cutOff(socket: Socket, status: number, detail: string, beside: object = {}): void {
   cut.add(socket);
-  const body = JSON.stringify({ detail });
+  const body = JSON.stringify({ detail, ...beside });
   socket.end(
     `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,

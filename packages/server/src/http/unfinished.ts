@@ -72,12 +72,23 @@ export class Unfinished {
   }
 }
 
-/** Counts the bodies that a scope's routes collect. */
-export function countBodies(scope: FastifyInstance, unfinished: Unfinished): void {
+/** What is said to a caller whose body is ended. */
+export const TOO_MANY_COMING = "Too many large bodies are coming";
+
+/**
+ * Counts the bodies that a scope's routes collect.
+ *
+ * @param beside what those are told besides `detail` whose bodies are ended
+ */
+export function countBodies(
+  scope: FastifyInstance,
+  unfinished: Unfinished,
+  beside: object = {},
+): void {
   scope.addHook("preParsing", (request, _reply, payload, done) => {
     const { raw } = request;
     const part = unfinished.begin(() => {
-      cutOff(raw.socket, 503, "Too many large bodies are coming");
+      cutOff(raw.socket, 503, TOO_MANY_COMING, beside);
       raw.destroy();
     });
     payload.on("data", (chunk: Buffer) => part.add(chunk.length));

@@ -19,7 +19,7 @@ import {
   type WholeChoice,
 } from "../../completions/shapes.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies, type Part, Unfinished } from "../../http/unfinished.ts";
+import { countBodies, type Part, TOO_MANY_COMING, Unfinished } from "../../http/unfinished.ts";
 import {
   GATE_ANSWER,
   GateClosed,
@@ -38,6 +38,8 @@ export interface OpenAiOptions {
   gate: InferenceGate;
   reader: BodyReader;
   unfinished: Unfinished;
+  /** Throws PocError MODEL_LOADING or RUNNER_LOST where there is no runner. */
+  assertRunner: () => void;
   /** What `GET /v1/models` answers. */
   listModels: Calls["listModels"];
 }
@@ -49,7 +51,7 @@ type Asked = FastifyRequest<{ Body?: Uint8Array; Params?: { "*"?: string } }>;
 
 /** A plugin. */
 export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions): Promise<void> {
-  const { inference, gate, reader, unfinished, listModels } = options;
+  const { inference, gate, reader, unfinished, assertRunner, listModels } = options;
   const config = { scope: "inference" as const };
   const kept = new Unfinished(0, MAX_KEPT);
   // Fastify refuses content types that it cannot read before a parser sees them.
@@ -57,7 +59,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
     request.headers = { "content-type": "application/octet-stream" };
   });
   app.removeAllContentTypeParsers();
-  countBodies(app, unfinished);
+  countBodies(app, unfinished, { error: new ApiError(503, TOO_MANY_COMING).error });
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
     done(null, bytes),
   );
@@ -85,10 +87,12 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
   });
 
   post("/v1/chat/completions", "chat", async (body, asked) => {
+    assertRunner();
     const ready = await inference.chat(body, asked.signal);
     return answer(asked, { ready, body, shape: chatShape(shapeOptions(body, ready)) });
   });
   post("/v1/completions", "completion", async (body, asked) => {
+    assertRunner();
     const ready = await inference.completion(body, asked.signal);
     return answer(asked, { ready, body, shape: completionShape(shapeOptions(body, ready)) });
   });
