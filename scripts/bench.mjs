@@ -13,6 +13,7 @@ const SHORT = {
   gate: ["1000"],
   subscribers: ["100", "500", "5"],
   serve: ["qwen3-tiny", "2"],
+  page: ["3", "1"],
 };
 /** @param {string} name @param {readonly string[]} args */
 const benchOf = (name, args) => [join(root, "test", "bench", `${name}.mjs`), ...args];

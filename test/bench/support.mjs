@@ -73,6 +73,62 @@ export async function searchRate({ url, round, seconds }) {
   return (1000 * (after - before)) / (end - begin);
 }
 
+/**
+ * What something beside a search costs it: pairs of stretches of one round, one with it and one without.
+ *
+ * @param {object} options
+ * @param {import("@proofmill/client").PocClient} options.client of a node that searches
+ * @param {number} options.pairs
+ * @param {number} options.seconds of each stretch
+ * @param {(signal: AbortSignal) => Promise<void>} options.beside goes on until the signal aborts
+ * @returns for each pair the rate with it divided by the one without
+ */
+export async function ratiosBeside({ client, pairs, seconds, beside }) {
+  const checked = async () => (await client.status({ limit: 1 })).total_checked;
+  /** When the next batch is counted; a stretch of whole batches is not rounded to some. */
+  const counted = async () => {
+    const last = await checked();
+    for (;;) {
+      const now = await checked();
+      if (now !== last) return [now, performance.now()];
+      await sleep(20);
+    }
+  };
+  const rate = async (isBeside) => {
+    const end = new AbortController();
+    const done = isBeside ? beside(end.signal) : null;
+    const [before, began] = await counted();
+    await sleep(1000 * seconds);
+    const [after, ended] = await counted();
+    end.abort();
+    await done;
+    return (1000 * (after - before)) / (ended - began);
+  };
+  const ratios = [];
+  for (let i = 0; i < pairs; i++) {
+    const rates = new Map();
+    // In turn which comes first: a machine may get slower all the while.
+    for (const isBeside of i % 2 ? [true, false] : [false, true]) {
+      rates.set(isBeside, await rate(isBeside));
+    }
+    ratios.push(rates.get(true) / rates.get(false));
+  }
+  return ratios;
+}
+
+/** @param {number} value with four digits behind the point */
+export function round(value) {
+  return Math.round(value * 1e4) / 1e4;
+}
+
+/** @param {readonly number[]} ratios */
+export function summaryOf(ratios) {
+  return {
+    ratio: round(median(ratios)),
+    ratios: { tenth: round(quantile(ratios, 0.1)), nine_tenths: round(quantile(ratios, 0.9)) },
+  };
+}
+
 /** @param {readonly number[]} values @param {number} share 0 to 1 */
 export function quantile(values, share) {
   return values.toSorted((a, b) => a - b)[Math.floor(share * (values.length - 1))];

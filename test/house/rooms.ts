@@ -9,7 +9,7 @@ export const ROOMS: Rooms = {
   "test/clock": "node:*",
   "test/fuzz": `
     core/src/index.ts native/lib server/src/models server/src/text test/soak fast-check node:* vitest ws`,
-  "test/soak": "client/src test/attack node:* vitest",
+  "test/soak": "client/src test/attack test/page node:* playwright-core vitest",
   "test/page": "client/src test node:* playwright-core vitest",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { LAUNCH } from "./chromium.mjs";
 
 const BIN = fileURLToPath(new URL("../../packages/server/bin/proofmill.mjs", import.meta.url));
 const PICTURE = fileURLToPath(new URL("../../docs/page.png", import.meta.url));
@@ -37,8 +38,7 @@ try {
   });
   if (!answer.ok) throw new Error(await answer.text());
   await pause(SEARCH_MS);
-  const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: sandbox });
+  const browser = await chromium.launch(LAUNCH);
   const page = await browser.newPage({
     viewport: { width: 1240, height: 830 },
     locale: "en-GB",

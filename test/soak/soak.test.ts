@@ -11,6 +11,7 @@ const SHARES: Readonly<Record<string, number>> = {
   chats: 0.02,
   "node-kills": 0.06,
   orphans: 0.01,
+  page: 0.035,
   rounds: 0.02,
   "runner-deaths": 0.03,
 };

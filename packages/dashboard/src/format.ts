@@ -37,7 +37,7 @@ export function probability(p: number): string {
 
 /** Bytes in MiB. */
 export function mebibytes(bytes: number | null): string {
-  return bytes === null ? NOTHING : `${count(bytes / 2 ** 20)} MiB`;
+  return bytes === null ? NOTHING : `${count(bytes / 2 ** 20)}\u00a0MiB`;
 }
 
 /** Date and time of day. */

@@ -128,7 +128,7 @@ export class Rounds {
     }
     this.#isToResume = false;
     const kept = this.#enter(step.state, {
-      cause: command.kind === "stop" ? (command.cause ?? "stop") : command.kind,
+      cause: causeOf(command),
       isNewRound: begun !== null,
       searchedWith: step.state === "GENERATING" ? this.#searchedWith() : null,
     });
@@ -254,4 +254,10 @@ export class Rounds {
     this.#options.onChange();
     return kept;
   }
+}
+
+/** Why the state changed, for people. */
+function causeOf(command: RoundCommand): string {
+  if (command.kind === "stop") return command.cause ?? command.kind;
+  return command.kind === "begin" ? "init/generate" : command.kind;
 }

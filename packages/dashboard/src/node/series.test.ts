@@ -37,8 +37,12 @@ test("since when, and how fast", () => {
 test("where the node was away the line has a gap", () => {
   const all = new Series({ most: 10, step: 1000 });
   all.add(series([1000, 2000, 9000]));
-  expect(all.chart(0)).toEqual([
-    [1, 2, 3, 9],
-    [10, 10, null, 10],
+  expect(all.chart(0, 9000)).toEqual([
+    [0, 1, 2, 3, 9],
+    [null, 10, 10, null, 10],
+  ]);
+  expect(all.chart(9000, 12_000)).toEqual([
+    [9, 12],
+    [null, null],
   ]);
 });

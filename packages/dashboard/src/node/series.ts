@@ -58,12 +58,12 @@ export class Series {
   }
 
   /**
-   * What a chart shows of the time since `from`: times in seconds, rates. A gap in time, when the
-   * node was away, is a gap in the line.
+   * What a chart shows of the time between both, ms since 1970: times in seconds, rates. It reaches from
+   * end to end, however little is known; a gap in time, when the node was away, is a gap in the line.
    */
-  chart(from: number): [number[], (number | null)[]] {
-    const times: number[] = [];
-    const rates: (number | null)[] = [];
+  chart(from: number, to: number): [number[], (number | null)[]] {
+    const times = [from / 1000];
+    const rates: (number | null)[] = [null];
     const { step } = this.#options;
     let last = Number.POSITIVE_INFINITY;
     for (const [i, end] of this.at.entries()) {
@@ -75,6 +75,10 @@ export class Series {
       times.push(end / 1000);
       rates.push(this.rate[i] ?? 0);
       last = end;
+    }
+    if (last !== to) {
+      times.push(to / 1000);
+      rates.push(null);
     }
     return [times, rates];
   }

@@ -1,11 +1,11 @@
 /** What was delivered to receivers, what waits, and why. */
 import { count, duration } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
-import { Card, Facts } from "./parts.tsx";
+import { Ago, Card, Facts } from "./parts.tsx";
 
 export function CallbacksCard({ node }: { node: FollowedNode }) {
   const delivery = node.info.value?.delivery;
-  const trouble = node.events.value.findLast(({ kind }) => kind === "callback");
+  const trouble = node.events.value.findLast(({ kind, is_bad }) => kind === "callback" && is_bad);
   const failures = Object.entries(delivery?.failures ?? {});
   return (
     <Card title="Callbacks" name="callbacks">
@@ -19,7 +19,13 @@ export function CallbacksCard({ node }: { node: FollowedNode }) {
           "given up nonces": count(delivery?.given_up_nonces),
           "given up verdicts": count(delivery?.given_up_verdicts),
           failures: failures.map(([why, many]) => `${why}: ${count(many)}`).join(", ") || "none",
-          "last trouble": trouble?.text ?? "none",
+          "last trouble": trouble ? (
+            <>
+              {trouble.text} (<Ago at={trouble.at} /> ago)
+            </>
+          ) : (
+            "none"
+          ),
         }}
       />
     </Card>

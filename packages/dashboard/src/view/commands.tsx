@@ -126,21 +126,23 @@ function BeginDialog({ node, close }: BeginDialogProps) {
           : node.client.initGenerate(body);
       }}
     >
-      <Field name="block_hash" text="block hash" required />
-      <Field name="block_height" text="block height" isNumber required />
-      <Field name="public_key" text="public key" value={last?.public_key ?? ""} required />
-      <Field name="r_target" text="target (r_target)" isNumber value={last?.r_target} required />
-      <Field name="node_id" text="node id" isNumber value={last?.node_id ?? 0} />
-      <Field name="node_count" text="node count" isNumber value={last?.node_count ?? 1} />
-      <Field name="seq_len" text="seq_len (empty: the node's default)" isNumber />
-      <Field name="callback_url" text="callback address (empty: none)" />
-      <label>
-        then
-        <select name="state">
-          <option value="GENERATING">search</option>
-          <option value="VALIDATING">validate</option>
-        </select>
-      </label>
+      <div class="fields">
+        <Field name="block_hash" text="block hash" required />
+        <Field name="block_height" text="block height" isNumber required />
+        <Field name="public_key" text="public key" value={last?.public_key ?? ""} required />
+        <Field name="r_target" text="target (r_target)" isNumber value={last?.r_target} required />
+        <Field name="node_id" text="node id" isNumber value={last?.node_id ?? 0} />
+        <Field name="node_count" text="node count" isNumber value={last?.node_count ?? 1} />
+        <Field name="seq_len" text="seq_len (empty: the node's default)" isNumber />
+        <Field name="callback_url" text="callback address (empty: none)" />
+        <label>
+          then
+          <select name="state">
+            <option value="GENERATING">search</option>
+            <option value="VALIDATING">validate</option>
+          </select>
+        </label>
+      </div>
     </Dialog>
   );
 }

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { InvalidRequestError, PocClientError } from "@proofmill/client";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export interface DialogProps {
   title: string;
@@ -19,14 +19,14 @@ export function Dialog({ title, verb, act, close, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const faults = useSignal<readonly string[]>([]);
   const isBusy = useSignal(false);
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
 
   const submit = async (form: HTMLFormElement) => {
     isBusy.value = true;
     faults.value = [];
     try {
       await act(new FormData(form));
-      close();
+      dialog.current?.close(); // by which the focus goes back to where it came from
     } catch (error) {
       faults.value = faultsIn(error);
     }
@@ -65,7 +65,9 @@ export function Dialog({ title, verb, act, close, children }: DialogProps) {
 /** The node's own words, a line for each field that it does not take. */
 function faultsIn(error: unknown): string[] {
   if (error instanceof InvalidRequestError && error.issues.length > 0) {
-    return error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${msg}`);
+    // Callers of the older service know messages that begin so; to people it says nothing.
+    const plain = (msg: string) => msg.replace(/^Value error, /, "");
+    return error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${plain(msg)}`);
   }
   return [
     error instanceof PocClientError || error instanceof SyntaxError ? error.message : String(error),

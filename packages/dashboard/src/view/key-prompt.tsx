@@ -16,13 +16,9 @@ export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClien
       }}
     >
       <p>
-        <strong>{node.hasKey ? "This key is not enough." : "This node asks for a key."}</strong>{" "}
-        {isOther
-          ? "It needs one whose scopes have read."
-          : node.hasKey
-            ? "The node does not know it."
-            : "proofmill key new makes one."}{" "}
-        It is kept until this tab is closed.
+        <strong>{headline(node, isOther)}</strong>{" "}
+        {isOther ? "It needs one whose scopes have read." : "proofmill key new makes one."} What you
+        enter is kept until this tab is closed.
       </p>
       <label>
         API key{" "}
@@ -39,4 +35,9 @@ export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClien
       <button type="submit">Use this key</button>
     </form>
   );
+}
+
+function headline(node: FollowedNode, isOther: boolean): string {
+  if (isOther) return "This key is not enough.";
+  return node.hasKey ? "The node does not know this key." : "This node asks for a key.";
 }

@@ -72,7 +72,7 @@ function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
       <td>{round?.state ?? NOTHING}</td>
       <td>{rate(round?.rate_per_second)}</td>
       <td>{healthOf(node)}</td>
-      <td>{lag === null ? NOTHING : `${count(lag)} ms`}</td>
+      <td>{lag === null ? NOTHING : `${count(lag)}\u00a0ms`}</td>
       <td>
         {node !== nodes.own && (
           <button

@@ -1,4 +1,5 @@
 /** All of the page. */
+import type { FollowedNode } from "../node/followed-node.ts";
 import type { Nodes } from "../node/nodes.ts";
 import { ArtifactsCard, hasArtifacts } from "./artifacts-card.tsx";
 import { Banner } from "./banner.tsx";
@@ -16,7 +17,8 @@ import { RunnersCard } from "./runners-card.tsx";
 export function Page({ nodes }: { nodes: Nodes }) {
   const node = nodes.chosen.value;
   const info = node.info.value;
-  const isOfArtifacts = node.round.value?.proves === "artifacts";
+  // Of a node that lets nobody see it there is nothing but lines to fill.
+  const isUnknown = node.connection.value.state === "refused" && node.status.value === null;
   return (
     <>
       <header>
@@ -30,20 +32,29 @@ export function Page({ nodes }: { nodes: Nodes }) {
         <Banner node={node} />
         <div class="grid">
           <RoundCard node={node} />
-          <RateCard node={node} />
-          {hasArtifacts(node) && <ArtifactsCard node={node} />}
-          {/* Of artifacts every one counts: there is nothing to be found. */}
-          {!isOfArtifacts && <ExpectedCard node={node} />}
-          {!isOfArtifacts && <FindsCard node={node} />}
-          <ModelCard node={node} />
-          <RunnersCard node={node} />
-          <CallbacksCard node={node} />
-          <InferenceCard node={node} />
-          <VerdictsCard node={node} />
-          <EventsCard node={node} />
+          {!isUnknown && <Cards node={node} />}
           <NodesCard nodes={nodes} />
         </div>
       </main>
+    </>
+  );
+}
+
+function Cards({ node }: { node: FollowedNode }) {
+  const isOfArtifacts = node.round.value?.proves === "artifacts";
+  return (
+    <>
+      <RateCard node={node} />
+      {hasArtifacts(node) && <ArtifactsCard node={node} />}
+      {/* Of artifacts every one counts: there is nothing to be found. */}
+      {!isOfArtifacts && <ExpectedCard node={node} />}
+      {!isOfArtifacts && <FindsCard node={node} />}
+      <ModelCard node={node} />
+      <RunnersCard node={node} />
+      <CallbacksCard node={node} />
+      <InferenceCard node={node} />
+      <VerdictsCard node={node} />
+      <EventsCard node={node} />
     </>
   );
 }

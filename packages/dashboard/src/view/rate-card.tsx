@@ -10,6 +10,8 @@ import { Card, Figures } from "./parts.tsx";
 /** Milliseconds over which "now" is taken: batches of a slow search come once in a while. */
 const NOW_MS = 10_000;
 const HOUR_MS = 3_600_000;
+/** What a chart shows at least. */
+const LEAST_MS = 60_000;
 
 const SPANS = {
   "10 minutes": 600_000,
@@ -42,7 +44,10 @@ export function RateCard({ node }: { node: FollowedNode }) {
   const last = minutes.at.at(-1) ?? 0;
   const data = useMemo(() => {
     const series = milliseconds <= SPANS["10 minutes"] ? minutes : day;
-    return series.chart((series.at.at(-1) ?? 0) - milliseconds);
+    const end = series.at.at(-1) ?? Date.now();
+    // A node that has begun just now fills its chart all the same.
+    const known = Math.min(series.at[0] ?? end, end - LEAST_MS);
+    return series.chart(Math.max(end - milliseconds, known), end);
   }, [grown, milliseconds, minutes, day]);
   const round = node.round.value;
   const ofNow = rate(minutes.meanSince(last - NOW_MS));
@@ -75,7 +80,7 @@ export function RateCard({ node }: { node: FollowedNode }) {
       <Chart
         label={`Nonces per second over ${span.value}; now ${ofNow}`}
         data={data}
-        height={200}
+        height={250}
         options={options}
       />
     </Card>
