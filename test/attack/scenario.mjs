@@ -1,4 +1,4 @@
-// Attacks a node as a scenario says, beside ten honest clients, and measures what it does to the node.
+// Attacks a node as a scenario says, beside eleven honest clients, and measures what it does to the node.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -28,7 +28,7 @@ import { watchHealth } from "./surroundings.mjs";
  *   process of its own, until that is ended; must not need answers, since it is also run against a
  *   server that gives none
  * @property {number} [seconds] that the attack lasts; 10 by default
- * @property {string} [honest] kinds of honest clients, with commas; all ten by default
+ * @property {string} [honest] kinds of honest clients, with commas; all eleven by default
  */
 
 /** What an attack may do to a node at most. */

@@ -7,12 +7,14 @@ import fc from "fast-check";
 import { WebSocket } from "ws";
 import { poll, startNode, withFolder } from "../soak/node.mjs";
 import { command, connection, messages } from "./requests.mjs";
-import { DEFAULT_SEQ_LEN, FRESH, step } from "./round-model.mjs";
+import { DEFAULT_SEQ_LEN, FRESH, MODEL, step } from "./round-model.mjs";
 
 /** Strangers at one time. */
 const STRANGERS = 16;
 /** Commands for so many requests. */
 const REQUESTS_A_COMMAND = 20;
+/** At least so many, however slow the machine is. */
+const LEAST_SHARE = 1 / 80;
 /** A node that answers nothing is left after so long, milliseconds. */
 const PATIENCE_MS = 1000;
 /** So long after the last request every handle is free again, milliseconds. */
@@ -27,6 +29,7 @@ const CHUNK = 20;
 const UNAVAILABLE = [
   ...Object.values(POC_ERRORS).flatMap(({ status, text }) => (status === 503 ? [text] : [])),
   "PoC", // the gate in front of inference
+  ...["No vLLM backend", "NVML not initialized"], // docs/mlnode.md
 ];
 
 /**
@@ -92,13 +95,14 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
 
     async function commandAll() {
       let expected = FRESH;
-      let lastId = null;
-      for (let chunk = 0; !isOver; chunk++) {
+      let last = { number: 0, id: null };
+      const isEnough = () => isOver && commands >= count * LEAST_SHARE;
+      for (let chunk = 0; !isEnough(); chunk++) {
         for (const drawn of fc.sample(fc.array(command, { minLength: 1, maxLength: 3 }), {
           seed: seed + chunk,
           numRuns: CHUNK,
         })) {
-          if (isOver) return;
+          if (isEnough()) return;
           // Commands that come at once are carried out one after another, in some order.
           const answers = await Promise.all(drawn.map((each) => give(node.url, each)));
           commands += drawn.length;
@@ -106,9 +110,9 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
           const outcome = orders(drawn.map((_, i) => i))
             .map((order) => playOut(expected, order, drawn))
             .find(
-              ({ statuses, after }) =>
-                statuses.every((status, i) => status === answers[i]) &&
-                matches(now, after, expected, lastId),
+              ({ allowed, after }) =>
+                allowed.every((statuses, i) => statuses.includes(answers[i])) &&
+                matches(now, after, last),
             );
           if (!outcome) {
             fault(
@@ -118,7 +122,7 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
             return;
           }
           expected = outcome.after;
-          lastId = now.round_id;
+          if (now.round_id !== null) last = { number: expected.number, id: now.round_id };
           while (!isOver && sent < commands * REQUESTS_A_COMMAND) await sleep(5);
         }
       }
@@ -130,6 +134,10 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
       ...Array.from({ length: STRANGERS }, (_, i) => strange(i + 1)),
     ]);
     await ask(`${node.url}/api/v1/pow/stop`, { method: "POST" });
+    const heldPages = async () =>
+      /^proofmill_kv_pages\{state="in_use"\} (\d+)$/m.exec(await metricsOf(node.url))?.[1];
+    const pages = await poll(heldPages, (count) => count === "0", HANDLES_BACK_MS);
+    if (pages !== "0") fault(`${pages} pages of keys and values are held by nobody`);
     const { result } = (await ask(`${node.url}/trpc/node.info`)).answer;
     if (result.data.runners.some(({ restarts }) => restarts > 0))
       fault("a runner was started again");
@@ -226,10 +234,29 @@ const PROCEDURES = {
   ...{ init: "init", "init/generate": "initGenerate", "init/validate": "initValidate" },
   ...{ "phase/generate": "phaseGenerate", "phase/validate": "phaseValidate", stop: "stop" },
 };
+/** Paths of commands by their doors, where they are others than those of a round of distances. */
+const PATHS = {
+  rest: { begin: "/api/v1/pow/init/generate", job: "/api/v1/pow/generate" },
+  trpc: { begin: "/trpc/artifacts.initGenerate", job: "/trpc/artifacts.generate" },
+  mlnode: {
+    begin: "/api/v1/inference/pow/init/generate",
+    job: "/v3.0.13/api/v1/inference/pow/generate",
+    stop: "/api/v1/inference/pow/stop",
+    up: "/api/v1/inference/up",
+    down: "/v3.0.13/api/v1/inference/down",
+    chat: "/v1/chat/completions",
+  },
+};
+/** What is sent with commands that are always the same. */
+const BODIES = {
+  up: { model: MODEL, dtype: "auto" },
+  chat: { messages: [{ role: "user", content: "a" }], max_tokens: 2 },
+};
 
 /** @returns the answer's status */
-export async function give(url, { door, command: { kind, body } }, more = {}) {
-  const path = door === "rest" ? `/api/v1/pow/${kind}` : `/trpc/pow.${PROCEDURES[kind]}`;
+export async function give(url, { door, command: { kind, body = BODIES[kind] } }, more = {}) {
+  const ofDistances = door === "rest" ? `/api/v1/pow/${kind}` : `/trpc/pow.${PROCEDURES[kind]}`;
+  const path = PATHS[door][kind] ?? ofDistances;
   const sends = body === undefined ? {} : { body: JSON.stringify(body) };
   const { status } = await ask(url + path, {
     method: "POST",
@@ -246,6 +273,11 @@ export async function ask(url, init = {}) {
   return { status: response.status, answer: await response.json() };
 }
 
+async function metricsOf(url) {
+  const response = await fetch(`${url}/metrics`, { headers: { connection: "close" } });
+  return await response.text();
+}
+
 function orders(all) {
   if (all.length < 2) return [all];
   return all.flatMap((first) =>
@@ -253,22 +285,36 @@ function orders(all) {
   );
 }
 
+/**
+ * What follows where the commands are carried out in this order, and by which statuses each may be
+ * answered. A chat is let in or not when it comes, whichever command is then half carried out.
+ */
 function playOut(before, order, drawn) {
-  let after = before;
-  const statuses = [];
+  const states = [before];
+  const allowed = [];
   for (const i of order) {
-    const { status, after: next } = step(after, drawn[i].command);
-    statuses[i] = status;
-    after = next;
+    const { door, command } = drawn[i];
+    const { status, after } = step(states.at(-1), command, door);
+    allowed[i] = [status];
+    states.push(after);
   }
-  return { statuses, after };
+  for (const [i, { door, command }] of drawn.entries()) {
+    if (command.kind !== "chat") continue;
+    allowed[i] = states.map((state) => step(state, command, door).status);
+  }
+  return { allowed, after: states.at(-1) };
 }
 
-/** Whether a status is what the model expects. */
-function matches(now, expected, before, lastId) {
-  if (now.state !== expected.state) return false;
-  if (expected.round === null) return now.round_id === null;
+/** Whether a status is what the model expects; `last` is the last round of distances that was shown. */
+function matches(now, { state, round, number }, last) {
+  if (now.state !== state) return false;
+  if (round?.proof !== "distance") {
+    const shown = state === "GENERATING" ? { ...round, ...round.params } : null;
+    const fields = ["block_hash", "block_height", "public_key", "node_id", "node_count", "seq_len"];
+    const isShown = fields.every((field) => now.config?.[field] === shown?.[field]);
+    return now.round_id === null && isShown;
+  }
   const fields = ["block_hash", "block_height", "public_key", "r_target", "node_id", "node_count"];
-  if (fields.some((field) => now[field] !== expected.round[field])) return false;
-  return (now.round_id === lastId) === (expected.number === before.number);
+  if (fields.some((field) => now[field] !== round[field])) return false;
+  return (now.round_id === last.id) === (number === last.number);
 }

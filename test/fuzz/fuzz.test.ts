@@ -5,7 +5,7 @@ import { fuzzLoader } from "./against-loader.mjs";
 import { fuzzNode } from "./against-node.mjs";
 import { fuzzTokenizers } from "./against-tokenizers.mjs";
 import { fuzzWords } from "./against-words.mjs";
-import { FRESH, step } from "./round-model.mjs";
+import { FRESH, MODEL, step } from "./round-model.mjs";
 
 const SEED = 20;
 
@@ -67,6 +67,25 @@ test("the model of a round: another block replaces a search, another field does 
     status: 422,
     after: FRESH,
   });
+});
+
+test("the model of a round: one of artifacts yields to nothing but a stop, and not to a node that is down", () => {
+  const body = { ...{ block_hash: "a", block_height: 1, public_key: "k" }, ...place(0) };
+  const begin = {
+    kind: "begin",
+    isValid: true,
+    body: { ...body, params: { model: MODEL } },
+  } as const;
+  const { after } = step(FRESH, begin);
+  expect(after).toMatchObject({ state: "GENERATING", number: 1 });
+  expect(step(after, begin).status).toBe(409);
+  expect(step(after, begin, "mlnode").status).toBe(502);
+  expect(step(after, { kind: "init/validate", isValid: true, body }).status).toBe(400);
+  const { after: down } = step(after, { kind: "down" }, "mlnode");
+  expect(step(down, begin).status).toBe(503);
+  expect(step(down, { kind: "chat" }, "mlnode").status).toBe(503);
+  const { after: up } = step(down, { kind: "up" }, "mlnode");
+  expect(step(up, begin).after).toEqual({ ...after, number: 1 });
 });
 
 function place(node_id: number) {

@@ -1,32 +1,8 @@
 // What a stranger may send: requests as bytes, messages of WebSockets, and commands, all drawn by
 // fast-check, so that a seed names them.
 import fc from "fast-check";
-
-const text = fc.oneof(
-  fc.string({ maxLength: 40 }),
-  fc.string({ unit: "binary", maxLength: 40 }),
-  fc.constantFrom(
-    "",
-    "null",
-    "\u0000",
-    "\ud800",
-    "__proto__",
-    "constructor",
-    "1e999",
-    "💥".repeat(300),
-  ),
-);
-const number = fc.oneof(
-  fc.integer(),
-  fc.double(),
-  fc.constantFrom(-1, 0, -0, 0.5, 2 ** 31, 2 ** 53, -(2 ** 63), 1e308, Number.MAX_SAFE_INTEGER),
-);
-const value = fc.oneof(
-  { weight: 2, arbitrary: fc.constantFrom(null, true, false, [], {}, [[]], [null]) },
-  { weight: 3, arbitrary: number },
-  { weight: 3, arbitrary: text },
-  { weight: 2, arbitrary: fc.jsonValue({ maxDepth: 3 }) },
-);
+import { askedOfModels } from "./asked-of-models.mjs";
+import { asJson, text, value } from "./drawn.mjs";
 
 /** Fields of the wire's objects, and names that objects of a language have by themselves. */
 const NAMES = [
@@ -39,9 +15,6 @@ const object = fc
   .map(
     (entries) => `{${entries.map((pair) => pair.map((each) => asJson(each)).join(":")).join(",")}}`,
   );
-
-/** As JSON, also what JSON has no word for. */
-const asJson = (each) => JSON.stringify(each) ?? "null";
 
 /** Texts that are nearly JSON: bytes are lost, doubled or put in. */
 const brokenJson = fc
@@ -175,7 +148,10 @@ const manner = fc.record({
 /** One connection's bytes: one request, or some of them behind one another. */
 export const connection = fc
   .tuple(
-    fc.array(fc.tuple(fc.oneof(asked, told), types, headers), { minLength: 1, maxLength: 4 }),
+    fc.array(fc.tuple(fc.oneof(asked, told, askedOfModels), types, headers), {
+      minLength: 1,
+      maxLength: 4,
+    }),
     manner,
   )
   .map(([requests, how]) => ({
@@ -271,8 +247,47 @@ const spoilt = fc
   )
   .map(([whole, field, put]) => ({ ...whole, [field]: put }));
 
-/** A command by one of the doors. */
-export const command = fc.record({
+/** Likewise of artifacts, the model's name among the fields that may be wrong. */
+const artifactRound = fc.record({
+  block_hash: fc.constantFrom("a", "b"),
+  block_height: fc.constantFrom(1, 2),
+  public_key: fc.constantFrom("k"),
+  node_id: fc.constantFrom(0, 1),
+  node_count: fc.constantFrom(2),
+  batch_size: fc.constantFrom(1, 32),
+  params: fc
+    .constantFrom("proofmill-demo", "proofmill-demo", "proofmill-demo", "another")
+    .map((model) => ({ model, seq_len: 4, k_dim: 12 })),
+});
+const spoiltArtifacts = fc
+  .tuple(
+    artifactRound,
+    fc.constantFrom("block_hash", "block_height", "public_key", "node_count"),
+    fc.constantFrom(null, [], {}, true, undefined),
+  )
+  .map(([whole, field, put]) => ({ ...whole, [field]: put }));
+const ofArtifacts = (kind, beside) =>
+  fc.oneof(
+    {
+      weight: 4,
+      arbitrary: artifactRound.map((body) => ({
+        kind,
+        body: { ...body, ...beside },
+        isValid: true,
+      })),
+    },
+    {
+      weight: 1,
+      arbitrary: spoiltArtifacts.map((body) => ({
+        kind,
+        body: { ...body, ...beside },
+        isValid: false,
+      })),
+    },
+  );
+
+/** A command to a round of distances, by one of the doors. */
+const ofDistances = fc.record({
   door: fc.constantFrom("rest", "trpc"),
   command: fc.oneof(
     {
@@ -295,3 +310,30 @@ export const command = fc.record({
     },
   ),
 });
+
+/** A command by one of the doors, to a round of either protocol, or to the model beside it. */
+export const command = fc.oneof(
+  { weight: 3, arbitrary: ofDistances },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      door: fc.constantFrom("rest", "trpc", "mlnode"),
+      command: fc.oneof(
+        { weight: 3, arbitrary: ofArtifacts("begin", {}) },
+        { weight: 1, arbitrary: ofArtifacts("job", { nonces: [1, 2] }) },
+      ),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      door: fc.constant("mlnode"),
+      command: fc.constantFrom(
+        { kind: "stop" },
+        { kind: "down" },
+        { kind: "up" },
+        { kind: "chat" },
+      ),
+    }),
+  },
+);
