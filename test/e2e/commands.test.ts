@@ -147,4 +147,9 @@ test("what the node refuses is said in its words", async () => {
   expect((await run("validate", file)).stderr).toContain("nonces: Field required");
   writeFileSync(file, "{");
   expect((await run("validate", file)).stderr).toContain("is not JSON");
+  const other = { public_key: "k", block_hash: "other", block_height: 1, node_id: 0 };
+  writeFileSync(file, JSON.stringify({ ...other, nonces: [1], dist: [1.2] }));
+  expect((await run("validate", file)).stderr).toMatch(
+    /^proofmill: (No round configured|Block hash mismatch): .* begin one of the proof's first\n$/,
+  );
 });

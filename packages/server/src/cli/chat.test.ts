@@ -59,6 +59,15 @@ test("says in a line why there is no answer", async () => {
   expect(await chat("Hello", ["--max-tokens", "2"])).toMatchObject({ code: 0 });
 });
 
+test.runIf(process.platform === "linux")("knows its commands on a terminal", async () => {
+  const command = `"${process.execPath}" "${CLI}" chat --url ${node.url}`;
+  const terminal = spawn("script", ["-qec", command, "/dev/null"]);
+  terminal.stdin.write("/help\n/reset\n/quit\n");
+  const shown = await text(terminal.stdout);
+  expect(shown).toContain("[no such command: /reset begins again, /quit ends]");
+  expect(shown).toContain("[a new chat]");
+});
+
 test("prints nothing that a terminal carries out", () => {
   const hostile = "a\u001b[2J\u009b1mb\r\u0007\u202ec\n\té🙂";
   expect(printable(hostile)).toBe("a[2J1mbc\n\té🙂");

@@ -20,6 +20,8 @@ const HELP =
   "Ctrl-C stops an answer; a second one, Ctrl-D or /quit ends the chat, /reset begins another. What is " +
   "piped in is one message, whose answer alone is printed.";
 
+const COMMANDS = "/reset begins again, /quit ends";
+
 type Options = ChatOptions & { system?: string };
 type Chat = Options & { model: string };
 
@@ -69,7 +71,7 @@ async function answerOnce(chat: Chat): Promise<void> {
 
 /** Asks and answers until whoever sits there has enough. */
 async function talk(chat: Chat): Promise<void> {
-  say(`talking with ${printable(chat.model)}: /reset begins again, /quit ends`);
+  say(`talking with ${printable(chat.model)}: ${COMMANDS}`);
   if (chat.model === DEMO_NAME) say("its weights are random, and so are its words");
   const lines = createInterface({
     input: process.stdin,
@@ -89,8 +91,12 @@ async function talk(chat: Chat): Promise<void> {
   for await (const line of lines) {
     const content = line.trim();
     if (content === "/quit") break;
-    if (content === "/reset") messages = beginning(chat);
-    else if (content !== "") {
+    if (content === "/reset") {
+      messages = beginning(chat);
+      stdout.write("[a new chat]\n");
+    } else if (/^\/\w*$/.test(content)) {
+      stdout.write(`[no such command: ${COMMANDS}]\n`);
+    } else if (content !== "") {
       answering = new AbortController();
       messages = await exchange(chat, [...messages, { role: "user", content }], answering.signal);
       answering = null;

@@ -26,11 +26,11 @@ export function statusCommand(): Command {
   return addRemoteOptions(command).action((options: RemoteOptions) =>
     orExit(async () => {
       const client = clientOf(options);
-      const [status, { health }] = await Promise.all([client.status(), client.nodeInfo()]);
+      const [status, { health, model }] = await Promise.all([client.status(), client.nodeInfo()]);
       stdout.write(
         options.json
           ? `${JSON.stringify({ ...status, ...health })}\n`
-          : summaryOf(status) + notesOf(health),
+          : `${summaryOf(status)}model       ${model ?? "unknown until it is loaded"}\n${notesOf(health)}`,
       );
       const [first] = health.reasons;
       if (first) throw new Exit(EXIT_CODES[first.code]);

@@ -1,7 +1,7 @@
 /** `proofmill validate`: has a running node judge a proof. */
 import { createReadStream } from "node:fs";
 import { getSystemErrorMap } from "node:util";
-import type { ProofBatch, Status } from "@proofmill/client";
+import { type ProofBatch, RoundError, type Status } from "@proofmill/client";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
 import { Exit } from "./exit.ts";
@@ -22,11 +22,20 @@ export function validateCommand(): Command {
   return addRemoteOptions(command).action((file: string, options: RemoteOptions) =>
     orExit(async () => {
       const proof = await readProof(file);
-      const answer = await clientOf(options).validate(proof);
+      const answer = await clientOf(options).validate(proof).catch(withAdvice);
       stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer));
       if (answer.fraud_detected) throw new Exit(FRAUD_EXIT_CODE);
     }),
   );
+}
+
+/** What to do where the node's own words say only what does not fit. */
+function withAdvice(error: unknown): never {
+  const isOtherRound =
+    error instanceof RoundError && ["NO_ROUND", "BLOCK_HASH_MISMATCH"].includes(error.code);
+  if (!isOtherRound) throw error;
+  const advice = "a node judges proofs of its own round's block: begin one of the proof's first";
+  throw new Exit(1, `${error.message}: ${advice}`);
 }
 
 /** Reads the file's JSON. Whether it is a proof is for the node to say. */
