@@ -71,7 +71,7 @@ test("tools are called, and what they answer goes back to the model", async () =
   expect(first.toolCalls).toMatchObject([{ toolName: "look", input: { at: "sky" } }]);
   expect(first.toolResults).toMatchObject([{ output: "blue" }]);
   const second = await generateText({
-    ...{ model: chats().model, tools, maxOutputTokens: 5 },
+    ...{ model: chats().model, tools, maxOutputTokens: 5, seed: 3 },
     messages: [...messages, ...first.response.messages],
   });
   expect(second.usage.outputTokens).toBe(5);

@@ -138,6 +138,31 @@ describe.each(NAMES)("%s", (name) => {
     expect(text).toBe((await client.completions.create(completion)).choices[0]?.text);
   });
 
+  test("characters of several tokens come whole, in every piece of a stream", async () => {
+    const { client } = served(name);
+    const said = "e\u0301 👨‍👩‍👧‍👦🇩🇪 \u{10ffff}ありがとう नि ✋🏽";
+    const bytes = [...Buffer.from(said)];
+    const create = (enforced: number[], more: object = {}) =>
+      client.chat.completions.create({
+        ...{ model: name, messages, stream: true as const, ...more },
+        ...({ enforced_tokens: enforced } as object),
+      });
+    const piecesOf = async (stream: Awaited<ReturnType<typeof create>>) => {
+      const pieces: string[] = [];
+      for await (const { choices } of stream) pieces.push(choices[0]?.delta.content ?? "");
+      return pieces.filter((piece) => piece !== "");
+    };
+    const pieces = await piecesOf(await create([...bytes, END]));
+    // As many as there are code points: none waits longer than it must.
+    expect(pieces).toEqual([...said]);
+    // What ends within one has U+FFFD for it, at its end alone.
+    const cut = await piecesOf(await create(bytes.slice(0, 6)));
+    expect(cut).toEqual(["e", "\u0301", " ", "\ufffd"]);
+    // A stop string may begin and end within tokens.
+    const stopped = await piecesOf(await create(bytes, { stop: "🇩🇪" }));
+    expect(stopped.join("")).toBe("e\u0301 👨‍👩‍👧‍👦");
+  });
+
   test("calls of tools are called, whole and streamed", async () => {
     const { client } = served(name);
     const call = '<tool_call>\n{"name": "look", "arguments": {"at": "sky 🌤"}}\n</tool_call>';
