@@ -240,7 +240,10 @@ function nodeCalls(options: CallsOptions) {
 
     generateArtifacts: (body, caller) => service.artifacts.generate(body, caller),
 
-    artifactJob: (query) => service.artifacts.job(parseQuery(JobQuery, query).request_id),
+    artifactJob: (query) => {
+      service.assertEnabled();
+      return service.artifacts.job(parseQuery(JobQuery, query).request_id);
+    },
 
     artifactJobs: () => service.artifacts.jobs(),
 
