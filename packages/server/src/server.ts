@@ -307,6 +307,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       revision,
     },
     port: () => portOf(app),
+    upstreamVersion: async () => upstream?.version() ?? null,
     onCommand: (told: Omit<Told, "kind">) => events.tell({ kind: "broker", ...told }),
     isHealthy: () => healthOf({ service, runners }).reasons.length === 0,
     metrics: showsMetrics ? metricsForBroker : null,

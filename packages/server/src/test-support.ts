@@ -127,8 +127,10 @@ export async function testServer(
     maxConnectionsPerAddress: 2048,
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });
-  const detach = loaded ? service.attach(runner) : () => {};
-  if (loaded) inference?.attach(runner);
+  const ends = loaded ? [service.attach(runner), inference?.attach(runner)] : [];
+  const detach = (reason: Error) => {
+    for (const end of ends) end?.(reason);
+  };
   onTestFinished(async () => {
     await service.close();
     await app.close();

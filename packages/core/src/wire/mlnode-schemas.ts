@@ -40,7 +40,10 @@ export const NodeState = z.object({
 /** The answer of `versions`. */
 export const NodeVersions = z.object({
   version: z.string(),
-  vllm_version: z.string().nullable().describe("Null: there is no vLLM here."),
+  vllm_version: z
+    .string()
+    .nullable()
+    .describe("What the server of `--upstream` calls its version; null without one."),
   poc_validation_inference: z.boolean(),
 });
 

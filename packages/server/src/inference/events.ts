@@ -12,7 +12,7 @@ export interface OpenAiError {
   message: string;
   type: string;
   param: null;
-  code: string;
+  code: string | number;
 }
 
 const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };

@@ -35,12 +35,17 @@ const STOPPED_ANSWER = {
 /** The list of models is read at every poll, whatever the node does. */
 const MODELS_PATH = "/v1/models";
 
+export type GateAnswer = typeof GATE_ANSWER | typeof ARTIFACTS_ANSWER;
+
 /** Why a running request is cut off. */
 export class GateClosed extends Error {
   override readonly name = "GateClosed";
+  /** What its caller is answered. */
+  readonly answer: GateAnswer;
 
-  constructor() {
-    super(GATE_ANSWER.detail);
+  constructor(answer: GateAnswer) {
+    super(answer.detail);
+    this.answer = answer;
   }
 }
 
@@ -97,7 +102,7 @@ export class InferenceGate {
   }
 
   /** What is answered while it is closed. */
-  get answer(): typeof GATE_ANSWER | typeof ARTIFACTS_ANSWER {
+  get answer(): GateAnswer {
     return this.#options.service.artifacts.isGenerating ? ARTIFACTS_ANSWER : GATE_ANSWER;
   }
 
@@ -134,7 +139,7 @@ export class InferenceGate {
 
   #abortAll(): void {
     this.counters.aborted += this.#running.size;
-    for (const running of this.#running) running.abort(new GateClosed());
+    for (const running of this.#running) running.abort(new GateClosed(this.answer));
     this.#running.clear();
   }
 
@@ -156,8 +161,8 @@ export class InferenceGate {
 }
 
 /** The 503 of docs/protocol.md §3. */
-export function sendGateAnswer(reply: FastifyReply): FastifyReply {
-  return sendRefusal(reply, GATE_ANSWER);
+export function sendGateAnswer(reply: FastifyReply, { answer }: GateClosed): FastifyReply {
+  return sendRefusal(reply, answer);
 }
 
 function sendRefusal(reply: FastifyReply, answer: object): FastifyReply {

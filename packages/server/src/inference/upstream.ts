@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ulid } from "ulid";
 import { Agent, type Dispatcher } from "undici";
 import { decode, forwardEvents, type OpenAiError } from "./events.ts";
-import { GATE_ANSWER, GateClosed, type InferenceGate, pathOf, sendGateAnswer } from "./gate.ts";
+import { GateClosed, type InferenceGate, pathOf, sendGateAnswer } from "./gate.ts";
 import { type Headers, headersDown, headersUp } from "./headers.ts";
 
 /** Besides all under /v1/. */
@@ -18,6 +18,8 @@ const ANSWER_TIMEOUT = 600_000;
 const HEALTH_TIMEOUT = 2000;
 /** An answer about the upstream's health is kept so long, milliseconds. */
 const HEALTH_AGE = 5000;
+/** Characters of an answer with a version. */
+const MAX_VERSION = 1024;
 
 /** A path's segment that begins or ends with `..`, as `..;` does, however it is written. */
 const DOTS = /(\/|\\|%2f|%5c)(\.|%2e){2}|(\.|%2e){2}(\/|\\|%2f|%5c|$)/i;
@@ -45,6 +47,8 @@ export interface UpstreamOptions {
 export interface Upstream {
   /** As it was within the last seconds. */
   health(): Promise<UpstreamHealth>;
+  /** What it calls its version, as vLLM does at /version; null where it says none. */
+  version(): Promise<string | null>;
 }
 
 /** Forwards `/v1/*`, `/tokenize` and `/detokenize`. */
@@ -167,6 +171,7 @@ export async function useUpstream(
       }
       return health;
     },
+    version: () => askVersion(agent, { url, via }),
   };
 }
 
@@ -199,8 +204,32 @@ async function askHealth(
   }
 }
 
+async function askVersion(
+  agent: Agent,
+  { url, via }: { url: string; via: string },
+): Promise<string | null> {
+  try {
+    const { statusCode, body } = await agent.request({
+      origin: url,
+      path: "/version",
+      method: "GET",
+      headers: { via: `1.1 ${via}` },
+      signal: AbortSignal.timeout(HEALTH_TIMEOUT),
+    });
+    let text = "";
+    for await (const chunk of body) {
+      text += chunk;
+      if (text.length > MAX_VERSION) return null;
+    }
+    const { version } = (statusCode === 200 ? JSON.parse(text) : {}) as { version?: unknown };
+    return typeof version === "string" ? version : null;
+  } catch {
+    return null; // away, or what it says is no JSON
+  }
+}
+
 function answerFailure(reply: FastifyReply, error: unknown): FastifyReply {
-  if (error instanceof GateClosed) return sendGateAnswer(reply);
+  if (error instanceof GateClosed) return sendGateAnswer(reply, error);
   const { code } = error as { code?: unknown };
   const isLate = code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_CONNECT_TIMEOUT";
   return sendError(reply, isLate ? 504 : 502, describe(error));
@@ -212,5 +241,5 @@ function sendError(reply: FastifyReply, status: number, error: OpenAiError): Fas
 
 /** A failure in OpenAI's words. */
 function describe(reason: unknown): OpenAiError {
-  return reason instanceof GateClosed ? GATE_ANSWER.error : AWAY;
+  return reason instanceof GateClosed ? reason.answer.error : AWAY;
 }

@@ -34,13 +34,18 @@ export interface GpuDriver {
 /** Asks at most every few seconds, however often it is asked. */
 export class Gpus {
   readonly #program: string;
+  readonly #timeout: number;
   #devices: Promise<readonly Gpu[]> = Promise.resolve([]);
   #asked = Number.NEGATIVE_INFINITY;
   #last: readonly Gpu[] = [];
 
-  /** @param program looked for in PATH */
-  constructor(program = "nvidia-smi") {
+  /**
+   * @param program looked for in PATH
+   * @param limits.timeout milliseconds that it has; for tests
+   */
+  constructor(program = "nvidia-smi", { timeout = TIMEOUT } = {}) {
     this.#program = program;
+    this.#timeout = timeout;
   }
 
   /** As they were last seen; never waits, since a driver may hang. */
@@ -79,7 +84,8 @@ export class Gpus {
   /** What it prints; null where it is not there, or fails. */
   async #ask(args: readonly string[]): Promise<string | null> {
     try {
-      const options = { timeout: TIMEOUT, killSignal: "SIGKILL", maxBuffer: 2 ** 20 } as const;
+      const timeout = this.#timeout;
+      const options = { timeout, killSignal: "SIGKILL", maxBuffer: 2 ** 20 } as const;
       return (await run(this.#program, args, options)).stdout;
     } catch {
       return null;

@@ -101,7 +101,10 @@ function callsOf(app: FastifyInstance, options: MlnodeOptions): BrokerCalls {
   const begin = (body: unknown) => ups.begin(parseWith(UpRequest, body, "body"));
   return {
     nodeState: () => ({ version, ...describeState(options) }),
-    nodeVersions: () => ({ version, vllm_version: null, poc_validation_inference }),
+    nodeVersions: async () => ({
+      ...{ version, poc_validation_inference },
+      vllm_version: await options.upstreamVersion(),
+    }),
     stopNode: stop,
     up: async ({ body }) => {
       await begin(body);

@@ -15,6 +15,8 @@ export interface MlnodeOptions {
   port: () => number;
   /** Whether a round could begin now, or one runs. */
   isHealthy: () => boolean;
+  /** What the server that inference is forwarded to calls its version; null: none, or it says none. */
+  upstreamVersion: () => Promise<string | null>;
   /** As operators and the broker call it. */
   version: string;
   /** Whether chat goes on while jobs are computed. */

@@ -20,12 +20,7 @@ import {
 } from "../../completions/shapes.ts";
 import { callerGone } from "../../http/caller.ts";
 import { countBodies, type Part, TOO_MANY_COMING, Unfinished } from "../../http/unfinished.ts";
-import {
-  GATE_ANSWER,
-  GateClosed,
-  type InferenceGate,
-  sendGateAnswer,
-} from "../../inference/gate.ts";
+import { GateClosed, type InferenceGate, sendGateAnswer } from "../../inference/gate.ts";
 import { EventStream } from "./event-stream.ts";
 
 /** Characters of an answer that is sent as a whole: they are written in one turn of the event loop. */
@@ -125,7 +120,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
         return await handle(body, { reply, signal, part, cutOff });
       } catch (error) {
         // Whatever was cut off says so in its own words.
-        if (running.signal.aborted) return sendGateAnswer(reply);
+        if (running.signal.aborted)
+          return sendGateAnswer(reply, running.signal.reason as GateClosed);
         throw error;
       }
     });
@@ -248,7 +244,7 @@ function sizeOf({ text, logprobs, tokenIds }: Delta): number {
 }
 
 function errorOf(error: unknown): object {
-  return error instanceof GateClosed ? GATE_ANSWER.error : toApiError(error).error;
+  return error instanceof GateClosed ? error.answer.error : toApiError(error).error;
 }
 
 function sendError(
