@@ -476,6 +476,21 @@ describe("a queued job with a receiver", () => {
     expect(log.messages("warn")).toEqual(["a job of before is not taken any more"]);
   });
 
+  it("is not refused for what others wait for", async () => {
+    const { artifacts, runner, store } = await open({ maxQueuedValidateNonces: 4 });
+    runner.hold();
+    const waited = artifacts.generate({ ...JOB, wait: true });
+    await runner.started(0);
+    const tooMany = await refusal(artifacts.generate({ ...JOB, wait: true }));
+    expect(tooMany.code).toBe("TOO_MANY_QUEUED_NONCES");
+    const { request_id } = await artifacts.generate(PUSHED);
+    await turns();
+    runner.release();
+    await waited;
+    await vi.waitUntil(() => store.verdicts.length > 0);
+    expect(store.verdicts).toMatchObject([{ batch: { request_id } }]);
+  });
+
   it("is refused where it cannot be stored", async () => {
     const store = new MemoryRoundStore();
     store.keepJob = async () => {

@@ -55,6 +55,14 @@ interface Job<Result> {
   ended: number;
 }
 
+/** How a job is computed. */
+interface Terms {
+  /** Aborts with what it is cut for. */
+  readonly signal: AbortSignal;
+  /** As `Recomputation.isPromised`. */
+  readonly isPromised: boolean;
+}
+
 export type EndedState<Result> = Exclude<JobState<Result>, { status: "queued" | "running" }>;
 
 export interface JobsOptions<Result> {
@@ -119,7 +127,7 @@ export class Jobs<Result extends object> {
     caller?.addEventListener("abort", gone);
     this.#callers.add(cut);
     try {
-      const result = await this.#compute(work, cut.signal);
+      const result = await this.#compute(work, { signal: cut.signal, isPromised: false });
       this.#options.onEnded({ status: "completed", result });
       return result;
     } catch (thrown) {
@@ -201,7 +209,9 @@ export class Jobs<Result extends object> {
     try {
       await this.#free(signal);
       job.state = { status: "running" };
-      return { status: "completed", result: await this.#compute(job.work, signal) };
+      // One at a time, and its caller counts on it: what callers wait for beside it does not refuse it.
+      const result = await this.#compute(job.work, { signal, isPromised: true });
+      return { status: "completed", result };
     } catch (thrown) {
       if (signal.aborted) return { status: "cancelled" };
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -210,26 +220,27 @@ export class Jobs<Result extends object> {
     }
   }
 
-  async #compute(work: JobWork<Result>, signal: AbortSignal): Promise<Result> {
+  async #compute(work: JobWork<Result>, how: Terms): Promise<Result> {
     const { scheme, config, nonces } = work;
     const sizers = new BatchSizers(config);
     for (let start = 0; start < nonces.length; start += SLICE) {
-      await this.#free(signal);
+      await this.#free(how.signal);
       const slice = nonces.slice(start, start + SLICE);
-      work.take(slice, await this.#recompute({ scheme, config, nonces: slice, sizers }, signal));
+      work.take(slice, await this.#recompute({ scheme, config, nonces: slice, sizers }, how));
     }
     return work.conclude();
   }
 
   async #recompute(
     what: Pick<JobWork<Result>, "scheme" | "config" | "nonces"> & { sizers: BatchSizers },
-    signal: AbortSignal,
+    { signal, isPromised }: Terms,
   ): Promise<Float32Array> {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), PATIENCE_MS);
     try {
       const { values } = await this.#options.validations.recompute({
         ...what,
+        isPromised,
         signal: AbortSignal.any([signal, silence.signal]),
         onResults: () => timer.refresh(),
       });

@@ -29,6 +29,8 @@ export interface Recomputation {
   signal?: AbortSignal | undefined;
   /** Called when some of its nonces have been computed. */
   onResults?: () => void;
+  /** Whether whoever asks lets no more than a few of these wait: then nothing that waits beside refuses it. */
+  isPromised?: boolean;
 }
 
 interface Request extends Omit<Recomputation, "signal"> {
@@ -90,13 +92,7 @@ export class ValidationQueue {
   async recompute({ signal, ...what }: Recomputation): Promise<Recomputed> {
     const count = what.nonces.length;
     const width = what.scheme.width(what.config);
-    if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
-    let waiting = 0;
-    for (const { left } of this.#requests) waiting += left;
-    if (waiting + count > this.#maxNonces) {
-      const detail = `Too many nonces are waiting to be validated: ${waiting} and ${count} more, at most ${this.#maxNonces}`;
-      throw new PocError("TOO_MANY_QUEUED_NONCES", { detail });
-    }
+    if (!what.isPromised) this.#refuseTooMany(count);
     if (signal?.aborted) throw new PocError("CALLER_GONE");
     return new Promise((resolve, reject) => {
       const drop = () => this.#reject(request, new PocError("CALLER_GONE"));
@@ -119,6 +115,15 @@ export class ValidationQueue {
       this.#review(request);
       this.#dispatcher.wake();
     });
+  }
+
+  #refuseTooMany(count: number): void {
+    if (this.#requests.size >= MAX_WAITING) throw new PocError("TOO_MANY_VALIDATIONS");
+    let waiting = 0;
+    for (const { left } of this.#requests) waiting += left;
+    if (waiting + count <= this.#maxNonces) return;
+    const detail = `Too many nonces are waiting to be validated: ${waiting} and ${count} more, at most ${this.#maxNonces}`;
+    throw new PocError("TOO_MANY_QUEUED_NONCES", { detail });
   }
 
   /** The next job for this runner, or null when there is none. */
