@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Status, ValidateAnswer } from "@proofmill/client";
+import { createPocClient, type Status, type ValidateAnswer } from "@proofmill/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BIN, runCli, startServer, type TestNode, temporaryFolder } from "../helpers.ts";
 
@@ -65,6 +65,22 @@ test("Ctrl-C stops the round and shows it", async () => {
   expect(code).toBe(0);
   expect(stdout).toContain("state       STOPPED");
   expect(JSON.parse((await run("status", "--json")).stdout).state).toBe("STOPPED");
+});
+
+test("stop ends a round that somebody else has begun, and shows it", async () => {
+  const client = createPocClient({ url: node.url });
+  const body = { block_hash: "theirs", block_height: 9, public_key: "node9", r_target: 1.4 };
+  await client.initGenerate({ ...body, node_id: 0, node_count: 1, seq_len: 32 });
+  const { code, stdout } = await run("stop");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^state {7}STOPPED\nround {7}\w{26}\nblock {7}theirs, height 9\n/);
+  expect((await client.status({ limit: 1 })).state).toBe("STOPPED");
+  const again = JSON.parse((await run("stop", "--json")).stdout);
+  expect(again).toMatchObject({
+    state: "STOPPED",
+    block_hash: "theirs",
+    nonces: again.valid_nonces,
+  });
 });
 
 test("a round that another one replaces ends with a word about it", async () => {

@@ -40,9 +40,31 @@ function runInShell(options: { script: string; args: string[]; terminal?: boolea
   return {
     exited: once(child, "exit").then(([code]) => code as number),
     pid: () => Number(readFileSync(pid, "utf8")),
+    /** Reads after all: all that comes to where it prints. */
+    stdout: () => child.stdout,
     stderr: () => (existsSync(stderr) ? readFileSync(stderr, "utf8") : ""),
   };
 }
+
+test.runIf(process.platform === "linux").each([
+  ["for people", [], /^\[\d\d:\d\d:\d\d\] INFO: listening on http/m],
+  ["JSON where that is asked for", ["--log-format", "json"], /^\{"level":30,.*"listening on http/m],
+])("on a terminal the log is %s", async (_, more, expected) => {
+  const args = ["serve", "--port", "0", ...more];
+  const shell = runInShell({ script: 'exec "$@"', args, terminal: true });
+  let text = "";
+  shell.stdout().on("data", (chunk: Buffer) => {
+    text += chunk;
+  });
+  await poll(
+    async () => text,
+    (all) => all.includes("model loaded"),
+  );
+  process.kill(shell.pid(), "SIGTERM");
+  await shell.exited;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
+  expect(text.replace(/\x1b\[\d+m/g, "").replaceAll("\r", "")).toMatch(expected);
+});
 
 describe.runIf(process.platform === "linux")("a log that cannot be written", () => {
   test.each([

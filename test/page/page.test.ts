@@ -429,6 +429,18 @@ describe.skipIf(noBrowser)("the page", () => {
       .waitFor();
   });
 
+  test("the API's page fits a phone: its tables scroll by themselves", async () => {
+    const { url } = await startFakeNode();
+    const page = await openPage(`${url}/docs`, { viewport: { width: 390, height: 844 } });
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+    const tables = page.locator("table");
+    expect(await tables.count()).toBeGreaterThan(10);
+    const wide = "(all) => all.filter((each) => each.offsetWidth > 390 && !each.closest('.wide'))";
+    expect(await page.evaluate(`(${wide})([...document.querySelectorAll("table")]).length`)).toBe(
+      0,
+    );
+  });
+
   test.each(["light", "dark"] as const)(
     "axe finds nothing in %s, on a phone and wide",
     async (scheme) => {

@@ -24,6 +24,7 @@ function options(colours: Colours): Omit<uPlot.Options, "width" | "height"> {
   return {
     legend: { show: false },
     cursor: { y: false },
+    padding: [null, 32, null, null], // half of a time of day
     scales: { y: { range: (_, _low, high) => [0, Math.max(1e-3, high * 1.1)] } },
     axes: [
       axis(colours, {

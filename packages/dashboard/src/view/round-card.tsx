@@ -52,8 +52,8 @@ function Since({ node }: { node: FollowedNode }) {
       </span>
     );
   }
-  const oldest = day.at[0] ?? minutes.at[0];
-  if (oldest === undefined) return null;
+  const oldest = Math.min(...day.at.slice(0, 1), ...minutes.at.slice(0, 1));
+  if (oldest === Number.POSITIVE_INFINITY) return null;
   return (
     <span>
       for more than <Ago at={oldest} />
