@@ -106,7 +106,9 @@ export function fuzzNode({ seed, count, onProgress = () => {} }) {
           // Commands that come at once are carried out one after another, in some order.
           const answers = await Promise.all(drawn.map((each) => give(node.url, each)));
           commands += drawn.length;
-          const { answer: now } = await ask(`${node.url}/api/v1/pow/status?limit=1`);
+          const { answer: round } = await ask(`${node.url}/api/v1/pow/status?limit=1`);
+          const { answer: model } = await ask(`${node.url}/api/v1/state`);
+          const now = { ...round, isDown: model.state === "STOPPED" };
           const outcome = orders(drawn.map((_, i) => i))
             .map((order) => playOut(expected, order, drawn))
             .find(
@@ -306,8 +308,8 @@ function playOut(before, order, drawn) {
 }
 
 /** Whether a status is what the model expects; `last` is the last round of distances that was shown. */
-function matches(now, { state, round, number }, last) {
-  if (now.state !== state) return false;
+function matches(now, { state, round, number, isDown }, last) {
+  if (now.state !== state || now.isDown !== isDown) return false;
   if (round?.proof !== "distance") {
     const shown = state === "GENERATING" ? { ...round, ...round.params } : null;
     const fields = ["block_hash", "block_height", "public_key", "node_id", "node_count", "seq_len"];

@@ -48,3 +48,25 @@ test("commands of both protocols", async () => {
 async function status(node: TestNode): Promise<unknown> {
   return (await node.get("/api/v1/pow/status")).json();
 }
+
+test("a name by which no round could call the model is refused, and the node stays stopped", async () => {
+  const node = await startServer({ args: ["--enable-poc"] });
+  expect((await node.post("/api/v1/stop")).status).toBe(200);
+  const up = (name: string) =>
+    node.post("/api/v1/inference/up", {
+      ...{ model: MODEL, dtype: "auto" },
+      additional_args: ["--served-model-name", name],
+    });
+  for (const [name, bytes] of [
+    ["", 0],
+    ["é".repeat(513), 1026],
+  ] as const) {
+    const refusal = await up(name);
+    expect([refusal.status, await refusal.json()]).toEqual([
+      400,
+      { detail: `--served-model-name has ${bytes} bytes, expected 1 to 1024` },
+    ]);
+  }
+  expect((await node.post("/v1/chat/completions", CHAT)).status).toBe(503);
+  expect((await up("é".repeat(512))).status).toBe(200);
+});

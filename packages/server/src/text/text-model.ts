@@ -15,7 +15,7 @@ const HEAP_MB = 1024;
 const IDLE_MS = 10 * 60_000;
 /** Texts of so many UTF-16 units have a thread of their own, or they would keep all others waiting. */
 const LONG = 32 * 1024;
-const LONG_IDLE_MS = 60_000;
+const LONG_IDLE_MS = 5000;
 /** Three times what the longest text takes that is hard to tokenize, one word of one letter. */
 const LIMIT_MS = 30_000;
 /** UTF-16 units of a text, and of a prompt that a template makes: some 250,000 tokens. */

@@ -7,6 +7,9 @@ import type { MlnodeOptions } from "./options.ts";
 const RUNNING = "VLLM is already running. Use /inference/down to stop it first.";
 const STARTING = "VLLM startup is already in progress. Use /inference/up/status to check status.";
 
+/** As texts of rounds may have. */
+const MAX_NAME_BYTES = 1024;
+
 interface Startup {
   status: "in_progress" | "completed" | "cancelled" | "failed";
   /** Monotonic milliseconds. */
@@ -43,7 +46,7 @@ export class Ups {
     if (!model.isStopped && service.ready) throw new Refused(409, RUNNING);
     this.#refuseOther(request);
     const servedAs = argument("--served-model-name", request.additional_args);
-    if (servedAs !== undefined) model.serveAs(servedAs);
+    if (servedAs !== undefined) model.serveAs(checkName(servedAs));
     const stopped = model.start();
     this.#otherSaid = null;
     this.#options.onCommand({ text: `The broker has the node bring ${model.name} up` });
@@ -118,6 +121,13 @@ export class Ups {
       "these arguments are for another server, and not used here",
     );
   }
+}
+
+/** @throws Refused 400 for a name by which no round could call the model */
+function checkName(name: string): string {
+  const bytes = Buffer.byteLength(name);
+  if (bytes >= 1 && bytes <= MAX_NAME_BYTES) return name;
+  throw new Refused(400, `--served-model-name has ${bytes} bytes, expected 1 to ${MAX_NAME_BYTES}`);
 }
 
 /** Of a flag, written `--flag value` or `--flag=value`. */
