@@ -4,11 +4,14 @@ import type { Socket } from "node:net";
 
 /** Milliseconds in which the other side may take the answer and close; then it is closed anyway. */
 const LINGER_MS = 1000;
+/** Bytes that may come meanwhile. */
+const LINGER_BYTES = 256 * 1024;
 
 const cut = new WeakSet<Socket>();
 
 /**
- * A server's `clientError`: what Node's HTTP parser refuses, and headers that do not come.
+ * A server's `clientError`: what Node's HTTP parser refuses, and headers that do not come. Who has
+ * ended the connection in the middle of a request waits for no answer.
  *
  * @param unanswered the connection's requests whose answers are not out yet
  */
@@ -18,7 +21,8 @@ export function answerBadHttp(
   unanswered: readonly ServerResponse[],
 ): void {
   if (cut.has(socket)) return;
-  if (error.code === "ECONNRESET" || !socket.writable || unanswered.length > 0) socket.destroy();
+  const isGone = error.code === "ECONNRESET" || error.code === "HPE_INVALID_EOF_STATE";
+  if (isGone || !socket.writable || unanswered.length > 0) socket.destroy();
   else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") cutOff(socket, 408, "Request Timeout");
   else if (error.code === "HPE_HEADER_OVERFLOW") {
     cutOff(socket, 431, "Request Header Fields Too Large");
@@ -37,7 +41,7 @@ export function answerSlowBody(
 
 /**
  * Answers and closes a connection. The other side may keep its half open, or read nothing: after a
- * while the connection is destroyed all the same.
+ * while, or when much comes all the same, the connection is destroyed.
  *
  * @param beside what the answer has besides `detail`, in ASCII
  */
@@ -48,7 +52,13 @@ export function cutOff(socket: Socket, status: number, detail: string, beside: o
     `HTTP/1.1 ${status} ${detail}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
-  socket.resume(); // what still comes is thrown away; unread, it would hide the connection's end
+  // What still comes is thrown away: unread, it would hide the connection's end.
+  let left = LINGER_BYTES;
+  socket.on("data", ({ length }: Buffer) => {
+    left -= length;
+    if (left < 0) socket.destroy();
+  });
+  socket.resume();
   const linger = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(linger));
 }

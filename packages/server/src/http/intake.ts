@@ -6,6 +6,8 @@ import type { Part, Unfinished } from "./unfinished.ts";
 
 /** Bytes that are held back before a socket is not read; until then a hang-up is noticed at once. */
 const MOST_HELD = 16 * 1024;
+/** Bytes that Node may read of a socket that is paused: what one read gives. */
+const READ_AHEAD = 64 * 1024;
 
 export interface IntakeOptions {
   /** Shared by all connections: when many have sent much, each waits for its turn to be parsed. */
@@ -48,8 +50,7 @@ export class Intake {
     this.#options = options;
     this.#parse = takeListeners(socket, "data", this.#receive);
     this.#end = takeListeners(socket, "end", this.#onEnd);
-    // Node's HTTP server stops and resumes a socket by itself too.
-    socket.on("resume", this.goOn);
+    socket.on("resume", this.#onResume);
     socket.once("close", this.#uncount);
   }
 
@@ -61,6 +62,7 @@ export class Intake {
   /** There may be room again. */
   goOn = (): void => {
     if (this.#isParsing || this.#isTaken) return;
+    if (this.#socket.writableEnded) this.#held = null;
     this.#isParsing = true;
     for (let isFirst = true; this.#held && !this.#isStopped; isFirst = false) {
       if (!isFirst && !this.#options.turns.hasTime) {
@@ -90,7 +92,7 @@ export class Intake {
     this.#isOver = true;
     this.#socket.removeListener("data", this.#receive);
     this.#socket.removeListener("end", this.#onEnd);
-    this.#socket.removeListener("resume", this.goOn);
+    this.#socket.removeListener("resume", this.#onResume);
     if (this.#held) this.#socket.unshift(this.#held);
     this.#held = null;
     this.#uncount();
@@ -105,18 +107,28 @@ export class Intake {
     });
   }
 
+  /** Whoever reads a body resumes its socket too, and knows nothing of what is held. */
+  #onResume = (): void => {
+    if (this.#isPaused) this.#socket.pause();
+    this.goOn();
+  };
+
   #onEnd = (): void => {
     this.#hasEnded = true;
-    this.#options.onEnd();
+    if (this.#isTaken) return;
+    if (this.#options.turns.hasTime) this.#options.onEnd();
+    else this.#takeTurn(); // thousands may end at once
   };
 
   #receive = (chunk: Buffer): void => {
+    if (this.#socket.writableEnded) return; // the last answer is written: nobody asks for more
     this.#held = this.#held ? Buffer.concat([this.#held, chunk]) : chunk;
     this.goOn();
     if (this.#held) this.#count(chunk.length);
     if (this.#isOver || this.#isPaused) return;
     if (!this.#isTaken && (this.#held?.length ?? 0) < MOST_HELD) return;
     this.#isPaused = true;
+    this.#part?.add(READ_AHEAD);
     this.#socket.pause();
   };
 

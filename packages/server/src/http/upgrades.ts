@@ -6,9 +6,10 @@ import { connectionEvent } from "./accepting.ts";
 import { cutOff } from "./bad-http.ts";
 import type { Connections } from "./connections.ts";
 import type { Turns } from "./turns.ts";
+import type { Unfinished } from "./unfinished.ts";
 
-/** Bytes that may come while an upgrade waits. */
-const MAX_EARLY = 64 * 1024;
+/** Bytes that may come while an upgrade waits; who asks for a WebSocket has nothing to send yet. */
+const MAX_EARLY = 16 * 1024;
 const OFFERED = /\b(upgrade|http2-settings)\b/gi;
 
 /**
@@ -21,15 +22,19 @@ const OFFERED = /\b(upgrade|http2-settings)\b/gi;
  */
 export function webSocketUpgrades(
   server: Server,
-  { connections, turns }: { connections: Connections; turns: Turns },
+  {
+    connections,
+    turns,
+    unfinished,
+  }: { connections: Connections; turns: Turns; unfinished: Unfinished },
 ): never {
   const upgrades = new EventEmitter();
   server.on("upgrade", async (request: IncomingMessage, socket: Socket, head: Buffer) => {
     connections.upgrading(socket);
-    const early = connections.unanswered(socket).length > 0 ? keepEarly(socket) : null;
-    if (early) await connections.answered(socket);
-    const rest = early ? Buffer.concat([head, ...early.end()]) : head;
-    await turnOf(socket, turns);
+    const early = keepEarly(socket, unfinished);
+    await connections.answered(socket);
+    await turns.next();
+    const rest = Buffer.concat([head, ...early.end()]);
     if (!socket.writable) {
       socket.destroy();
     } else if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
@@ -50,30 +55,25 @@ export function webSocketUpgrades(
   return upgrades as never;
 }
 
-/** Resolves when its turn has come; until then the socket is not read. */
-async function turnOf(socket: Socket, turns: Turns): Promise<void> {
-  const destroy = () => socket.destroy();
-  socket.on("error", destroy);
-  await turns.next();
-  socket.off("error", destroy);
-}
-
 /**
  * Keeps what comes on a connection that Node has let go of, and ends it with its client: whoever is
  * computing an answer must learn that nobody waits.
  */
-function keepEarly(socket: Socket): { end: () => Buffer[] } {
+function keepEarly(socket: Socket, unfinished: Unfinished): { end: () => Buffer[] } {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const destroy = () => socket.destroy();
+  const part = unfinished.begin(destroy);
   const keep = (chunk: Buffer) => {
     chunks.push(chunk);
     bytes += chunk.length;
+    part.add(chunk.length);
     if (bytes > MAX_EARLY) destroy();
   };
   socket.on("data", keep).on("end", destroy).on("error", destroy);
   return {
     end: () => {
+      part.done();
       socket.off("data", keep).off("end", destroy).off("error", destroy);
       // As Node hands it over: it flows again when the next reader comes.
       Object.assign(socket, { readableFlowing: null });

@@ -49,10 +49,11 @@ export async function useWebSockets(
   },
 ): Promise<void> {
   const { maxPayload, connections, ...flow } = options;
+  const { lanes, unfinished } = flow;
   await app.register(websocket, {
     options: {
       maxPayload,
-      server: webSocketUpgrades(app.server, { connections, turns: flow.lanes.patient }),
+      server: webSocketUpgrades(app.server, { connections, turns: lanes.patient, unfinished }),
       WebSocket: FlowingWebSocket as never, // the types want the whole module of ws
     },
     // Whoever sends bad frames is told by the close; a log of it would be his to fill.
