@@ -46,7 +46,12 @@ import { Tally } from "./history/tally.ts";
 import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
 import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
 import { Bodies, JOB_BODY } from "./http/bodies.ts";
-import { type ConnectionLimits, Connections, connectionLimits } from "./http/connections.ts";
+import {
+  type ConnectionLimits,
+  Connections,
+  connectionLimits,
+  SWEEP_MS,
+} from "./http/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
 import { originGuard, refusalsForPages, SHOWN_HEADERS } from "./http/origins.ts";
 import { Owed } from "./http/owed.ts";
@@ -75,8 +80,6 @@ import { version as ownVersion } from "./version.ts";
 const LEAST_BODY_LIMIT = 1024 * 1024;
 /** A nonce of 16 digits and a distance of 22 characters, generously indented. */
 const BYTES_PER_NONCE = 128;
-/** How often Node looks for headers that do not come, milliseconds. */
-const HEADERS_CHECK = 1000;
 
 export interface ServerDeps {
   logLevel: LogLevel;
@@ -187,7 +190,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     serverFactory: (listener) => {
       const options = {
         headersTimeout: limits.headersMs,
-        connectionsCheckingInterval: HEADERS_CHECK,
+        connectionsCheckingInterval: SWEEP_MS,
         requestTimeout: 0, // keepPace looks at bodies
         keepAliveTimeout: limits.idleMs,
         ...(tls && {
@@ -213,6 +216,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       answerBadHttp(error, socket, connections.unanswered(socket)),
   });
   const connections = new Connections(app.server, limits);
+  lanes.arrivals.watch(app.server);
   keepPace(app.server, limits.pace, (request) =>
     answerSlowBody(request, connections.unanswered(request.socket)),
   );

@@ -40,6 +40,25 @@ test("one connection too many: the longest idle one of its address ends", async 
   expect(await server.connections()).toBe(4);
 });
 
+test("of an address that opens more than it asks, most are closed before they cost anything", async () => {
+  const server = await listening({ connectionLimits: { newcomers: 3, exchanges: 1 } });
+  const asked = await server.open();
+  await ask(asked); // it is no newcomer any more
+  const upload = await server.open();
+  upload.socket.write("POST /api/v1/pow/init HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{");
+  const silent = [await server.open(), await server.open()];
+  const newest = await server.open(); // one a second takes the place of the oldest
+  await upload.closed;
+  await (await server.open()).closed;
+  const stranger = await server.open("127.0.0.2");
+  for (const connection of [asked, ...silent, newest, stranger]) {
+    const before = connection.text();
+    connection.socket.write(QUESTION);
+    await vi.waitUntil(() => connection.text() !== before, { timeout: 5000 });
+  }
+  expect(await ask(await server.open())).toMatch(/^HTTP\/1.1 200 /); // there is room again
+});
+
 test("one too many in all: the most crowded address gives up a place", async () => {
   const server = await listening({ connectionLimits: { inAll: 4 } });
   const honest = await server.open("127.0.0.2"); // the longest idle one of all

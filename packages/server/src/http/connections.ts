@@ -3,11 +3,16 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { network } from "../access/addresses.ts";
-import { isTls } from "./accepting.ts";
-import { PACE, type Pace } from "./pace.ts";
+import { Rates } from "../access/rates.ts";
+import { isTls, standBefore } from "./accepting.ts";
+import { hasBody, PACE, type Pace } from "./pace.ts";
 
 /** Connections of one address; a thousand subscribers behind one address must find room. */
 const MAX_PER_ADDRESS = 2048;
+/** Of these, connections that have not asked anything whole yet. */
+const MAX_NEWCOMERS = 512;
+/** Newcomers a second that an address may have in the place of older ones; others are closed. */
+const EXCHANGES_PER_SECOND = 100;
 /** Connections in all, however many descriptors there are: each of them takes memory too. */
 const MAX_IN_ALL = 16_384;
 /** Descriptors that are kept for the node itself: files, the store, callbacks, the runner. */
@@ -20,12 +25,17 @@ const STREAMS_SHARE = 3 / 4;
 const IDLE_MS = 60_000;
 /** Milliseconds in which a request's headers must have come. */
 const HEADERS_MS = 10_000;
-const SWEEP_MS = 1000;
+/** How often those that are due are ended, milliseconds: often, so that few are due at a time. */
+export const SWEEP_MS = 100;
 
 export interface ConnectionLimits {
   inAll: number;
   perAddress: number;
-  /** Addresses that `perAddress` does not hold for. */
+  /** Of one address, that have not asked anything whole yet. */
+  newcomers: number;
+  /** Newcomers a second that take the place of one of their address. */
+  exchanges: number;
+  /** Addresses that limits of an address do not hold for. */
   isExempt: (address: string) => boolean;
   /** Milliseconds. */
   idleMs: number;
@@ -41,6 +51,8 @@ export function connectionLimits(descriptorsEach: number): ConnectionLimits {
   return {
     inAll: Math.max(1, Math.min(free, MAX_IN_ALL)),
     perAddress: MAX_PER_ADDRESS,
+    newcomers: MAX_NEWCOMERS,
+    exchanges: EXCHANGES_PER_SECOND,
     isExempt: () => false,
     idleMs: IDLE_MS,
     headersMs: HEADERS_MS,
@@ -66,6 +78,9 @@ interface Neighbours {
   readonly address: string;
   /** How many there may be. */
   readonly most: number;
+  /** Those that have not asked anything whole yet, oldest first. */
+  readonly newcomers: Set<Connection>;
+  readonly mostNewcomers: number;
   size: number;
   streams: number;
   /** Those without a request under way, longest first. */
@@ -76,6 +91,9 @@ interface Neighbours {
  * Counts a server's connections. Where one is too many, the longest idle one gives up its place (of
  * the most crowded address, when there are too many in all): so whoever holds connections and asks
  * nothing keeps nobody out. Where none is idle, the new one is closed.
+ *
+ * Of an address that opens connections faster than it asks, most are closed before anybody else hears
+ * of them: so they cost little.
  */
 export class Connections {
   readonly #limits: ConnectionLimits;
@@ -83,19 +101,22 @@ export class Connections {
   readonly #byAddress = new Map<string, Neighbours>();
   /** Under TLS, what carries a connection until its handshake is done, by its other end. */
   readonly #shaking = new Map<string, Socket>();
+  readonly #exchanges: Rates;
   #streams = 0;
 
+  /** @param server all others who listen for its connections do so already */
   constructor(server: Server, limits: ConnectionLimits) {
     this.#limits = limits;
-    server.prependListener("connection", (socket: Socket) => this.#connected(socket));
+    this.#exchanges = new Rates(limits.exchanges);
     if (isTls(server)) {
-      server.prependListener("connection", (socket: Socket) => this.#shakesHands(socket));
+      server.on("connection", (socket: Socket) => this.#shakesHands(socket));
       server.prependListener("secureConnection", (socket: Socket) => this.#secured(socket));
       // Whoever does not speak TLS has no answer to wait for.
       server.prependListener("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
     }
+    standBefore(server, (socket) => this.#admits(socket));
     server.prependListener("request", (request: IncomingMessage, response: ServerResponse) =>
-      this.#asked(request.socket, response),
+      this.#asked(request, response),
     );
     const sweep = setInterval(() => this.#endIdle(), SWEEP_MS).unref();
     server.once("close", () => clearInterval(sweep));
@@ -123,6 +144,7 @@ export class Connections {
     if (!connection) return;
     connection.isUpgraded = true;
     connection.neighbours.idle.delete(connection);
+    connection.neighbours.newcomers.delete(connection);
   }
 
   /** It did not become one, and is HTTP's as before. */
@@ -157,6 +179,18 @@ export class Connections {
     };
   }
 
+  /** Counts a connection in, unless its address may not have it. */
+  #admits(socket: Socket): boolean {
+    const { newcomers, mostNewcomers, address } = this.#neighboursOf(socket);
+    if (newcomers.size >= mostNewcomers && !this.#bySocket.has(socket)) {
+      if (this.#exchanges.take(address, 1) > 0) return false;
+      const [oldest] = newcomers;
+      if (oldest) this.#end(oldest);
+    }
+    this.#connected(socket);
+    return !socket.destroyed;
+  }
+
   #connected(socket: Socket): void {
     const known = this.#bySocket.get(socket);
     if (known) {
@@ -174,6 +208,7 @@ export class Connections {
     };
     this.#bySocket.set(socket, connection);
     neighbours.size++;
+    neighbours.newcomers.add(connection);
     this.#becomesIdle(connection);
     socket.once("close", () => this.#remove(connection));
     if (neighbours.size > neighbours.most) this.#makeRoom(neighbours);
@@ -196,12 +231,16 @@ export class Connections {
     });
   }
 
-  #asked(socket: Socket, response: ServerResponse): void {
-    const connection = this.#bySocket.get(socket);
+  #asked(request: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#bySocket.get(request.socket);
     if (!connection) return;
+    const { idle, newcomers } = connection.neighbours;
     connection.unanswered.add(response);
-    connection.neighbours.idle.delete(connection);
+    idle.delete(connection);
+    if (!hasBody(request)) newcomers.delete(connection);
+    else if (newcomers.has(connection)) request.once("end", () => newcomers.delete(connection));
     response.once("close", () => {
+      newcomers.delete(connection);
       connection.unanswered.delete(response);
       if (connection.unanswered.size > 0) return;
       for (const resolve of connection.whenAnswered.splice(0)) resolve();
@@ -250,6 +289,7 @@ export class Connections {
     if (!this.#bySocket.delete(connection.socket)) return;
     const { neighbours } = connection;
     neighbours.idle.delete(connection);
+    neighbours.newcomers.delete(connection);
     neighbours.size--;
     if (neighbours.size === 0) this.#byAddress.delete(neighbours.address);
     for (const resolve of connection.whenAnswered.splice(0)) resolve();
@@ -260,9 +300,16 @@ export class Connections {
     const address = network(remoteAddress);
     const known = this.#byAddress.get(address);
     if (known) return known;
-    const { perAddress, isExempt } = this.#limits;
-    const most = isExempt(remoteAddress) ? Number.POSITIVE_INFINITY : perAddress;
-    const neighbours = { address, most, size: 0, streams: 0, idle: new Set<Connection>() };
+    const isExempt = this.#limits.isExempt(remoteAddress);
+    const neighbours: Neighbours = {
+      address,
+      most: isExempt ? Number.POSITIVE_INFINITY : this.#limits.perAddress,
+      newcomers: new Set(),
+      mostNewcomers: isExempt ? Number.POSITIVE_INFINITY : this.#limits.newcomers,
+      size: 0,
+      streams: 0,
+      idle: new Set(),
+    };
     this.#byAddress.set(address, neighbours);
     return neighbours;
   }

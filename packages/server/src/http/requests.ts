@@ -41,7 +41,6 @@ export function createRequestServer(
     connections.get(request.socket)?.add(request, response);
   };
   const server = options.cert ? createTlsServer(options, add) : createServer(options, add);
-  flow.lanes.arrivals.watch(server);
   server.on(connectionEvent(server), (socket: Socket) => {
     socket.setMaxListeners(32); // many wait for its end
     connections.set(socket, new Connection(socket, listener, flow));
