@@ -6,9 +6,9 @@ import { getHeapStatistics, setFlagsFromString } from "node:v8";
  * With 30 percent collections took a quarter of the search's time in a crowd.
  */
 const GARBAGE_PERCENT = 100;
-/** How often the heap is looked at, milliseconds. */
-const LOOK_MS = 3000;
-/** Bytes more than after the last collection that make the next worth while. */
+/** How often the heap is looked at, milliseconds: half of the time in which memory should be back. */
+const LOOK_MS = 5000;
+/** Bytes more than were ever enough that make a collection worth while. */
 const LEFT_BYTES = 32 * 1024 * 1024;
 /** Bytes outside of the heap for which V8 begins to collect. */
 const PRESSURE_BYTES = 72 * 1024 * 1024;
@@ -23,17 +23,11 @@ const PRESSURE_BYTES = 72 * 1024 * 1024;
  */
 export function keepHeapSmall(lookMs = LOOK_MS): () => void {
   setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
-  let known = usedBytes();
-  let hasAsked = false;
+  let least = usedBytes();
   const timer = setInterval(() => {
     const used = usedBytes();
-    if (!hasAsked && used > known + LEFT_BYTES) {
-      askForCollection();
-      hasAsked = true;
-      return;
-    }
-    known = hasAsked ? used : Math.min(known, used);
-    hasAsked = false;
+    least = Math.min(least, used);
+    if (used > least + LEFT_BYTES) askForCollection();
   }, lookMs).unref();
   return () => clearInterval(timer);
 }
