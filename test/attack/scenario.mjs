@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { strangersAddress } from "./sockets.mjs";
 import { watchHealth } from "./surroundings.mjs";
 
 /**
@@ -24,9 +25,10 @@ import { watchHealth } from "./surroundings.mjs";
  *
  * @typedef {object} Scenario
  * @property {NodeSetup} [node]
- * @property {(target: { url: string, host: string, port: number }) => Promise<void>} attack runs in a
- *   process of its own, until that is ended; must not need answers, since it is also run against a
- *   server that gives none
+ * @property {(target: { url: string, host: string, port: number, localAddress?: string }) =>
+ *   Promise<void>} attack runs in a process of its own, until that is ended; must not need answers,
+ *   since it is also run against a server that gives none
+ * @property {boolean} [isStranger] whether limits of an address are to hold for the attacker
  * @property {number} [seconds] that the attack lasts; 10 by default
  * @property {string} [honest] kinds of honest clients, with commas; all eleven by default
  */
@@ -77,13 +79,29 @@ function residentMegabytes(pid) {
   return (Number(kilobytes) * 1024) / 1e6;
 }
 
+/** Seconds of processor that a process has had; Linux counts them in hundredths. */
+function processorSeconds(pid) {
+  // Its name stands in parentheses, and may hold anything.
+  const [user, system] = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
+}
+
 /**
  * @param {string} name of a file in `scenarios/`
  * @returns what was measured, and under `broken` the bounds that did not hold
  */
 export async function play(name) {
   /** @type {Scenario} */
-  const { node: setup = {}, seconds = 10, honest = "" } = await import(`./scenarios/${name}.mjs`);
+  const {
+    node: setup = {},
+    isStranger = false,
+    seconds = 10,
+    honest = "",
+  } = await import(`./scenarios/${name}.mjs`);
+  const from = (isStranger && strangersAddress()) || "loopback";
   const folder = mkdtempSync(join(tmpdir(), "proofmill-attack-"));
   if (setup.finds > 0) await ended(fork(script("finds.mjs"), [folder, String(setup.finds)]));
   const node = fork(script("node.mjs"), [JSON.stringify({ ...setup, folder })]);
@@ -91,7 +109,7 @@ export async function play(name) {
     const url = await reply(node);
     const beside = await measureBeside({ name, node, url, seconds, honest });
     const rate = (setup.state ?? "GENERATING") === "GENERATING" ? await rateShare(name, url) : null;
-    return { name, ...beside.figures, rate, broken: brokenBounds(beside, rate) };
+    return { name, from, ...beside.figures, rate, broken: brokenBounds(beside, rate) };
   } finally {
     if (node.connected) {
       const end = ended(node);
@@ -121,9 +139,10 @@ async function measureBeside({ name, node, url, seconds, honest }) {
   await watch.end();
   const reports = await ask(clients, "end");
 
-  const rounded = ({ standstill_ms, peak_mb, health_ms, health_faults }) => ({
+  const rounded = ({ standstill_ms, peak_mb, cpu, health_ms, health_faults }) => ({
     standstill_ms: Math.round(standstill_ms),
     peak_mb: Math.round(peak_mb - rest),
+    cpu: Number(cpu.toFixed(2)),
     health_ms: Math.round(health_ms),
     health_faults,
   });
@@ -145,14 +164,18 @@ async function measureBeside({ name, node, url, seconds, honest }) {
 function startWatch(pid, url) {
   const watch = watchHealth(url, [200]);
   let peak_mb = 0;
+  let [spent, begin] = [processorSeconds(pid), performance.now()];
   const memory = setInterval(() => {
     peak_mb = Math.max(peak_mb, residentMegabytes(pid));
   }, 10);
   return {
     take: () => {
       const { worst_ms: health_ms, faults: health_faults } = watch.take();
-      const taken = { peak_mb, health_ms, health_faults };
+      const [seconds, now] = [processorSeconds(pid), performance.now()];
+      const cpu = (seconds - spent) / ((now - begin) / 1000);
+      const taken = { peak_mb, cpu, health_ms, health_faults };
       peak_mb = 0;
+      [spent, begin] = [seconds, now];
       return taken;
     },
     end: async () => {

@@ -1,17 +1,27 @@
 // What attacks are made of: bare sockets that write and never read.
 import { once } from "node:events";
 import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * An address of this machine that is not loopback's, for whom limits of an address do not hold;
+ * undefined where the machine has none.
+ */
+export function strangersAddress() {
+  const all = Object.values(networkInterfaces()).flat();
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+}
 
 /**
  * Connects, writes, and never reads an answer.
  *
- * @param {{ host: string, port: number }} target
+ * @param {{ host: string, port: number, localAddress?: string }} target
  * @param {string | Buffer} bytes
  * @returns {Promise<import("node:net").Socket>} the socket once it is connected; paused
  */
-export async function writeOnly({ host, port }, bytes) {
-  const socket = connect({ host, port });
+export async function writeOnly({ host, port, localAddress }, bytes) {
+  const socket = connect({ host, port, localAddress });
   socket.pause();
   socket.on("error", () => {});
   socket.write(bytes);

@@ -12,12 +12,14 @@ const BEGINNINGS = [
 ];
 const COUNT = 3000;
 
-export async function attack({ host, port }) {
+export const isStranger = true;
+
+export async function attack({ host, port, localAddress }) {
   const sockets = [];
   for (let i = 0; ; i++) {
     // In the place of one that was opened long ago: the node may have ended it or not.
     sockets[i % COUNT]?.destroy();
-    const socket = connect({ host, port, allowHalfOpen: true });
+    const socket = connect({ host, port, localAddress, allowHalfOpen: true });
     sockets[i % COUNT] = socket;
     socket.on("error", () => {}).resume();
     await Promise.race([once(socket, "connect"), once(socket, "close")]);

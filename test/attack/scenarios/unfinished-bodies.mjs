@@ -13,6 +13,8 @@ const MESSAGE = Buffer.concat([
   Buffer.alloc(SENT, " "),
 ]);
 
+export const isStranger = true;
+
 export const attack = (target) =>
   again({ count: 1600, milliseconds: 20_000 }, (number) =>
     writeOnly(target, number % 2 === 0 ? BODY : MESSAGE),
