@@ -27,6 +27,8 @@ const QUIET = {
   NO_COLOR: "1",
 };
 
+const INTERRUPTS = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /** make compiles one file after the other unless it is told. */
 const PARALLEL = { CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()) };
 
@@ -86,6 +88,12 @@ async function run(command, args) {
   const printed = [];
   const progress = new Progress((line) => console.error(`proofmill: ${line}`));
   if (command === "npx") progress.begin("installing dependencies");
+  // turbo ends with 0 when it is interrupted.
+  let interrupted = 0;
+  const interrupt = (_, number) => {
+    interrupted = 128 + number;
+  };
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   const code = await runToEnd(command, args, {
     cwd: root,
     // turbo looks for pnpm on the path.
@@ -98,6 +106,8 @@ async function run(command, args) {
     },
   });
   progress.end();
+  for (const signal of INTERRUPTS) process.off(signal, interrupt);
+  if (interrupted > 0) fail("interrupted; the next start goes on with what is built", interrupted);
   if (code === 0) return;
   console.error(printed.join("\n"));
   const step = command === "npx" ? "installing dependencies" : "the build";

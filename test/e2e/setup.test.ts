@@ -1,6 +1,8 @@
-import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { BIN, temporaryFolder } from "../helpers.ts";
@@ -60,4 +62,39 @@ test("a built checkout: nothing is said", () => {
 test("a compiler that CXX names is enough", () => {
   const { stderr } = setupWith(["make", "my-c++"], { CXX: "my-c++ -m64" });
   expect(stderr).toMatch(/^proofmill: cmake not found/);
+});
+
+/** Ends with 0 when it is interrupted, as turbo does. */
+const TURBO = `process.on("SIGINT", () => process.exit(0));
+  console.log("@proofmill/native:addon: cache miss, executing 0");
+  setInterval(() => {}, 1000);`;
+
+test("Ctrl-C while it builds: one line, and nothing is started", async () => {
+  const root = temporaryFolder();
+  const checkout = join(dirname(SETUP), "..");
+  for (const part of [
+    "scripts",
+    "package.json",
+    "packages/server/package.json",
+    "packages/server/bin",
+  ]) {
+    cpSync(join(checkout, part), join(root, part), { recursive: true });
+  }
+  mkdirSync(join(root, "node_modules/turbo/bin"), { recursive: true });
+  writeFileSync(join(root, "node_modules/turbo/bin/turbo"), TURBO);
+  const PATH = temporaryFolder();
+  for (const name of ["cmake", "g++", "make", "npx"])
+    writeFileSync(join(PATH, name), "#!/bin/sh\n", { mode: 0o755 });
+  const child = spawn(process.execPath, [join(root, "scripts/start.mjs"), "serve"], {
+    env: { PATH },
+  });
+  const ended = once(child, "exit");
+  const said = text(child.stderr);
+  child.stderr.on("data", (chunk) => {
+    if (String(chunk).includes("compiling the addon")) child.kill("SIGINT");
+  });
+  expect(await said).toMatch(
+    /compiling the addon\nproofmill: interrupted; the next start goes on with what is built\n$/,
+  );
+  expect(await ended).toEqual([130, null]);
 });
