@@ -53,7 +53,7 @@ export const ROOMS: Rooms = {
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/doctor": `
-    core/src/index.ts server/src/access server/src/callbacks server/src/http server/src/settings server/src/store
+    core/src/index.ts server/src/access server/src/callbacks server/src/http server/src/platform server/src/settings server/src/store
     node:*`,
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,

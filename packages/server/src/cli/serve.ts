@@ -2,6 +2,7 @@
 import { within } from "@proofmill/core";
 import { Command } from "commander";
 import { ListenError, type RunningNode, startNode } from "../node.ts";
+import { listenFault } from "../platform/listen-fault.ts";
 import { exit, say } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import type { Systemd } from "../platform/systemd.ts";
@@ -85,19 +86,4 @@ type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) =>
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function listenFault({ code, message }: ListenError): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use; choose another with --port";
-    case "EACCES":
-      return "not permitted; ports below 1024 need a privilege, choose another with --port";
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "this machine has no such address; choose another with --host";
-    default:
-      return message;
-  }
 }

@@ -123,7 +123,7 @@ test("system: a node has the folder, the disk is full, few files may be open, th
   expect(found).toEqual({
     disk: `failed: cannot use the data folder ${dataDir}: another node is using it; stop that node, or choose another with --data-dir`,
     "open files": expect.stringMatching(/^failed: 1024 may be open, fewer than 4096: raise it/),
-    address: expect.stringContaining("failed: cannot listen there: listen EADDRINUSE"),
+    address: expect.stringContaining(": the port is in use; choose another with --port"),
   });
   await store.close();
   const full = await system({ dataDir }, { leastFree: Number.MAX_SAFE_INTEGER });

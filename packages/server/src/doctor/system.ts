@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "n
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { openFilesLimit } from "../http/connections.ts";
+import { listenFault } from "../platform/listen-fault.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { SqliteStore } from "../store/sqlite.ts";
 import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
@@ -82,7 +83,9 @@ function checkOpenFiles(limit: number): Finding {
 function checkAddress({ host, port }: Pick<ServeConfig, "host" | "port">): Promise<Finding> {
   const server = createServer();
   return new Promise((resolve) => {
-    server.once("error", ({ message }) => resolve(failed(`cannot listen there: ${message}`)));
+    server.once("error", (fault) =>
+      resolve(failed(`cannot listen on ${host} port ${port}: ${listenFault(fault)}`)),
+    );
     server.listen({ host, port }, () =>
       server.close(() => resolve(ok(`${host} port ${port} is free`))),
     );
