@@ -21,7 +21,7 @@ import type { Proxies } from "./access/addresses.ts";
 import { Guard } from "./access/guard.ts";
 import type { Keyring } from "./access/keys.ts";
 import { Rates } from "./access/rates.ts";
-import type { Tls } from "./access/tls.ts";
+import { type Tls, watchTls } from "./access/tls.ts";
 import { offeredBy } from "./api-docs/offered.ts";
 import { useOpenApi } from "./api-docs/routes.ts";
 import { createCalls } from "./calls.ts";
@@ -201,6 +201,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       };
       const server = createRequestServer(options, listener, { lanes, unfinished });
       owed.watch(server);
+      if (tls) watchTls(server);
       return server;
     },
     forceCloseConnections: "idle",

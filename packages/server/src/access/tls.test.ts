@@ -125,6 +125,27 @@ test("a certificate is renewed while connections go on", async () => {
   expect((await get(server.port, { agent })).status).toBe(200);
 });
 
+test("whose authority is taken away loses his connections, the others keep theirs", async () => {
+  const server = await listening({ tls: { ...NODE, ...CA } });
+  const agent = new Agent({ keepAlive: true });
+  onTestFinished(() => agent.destroy());
+  await get(server.port, { ...CLIENT, agent });
+  const client = new WebSocket(`wss://127.0.0.1:${server.port}/trpc`, { ...CA, ...CLIENT });
+  onTestFinished(() => client.terminate());
+  await new Promise((resolve) => client.once("open", resolve));
+  const isClosed = new Promise((resolve) => client.once("close", () => resolve("closed")));
+
+  useTls(server.app.server, { ...NODE, ca: Buffer.concat([pem("renewed.pem"), pem("ca.pem")]) });
+  expect((await get(server.port, { ...CLIENT, agent })).status).toBe(200);
+  client.ping();
+  await new Promise((resolve) => client.once("pong", resolve));
+
+  client.on("error", () => {});
+  useTls(server.app.server, { ...NODE, ca: pem("renewed.pem") });
+  expect(await isClosed).toBe("closed");
+  await expect(get(server.port, CLIENT)).rejects.toThrow();
+});
+
 test("what is wrong with files of certificates is said, with their names", () => {
   const folder = mkdtempSync(join(tmpdir(), "proofmill-tls-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
