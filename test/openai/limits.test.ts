@@ -56,7 +56,7 @@ test.each([
         ...({ ignore_eos: true } as object),
       });
     // Of a thousand tokens and more a few are computed one by one, for the sake of time.
-    for (const prompt of [most < 1000 ? 1 : most - 100, most - 30, most - 1]) {
+    for (const prompt of [...(most < 1000 ? [1] : []), most - 30, most - 1]) {
       const { usage, choices } = await create(ids(prompt), most - prompt);
       expect([usage?.total_tokens, choices[0]?.finish_reason]).toEqual([most, "length"]);
       const error = await create(ids(prompt), most - prompt + 1).catch((thrown) => thrown);
@@ -176,10 +176,12 @@ test("two runners share what comes, and one that dies takes its own answers alon
   const outcomes: string[] = [];
   let whole = 0;
   const streams = await Promise.all(
-    Array.from({ length: 4 }, () => client.chat.completions.create({ ...endless, stream: true })),
+    Array.from({ length: 4 }, () =>
+      client.chat.completions.create({ ...endless, max_tokens: 1500, stream: true }),
+    ),
   );
-  // All four run: each runner has two places.
-  await untilFigures(node.url, (now) => expect(now[RUNNING]).toBe(4));
+  // All four have places: each runner has two.
+  expect((await figures(node.url)).proofmill_inference_requests_running).toBe(4);
   const ends = streams.map(async (stream) => {
     try {
       for await (const { choices } of stream) if (choices[0]?.finish_reason) whole++;

@@ -66,7 +66,6 @@ export function post(url: string, body: unknown, init: RequestInit = {}): Promis
 
 export const CANCELLED = 'proofmill_inference_requests_total{outcome="cancelled"}';
 export const RUNNING = 'proofmill_sessions{state="running"}';
-export const WAITING = 'proofmill_sessions{state="waiting"}';
 export const PAGES = 'proofmill_kv_pages{state="in_use"}';
 
 /** Figures of `/metrics` by their names. */

@@ -1,8 +1,7 @@
 /** Reads a connection no faster than what was read is dealt with. */
 import type { Socket } from "node:net";
-import { cutOff } from "./bad-http.ts";
 import type { Turns } from "./turns.ts";
-import type { Part, Unfinished } from "./unfinished.ts";
+import { endBody, type Part, type Unfinished } from "./unfinished.ts";
 
 /** Bytes that are held back before a socket is not read; until then a hang-up is noticed at once. */
 const MOST_HELD = 16 * 1024;
@@ -134,7 +133,7 @@ export class Intake {
 
   #count(bytes: number): void {
     this.#part ??= this.#options.unfinished.begin(() => {
-      cutOff(this.#socket, 503, "Too many large bodies are coming");
+      endBody(this.#socket);
       this.#socket.destroy();
     });
     this.#part.add(bytes);

@@ -1,4 +1,5 @@
 /** Bounds the memory that bodies and messages take which have not come whole yet. */
+import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { cutOff } from "./bad-http.ts";
 
@@ -72,23 +73,20 @@ export class Unfinished {
   }
 }
 
-/** What is said to a caller whose body is ended. */
-export const TOO_MANY_COMING = "Too many large bodies are coming";
+const TOO_MANY = "Too many large bodies are coming";
 
-/**
- * Counts the bodies that a scope's routes collect.
- *
- * @param beside what those are told besides `detail` whose bodies are ended
- */
-export function countBodies(
-  scope: FastifyInstance,
-  unfinished: Unfinished,
-  beside: object = {},
-): void {
+/** Ends a connection whose body takes too much; OpenAI's clients read `error`. */
+export function endBody(socket: Socket): void {
+  const error = { message: TOO_MANY, type: "service_unavailable", param: null, code: null };
+  cutOff(socket, 503, TOO_MANY, { error });
+}
+
+/** Counts the bodies that a scope's routes collect. */
+export function countBodies(scope: FastifyInstance, unfinished: Unfinished): void {
   scope.addHook("preParsing", (request, _reply, payload, done) => {
     const { raw } = request;
     const part = unfinished.begin(() => {
-      cutOff(raw.socket, 503, TOO_MANY_COMING, beside);
+      endBody(raw.socket);
       raw.destroy();
     });
     payload.on("data", (chunk: Buffer) => part.add(chunk.length));

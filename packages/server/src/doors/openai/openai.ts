@@ -19,7 +19,7 @@ import {
   type WholeChoice,
 } from "../../completions/shapes.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies, type Part, TOO_MANY_COMING, Unfinished } from "../../http/unfinished.ts";
+import { countBodies, type Part, Unfinished } from "../../http/unfinished.ts";
 import { GateClosed, type InferenceGate, sendGateAnswer } from "../../inference/gate.ts";
 import { EventStream } from "./event-stream.ts";
 
@@ -54,7 +54,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
     request.headers = { "content-type": "application/octet-stream" };
   });
   app.removeAllContentTypeParsers();
-  countBodies(app, unfinished, { error: new ApiError(503, TOO_MANY_COMING).error });
+  countBodies(app, unfinished);
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, bytes, done) =>
     done(null, bytes),
   );
