@@ -150,3 +150,21 @@ describe("jobs", () => {
     ]);
   });
 });
+
+it("callers who wait have a bound together, which is free again when they hang up", async () => {
+  const { jobs } = jobsWith(cut);
+  const gone = new AbortController();
+  const most = Array.from({ length: 99_999 }, (_, i) => i);
+  const first = refusal(jobs.run(workOf(most), gone.signal));
+  const second = refusal(jobs.run(workOf([1]), gone.signal));
+  expect(await refusal(jobs.run(workOf([1]), undefined))).toMatchObject({
+    status: 503,
+    code: "TOO_MANY_VALIDATIONS",
+  });
+  gone.abort();
+  expect([await first, await second]).toMatchObject([
+    { code: "CALLER_GONE" },
+    { code: "CALLER_GONE" },
+  ]);
+  expect(await refusal(jobs.run(workOf(most), gone.signal))).toMatchObject({ code: "CALLER_GONE" });
+});

@@ -12,7 +12,7 @@ const PATIENCE_MS = 60_000;
 /** Results can be asked for so long, and no longer than as many are kept. */
 const KEPT_MS = 300_000;
 const MAX_KEPT_NONCES = 1_000_000;
-/** Nonces and jobs that wait. */
+/** Nonces and jobs that wait; as many nonces may be waited for besides. */
 const MAX_QUEUED_NONCES = 100_000;
 const MAX_QUEUED_JOBS = 10_000;
 /** Callers that wait for a job each. */
@@ -84,8 +84,8 @@ export class Jobs<Result extends object> {
   /** By id, in the order in which they came: queued, at work, and ended not long ago. */
   readonly #jobs = new Map<string, Job<Result>>();
   readonly #queue: Job<Result>[] = [];
-  /** Of the callers that wait. */
-  readonly #callers = new Set<AbortController>();
+  /** Of the callers that wait, and how many nonces each waits for. */
+  readonly #callers = new Map<AbortController, number>();
   readonly #whenFree = new Set<() => void>();
   #isWorking = false;
 
@@ -120,12 +120,16 @@ export class Jobs<Result extends object> {
    *   `ValidationQueue.recompute` and `conclude`
    */
   async run(work: JobWork<Result>, caller: AbortSignal | undefined): Promise<Result> {
-    if (this.#callers.size >= MAX_CALLERS) throw new PocError("TOO_MANY_VALIDATIONS");
+    let nonces = work.nonces.length;
+    for (const others of this.#callers.values()) nonces += others;
+    if (this.#callers.size >= MAX_CALLERS || nonces > MAX_QUEUED_NONCES) {
+      throw new PocError("TOO_MANY_VALIDATIONS");
+    }
     const cut = new AbortController();
     const gone = () => cut.abort(new PocError("CALLER_GONE"));
     if (caller?.aborted) gone();
     caller?.addEventListener("abort", gone);
-    this.#callers.add(cut);
+    this.#callers.set(cut, work.nonces.length);
     try {
       const result = await this.#compute(work, { signal: cut.signal, isPromised: false });
       this.#options.onEnded({ status: "completed", result });
@@ -187,7 +191,7 @@ export class Jobs<Result extends object> {
       if (state.status === "completed" || state.status === "failed") this.#jobs.delete(id);
     }
     for (const { cut } of this.#jobs.values()) cut.abort(reason);
-    for (const cut of this.#callers) cut.abort(reason);
+    for (const cut of this.#callers.keys()) cut.abort(reason);
   }
 
   async #work(): Promise<void> {
