@@ -22,10 +22,12 @@ import type {
   Artifact,
   ArtifactJob,
   ArtifactVerdict,
+  CheckedJob,
   JobAnswer,
   JobResult,
   QueuedJob,
 } from "./wire/artifact-schemas.ts";
+import { sentOf, textAt } from "./wire/claims.ts";
 import { PocError } from "./wire/errors.ts";
 
 /** What a verdict is made with where the request names nothing. */
@@ -41,7 +43,7 @@ export interface ArtifactJobQueueOptions {
   /** Whether `stat_test.p_value_threshold` means what `fraud_threshold` does. */
   honoursPValueThreshold: boolean;
   /** Checks a body. */
-  read: (schema: "ArtifactJob", body: unknown) => ArtifactJob;
+  read: (schema: "ArtifactJob", body: unknown) => CheckedJob;
   now: () => number;
   log: Logger;
   meter: Meter;
@@ -65,7 +67,7 @@ export class ArtifactJobQueue {
   }
 
   /** As `Artifacts.generate`, once nothing speaks against it. */
-  async start(job: ArtifactJob, caller: AbortSignal | undefined): Promise<QueuedJob | JobAnswer> {
+  async start(job: CheckedJob, caller: AbortSignal | undefined): Promise<QueuedJob | JobAnswer> {
     const request_id = randomUUID();
     if (job.wait) {
       const result = await this.#jobs.run(this.#workOf(job, request_id), caller);
@@ -127,19 +129,16 @@ export class ArtifactJobQueue {
     }
   }
 
-  #workOf(job: ArtifactJob, request_id: string): JobWork<JobResult> {
+  #workOf(job: CheckedJob, request_id: string): JobWork<JobResult> {
     const { nonces, validation } = job;
     const config = configOfBody(job);
     const work = { scheme: artifact, config, nonces };
     if (!validation) {
       return { ...work, ...this.#collecting(config, request_id) };
     }
-    const received = new Map<number, string>();
-    for (const { nonce, vector_b64 } of validation.artifacts) received.set(nonce, vector_b64);
-    const wanted = new Set(nonces);
-    if (wanted.size !== received.size || !nonces.every((nonce) => received.has(nonce))) {
-      throw new PocError("NONCES_DO_NOT_MATCH");
-    }
+    const { vectors_b64 } = validation;
+    if (!vectors_b64) throw new PocError("NONCES_DO_NOT_MATCH");
+    const received = { at: (place: number) => textAt(vectors_b64, place) };
     const judge = new ArtifactJudge({ received, test: this.#testOf(job) });
     return {
       ...work,
@@ -148,7 +147,7 @@ export class ArtifactJobQueue {
     };
   }
 
-  #testOf({ stat_test }: ArtifactJob): StatTest {
+  #testOf({ stat_test }: CheckedJob): StatTest {
     if (!stat_test) return DEFAULT_TEST;
     const { dist_threshold, p_mismatch, fraud_threshold, p_value_threshold } = stat_test;
     const { honoursPValueThreshold, log } = this.#options;
@@ -191,7 +190,7 @@ export class ArtifactJobQueue {
     };
   }
 
-  #enqueue(job: ArtifactJob, id: string): void {
+  #enqueue(job: CheckedJob, id: string): void {
     const end = async (result: JobResult | null) => {
       if (!isPushed(job) || (result === null && this.#isClosing)) return;
       await this.#end(id, result && dueOf(job, { request_id: id, result }));
@@ -200,9 +199,9 @@ export class ArtifactJobQueue {
   }
 
   /** Whoever hears that it is queued is called with what it comes to, however often the node ends before. */
-  async #keep(job: ArtifactJob, id: string): Promise<void> {
+  async #keep(job: CheckedJob, id: string): Promise<void> {
     try {
-      const kept = { id, body: JSON.stringify(job) };
+      const kept = { id, body: JSON.stringify(bodyOf(job)) };
       await this.#options.storeWatch.keep("a job", (store) => store.keepJob(kept));
     } catch (error) {
       this.#jobs.cancel(id);
@@ -218,9 +217,9 @@ export class ArtifactJobQueue {
   }
 }
 
-type PushedJob = ArtifactJob & { readonly url: string };
+type PushedJob = CheckedJob & { readonly url: string };
 
-function isPushed(job: ArtifactJob): job is PushedJob {
+function isPushed(job: CheckedJob): job is PushedJob {
   return job.url !== null;
 }
 
@@ -233,6 +232,12 @@ function dueOf(job: PushedJob, of: { request_id: string; result: JobResult }): D
     kind: "artifacts" in result ? "generated" : "validated",
     batch: { request_id, block_hash, block_height, public_key, node_id, ...result },
   };
+}
+
+/** As it was asked. */
+function bodyOf({ validation, ...job }: CheckedJob): ArtifactJob {
+  const vectors = validation?.vectors_b64;
+  return { ...job, validation: vectors ? { artifacts: sentOf(job.nonces, vectors) } : null };
 }
 
 /** What was said of a prover; null where nobody was judged. */

@@ -461,6 +461,24 @@ describe("a queued job with a receiver", () => {
     expect(await kept.jobs()).toEqual([]);
   });
 
+  it("is judged by the next process with what its prover sent", async () => {
+    const kept = new MemoryRoundStore();
+    const { store, kill } = mortal(kept);
+    const { artifacts, runner } = await open({ store });
+    runner.hold();
+    const nonces = [5, 7, 9];
+    const sent = nonces.map((nonce, i) => ({ nonce, vector_b64: vectorOf(nonce + (i && 1)) }));
+    await artifacts.generate({ ...PUSHED, nonces, validation: { artifacts: sent.reverse() } });
+    kill();
+    const service = await openService({ store: kept, modelNames: () => ["model"] });
+    onTestFinished(() => service.close());
+    service.attach(createFakeRunner({ info: { hidden_size: 32 } }));
+    await vi.waitUntil(() => kept.verdicts.length > 0);
+    expect(kept.verdicts).toMatchObject([
+      { kind: "validated", batch: { n_total: 3, mismatch_nonces: [7, 9] } },
+    ]);
+  });
+
   it("is forgotten by a stop, and by a node of another model", async () => {
     const stopped = await leftBy(async ({ service }) => {
       await service.stop();

@@ -5,6 +5,7 @@
  * Free of Node, as `schemas.ts`.
  */
 import { z } from "zod";
+import { type Claims, claimsOf } from "./claims.ts";
 import { callbackUrl, finite, integer, numberList, text } from "./fields.ts";
 import { CommandAnswer, ErrorAnswer, type InitLimits, InitRequest, Status } from "./schemas.ts";
 
@@ -88,7 +89,7 @@ export type ArtifactRound = z.output<ReturnType<typeof artifactRoundSchema>>;
 
 const share = () => finite().min(0).max(1);
 
-function artifactJobSchema(limits: InitLimits) {
+function jobBodySchema(limits: InitLimits) {
   return z.object({
     ...commonFields(limits),
     nonces: numberList({
@@ -119,8 +120,17 @@ function artifactJobSchema(limits: InitLimits) {
 }
 
 /** The body of `/generate`. */
-export const ArtifactJob: (limits: InitLimits) => z.ZodType<ArtifactJob> = artifactJobSchema;
-export type ArtifactJob = z.output<ReturnType<typeof artifactJobSchema>>;
+export type ArtifactJob = z.output<ReturnType<typeof jobBodySchema>>;
+
+/** Whoever checks a body makes the job of it, too: a large one is checked on a thread. */
+export const ArtifactJob: (limits: InitLimits) => z.ZodType<CheckedJob> = (limits) =>
+  jobBodySchema(limits).transform(({ validation, ...job }) => ({
+    ...job,
+    validation: validation && claimsOf(job.nonces, validation.artifacts),
+  }));
+
+/** A job as it is computed. */
+export type CheckedJob = Omit<ArtifactJob, "validation"> & { readonly validation: Claims | null };
 
 /** The answer of `/status` to callers of artifact rounds. */
 export const ArtifactStatus = z.object({

@@ -1,9 +1,10 @@
 /** Large bodies: the same answers as small ones, and never parsed on the event loop. */
 import { once } from "node:events";
-import { PocError } from "@proofmill/core";
+import { CheckedBody, PocError } from "@proofmill/core";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { INIT, INIT_GENERATE, PROOF } from "../test-support.ts";
+import { Bodies } from "./bodies.ts";
 import { JsonThread } from "./json-thread.ts";
 import { type Listening, listening } from "./test-support.ts";
 
@@ -256,4 +257,22 @@ describe("the thread", () => {
     await expect(good).rejects.toThrow("broken");
     expect(await next).toEqual({ rest: null, checked: [] });
   });
+});
+
+test("a body waits for the thread no longer than its caller", async () => {
+  const limits = { defaults: { seq_len: 16, batch_size: 1 } };
+  const bodies = new Bodies({ bodyLimit: MiB, limits: () => limits });
+  onTestFinished(() => bodies.close());
+  const caller = new AbortController();
+  const read = (signal: AbortSignal) =>
+    bodies.read(
+      "ProofBatch",
+      { bytes: Buffer.from(`[${"0,".repeat(LARGE)}0]`), contentType: undefined },
+      signal,
+    );
+  const atWork = read(new AbortController().signal);
+  const waiting = read(caller.signal);
+  caller.abort();
+  await expect(waiting).rejects.toMatchObject({ code: "CALLER_GONE" });
+  expect(await atWork).toBeInstanceOf(CheckedBody);
 });

@@ -13,7 +13,7 @@ import { JsonThread } from "./json-thread.ts";
 
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
 const LARGE = 64 * 1024;
-/** Bytes that may wait for the thread, or four texts if those are more. */
+/** Bytes that may wait for the thread, or two texts if those are more. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
 /** Bytes of 100,000 nonces with their artifacts, of 12 numbers each, generously written. */
@@ -42,7 +42,7 @@ export class Bodies {
   readonly #limits: () => InitLimits;
 
   constructor({ bodyLimit, limits }: BodiesOptions) {
-    const maxWaiting = Math.max(MAX_WAITING, 4 * bodyLimit);
+    const maxWaiting = Math.max(MAX_WAITING, 2 * bodyLimit);
     this.#thread = new JsonThread({ maxWaiting, maxText: bodyLimit });
     this.#limits = limits;
   }
@@ -50,18 +50,19 @@ export class Bodies {
   /**
    * A body of REST's, for the service.
    *
-   * @param bytes must not be used afterwards: the thread gets them
-   * @throws PocError INVALID_BODY, TOO_MANY_BODIES
+   * @param sent its bytes must not be used afterwards: the thread gets them
+   * @param caller aborts when nobody waits any more
+   * @throws PocError INVALID_BODY, TOO_MANY_BODIES, CALLER_GONE
    */
   async read(
     schema: SchemaName,
-    bytes: Uint8Array | undefined,
-    contentType: string | undefined,
+    { bytes, contentType }: { bytes: Uint8Array | undefined; contentType: string | undefined },
+    caller: AbortSignal,
   ): Promise<unknown> {
     if (!bytes || bytes.length <= LARGE) return readBody(bytes, contentType);
     const limits = this.#limits();
     const task = { door: "rest", schema, contentType, limits, mark: "" } as const;
-    const { checked } = await this.#thread.perform(task, bytes);
+    const { checked } = await this.#thread.perform(task, bytes, caller);
     return checked.map((each) => new CheckedBody(each.schema, limits, each.outcome))[0];
   }
 

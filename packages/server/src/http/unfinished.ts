@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { cutOff } from "./bad-http.ts";
 
-/** Bytes in all, or four bodies if those are more. */
+/** Bytes in all, or two bodies if those are more. */
 const LIMIT = 16 * 1024 * 1024;
 
 /** Something that comes, from its first byte until nothing of it has to be kept. */
@@ -28,7 +28,7 @@ export class Unfinished {
   #bytes = 0;
 
   constructor(bodyLimit: number, limit = LIMIT) {
-    this.#limit = Math.max(limit, 4 * bodyLimit);
+    this.#limit = Math.max(limit, 2 * bodyLimit);
   }
 
   /** @param end throws away what has come, and whoever sends it */

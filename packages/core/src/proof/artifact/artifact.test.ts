@@ -118,10 +118,11 @@ describe("verdict", () => {
     const values = computed.flatMap(({ vector_b64 }) => [
       ...(decodeVector(vector_b64, k_dim) ?? []),
     ]);
+    const sent = new Map(received.map(({ nonce, vector_b64 }) => [nonce, vector_b64]));
     const judged = judgeArtifacts(
       {
         nonces: computed.map(({ nonce }) => nonce),
-        received: new Map(received.map(({ nonce, vector_b64 }) => [nonce, vector_b64])),
+        received: computed.map(({ nonce }) => sent.get(nonce) ?? ""),
         test: { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 },
       },
       Float32Array.from(values),
@@ -154,7 +155,7 @@ describe("verdict", () => {
   it("accuses nobody of what the node itself could not compute, and is none where that is much", () => {
     const test = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
     const nonces = Array.from({ length: 20 }, (_, i) => i);
-    const received = new Map(nonces.map((nonce) => [nonce, "ADwAAA=="]));
+    const received = nonces.map(() => "ADwAAA==");
     const values = Float32Array.from(nonces.flatMap(() => [1, 0]));
     const judge = () => judgeArtifacts({ nonces, received, test }, values);
     values[1] = Number.NaN;
@@ -167,7 +168,7 @@ describe("verdict", () => {
 
   it("of no nonces is no fraud", () => {
     const test = { dist_threshold: 0.02, p_mismatch: 0.001, fraud_threshold: 0.01 };
-    const judged = judgeArtifacts({ nonces: [], received: new Map(), test }, new Float32Array());
+    const judged = judgeArtifacts({ nonces: [], received: [], test }, new Float32Array());
     expect(judged).toMatchObject({ n_total: 0, p_value: 1, fraud_detected: false });
   });
 });

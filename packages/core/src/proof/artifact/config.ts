@@ -1,5 +1,5 @@
 /** What a round of artifacts is configured by. */
-import type { ArtifactJob, ArtifactRound } from "../../wire/artifact-schemas.ts";
+import type { ArtifactRound, CheckedJob } from "../../wire/artifact-schemas.ts";
 import type { RoundConfig } from "../scheme.ts";
 
 /** A round's configuration; no field is an object, so that two can be compared field by field. */
@@ -19,7 +19,7 @@ export interface ArtifactConfig extends RoundConfig {
 }
 
 /** The configuration of a round that begins at the front of its sequence, or of a job's nonces. */
-export function configOfBody(body: ArtifactRound | ArtifactJob): ArtifactConfig {
+export function configOfBody(body: ArtifactRound | CheckedJob): ArtifactConfig {
   const { block_hash, block_height, public_key, node_id, node_count, batch_size, url } = body;
   const { group_id, n_groups } = "n_groups" in body ? body : { group_id: 0, n_groups: 1 };
   return {

@@ -4,14 +4,15 @@ import { generatedArtifacts } from "./answers.ts";
 import { type ArtifactConfig, isArtifactConfig } from "./config.ts";
 import { artifactInputs, artifactOutput } from "./job.ts";
 import { encodeVector } from "./vector.ts";
-import { judgeArtifacts, type StatTest } from "./verdict.ts";
+import { type Claimed, judgeArtifacts, type StatTest } from "./verdict.ts";
 
 const NONFINITE: Reading = { kind: "nonfinite" };
 
 /** A prover's artifacts, as far as they are judged. */
 export interface ArtifactClaim {
   readonly nonces: readonly number[];
-  readonly received: ReadonlyMap<number, string>;
+  /** As `Claimed.received`. */
+  readonly received: Claimed["received"];
   readonly test: StatTest;
 }
 

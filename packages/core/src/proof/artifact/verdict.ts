@@ -47,10 +47,10 @@ export function isMismatch(own: Float32Array, received: string, distThreshold: n
 /** What a prover has sent, and what it is judged by. */
 export interface Claimed {
   /**
-   * A nonce's vector as its prover sent it; a nonce without one, or with "", is not judged and still
-   * counts in n_total.
+   * The vectors in the order of the request's nonces, as their prover sent them; a nonce without one,
+   * or with "", is not judged and still counts in n_total.
    */
-  readonly received: ReadonlyMap<number, string>;
+  readonly received: Pick<readonly string[], "at">;
   readonly test: StatTest;
 }
 
@@ -73,7 +73,7 @@ export class ArtifactJudge {
     const { received, test } = this.#claimed;
     const k = values.length / nonces.length;
     for (const [i, nonce] of nonces.entries()) {
-      const vector = received.get(nonce) ?? "";
+      const vector = received.at(this.#count + i) ?? "";
       // As the prover's own was: rounded to what goes over the wire.
       const own = decodeVector(encodeVector(values.subarray(i * k, (i + 1) * k)), k);
       if (!own) this.#excluded.push(nonce);

@@ -74,11 +74,12 @@ export async function mlnodeRoutes(app: FastifyInstance, options: MlnodeOptions)
   ): Promise<FastifyReply> {
     const { raw, params, log } = request;
     const bytes = request.body as Uint8Array | undefined;
-    const type = raw.headers["content-type"];
+    const sent = { bytes, contentType: raw.headers["content-type"] };
+    const signal = callerGone(raw.socket);
     const asked = {
-      body: body && (await options.bodies.read(body, bytes, type)),
+      body: body && (await options.bodies.read(body, sent, signal)),
       params: params as Asked["params"],
-      signal: callerGone(raw.socket),
+      signal,
     };
     const answer = await call(asked);
     if (scope === "admin") log.info({ command: rest }, "a command is carried out");

@@ -106,10 +106,12 @@ async function routes(
       config: { operation: name, ...(needed && { scope: needed }) },
       ...(body === "ArtifactJob" && { bodyLimit: JOB_BODY }),
       handler: async (request: FastifyRequest<{ Body?: Uint8Array }>, reply) => {
-        const { "content-type": type } = request.raw.headers;
+        const { "content-type": contentType } = request.raw.headers;
+        const caller = callerOf(request, guard);
         const asked = NAMED.test(path) ? request.params : request.query;
-        const input = body ? await bodies.read(body, request.body, type) : query && asked;
-        const answer = await call(input, callerOf(request, guard));
+        const sent = { bytes: request.body, contentType };
+        const input = body ? await bodies.read(body, sent, caller.signal) : query && asked;
+        const answer = await call(input, caller);
         return sendWritten(reply, await writeLists(answer as object));
       },
     });
