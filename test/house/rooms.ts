@@ -10,7 +10,7 @@ export const ROOMS: Rooms = {
   "test/fuzz": `
     core/src/index.ts native/lib server/src/models server/src/text test/soak fast-check node:* vitest ws`,
   "test/soak": "client/src test/attack test/page node:* playwright-core vitest",
-  "test/page": "client/src test node:* playwright-core vitest",
+  "test/page": "client/src test node:* playwright-core vitest ws",
   "test/attack": `
     client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
@@ -132,12 +132,12 @@ export const ROOMS: Rooms = {
 
   // The page, an ordinary user of the SDK.
   "dashboard/build.mjs": "node:* vite",
-  "dashboard/src/main.tsx": "dashboard/src/node dashboard/src/view preact",
+  "dashboard/src/main.tsx": "dashboard/src dashboard/src/node dashboard/src/view preact",
   "dashboard/src/view": `
     client/src dashboard/src dashboard/src/node @preact/signals preact uplot`,
   // What the page knows of nodes.
-  "dashboard/src/node": "client/src dashboard/src @preact/signals",
-  "dashboard/src": "@preact/signals",
+  "dashboard/src/node": "client/src core/src/wire dashboard/src @preact/signals",
+  "dashboard/src": "@preact/signals zod",
 
   // What a coordinator installs.
   "client/build.mjs": "esbuild node:*",

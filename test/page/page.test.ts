@@ -219,6 +219,59 @@ describe.skipIf(noBrowser)("the page", () => {
     expect(await page.evaluate("JSON.stringify(localStorage)")).not.toContain(key);
   });
 
+  test("a text that can be no key is told so, and what the tab has kept of one does not end the page", async () => {
+    const { url } = await startFakeNode({ apiKey: ["a-key-that-is-long-enough"] });
+    const page = await openPage(`${url}/?key=a-key-that-is-long-enough#a-key-that-is-long-enough`);
+    const faults: string[] = [];
+    page.on("pageerror", ({ message }) => faults.push(message));
+    await page.getByText("This node asks for a key.").waitFor();
+    for (const none of ["two words", "schlüssel", "\u0000", "  "]) {
+      await page.getByLabel("API key").fill(none);
+      await page.getByRole("button", { name: "Use this key" }).click();
+      await page.getByText("A key has letters, digits and signs without blanks").waitFor();
+    }
+    expect(await page.evaluate("JSON.stringify([sessionStorage, localStorage])")).toBe("[{},{}]");
+    await page.evaluate(`sessionStorage.setItem("proofmill-key ${url}", "two words")`);
+    await page.reload();
+    await page.getByText("This node asks for a key.").waitFor();
+    expect(faults).toEqual([]);
+  });
+
+  test("a key that is revoked while the page is open ends in a question for another", async () => {
+    const key = "a-key-that-is-revoked-soon";
+    const apiKeyFile = join(temporaryFolder(), "keys");
+    const lineOf = (text: string) =>
+      `a admin sha256:${createHash("sha256").update(text).digest("hex")}\n`;
+    writeFileSync(apiKeyFile, lineOf(key));
+    const node = await startFakeNode({ apiKeyFile });
+    const page = await openPage(node.url);
+    await page.getByLabel("API key").fill(key);
+    await page.getByRole("button", { name: "Use this key" }).click();
+    await page.locator(".state").getByText("IDLE").waitFor();
+    writeFileSync(apiKeyFile, lineOf("another-key-that-is-long"));
+    node.reread();
+    await page.getByText("The node does not know this key.").waitFor();
+    expect(await page.getByRole("button", { name: "Begin a round" }).isDisabled()).toBe(true);
+  });
+
+  test("two clicks are one command", async () => {
+    const { url } = await startFakeNode();
+    const node = createPocClient({ url });
+    await node.initGenerate(INIT);
+    const page = await openPage(url);
+    let stops = 0;
+    page.on("request", (request) => {
+      if (request.url().endsWith("/trpc/pow.stop")) stops++;
+    });
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.evaluate(
+      `{ const form = document.querySelector("dialog form"); form.requestSubmit(); form.requestSubmit(); }`,
+    );
+    await page.locator(".state").getByText("STOPPED").waitFor();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(stops).toBe(1);
+  });
+
   test("each action is shown by what the key's own scopes allow", async () => {
     const keys = {
       proofs: "a-key-for-proofs-and-looks",

@@ -12,25 +12,36 @@ const ASK_MS = 10_000;
 /** Close codes from here on are the node's own: it has a reason that trying again may not mend. */
 const FIRST_OWN_CODE = 4000;
 
+export interface Socket {
+  readonly client: TRPCWebSocketClient;
+  /** To be told that the connection has brought something. */
+  isOfUse(): void;
+}
+
 /**
  * Opens a socket that comes back by itself, until it is closed.
  *
  * @param tell hears of each change, `connecting` first; after `refused` of none
  */
-export function openSocket(
-  endpoint: Endpoint,
-  tell: (connection: Connection) => void,
-): TRPCWebSocketClient {
+export function openSocket(endpoint: Endpoint, tell: (connection: Connection) => void): Socket {
   let state: Connection["state"] = "connecting";
   let hasBeenOpen = false;
   let closeCode: number | undefined;
   let isAsking = false;
+  /** Connections in a row that were let in and brought nothing: who does that is not asked at once again. */
+  let useless = 0;
 
   const socket = createWSClient({
     url: `${endpoint.url.replace(/^http/, "ws")}/trpc`,
     WebSocket: PlatformWebSocket,
-    retryDelayMs: (attempt) => (attempt === 0 ? 0 : pauseAfter(attempt + 1, BACKOFF)),
+    retryDelayMs: (attempt) => {
+      const failures = Math.max(attempt, useless - 1);
+      return failures === 0 ? 0 : pauseAfter(failures + 1, BACKOFF);
+    },
     keepAlive: { enabled: true, intervalMs: 10_000, pongTimeoutMs: 10_000 },
+    onOpen: () => {
+      useless++;
+    },
     onClose: (event) => {
       closeCode = event?.code;
     },
@@ -72,7 +83,12 @@ export function openSocket(
       }
     },
   });
-  return socket;
+  return {
+    client: socket,
+    isOfUse: () => {
+      useless = 0;
+    },
+  };
 }
 
 /**

@@ -44,7 +44,7 @@ export async function* follow(
     wake();
     onConnection?.(connection);
   });
-  const client = createTRPCUntypedClient({ links: [wsLink({ client: socket })] });
+  const client = createTRPCUntypedClient({ links: [wsLink({ client: socket.client })] });
   let { lastEventId } = options;
   let failures = 0;
   try {
@@ -56,6 +56,7 @@ export async function* follow(
         { lastEventId },
         {
           onData: (event) => {
+            socket.isOfUse();
             if (ended) return;
             waiting.push(event as Tracked);
             // The rest waits at the node, which keeps it anyway.
@@ -104,7 +105,7 @@ export async function* follow(
       if (end === "stopped") await pause(pauseAfter(++failures, BACKOFF), signal).catch(() => {});
     }
   } finally {
-    await socket.close();
+    await socket.client.close();
   }
 }
 

@@ -3,6 +3,9 @@
 /** Where there is nothing to show. */
 export const NOTHING = "–";
 
+/** No date lies further from 1970, ms. */
+export const LAST_MOMENT = 8.64e15;
+
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
@@ -40,14 +43,19 @@ export function mebibytes(bytes: number | null): string {
   return bytes === null ? NOTHING : `${count(bytes / 2 ** 20)}\u00a0MiB`;
 }
 
+/** Whether a date can be made of it. */
+export function isMoment(at: number): boolean {
+  return Math.abs(at) <= LAST_MOMENT;
+}
+
 /** Date and time of day. */
 export function absolute(at: number): string {
-  return moment.format(at);
+  return isMoment(at) ? moment.format(at) : NOTHING;
 }
 
 /** Time of day. */
 export function timeOfDay(at: number): string {
-  return clock.format(at);
+  return isMoment(at) ? clock.format(at) : NOTHING;
 }
 
 /** A length of time in its two greatest units, e.g. `2 h 05 min`. */

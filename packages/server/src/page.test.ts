@@ -61,10 +61,40 @@ test("it is sent packed to those who take that, and is small", async () => {
   expect(bytes).toBeLessThan(MOST_JAVASCRIPT);
 });
 
-test.each(["/assets/../package.json", "/assets/%2e%2e/package.json", "/assets", "/index.html"])(
-  "%s is no file of it",
-  async (path) => {
-    const { app } = await testServer();
-    expect((await app.inject(path)).statusCode).toBe(404);
-  },
-);
+test("what a browser or a proxy may ask of a file is answered with its policy", async () => {
+  const { app } = await testServer();
+  const [asset = ""] = await assetsOf(app);
+  const { headers, rawPayload } = await app.inject(asset);
+  const { etag, ...others } = headers;
+  for (const known of [`W/${etag}`, `"other", ${etag}`, `"a",W/${etag}`]) {
+    const answer = await app.inject({ url: asset, headers: { "if-none-match": known } });
+    expect([known, answer.statusCode, answer.body]).toEqual([known, 304, ""]);
+    expect(answer.headers["content-security-policy"]).toBe(others["content-security-policy"]);
+  }
+  const foreign = { "if-none-match": `"${"a,".repeat(5000)}"` };
+  expect((await app.inject({ url: asset, headers: foreign })).statusCode).toBe(200);
+  const head = await app.inject({ method: "HEAD", url: asset });
+  expect(head).toMatchObject({ statusCode: 200, body: "" });
+  expect(head.headers["content-security-policy"]).toBe(others["content-security-policy"]);
+  const part = await app.inject({ url: asset, headers: { range: "bytes=0-1,5-" } });
+  expect([part.statusCode, part.rawPayload]).toEqual([200, rawPayload]);
+  expect((await app.inject({ method: "POST", url: "/" })).statusCode).toBe(405);
+});
+
+test("a name that files had before an upgrade is nobody's, and is not kept", async () => {
+  const { app } = await testServer();
+  const old = await app.inject("/assets/index-0ld0ld00.js");
+  expect(old.statusCode).toBe(404);
+  expect(old.headers["cache-control"] ?? "").not.toMatch(/immutable|max-age/);
+  expect(old.headers["content-type"]).toMatch(/^application\/json/);
+});
+
+test.each([
+  ...["/assets/../package.json", "/assets/%2e%2e/package.json", "/assets", "/index.html"],
+  ...["/assets/..%2f..%2fpackage.json", "/assets/%252e%252e/package.json"],
+  ...["/assets/..\\package.json", "/assets/%00", "/assets/index.js%00.css", "/assets/%ff"],
+  ...["/assets/constructor", "/__proto__", `/assets/${"a/".repeat(4000)}`, "/assets//etc/passwd"],
+])("%s is no file of it", async (path) => {
+  const { app } = await testServer();
+  expect((await app.inject(path)).statusCode).toBe(404);
+});

@@ -63,11 +63,17 @@ function serveFile(app: FastifyInstance, name: string): void {
   };
   const send = async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers(headers);
-    if (request.headers["if-none-match"] === etag) return reply.code(304).send();
+    if (isKnown(request, etag)) return reply.code(304).send();
     if (!takesGzip(request)) return reply.send(plain);
     return reply.header("content-encoding", "gzip").send(zipped);
   };
   app.get(name === INDEX ? "/" : `/${name}`, { config: { needsNoKey: true } }, send);
+}
+
+/** Proxies that pack what they pass on write `W/` before it; a browser may name several. */
+function isKnown({ headers }: FastifyRequest, etag: string): boolean {
+  const named = (headers["if-none-match"] ?? "").split(",", 100);
+  return named.some((each) => each.trim().replace(/^W\//, "") === etag);
 }
 
 function takesGzip({ headers }: FastifyRequest): boolean {

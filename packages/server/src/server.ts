@@ -69,7 +69,7 @@ import { mlnodeMetrics } from "./metrics/mlnode.ts";
 import { usePage } from "./page.ts";
 import { Gpus } from "./platform/gpus.ts";
 import { Output, say } from "./platform/output.ts";
-import { readableLog } from "./platform/readable-log.ts";
+import { harmlessLog, readableLog } from "./platform/readable-log.ts";
 import type { LogFormat, LogLevel, Protocol } from "./settings/config.ts";
 import { version as ownVersion } from "./version.ts";
 
@@ -183,7 +183,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
     logger: {
       level: deps.logLevel,
       base: null,
-      stream: isForPeople ? readableLog(log, { colorize: log.hasColours }) : log,
+      stream: isForPeople ? readableLog(log, { colorize: log.hasColours }) : harmlessLog(log),
     },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,

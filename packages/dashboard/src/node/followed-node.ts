@@ -11,9 +11,18 @@ import {
   type Scope,
   type StatusUpdate,
 } from "@proofmill/client";
+import {
+  NodeEvents,
+  NodeHistory,
+  NodeInfo as NodeInfoSchema,
+  StatusEvent,
+  StatusSummary,
+  ValidNoncesEvent,
+} from "@proofmill/core/wire";
 import { KEEPS, keep, recall } from "../storage.ts";
 import { Finds, MOST_FINDS } from "./finds.ts";
 import { Series } from "./series.ts";
+import { fetchBounded, NotUnderstoodError, Told } from "./told.ts";
 
 /** Between two questions for what is not streamed. */
 const POLL_MS = 2000;
@@ -54,6 +63,7 @@ export class FollowedNode {
   /** Counts what was added to either. */
   readonly grown = signal(0);
 
+  readonly #told: Told;
   #client: PocClient;
   #run = new AbortController();
   #isDetailed = false;
@@ -65,6 +75,7 @@ export class FollowedNode {
 
   constructor(url: string) {
     this.url = url;
+    this.#told = new Told(url);
     this.#client = this.#newClient();
     this.#start();
   }
@@ -86,10 +97,16 @@ export class FollowedNode {
     return recall(KEEPS.keys, this.#keyName) !== null;
   }
 
-  /** Shows the node another key, for as long as this tab is open. */
-  useKey(key: string): void {
+  /**
+   * Shows the node another key, for as long as this tab is open.
+   *
+   * @returns why it can be none; null: it is shown
+   */
+  useKey(key: string): string | null {
+    if (!this.#clientWith(key)) return "A key has letters, digits and signs without blanks";
     keep(KEEPS.keys, this.#keyName, key);
     this.tryAgain();
+    return null;
   }
 
   /** After it was refused. */
@@ -119,8 +136,23 @@ export class FollowedNode {
   }
 
   #newClient(): PocClient {
-    const apiKey = recall(KEEPS.keys, this.#keyName);
-    return createPocClient({ url: this.url, retries: 0, ...(apiKey !== null && { apiKey }) });
+    const known = this.#clientWith(recall(KEEPS.keys, this.#keyName));
+    if (known) return known;
+    keep(KEEPS.keys, this.#keyName, null); // what is kept there is no key
+    return createPocClient(this.#options);
+  }
+
+  /** @returns null for a text that can be no key */
+  #clientWith(apiKey: string | null): PocClient | null {
+    try {
+      return createPocClient({ ...this.#options, ...(apiKey !== null && { apiKey }) });
+    } catch {
+      return null;
+    }
+  }
+
+  get #options() {
+    return { url: this.url, retries: 0, fetch: fetchBounded };
   }
 
   #start(): void {
@@ -140,15 +172,18 @@ export class FollowedNode {
         await follow();
       } catch (error) {
         if (signal.aborted) return;
-        if (!(error instanceof PocClientError)) throw error;
-        this.connection.value = { state: "refused", error };
-        if (FINAL.has(error.code)) {
-          this.#run.abort();
-          return;
-        }
+        // What the SDK itself cannot take apart is no node's either.
+        this.#refuse(
+          error instanceof PocClientError ? error : new NotUnderstoodError(this.url, error),
+        );
       }
       await pause(AGAIN_MS, signal);
     }
+  }
+
+  #refuse(error: PocClientError): void {
+    this.connection.value = { state: "refused", error };
+    if (FINAL.has(error.code)) this.#run.abort();
   }
 
   async #followStatus(signal: AbortSignal): Promise<void> {
@@ -159,7 +194,8 @@ export class FollowedNode {
       // A node that was started anew counts its events anew.
       if (connection.state === "open") this.#lastEvent = 0;
     };
-    for await (const status of this.#client.watchStatus({ signal, onConnection })) {
+    for await (const event of this.#client.watchStatus({ signal, onConnection })) {
+      const status = this.#told.by(StatusEvent, event);
       const before = this.status.peek();
       const isOther = before?.state !== status.state || before.round_id !== status.round_id;
       if (isOther) this.changedAt.value = before === null ? null : Date.now();
@@ -169,12 +205,14 @@ export class FollowedNode {
   }
 
   async #followFinds(signal: AbortSignal): Promise<void> {
-    const { round_id, total_valid } = await this.#client.status({ limit: 1 }, { signal });
+    const now = await this.#client.status({ limit: 1 }, { signal });
+    const { round_id, total_valid } = this.#told.by(StatusSummary, now);
     // Of a list that is too long for the page the beginning is not asked for.
     const skipped = total_valid - MOST_FINDS;
     const isLong = round_id !== null && skipped > 0;
     const from = isLong ? { lastEventId: `${round_id}:${skipped}` } : {};
-    for await (const event of this.#client.watchValidNonces({ signal, ...from })) {
+    for await (const each of this.#client.watchValidNonces({ signal, ...from })) {
+      const event = this.#told.by(ValidNoncesEvent, each);
       if (event.type === "round") this.finds.begin(event);
       else this.finds.add(event);
     }
@@ -186,12 +224,13 @@ export class FollowedNode {
       if (!document.hidden) {
         const began = performance.now();
         try {
-          this.info.value = await this.#client.nodeInfo({ signal });
+          this.info.value = this.#told.by(NodeInfoSchema, await this.#client.nodeInfo({ signal }));
           this.lag.value = performance.now() - began;
           if (this.#isDetailed) await this.#askPast(signal);
-        } catch {
-          // Whatever it is, the watches tell of it.
+        } catch (error) {
           if (!signal.aborted) this.lag.value = null;
+          // Whatever else it is, the watches tell of it.
+          if (!signal.aborted && error instanceof NotUnderstoodError) this.#refuse(error);
         }
       }
       await pause(POLL_MS, AbortSignal.any([signal, this.#changed.signal]));
@@ -203,14 +242,16 @@ export class FollowedNode {
     const asked = this.#askedPast;
     const page =
       asked === null ? undefined : { seconds: Math.ceil((now - asked) / 1000) + OVERLAP };
-    const { ten_minutes, day } = await this.#client.nodeHistory(page, { signal });
+    const past = await this.#client.nodeHistory(page, { signal });
+    const { ten_minutes, day } = this.#told.by(NodeHistory, past);
     this.#askedPast = now;
     this.minutes.add(ten_minutes);
     this.day.add(day);
     this.grown.value++;
 
     const since = this.#lastEvent;
-    const { events } = await this.#client.nodeEvents({ since }, { signal });
+    const told = await this.#client.nodeEvents({ since }, { signal });
+    const { events } = this.#told.by(NodeEvents, told);
     const known = since === 0 ? [] : this.events.peek();
     if (since === 0 || events.length > 0) {
       this.events.value = [...known, ...events].slice(-MOST_EVENTS);

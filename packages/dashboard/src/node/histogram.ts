@@ -16,7 +16,7 @@ export interface Range {
  * under it or under √2, around which all distances are.
  */
 export function rangeOf(r_target: number, { mean, deviation }: RandomDistance): Range {
-  const to = Math.min(r_target, mean + BELOW * deviation);
+  const to = Math.max(deviation, Math.min(r_target, mean + BELOW * deviation));
   const from = Math.max(0, Math.min(r_target, mean) - BELOW * deviation);
   // A target that no two directions are as near as.
   return to > from ? { from, to } : { from: Math.max(0, to - deviation), to };

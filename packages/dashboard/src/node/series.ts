@@ -1,5 +1,10 @@
 /** Points of time of a node's past, put together from what it tells piece by piece. */
+
 import type { HistorySeries, RoundState } from "@proofmill/client";
+import { LAST_MOMENT } from "../format.ts";
+
+/** A chart's axis has an end. */
+const MOST_RATE = Number.MAX_SAFE_INTEGER;
 
 export interface SeriesOptions {
   /** Points that are kept. */
@@ -27,11 +32,11 @@ export class Series {
     const { step, most } = this.#options;
     for (const [i, end] of at.entries()) {
       // The node dates its points anew for each answer, a millisecond to and fro.
-      if (end <= (this.at.at(-1) ?? 0) + step / 2) continue;
+      if (end <= (this.at.at(-1) ?? 0) + step / 2 || end > LAST_MOMENT) continue;
       this.at.push(end);
       this.state.push(state[i] ?? "IDLE");
       this.checked.push(checked[i] ?? 0);
-      this.rate.push(rate_per_second[i] ?? 0);
+      this.rate.push(Math.min(rate_per_second[i] ?? 0, MOST_RATE));
       this.tokens.push(generated_tokens[i] ?? 0);
     }
     const tooMany = this.at.length - most;

@@ -1,5 +1,6 @@
 /** What is wrong with the connection or the node, and what to do. */
 import type { Connection, PocClientError } from "@proofmill/client";
+import { brief } from "../brief.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { KeyPrompt } from "./key-prompt.tsx";
 
@@ -8,12 +9,14 @@ export function Banner({ node }: { node: FollowedNode }) {
   const health = node.info.value?.health;
   const notes =
     connection.state === "open" && health ? [...health.reasons, ...health.warnings] : [];
+  // Each has a code of its own, so that there are only as many.
+  const shown = new Map(notes.map(({ code, text }) => [code, text]));
   return (
     <div class="banners" role="status">
       <ConnectionBanner node={node} connection={connection} />
-      {notes.map(({ code, text }) => (
+      {[...shown].map(([code, text]) => (
         <p key={code} class="banner warning">
-          {text}
+          {brief(text)}
         </p>
       ))}
     </div>
@@ -30,7 +33,7 @@ function ConnectionBanner({ node, connection }: { node: FollowedNode; connection
       return (
         <p class="banner bad">
           <strong>The connection is lost.</strong> What is shown may be old. It is tried again by
-          itself; is the node running? ({connection.error.message})
+          itself; is the node running? ({brief(connection.error.message)})
         </p>
       );
     case "refused":
@@ -41,7 +44,7 @@ function ConnectionBanner({ node, connection }: { node: FollowedNode; connection
           <p>
             <strong>{headline(connection.error)}</strong> {advice(connection.error)}
           </p>
-          <p class="note">{connection.error.message}</p>
+          <p class="note">{brief(connection.error.message)}</p>
           <button type="button" onClick={() => node.tryAgain()}>
             Try again
           </button>

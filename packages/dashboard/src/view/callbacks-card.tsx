@@ -1,12 +1,16 @@
 /** What was delivered to receivers, what waits, and why. */
+import { brief } from "../brief.ts";
 import { count, duration } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Ago, Card, Facts } from "./parts.tsx";
 
+/** Kinds of failures that are shown. */
+const MOST_FAILURES = 20;
+
 export function CallbacksCard({ node }: { node: FollowedNode }) {
   const delivery = node.info.value?.delivery;
   const trouble = node.events.value.findLast(({ kind, is_bad }) => kind === "callback" && is_bad);
-  const failures = Object.entries(delivery?.failures ?? {});
+  const failures = Object.entries(delivery?.failures ?? {}).slice(0, MOST_FAILURES);
   return (
     <Card title="Callbacks" name="callbacks">
       <Facts
@@ -21,7 +25,7 @@ export function CallbacksCard({ node }: { node: FollowedNode }) {
           failures: failures.map(([why, many]) => `${why}: ${count(many)}`).join(", ") || "none",
           "last trouble": trouble ? (
             <>
-              {trouble.text} (<Ago at={trouble.at} /> ago)
+              {brief(trouble.text)} (<Ago at={trouble.at} /> ago)
             </>
           ) : (
             "none"

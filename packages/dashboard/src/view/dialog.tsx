@@ -4,6 +4,10 @@ import { useSignal } from "@preact/signals";
 import { InvalidRequestError, PocClientError } from "@proofmill/client";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { brief } from "../brief.ts";
+
+/** Faults of one form that are shown. */
+const MOST_FAULTS = 20;
 
 export interface DialogProps {
   title: string;
@@ -22,6 +26,8 @@ export function Dialog({ title, verb, act, close, children }: DialogProps) {
   useLayoutEffect(() => dialog.current?.showModal(), []);
 
   const submit = async (form: HTMLFormElement) => {
+    // The button is drawn as disabled a moment after the first of two clicks.
+    if (isBusy.peek()) return;
     isBusy.value = true;
     faults.value = [];
     try {
@@ -45,7 +51,7 @@ export function Dialog({ title, verb, act, close, children }: DialogProps) {
         <div role="alert">
           {faults.value.map((each) => (
             <p key={each} class="fault">
-              {each}
+              {brief(each)}
             </p>
           ))}
         </div>
@@ -67,7 +73,9 @@ function faultsIn(error: unknown): string[] {
   if (error instanceof InvalidRequestError && error.issues.length > 0) {
     // Callers of the older service know messages that begin so; to people it says nothing.
     const plain = (msg: string) => msg.replace(/^Value error, /, "");
-    return error.issues.map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${plain(msg)}`);
+    return error.issues
+      .slice(0, MOST_FAULTS)
+      .map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${plain(msg)}`);
   }
   return [
     error instanceof PocClientError || error instanceof SyntaxError ? error.message : String(error),

@@ -1,5 +1,6 @@
 /** What happened to the node, newest first; verdicts have a card of their own. */
 import type { NodeEvent } from "@proofmill/client";
+import { brief } from "../brief.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Ago, Card } from "./parts.tsx";
 
@@ -31,7 +32,7 @@ function EventsList({ events, label }: { events: readonly NodeEvent[]; label: st
             <span class="note">
               <Ago at={at} /> ago
             </span>
-            <span>{text}</span>
+            <span>{brief(text)}</span>
           </li>
         ))}
       </ol>

@@ -6,13 +6,14 @@ import type { FollowedNode } from "../node/followed-node.ts";
 
 export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClientError }) {
   const key = useSignal("");
+  const fault = useSignal<string | null>(null);
   const isOther = error.code === "SCOPE_REQUIRED";
   return (
     <form
       class="banner"
       onSubmit={(event) => {
         event.preventDefault();
-        if (key.value !== "") node.useKey(key.value.trim());
+        fault.value = node.useKey(key.value.trim());
       }}
     >
       <p>
@@ -32,7 +33,7 @@ export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClien
           }}
         />
       </label>{" "}
-      <button type="submit">Use this key</button>
+      <button type="submit">Use this key</button> <output class="fault">{fault}</output>
     </form>
   );
 }

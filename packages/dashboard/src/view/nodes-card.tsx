@@ -1,5 +1,6 @@
 /** All nodes that the page looks at, to choose one of. */
 import { useSignal } from "@preact/signals";
+import { brief } from "../brief.ts";
 import { count, NOTHING, rate } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import type { Nodes } from "../node/nodes.ts";
@@ -91,9 +92,9 @@ function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
 function healthOf(node: FollowedNode): string {
   const connection = node.connection.value;
   if (connection.state === "lost" || connection.state === "refused") {
-    return `${connection.state}: ${connection.error.message}`;
+    return `${connection.state}: ${brief(connection.error.message)}`;
   }
   const health = node.info.value?.health;
   if (!health) return NOTHING;
-  return [...health.reasons, ...health.warnings][0]?.text ?? "well";
+  return brief([...health.reasons, ...health.warnings][0]?.text ?? "well");
 }

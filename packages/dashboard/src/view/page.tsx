@@ -1,4 +1,5 @@
 /** All of the page. */
+import { brief } from "../brief.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import type { Nodes } from "../node/nodes.ts";
 import { ArtifactsCard, hasArtifacts } from "./artifacts-card.tsx";
@@ -24,7 +25,7 @@ export function Page({ nodes }: { nodes: Nodes }) {
       <header>
         <h1>proofmill</h1>
         <p>
-          {info?.model ?? ""} <span class="note">{node.url}</span>
+          {brief(info?.model ?? "")} <span class="note">{node.url}</span>
         </p>
         <a href="docs">API</a>
       </header>

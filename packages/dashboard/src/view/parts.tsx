@@ -1,6 +1,7 @@
 /** What all parts of the page are made of. */
 import type { ComponentChildren } from "preact";
-import { absolute, duration, NOTHING } from "../format.ts";
+import { brief } from "../brief.ts";
+import { absolute, duration, isMoment, NOTHING } from "../format.ts";
 import { now } from "../now.ts";
 
 export interface CardProps {
@@ -27,7 +28,7 @@ export function Facts({ of }: { of: Readonly<Record<string, ComponentChildren>> 
       {Object.entries(of).map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
-          <dd>{value === null || value === undefined ? NOTHING : value}</dd>
+          <dd>{typeof value === "string" ? brief(value) : (value ?? NOTHING)}</dd>
         </div>
       ))}
     </dl>
@@ -50,6 +51,7 @@ export function Figures({ of }: { of: Readonly<Record<string, string>> }) {
 
 /** How long ago, and on hover when. */
 export function Ago({ at }: { at: number }) {
+  if (!isMoment(at)) return <span>{NOTHING}</span>;
   return (
     <time dateTime={new Date(at).toISOString()} title={absolute(at)}>
       {duration((now.value - at) / 1000)}

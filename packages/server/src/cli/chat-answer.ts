@@ -1,4 +1,5 @@
 /** One answer of a chat, asked for as OpenAI's clients do and read as it comes. */
+import { printable } from "../platform/printable.ts";
 import { Exit } from "./exit.ts";
 import { noAnswer } from "./remote.ts";
 
@@ -57,11 +58,6 @@ export async function askChat(
     if (text !== "") onText(text);
   }
   throw new Exit(1, "the answer broke off: the node closed the connection");
-}
-
-/** Without what a terminal would carry out or be misled by: a model may say anything. */
-export function printable(text: string): string {
-  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, "");
 }
 
 interface Chunk {

@@ -4,9 +4,9 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type RunningNode, startNode } from "../node.ts";
+import { printable } from "../platform/printable.ts";
 import { parseConfig } from "../settings/read.ts";
 import { INIT_GENERATE } from "../test-support.ts";
-import { printable } from "./chat-answer.ts";
 
 const CLI = fileURLToPath(new URL("../../bin/proofmill.mjs", import.meta.url));
 

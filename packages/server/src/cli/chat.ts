@@ -5,13 +5,8 @@ import { text as textOf } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DEMO_NAME } from "../models/demo.ts";
 import { say, stdout } from "../platform/output.ts";
-import {
-  askChat,
-  type ChatMessage,
-  type ChatOptions,
-  modelNames,
-  printable,
-} from "./chat-answer.ts";
+import { printable } from "../platform/printable.ts";
+import { askChat, type ChatMessage, type ChatOptions, modelNames } from "./chat-answer.ts";
 import { Exit } from "./exit.ts";
 import { paragraph } from "./help.ts";
 import { addressOptions } from "./remote.ts";

@@ -1,6 +1,7 @@
 /** Statuses, verdicts and calibrations in words. */
 import type { Status, ValidateAnswer } from "@proofmill/client";
 import type { Calibration } from "@proofmill/core";
+import { printable } from "../platform/printable.ts";
 
 const SHOWN = 5;
 
@@ -44,7 +45,7 @@ export function summaryOf(status: Status): string {
     }
   }
   lines.push(`arithmetic  ${status.arithmetic ?? "unknown until the model is loaded"}`);
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(printable).join("\n")}\n`;
 }
 
 /** A few lines. */
@@ -63,7 +64,7 @@ export function verdictOf(answer: ValidateAnswer): string {
     `P(honest)   ${probability_honest < 0 ? "–" : probability_honest.toPrecision(3)}, ` +
       `fraud below ${answer.fraud_threshold}`,
     `r_target    ${answer.r_target}`,
-    `arithmetic  ${answer.arithmetic}`,
+    `arithmetic  ${printable(answer.arithmetic)}`,
     "",
   ].join("\n");
 }

@@ -2,6 +2,7 @@
 import type { HealthCode, NodeHealth } from "@proofmill/core";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
+import { printable } from "../platform/printable.ts";
 import { Exit } from "./exit.ts";
 import { paragraph } from "./help.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
@@ -30,7 +31,7 @@ export function statusCommand(): Command {
       stdout.write(
         options.json
           ? `${JSON.stringify({ ...status, ...health })}\n`
-          : `${summaryOf(status)}model       ${model ?? "unknown until it is loaded"}\n${notesOf(health)}`,
+          : `${summaryOf(status)}model       ${printable(model ?? "unknown until it is loaded")}\n${notesOf(health)}`,
       );
       const [first] = health.reasons;
       if (first) throw new Exit(EXIT_CODES[first.code]);
@@ -40,6 +41,7 @@ export function statusCommand(): Command {
 
 /** A line for each reason and warning. */
 function notesOf({ reasons, warnings }: NodeHealth): string {
-  const line = (kind: string) => (note: { text: string }) => `${kind.padEnd(12)}${note.text}\n`;
+  const line = (kind: string) => (note: { text: string }) =>
+    `${kind.padEnd(12)}${printable(note.text)}\n`;
   return [...reasons.map(line("not ready")), ...warnings.map(line("warning"))].join("");
 }

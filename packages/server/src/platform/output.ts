@@ -2,6 +2,7 @@
 import { constants, fstatSync, openSync, write } from "node:fs";
 import { isatty } from "node:tty";
 import { within } from "@proofmill/core";
+import { printable } from "./printable.ts";
 
 /** Text that waits for a reader; more than so many characters is lost. */
 const MAX_WAITING = 1 << 20;
@@ -149,7 +150,11 @@ export const stderr = new Output(2);
 
 /** One line for people. */
 export function say(message: string): void {
-  stderr.write(`proofmill: ${message.trim().replaceAll(/\s*\n\s*/g, "; ")}\n`);
+  stderr.write(
+    `proofmill: ${printable(message)
+      .trim()
+      .replaceAll(/\s*\n\s*/g, "; ")}\n`,
+  );
 }
 
 /** Ends the process once what it printed is written, or cannot be written at once. */
