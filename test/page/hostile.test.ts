@@ -115,7 +115,7 @@ function nodeSaying(told: Truth): HostileNodeOptions {
   return {
     answers: answersOf(told),
     streams: {
-      "pow.watchStatus": (tell) => tell(told.streamed),
+      "pow.onStatus": (tell) => tell(told.streamed),
       "pow.onValidNonces": (tell) => {
         tell(told.round);
         tell(told.finds);
@@ -213,6 +213,46 @@ describe.skipIf(noBrowser)("the page of a node that", () => {
     await page.locator(".state").getByText("IDLE").waitFor();
   });
 
+  test("answers commands with what is no answer, and refuses with what is no refusal", async () => {
+    const told = await truth();
+    const shape = { message: LONG, code: -32600, data: { code: "X", httpStatus: 422 } };
+    const refusal = { code: "INVALID_BODY", detail: [null, 1, { loc: 1 }, { msg: {} }] };
+    const error = { ...shape, data: { ...shape.data, refusal, request_id: 7 } };
+    const { page, faults } = await look({
+      ...nodeSaying(told),
+      answers: {
+        ...answersOf(told),
+        "pow.validate": { nonces: 7, n_invalid: "many" },
+        "pow.phaseGenerate": (response: ServerResponse) => {
+          response.statusCode = 422;
+          response.end(JSON.stringify({ error }));
+        },
+      },
+    });
+    const dialog = page.getByRole("dialog");
+    await page.getByRole("button", { name: "Check a proof" }).click();
+    const pasted: [string, RegExp][] = [
+      ["{", /JSON/],
+      [`${"[".repeat(100_000)}${"]".repeat(100_000)}`, /call stack|does not answer as/],
+      ["null", /does not answer as/],
+      [JSON.stringify({ nonces: "x".repeat(5_000_000) }), /does not answer as/],
+    ];
+    for (const [text, why] of pasted) {
+      await page.getByLabel("A ProofBatch as JSON").fill(text);
+      await dialog.getByRole("button", { name: "Check it" }).click();
+      await dialog.locator(".fault").getByText(why).waitFor();
+    }
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("button", { name: "Search …" }).click();
+    await dialog.getByRole("button", { name: "Search", exact: true }).click();
+    await dialog.locator(".fault").waitFor();
+    expect((await dialog.innerText()).length).toBeLessThan(5000);
+    expect(await dialog.getByRole("button", { name: "Search", exact: true }).isEnabled()).toBe(
+      true,
+    );
+    expect(faults).toEqual([]);
+  });
+
   test("floods it with finds and statuses", async () => {
     const told = await truth();
     const flood = (event: (i: number) => unknown) => (tell: Tell) => {
@@ -226,7 +266,7 @@ describe.skipIf(noBrowser)("the page of a node that", () => {
     const { page, own, faults } = await look({
       answers: answersOf(told),
       streams: {
-        "pow.watchStatus": flood((i) => ({ ...told.streamed, total_valid: i, total_checked: i })),
+        "pow.onStatus": flood((i) => ({ ...told.streamed, total_valid: i, total_checked: i })),
         "pow.onValidNonces": flood((i) =>
           i === 0 ? told.round : { ...told.finds, from: i - 1, nonces: [i], distances: [0.25] },
         ),

@@ -15,6 +15,7 @@ import {
   TooLargeError,
   UnavailableError,
 } from "./errors.ts";
+import type { ValidationIssue } from "./types.ts";
 
 const BACKOFF = { first: 250, most: 10_000 };
 
@@ -260,7 +261,7 @@ export function toClientError(error: unknown, url: string): PocClientError {
     case 422:
       return new InvalidRequestError(message, {
         ...options,
-        issues: Array.isArray(refusal?.detail) ? refusal.detail : [],
+        issues: issuesIn(refusal?.detail),
       });
     case 429:
     case 503:
@@ -271,6 +272,12 @@ export function toClientError(error: unknown, url: string): PocClientError {
     default:
       return new NodeError(message, options);
   }
+}
+
+/** Those of them that are issues: whoever answers may be no node. */
+function issuesIn(detail: unknown): ValidationIssue[] {
+  if (!Array.isArray(detail)) return [];
+  return detail.filter((each) => Array.isArray(each?.loc) && typeof each.msg === "string");
 }
 
 /** Node's names for a certificate that none of the known authorities has signed. */

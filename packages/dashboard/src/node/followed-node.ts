@@ -8,8 +8,10 @@ import {
   type NodeInfo,
   type PocClient,
   PocClientError,
+  type ProofBatch,
   type Scope,
   type StatusUpdate,
+  type ValidateAnswer,
 } from "@proofmill/client";
 import {
   NodeEvents,
@@ -18,6 +20,7 @@ import {
   StatusEvent,
   StatusSummary,
   ValidNoncesEvent,
+  ValidateAnswer as VerdictSchema,
 } from "@proofmill/core/wire";
 import { KEEPS, keep, recall } from "../storage.ts";
 import { Finds, MOST_FINDS } from "./finds.ts";
@@ -114,6 +117,11 @@ export class FollowedNode {
     this.#client = this.#newClient();
     this.info.value = null; // another key may do other things
     this.#start();
+  }
+
+  /** Has the node judge a proof. */
+  async judge(proof: ProofBatch): Promise<ValidateAnswer> {
+    return this.#told.by(VerdictSchema, await this.#client.validate(proof));
   }
 
   /** Whether the node would carry out what needs this scope, as far as is known. */

@@ -82,7 +82,7 @@ export function Commands({ node }: { node: FollowedNode }) {
           verb="Check it"
           act={async (form) => {
             const proof = JSON.parse(String(form.get("proof"))) as ProofBatch;
-            verdict.value = await node.client.validate(proof);
+            verdict.value = await node.judge(proof);
           }}
         >
           <label>
