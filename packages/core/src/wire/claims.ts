@@ -20,13 +20,21 @@ interface Claim {
   vector_b64: string;
 }
 
-/** Of two claims for one nonce the last counts. */
+/** Of two claims for one nonce the last counts. Loops alone: it is the thread that has little memory. */
 export function claimsOf(nonces: readonly number[], sent: readonly Claim[]): Claims {
-  const vectors = new Map(sent.map(({ nonce, vector_b64 }) => [nonce, vector_b64]));
-  const isSame =
-    new Set(nonces).size === vectors.size && nonces.every((nonce) => vectors.has(nonce));
-  const texts = () => joinTexts(nonces.map((nonce) => vectors.get(nonce) ?? ""));
-  return { vectors_b64: isSame ? texts() : null };
+  const places = new Map<number, number>();
+  for (let place = 0; place < sent.length; place++) places.set(sent[place]?.nonce ?? -1, place);
+  const isWanted = new Uint8Array(sent.length);
+  const vectors: string[] = [];
+  for (const nonce of nonces) {
+    const place = places.get(nonce) ?? -1;
+    const claim = sent[place];
+    if (!claim) return { vectors_b64: null };
+    isWanted[place] = 1;
+    vectors.push(claim.vector_b64);
+  }
+  const wanted = isWanted.reduce((sum, one) => sum + one, 0);
+  return { vectors_b64: wanted === places.size ? joinTexts(vectors) : null };
 }
 
 /** What could be sent to claim the same. */
@@ -41,10 +49,11 @@ export function textAt({ joined, ends }: Texts, place: number): string | undefin
 }
 
 function joinTexts(texts: readonly string[]): Texts {
+  const ends = new Uint32Array(texts.length);
   let end = 0;
-  const ends = Uint32Array.from(texts, ({ length }) => {
-    end += length;
-    return end;
-  });
+  for (let place = 0; place < texts.length; place++) {
+    end += texts[place]?.length ?? 0;
+    ends[place] = end;
+  }
   return { joined: texts.join(""), ends };
 }

@@ -13,7 +13,7 @@ import { JsonThread } from "./json-thread.ts";
 
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
 const LARGE = 64 * 1024;
-/** Bytes that may wait for the thread, or two texts if those are more. */
+/** Bytes that may wait for the thread, or one text if that is more. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
 /** Bytes of 100,000 nonces with their artifacts, of 12 numbers each, generously written. */
@@ -42,7 +42,7 @@ export class Bodies {
   readonly #limits: () => InitLimits;
 
   constructor({ bodyLimit, limits }: BodiesOptions) {
-    const maxWaiting = Math.max(MAX_WAITING, 2 * bodyLimit);
+    const maxWaiting = Math.max(MAX_WAITING, bodyLimit);
     this.#thread = new JsonThread({ maxWaiting, maxText: bodyLimit });
     this.#limits = limits;
   }
