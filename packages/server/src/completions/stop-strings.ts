@@ -1,27 +1,27 @@
 /** Ends a growing text at the first of some strings, and holds back what may be the start of one. */
 export class StopStrings {
-  readonly #stops: readonly string[];
+  readonly #matches: readonly Match[];
   #held = "";
   /** Whether one of them was found: what follows is no part of the text. */
   isFound = false;
 
   /** @param stops none of them empty */
   constructor(stops: readonly string[]) {
-    this.#stops = stops;
+    this.#matches = stops.map((stop) => new Match(stop));
   }
 
   /** The text that is certain with this piece. */
   push(piece: string): string {
     if (this.isFound) return "";
-    if (this.#stops.length === 0) return piece;
     const text = this.#held + piece;
-    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+    const found = this.#matches.flatMap((match) => match.push(piece) ?? []);
     if (found.length > 0) {
       this.isFound = true;
+      const begin = this.#held.length + Math.min(...found);
       this.#held = "";
-      return text.slice(0, Math.min(...found));
+      return text.slice(0, begin);
     }
-    const certain = text.length - this.#startsAtEnd(text);
+    const certain = text.length - Math.max(0, ...this.#matches.map(({ length }) => length));
     this.#held = text.slice(certain);
     return text.slice(0, certain);
   }
@@ -32,14 +32,42 @@ export class StopStrings {
     this.#held = "";
     return held;
   }
+}
 
-  /** Length of the longest end of the text that one of them starts with. */
-  #startsAtEnd(text: string): number {
-    const most = Math.max(...this.#stops.map((stop) => stop.length - 1));
-    for (let length = Math.min(most, text.length); length > 0; length--) {
-      const end = text.slice(text.length - length);
-      if (this.#stops.some((stop) => stop.length > length && stop.startsWith(end))) return length;
+/**
+ * How much of one string a growing text ends with. The text is looked at once (Knuth, Morris and
+ * Pratt): strings of a thousand characters that it nearly ends with would cost a million comparisons.
+ */
+class Match {
+  readonly #stop: string;
+  /** For each start of the string, by its last place: how long an end of it is a shorter start, too. */
+  readonly #borders: Uint32Array;
+  /** UTF-16 units of the string that the text ends with. */
+  length = 0;
+
+  constructor(stop: string) {
+    this.#stop = stop;
+    this.#borders = new Uint32Array(stop.length);
+    for (let place = 1; place < stop.length; place++) {
+      this.#add(stop.charCodeAt(place));
+      this.#borders[place] = this.length;
     }
-    return 0;
+    this.length = 0;
+  }
+
+  /** @returns where the string begins, from the piece's first unit on; null where it has not come whole */
+  push(piece: string): number | null {
+    for (let place = 0; place < piece.length; place++) {
+      this.#add(piece.charCodeAt(place));
+      if (this.length === this.#stop.length) return place + 1 - this.length;
+    }
+    return null;
+  }
+
+  #add(unit: number): void {
+    while (this.length > 0 && this.#stop.charCodeAt(this.length) !== unit) {
+      this.length = this.#borders[this.length - 1] ?? 0;
+    }
+    if (this.#stop.charCodeAt(this.length) === unit) this.length++;
   }
 }
