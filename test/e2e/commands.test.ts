@@ -49,7 +49,7 @@ test("a round for a time shows what it does, and a summary", async () => {
   expect(stderr).toMatch(/GENERATING {2}\S+ nonces\/s {2}\d+ found of \d+.* {2}0:0\d\n/);
   expect(stdout).toMatch(/^state {7}STOPPED\nround {7}\w{26}\n/);
   expect(stdout).toMatch(/valid {7}\d+(, 1 in \d+)?\n/);
-  expect((await run("status")).stdout).toBe(stdout);
+  expect((await run("status")).stdout).toBe(`${stdout}model       proofmill-demo\n`);
 });
 
 test("Ctrl-C stops the round and shows it", async () => {

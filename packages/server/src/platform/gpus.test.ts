@@ -53,7 +53,9 @@ test("no program, one that fails, and one that prints rubbish: no GPU, and no dr
     expect(await gpus.devices()).toEqual([]);
     expect(await gpus.driver()).toBeNull();
   }
-  const rubbish = new Gpus(program("head -c 4096 /dev/urandom; echo; echo a,b,c; echo ',,,'"));
+  const rubbish = new Gpus(
+    program("head -c 4096 /dev/urandom; echo; echo a,b,c; echo ',,,'; echo ',A,,,,,'"),
+  );
   expect(await rubbish.devices()).toEqual([]);
   const unknown = { driver_version: "unknown", cuda_driver_version: "unknown" };
   expect(await rubbish.driver()).toEqual({ ...unknown, nvml_version: "unknown" });

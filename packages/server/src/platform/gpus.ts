@@ -96,9 +96,9 @@ export class Gpus {
 function parse(csv: string): Gpu[] {
   const lines = csv.split("\n").map((line) => line.split(",").map((cell) => cell.trim()));
   return lines
-    .filter((cells) => cells.length === FIELDS.length)
+    .filter((cells) => cells.length === FIELDS.length && integer(cells[0]) !== null)
     .map(([index, name = "", total, free, used, utilization, temperature]) => ({
-      index: integer(index) ?? 0,
+      index: Number(index),
       name,
       total_memory_mb: integer(total),
       free_memory_mb: integer(free),
