@@ -187,6 +187,7 @@ describe.skipIf(noBrowser)("the page", () => {
     await expect.poll(focused).toBe("Begin a round …");
     await open("Stop …");
     await keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await expect.poll(focused).toBe("Stop …");
     expect((await node.status({ limit: 1 })).state).toBe("GENERATING");
     await open("Stop …");

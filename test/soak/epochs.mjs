@@ -11,6 +11,21 @@ const SEQ_LEN = 64;
 const SOME = 20;
 const MOST_JUDGED = 200;
 
+/** What every epoch must keep to, whatever happens in it. */
+export const SOUND = {
+  stuck: { most: 0 },
+  lost: { most: 0 },
+  skipped: { most: 0 },
+  differing: { most: 0 },
+  disordered: { most: 0 },
+  /** Payloads and verdicts that came again beyond those whose answer was lost, or cut by a kill. */
+  again_beyond: { most: 0 },
+  wrong_verdicts: { most: 0 },
+  undelivered: { most: 0 },
+  /** What stale rounds owed, and nothing else, is given up. */
+  wrongly_given_up: { most: 0 },
+};
+
 /**
  * What may happen in an epoch: each is called beside the order of its name, `generating` in the middle
  * of the round, and `queued` when the node has said that it will send a verdict.

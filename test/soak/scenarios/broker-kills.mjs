@@ -1,24 +1,15 @@
 // The broker's orders, with the node killed in the middle of each and between callbacks.
-import { anyMoment, Epochs } from "../epochs.mjs";
+import { anyMoment, Epochs, SOUND } from "../epochs.mjs";
 import { withFolder } from "../node.mjs";
 
 export const about = "kill -9 of the node in the middle of each of a broker's orders";
 
 export const bounds = {
+  ...SOUND,
   epochs: { least: 3 },
   kills: { least: 12 },
-  stuck: { most: 0 },
-  lost: { most: 0 },
-  skipped: { most: 0 },
-  differing: { most: 0 },
-  disordered: { most: 0 },
-  /** Payloads and verdicts that came again beyond those that a kill may have left unacknowledged. */
-  again_beyond: { most: 0 },
-  wrong_verdicts: { most: 0 },
   verdicts: { least: 4 },
   artifacts: { least: 100 },
-  undelivered: { most: 0 },
-  wrongly_given_up: { most: 0 },
 };
 
 const PASSES = 8;

@@ -1,25 +1,15 @@
 // The broker's orders, epoch by epoch, while what takes its callbacks is slow, away, in another phase,
 // loses answers, or has gone on to the next block.
 import { setTimeout as sleep } from "node:timers/promises";
-import { Epochs } from "../epochs.mjs";
+import { Epochs, SOUND } from "../epochs.mjs";
 import { poll, withFolder } from "../node.mjs";
 
 export const about = "a broker's orders while its callback address is slow, away or elsewhere";
 
 export const bounds = {
+  ...SOUND,
   epochs: { least: 5 },
-  stuck: { most: 0 },
-  lost: { most: 0 },
-  skipped: { most: 0 },
-  differing: { most: 0 },
-  disordered: { most: 0 },
-  /** Payloads that came again beyond those whose answer was lost. */
-  again_beyond: { most: 0 },
-  wrong_verdicts: { most: 0 },
   artifacts: { least: 100 },
-  undelivered: { most: 0 },
-  /** What stale rounds owed, and nothing else, is given up. */
-  wrongly_given_up: { most: 0 },
   stale_rounds: { least: 1 },
   stale_unended: { most: 0 },
 };

@@ -18,7 +18,10 @@ export interface SessionLimits {
 
 /** How the next token is chosen. */
 export interface Sampling {
-  /** 0 … 1e6; 0, as any below 1e-5: the token with the greatest logit, of equal ones the lowest id. */
+  /**
+   * 0 to 1e6. Below 1e-5 nothing is drawn: the token with the greatest logit is taken, and of equal
+   * ones that with the lowest id.
+   */
   readonly temperature: number;
   /** (0, 1]: of what top_k and min_p leave, the fewest tokens that have this share. */
   readonly top_p: number;

@@ -4,32 +4,23 @@ import { brief } from "../brief.ts";
 import { count, NOTHING, rate } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import type { Nodes } from "../node/nodes.ts";
-import { Card } from "./parts.tsx";
+import { Card, Table } from "./parts.tsx";
+
+const COLUMNS = [
+  ...["node", "state", "nonces/s", "health", "lag"],
+  <span class="unseen">remove</span>,
+];
 
 export function NodesCard({ nodes }: { nodes: Nodes }) {
   const address = useSignal("");
   const fault = useSignal<string | null>(null);
   return (
     <Card title="Nodes" name="nodes">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it where it is too wide */}
-      <section class="wide" tabIndex={0} aria-label="Table of nodes">
-        <table>
-          <thead>
-            <tr>
-              {["node", "state", "nonces/s", "health", "lag", ""].map((name) => (
-                <th key={name} scope="col">
-                  {name || <span class="unseen">remove</span>}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {nodes.all.value.map((node) => (
-              <NodeRow key={node.url} node={node} nodes={nodes} />
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <Table of="nodes" columns={COLUMNS}>
+        {nodes.all.value.map((node) => (
+          <NodeRow key={node.url} node={node} nodes={nodes} />
+        ))}
+      </Table>
       <form
         class="add"
         onSubmit={(event) => {

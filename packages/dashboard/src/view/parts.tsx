@@ -49,6 +49,35 @@ export function Figures({ of }: { of: Readonly<Record<string, string>> }) {
   );
 }
 
+export interface TableProps {
+  /** What its rows are, for who does not see it. */
+  of: string;
+  columns: readonly ComponentChildren[];
+  /** The rows. */
+  children: ComponentChildren;
+}
+
+/** Scrolls by itself where it is too wide. */
+export function Table({ of, columns, children }: TableProps) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
+    <section class="wide" tabIndex={0} aria-label={`Table of ${of}`}>
+      <table>
+        <thead>
+          <tr>
+            {columns.map((column, index) => (
+              <th key={index} scope="col">
+                {column}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </section>
+  );
+}
+
 /** How long ago, and on hover when. */
 export function Ago({ at }: { at: number }) {
   if (!isMoment(at)) return <span>{NOTHING}</span>;

@@ -2,42 +2,29 @@
 import { brief } from "../brief.ts";
 import { count, mebibytes, NOTHING } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
-import { Card } from "./parts.tsx";
+import { Card, Table } from "./parts.tsx";
 
-/** More is no machine's. */
+/** Shown at most: no machine has more, but a node may say anything. */
 const MOST_RUNNERS = 256;
+const COLUMNS = ["runner", "state", "restarts", "memory", "why it ended last"];
 
 export function RunnersCard({ node }: { node: FollowedNode }) {
   const runners = node.info.value?.runners.slice(0, MOST_RUNNERS) ?? [];
   return (
     <Card title="Runners" name="runners">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it where it is too wide */}
-      <section class="wide" tabIndex={0} aria-label="Table of runners">
-        <table>
-          <thead>
-            <tr>
-              {["runner", "state", "restarts", "memory", "why it ended last"].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {runners.map(({ id, device, state, restarts, memory, reason }) => (
-              <tr key={id}>
-                <td title={brief(device ?? "")}>{brief(id)}</td>
-                <td>
-                  <span class={`pill ${state} ${isWell(state) ? "" : "bad"}`}>{state}</span>
-                </td>
-                <td>{count(restarts)}</td>
-                <td>{mebibytes(memory)}</td>
-                <td>{brief(reason ?? NOTHING)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <Table of="runners" columns={COLUMNS}>
+        {runners.map(({ id, device, state, restarts, memory, reason }) => (
+          <tr key={id}>
+            <td title={brief(device ?? "")}>{brief(id)}</td>
+            <td>
+              <span class={`pill ${state} ${isWell(state) ? "" : "bad"}`}>{state}</span>
+            </td>
+            <td>{count(restarts)}</td>
+            <td>{mebibytes(memory)}</td>
+            <td>{brief(reason ?? NOTHING)}</td>
+          </tr>
+        ))}
+      </Table>
     </Card>
   );
 }
