@@ -1,7 +1,8 @@
 /** A connection is read no faster than its turns come. */
 import { once } from "node:events";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import { Intake } from "./intake.ts";
 import { createRequestServer } from "./requests.ts";
 import { listening } from "./test-support.ts";
 import { Arrivals, Lanes, Turns } from "./turns.ts";
@@ -50,6 +51,41 @@ test("what waits for its turn is not read on, though its body is asked for", asy
   }
   // What one read gives, and what Node reads ahead.
   expect(accepted[0]?.bytesRead).toBeLessThanOrEqual(2 * 65_536);
+});
+
+/** Whose turns come when they are called. */
+class Delayed extends Turns {
+  readonly waiting: (() => void)[] = [];
+  override get hasTime(): boolean {
+    return false;
+  }
+  override take(begin: () => void): void {
+    this.waiting.push(begin);
+  }
+}
+
+test("an end whose turn comes after the connection's close reaches no parser", async () => {
+  const turns = new Delayed({ arrivals: new Arrivals() });
+  const server = createServer({ allowHalfOpen: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  const heard: string[] = [];
+  socket.on("data", () => heard.push("data")).on("end", () => heard.push("end"));
+  const intake = new Intake(socket, {
+    ...{ turns, unfinished: new Unfinished(MiB), isFull: () => false, piece: () => 1 },
+    onEnd: () => intake.passEnd(),
+  });
+  const ended = once(socket, "end");
+  client.end("ab");
+  await ended;
+  expect(turns.waiting.length).toBeGreaterThan(0);
+  socket.destroy();
+  await once(socket, "close");
+  for (const begin of turns.waiting) begin();
+  expect(heard).toEqual(["data"]); // the first piece of what came
 });
 
 const HEAD = "Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -50,7 +50,7 @@ export class Intake {
     this.#parse = takeListeners(socket, "data", this.#receive);
     this.#end = takeListeners(socket, "end", this.#onEnd);
     socket.on("resume", this.#onResume);
-    socket.once("close", this.#uncount);
+    socket.once("close", this.#onClose);
   }
 
   /** Whether nothing waits to be parsed. */
@@ -81,6 +81,7 @@ export class Intake {
     this.#socket.resume();
   };
 
+  /** Does nothing once the socket is closed. */
   passEnd(): void {
     this.#hasEnded = false;
     if (!this.#isOver) this.#end();
@@ -117,6 +118,13 @@ export class Intake {
     if (this.#isTaken) return;
     if (this.#options.turns.hasTime) this.#options.onEnd();
     else this.#takeTurn(); // thousands may end at once
+  };
+
+  /** From now on the parser belongs to nobody, or to another connection already. */
+  #onClose = (): void => {
+    this.#isOver = true;
+    this.#held = null;
+    this.#uncount();
   };
 
   #receive = (chunk: Buffer): void => {
