@@ -1,6 +1,6 @@
 // A node that is killed at random moments of one round, and goes on with it each time.
 import { setTimeout as sleep } from "node:timers/promises";
-import { startNode, withFolder } from "../node.mjs";
+import { poll, startNode, withFolder } from "../node.mjs";
 
 export const about = "kill -9 of the node at random moments of a round, with --resume-round";
 
@@ -44,6 +44,7 @@ export const play = ({ share }) =>
       if (!isWhole || now.valid_nonces.length !== now.total_checked) figures.skipped_or_repeated++;
       shown = now;
     };
+    await poll(look, () => shown.total_checked > 0); // so that there is something to lose
     while (figures.kills < kills) {
       await sleep(LATEST_KILL * Math.random());
       await look();
