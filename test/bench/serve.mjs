@@ -2,38 +2,30 @@
 // takes and each next one, with 1, 4, 8 and 32 clients, and how much of its time the node's event loop
 // works meanwhile; and what that is of what memory, one client and the search allow, in the same run.
 //
-//   node test/bench/serve.mjs [shape] [seconds per stretch] [tokens of an answer] [tokens of a prompt]
+//   node test/bench/serve.mjs [shape | model directory] [seconds per stretch] [tokens of an answer]
+//     [tokens of a prompt] [clients of each stretch, the first alone: 1,4,8,32]
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { weightBytes } from "@proofmill/native/bench-decode";
 import { addon } from "@proofmill/native/binding";
-import { writeRandomModel } from "@proofmill/native/model/random-model";
-import { shapeConfig, shapeFile } from "@proofmill/native/model/shapes";
-import {
-  byteLevelTokenizer,
-  TOKENIZER_CONFIG,
-} from "../../packages/server/dist/models/demo-tokenizer.js";
+import { parseConfig } from "@proofmill/native/model/config";
+import { writeChatModel } from "./chat-model.mjs";
 import { machine, quantile, searchRate, startBenchNode } from "./support.mjs";
 
-const [shape = "qwen3-0.6b", ...given] = process.argv.slice(2);
-const [seconds = 8, tokens = 64, prompt_len = 128] = given.map(Number);
-const CLIENTS = [1, 4, 8, 32];
-const { vocab_size } = shapeConfig(shape);
+const [model = "qwen3-0.6b", ...given] = process.argv.slice(2);
+const [seconds = 8, tokens = 64, prompt_len = 128] = given.slice(0, 3).map(Number);
+const CLIENTS = (given[3] ?? "1,4,8,32").split(",").map(Number);
+if (CLIENTS[0] !== 1) throw new Error(`clients are ${given[3]}, expected the first to be 1`);
 
-/** A model of the shape on disk, in which every token has a text of its own. */
-async function writeModel(directory) {
-  const config = shapeFile(shape);
-  await writeRandomModel({ directory, config, seed: 1 });
-  const tokenizer = byteLevelTokenizer();
-  const { vocab } = tokenizer.model;
-  const first = Object.keys(vocab).length + tokenizer.added_tokens.length;
-  for (let id = first; id < vocab_size; id++) vocab[`word${id}`] = id;
-  writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(tokenizer));
-  writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify(TOKENIZER_CONFIG));
-}
+const own = existsSync(model) ? null : mkdtempSync(join(tmpdir(), "proofmill-bench-"));
+const directory = own ?? model;
+process.once("exit", () => own && rmSync(own, { recursive: true, force: true }));
+if (own) await writeChatModel(own, model);
+const config = parseConfig(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")), model);
+const { vocab_size } = config;
 
 /** Clients in a process of their own. */
 function startClients(url) {
@@ -79,53 +71,44 @@ function row({ clients, answers, first_ms, gaps_ms, event_loop, ...rest }) {
   };
 }
 
-const directory = mkdtempSync(join(tmpdir(), "proofmill-bench-"));
-try {
-  await writeModel(directory);
-  const node = await startBenchNode([directory, "--kv-cache-memory", "2GiB"]);
-  const clients = startClients(node.url);
-  const search = async () =>
-    prompt_len *
-    (await searchRate({
-      url: node.url,
-      round: { r_target: 1, seq_len: prompt_len },
-      seconds: seconds / 4,
-    }));
-  const rows = [];
-  const bandwidths = [addon.readBandwidth(availableParallelism())];
-  for (const count of CLIENTS) {
-    rows.push(await clients.stretch(count));
-    if (count === 1) bandwidths.push(addon.readBandwidth(availableParallelism()));
-  }
-  const searches = [await search()];
-  // Answers of one token: all that is computed is prompts.
-  const prompts = prompt_len * rateOf(await clients.stretch(8, [1, 1]));
-  searches.push(await search());
-  clients.close();
-  await node.close();
-  const [one, , eight] = rows;
-  const bandwidth = mean(bandwidths);
-  /** A lone client's, from token to token. */
-  const decode = 1000 / quantile(one.gaps_ms, 0.5);
-  console.log(
-    JSON.stringify(
-      {
-        bench: "serve",
-        machine: machine(),
-        ...{ shape, prompt_len, tokens },
-        rows: rows.map(row),
-        bandwidth_gb_per_second: round(bandwidth / 1e9),
-        decode_percent_of_memory: round(
-          (100 * decode * weightBytes(shapeConfig(shape), "bfloat16")) / bandwidth,
-        ),
-        eight_clients_times_one: round(rateOf(eight) / rateOf(one)),
-        prompt_tokens_per_second: round(prompts),
-        prompts_percent_of_search: round((100 * prompts) / mean(searches)),
-      },
-      null,
-      2,
-    ),
-  );
-} finally {
-  rmSync(directory, { recursive: true, force: true });
+const node = await startBenchNode([directory, "--kv-cache-memory", "2GiB"]);
+const clients = startClients(node.url);
+const search = async () =>
+  prompt_len *
+  (await searchRate({
+    url: node.url,
+    round: { r_target: 1, seq_len: prompt_len },
+    seconds: seconds / 4,
+  }));
+const rows = [];
+const bandwidths = [addon.readBandwidth(availableParallelism())];
+for (const count of CLIENTS) {
+  rows.push(await clients.stretch(count));
+  if (count === 1) bandwidths.push(addon.readBandwidth(availableParallelism()));
 }
+const searches = [await search()];
+// Answers of one token: all that is computed is prompts.
+const prompts = prompt_len * rateOf(await clients.stretch(8, [1, 1]));
+searches.push(await search());
+clients.close();
+await node.close();
+const [one] = rows;
+const bandwidth = mean(bandwidths);
+/** A lone client's, from token to token. */
+const decode = 1000 / quantile(one.gaps_ms, 0.5);
+console.log(
+  JSON.stringify(
+    {
+      bench: "serve",
+      machine: machine(),
+      ...{ model, prompt_len, tokens },
+      rows: rows.map((each) => ({ ...row(each), times_one: round(rateOf(each) / rateOf(one)) })),
+      bandwidth_gb_per_second: round(bandwidth / 1e9),
+      decode_percent_of_memory: round((100 * decode * weightBytes(config, "bfloat16")) / bandwidth),
+      prompt_tokens_per_second: round(prompts),
+      prompts_percent_of_search: round((100 * prompts) / mean(searches)),
+    },
+    null,
+    2,
+  ),
+);

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda } from "../conformance/cuda.ts";
 import { temporaryFolder } from "../helpers.ts";
 
@@ -21,47 +21,93 @@ test("patches apply, where there are any, each alone and all together", () => {
   }
 });
 
+/** What the script prints here, of the folder as it was built in place of a bundle. */
+function rehearse(environment: Record<string, string>) {
+  const folder = temporaryFolder();
+  const unpacked = join(folder, "proofmill");
+  mkdirSync(join(unpacked, "bin"), { recursive: true });
+  for (const part of ["packages", "test", "node_modules"]) {
+    symlinkSync(join(ROOT, part), join(unpacked, part));
+  }
+  symlinkSync(process.execPath, join(unpacked, "bin/node"));
+  const launcher = '#!/bin/sh\nexec bin/node packages/server/bin/proofmill.mjs "$@"\n';
+  writeFileSync(join(unpacked, "proofmill"), launcher, { mode: 0o755 });
+  const { status, stdout } = spawnSync("bash", [join(HERE, "gpu-day.sh")], {
+    env: { ...process.env, UNPACKED: unpacked, OUT: folder, ...environment },
+    encoding: "utf8",
+  });
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/the end\n$/);
+  return { stdout, log: readFileSync(join(folder, "log.txt"), "utf8") };
+}
+
 test.skipIf(hasGpu)(
   "without a GPU each step on it fails, and the script goes on to its end",
   () => {
-    const folder = temporaryFolder();
-    const unpacked = join(folder, "proofmill");
-    mkdirSync(join(unpacked, "bin"), { recursive: true });
-    for (const part of ["packages", "test", "node_modules"]) {
-      symlinkSync(join(ROOT, part), join(unpacked, part));
-    }
-    symlinkSync(process.execPath, join(unpacked, "bin/node"));
-    const launcher = '#!/bin/sh\nexec bin/node packages/server/bin/proofmill.mjs "$@"\n';
-    writeFileSync(join(unpacked, "proofmill"), launcher, { mode: 0o755 });
-    const { status, stdout } = spawnSync("bash", [join(HERE, "gpu-day.sh")], {
-      env: { ...process.env, UNPACKED: unpacked, OUT: folder, BUDGET: "21" },
-      encoding: "utf8",
-    });
-    expect(status).toBe(0);
+    const { stdout, log } = rehearse({ BUDGET: "21" });
     expect(stdout).toMatch(
       /cuBLASLt found by itself: rc 1, \d+ s\n +proofmill: device cuda cannot/,
     );
     expect(stdout).toMatch(/selftest: rc 1, \d+ s\n +proofmill: device cuda cannot be used: /);
     expect(stdout).toMatch(/(bench qwen3-0\.6b seq 256: rc 1|SKIPPED bench qwen3-0\.6b seq 256)/);
-    expect(stdout).toMatch(/the end\n$/);
-    expect(readFileSync(join(folder, "log.txt"), "utf8")).toContain("===== machine");
+    expect(log).toContain("===== machine");
   },
 );
 
-// The golden model alone: what the emulation computes in a moment.
-test.skipIf(emulated.length === 0)("the probe compares validity on CPU and GPU", () => {
-  const args = [join(HERE, "probe.mjs"), "validity", "0.01"];
-  const stdout = execFileSync(process.execPath, args, {
+test.skipIf(hasGpu)("sections run by their numbers", () => {
+  const { stdout } = rehearse({ ONLY: "5 7", BUDGET: "60" });
+  expect(stdout.match(/--- \d\. .*/g)).toEqual([
+    "--- 5. token sessions",
+    "--- 7. races and stray accesses",
+  ]);
+  expect(
+    stdout.match(/decode .* sessions: rc 1, \d+ s\n.*device cuda cannot be used/g),
+  ).toHaveLength(4);
+  expect(stdout).toMatch(/chats over HTTP, 1 and 16 clients: rc 1/);
+  expect(stdout).not.toContain("selftest");
+});
+
+/** What a mode of the probe prints, on golden models. */
+function probe(mode: readonly string[], environment: Record<string, string>): string {
+  const small = { PROBE_SMALL: "golden/qwen3-tiny", PROBE_BIG: "golden/qwen2-tiny-strong" };
+  const stdout = execFileSync(process.execPath, [join(HERE, "probe.mjs"), ...mode], {
     cwd: ROOT,
-    env: {
-      ...process.env,
-      PROBE_LIBRARY: EMULATED_LIBRARY,
-      PROBE_BIG: "qwen2-tiny-strong",
-      PROBE_BATCH: "8",
-    },
+    env: { ...process.env, ...small, ...environment },
     encoding: "utf8",
+  });
+  expect(stdout).toContain(`probe ${mode[0]}: all right`);
+  return stdout;
+}
+
+// The golden models alone: what the emulation computes in a moment.
+test.skipIf(emulated.length === 0)("the probe compares validity on CPU and GPU", () => {
+  const stdout = probe(["validity", "0.01"], {
+    PROBE_LIBRARY: EMULATED_LIBRARY,
+    PROBE_BATCH: "8",
   });
   const lines = stdout.match(/validity differs for \d+ of \d+ nonces, \d+ of them valid/g);
   expect(lines).toHaveLength(4);
-  expect(stdout).toContain("probe validity: all right");
+});
+
+describe("the probe, on this CPU", () => {
+  const cpu = { PROBE_DEVICE: "cpu" };
+
+  test("compares answers and jobs at once with each alone", () => {
+    const stdout = probe(["chat", "0.3", "8", "6"], cpu);
+    const lines = stdout.match(/\d+ answers whole and \d+ cancelled.* [1-9]\d* jobs beside them/g);
+    expect(lines).toHaveLength(3);
+  });
+
+  test("has the same digest for the same numbers alone", () => {
+    const digest = (...of: string[]) => /DIGEST (\w+)/.exec(probe(["digest", ...of], cpu))?.[1];
+    const first = digest("3", "1,17");
+    expect(first).toMatch(/^[0-9a-f]{32}$/);
+    expect(digest("3", "1,17")).toBe(first);
+    expect(digest("4", "1,17")).not.toBe(first);
+  });
+
+  test("searches for some seconds and says how fast", () => {
+    const stdout = probe(["steady", "golden/qwen3-tiny", "17", "1"], cpu);
+    expect(stdout).toMatch(/nonces\/s each second: \d+\n[\d.]+ nonces\/s over /);
+  });
 });

@@ -19,7 +19,9 @@ const sources = join(root, "packages/native");
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "variants"), { recursive: true });
 run(process.execPath, [join(root, "scripts/bundle.mjs"), "--out-dir", out]);
-for (const file of ["gpu-day.sh", "probe.mjs"]) cpSync(join(here, file), join(out, file));
+for (const part of ["gpu-day.sh", "probe.mjs", "probe"]) {
+  cpSync(join(here, part), join(out, part), { recursive: true });
+}
 const cuda = (...files) => files.map((file) => join(sources, "src/device/cuda", file));
 const shared = cuda("random.cu", "elementwise.cu", "cublaslt.cc", "device.cc", "gemm.cc");
 buildProbe("hopper_probe", cuda("hopper_gemm.cu"));
