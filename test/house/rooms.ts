@@ -32,7 +32,7 @@ export const ROOMS: Rooms = {
     "core/src/index.ts native/lib native/lib/* test test/mlnode fast-check node:* vitest",
   "test/mlnode": "test node:* vitest",
   "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
-  test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest",
+  test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest ws",
 
   "server/tests": `
     client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
@@ -136,7 +136,7 @@ export const ROOMS: Rooms = {
   "dashboard/src/view": `
     client/src dashboard/src dashboard/src/node @preact/signals preact uplot`,
   // What the page knows of nodes.
-  "dashboard/src/node": "client/src core/src/wire dashboard/src @preact/signals",
+  "dashboard/src/node": "client/src core/src/wire dashboard/src @preact/signals zod",
   "dashboard/src": "@preact/signals zod",
 
   // What a coordinator installs.

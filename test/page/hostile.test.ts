@@ -8,6 +8,7 @@ import { poll } from "../helpers.ts";
 import { openPage } from "./browser.ts";
 import { noBrowser } from "./chromium.mjs";
 import { type HostileNodeOptions, startHostileNode, type Tell } from "./hostile-node.ts";
+import { add, choose } from "./look.ts";
 
 /** Milliseconds; at rest it is a frame, tests share their machine. */
 const FROZEN = 3000;
@@ -70,6 +71,8 @@ const deep = JSON.parse(`${"[".repeat(3000)}1${"]".repeat(3000)}`);
 
 const LIES: Record<string, (truth: Truth) => unknown> = {
   "texts that are HTML and turn letters around": (truth) => twist(truth, texts(TEXT)),
+  "words that are HTML and turn letters around": (truth) =>
+    twist(truth, (value, name) => (typeof value === "string" && WORDS.has(name) ? TEXT : value)),
   "texts of a million characters": (truth) => twist(truth, texts(LONG)),
   "numbers of 1e308": (truth) => twist(truth, numbers(1e308)),
   "fractions of 1e308": (truth) => twist(truth, fractions(1e308)),
@@ -134,17 +137,6 @@ function faultsOf(page: Page): string[] {
     }
   });
   return faults;
-}
-
-async function add(page: Page, url: string): Promise<void> {
-  await page.getByLabel("another node's address").fill(url);
-  await page.getByRole("button", { name: "Add", exact: true }).click();
-}
-
-async function choose(page: Page, url: string): Promise<void> {
-  const row = page.locator(".nodes tbody tr").filter({ hasText: url });
-  await row.getByRole("button").first().click();
-  await page.locator("header").getByText(url).waitFor();
 }
 
 /** Opens the page of an honest node, which is told of this one too and is about it. */

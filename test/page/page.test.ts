@@ -7,17 +7,14 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
-import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 import { poll, temporaryFolder } from "../helpers.ts";
 import { openPage } from "./browser.ts";
 import { noBrowser } from "./chromium.mjs";
+import { add, faultsOf, PATIENCE, shoot, shown } from "./look.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** The page asks every two seconds for what is not streamed; a machine that is busy takes its time. */
-const PATIENCE = { timeout: 15_000 };
 
 /** What reaches over the right edge of the page, but for what scrolls by itself. */
 const OUTSIDE = `[...document.querySelectorAll("#page *")]
@@ -41,28 +38,6 @@ const SCROLL = `new Promise((resolve) => {
   };
   requestAnimationFrame(step);
 })`;
-
-/** What stands beside a name in the page's lists of facts and figures. */
-async function shown(page: Page, card: string, name: string): Promise<string> {
-  const fact = page.locator(`.${card} dl > div`, { has: page.locator(`dt:text-is("${name}")`) });
-  return (await fact.locator("dd").textContent())?.trim() ?? "";
-}
-
-/** For people who want to look: PROOFMILL_SHOTS names a folder for pictures. */
-async function shoot(page: Page, name: string): Promise<void> {
-  const folder = process.env.PROOFMILL_SHOTS;
-  if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
-}
-
-/** What the page throws, and what its policy forbids. */
-function faultsOf(page: Page): string[] {
-  const faults: string[] = [];
-  page.on("pageerror", ({ message }) => faults.push(message));
-  page.on("console", (message) => {
-    if (message.type() === "error") faults.push(message.text());
-  });
-  return faults;
-}
 
 describe.skipIf(noBrowser)("the page", () => {
   test("shows what the status says, once the node rests", async () => {
@@ -399,8 +374,7 @@ describe.skipIf(noBrowser)("the page", () => {
     await createPocClient({ url: open.url }).initGenerate(INIT);
     const page = await openPage(url);
     for (const other of [closed, open]) {
-      await page.getByLabel("another node's address").fill(other.url);
-      await page.getByRole("button", { name: "Add", exact: true }).click();
+      await add(page, other.url);
     }
     const row = (of: string) => page.locator(".nodes tbody tr").filter({ hasText: of });
     await row(closed.url).getByText(`--allow-origin ${url}`).waitFor();

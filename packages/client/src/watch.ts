@@ -134,6 +134,8 @@ export async function* eachOnce(
       yield event;
       continue;
     }
+    // A newer node tells of more than this version knows.
+    if (event.type !== "nonces" && event.type !== "artifacts") continue;
     const known = isKnownRound ? (seen?.index ?? 0) - event.from : 0;
     if (known >= event.nonces.length) continue;
     seen = { round_id: event.round_id, index: event.from + event.nonces.length };

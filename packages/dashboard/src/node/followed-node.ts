@@ -4,28 +4,24 @@ import { computed, signal } from "@preact/signals";
 import {
   type Connection,
   createPocClient,
-  type NodeEvent,
-  type NodeInfo,
   type PocClient,
   PocClientError,
   type ProofBatch,
   type Scope,
-  type StatusUpdate,
-  type ValidateAnswer,
 } from "@proofmill/client";
-import {
-  NodeEvents,
-  NodeHistory,
-  NodeInfo as NodeInfoSchema,
-  StatusEvent,
-  StatusSummary,
-  ValidNoncesEvent,
-  ValidateAnswer as VerdictSchema,
-} from "@proofmill/core/wire";
+import { ValidateAnswer, ValidNoncesEvent } from "@proofmill/core/wire";
 import { KEEPS, keep, recall } from "../storage.ts";
 import { Finds, MOST_FINDS } from "./finds.ts";
 import { Series } from "./series.ts";
 import { fetchBounded, NotUnderstoodError, Told } from "./told.ts";
+import {
+  FindsSoFar,
+  type NodeEvent,
+  NodeEvents,
+  NodeHistory,
+  NodeInfo,
+  StatusEvent,
+} from "./told-schemas.ts";
 
 /** Between two questions for what is not streamed. */
 const POLL_MS = 2000;
@@ -41,7 +37,7 @@ const FINAL = new Set([
 
 /** The present round, whatever it proves; figures of artifacts are as old as `info`. */
 export type ShownRound = Pick<
-  StatusUpdate,
+  StatusEvent,
   | ("state" | "round_id" | "block_hash" | "block_height" | "public_key" | "r_target")
   | ("node_id" | "node_count" | "total_checked" | "rate_per_second" | "elapsed_seconds")
 > & { proves: "distances" | "artifacts" | null };
@@ -50,7 +46,7 @@ export class FollowedNode {
   /** Its base address. */
   readonly url: string;
   readonly connection = signal<Connection>({ state: "connecting" });
-  readonly status = signal<StatusUpdate | null>(null);
+  readonly status = signal<StatusEvent | null>(null);
   /** Since when the state is as it is, ms since 1970, if it changed while this page looked. */
   readonly changedAt = signal<number | null>(null);
   readonly info = signal<NodeInfo | null>(null);
@@ -121,7 +117,7 @@ export class FollowedNode {
 
   /** Has the node judge a proof. */
   async judge(proof: ProofBatch): Promise<ValidateAnswer> {
-    return this.#told.by(VerdictSchema, await this.#client.validate(proof));
+    return this.#told.by(ValidateAnswer, await this.#client.validate(proof));
   }
 
   /** Whether the node would carry out what needs this scope, as far as is known. */
@@ -214,7 +210,7 @@ export class FollowedNode {
 
   async #followFinds(signal: AbortSignal): Promise<void> {
     const now = await this.#client.status({ limit: 1 }, { signal });
-    const { round_id, total_valid } = this.#told.by(StatusSummary, now);
+    const { round_id, total_valid } = this.#told.by(FindsSoFar, now);
     // Of a list that is too long for the page the beginning is not asked for.
     const skipped = total_valid - MOST_FINDS;
     const isLong = round_id !== null && skipped > 0;
@@ -232,7 +228,7 @@ export class FollowedNode {
       if (!document.hidden) {
         const began = performance.now();
         try {
-          this.info.value = this.#told.by(NodeInfoSchema, await this.#client.nodeInfo({ signal }));
+          this.info.value = this.#told.by(NodeInfo, await this.#client.nodeInfo({ signal }));
           this.lag.value = performance.now() - began;
           if (this.#isDetailed) await this.#askPast(signal);
         } catch (error) {
@@ -269,7 +265,7 @@ export class FollowedNode {
   }
 }
 
-function roundOf(status: StatusUpdate | null, info: NodeInfo | null): ShownRound | null {
+function roundOf(status: StatusEvent | null, info: NodeInfo | null): ShownRound | null {
   if (!status) return null;
   // A status names no round but one of distances.
   const artifacts = status.round_id === null ? (info?.artifacts.round ?? null) : null;

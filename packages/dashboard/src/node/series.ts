@@ -1,7 +1,7 @@
 /** Points of time of a node's past, put together from what it tells piece by piece. */
 
-import type { HistorySeries, RoundState } from "@proofmill/client";
 import { LAST_MOMENT } from "../format.ts";
+import type { HistorySeries } from "./told-schemas.ts";
 
 /** A chart's axis has an end. */
 const MOST_RATE = Number.MAX_SAFE_INTEGER;
@@ -16,7 +16,7 @@ export interface SeriesOptions {
 export class Series {
   /** The end of each point, ms since 1970; all lists are equally long. */
   readonly at: number[] = [];
-  readonly state: RoundState[] = [];
+  readonly state: string[] = [];
   readonly checked: number[] = [];
   readonly rate: number[] = [];
   /** That the node's own model answered. */
@@ -47,7 +47,7 @@ export class Series {
   }
 
   /** Since when the state is as it is at the end, ms since 1970; null: longer than is known. */
-  stateSince(state: RoundState): number | null {
+  stateSince(state: string): number | null {
     const last = this.state.findLastIndex((each) => each !== state);
     return this.at[last] ?? null;
   }

@@ -37,7 +37,7 @@ export function Commands({ node }: { node: FollowedNode }) {
   return (
     <div class="commands">
       {button("begin", "Begin a round …", mayCommand)}
-      {button("stop", "Stop …", mayCommand && (state === "GENERATING" || state === "VALIDATING"))}
+      {button("stop", "Stop …", mayCommand && isAtWork(state))}
       {button("phaseGenerate", "Search …", mayCommand && hasRound && state !== "GENERATING")}
       {button("phaseValidate", "Validate …", mayCommand && hasRound && state !== "VALIDATING")}
       {button("validate", "Check a proof …", mayValidate && (hasRound || !isOpen))}
@@ -93,6 +93,11 @@ export function Commands({ node }: { node: FollowedNode }) {
       )}
     </div>
   );
+}
+
+/** A state that only newer nodes have may be one in which they work; to stop once more does no harm. */
+function isAtWork(state: string | undefined): boolean {
+  return state !== undefined && state !== "IDLE" && state !== "STOPPED";
 }
 
 function VerdictNote({ verdict }: { verdict: ValidateAnswer }) {

@@ -1,7 +1,7 @@
 /** What happened to the node, newest first; verdicts have a card of their own. */
-import type { NodeEvent } from "@proofmill/client";
 import { brief } from "../brief.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
+import type { NodeEvent } from "../node/told-schemas.ts";
 import { Ago, Card } from "./parts.tsx";
 
 export function EventsCard({ node }: { node: FollowedNode }) {

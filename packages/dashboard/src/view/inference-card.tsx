@@ -1,5 +1,4 @@
 /** Inference: who may pass now, and how fast the node's own model answers. */
-import type { NodeInfo } from "@proofmill/client";
 import { count, decimal } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Card, Facts } from "./parts.tsx";
@@ -7,7 +6,7 @@ import { Card, Facts } from "./parts.tsx";
 /** Milliseconds over which "now" is taken. */
 const NOW_MS = 10_000;
 
-const GATE: Readonly<Record<NodeInfo["inference"]["gate"], string>> = {
+const GATE: Readonly<Record<string, string>> = {
   open: "open",
   closed: "closed, by the round",
   stopped: "closed, the network's broker has stopped the node",
@@ -24,7 +23,7 @@ export function InferenceCard({ node }: { node: FollowedNode }) {
     <Card title="Inference" name="inference">
       <Facts
         of={{
-          gate: inference && GATE[inference.gate],
+          gate: inference && (GATE[inference.gate] ?? inference.gate),
           refused: count(status?.inference_refused),
           "cut off": count(status?.inference_aborted),
           "under way": count(inference?.running),

@@ -78,6 +78,15 @@ export function Table({ of, columns, children }: TableProps) {
   );
 }
 
+/** A state in one word, which newer nodes may have more of. */
+export function Pill({ state, isBad = false }: { state: string; isBad?: boolean }) {
+  return (
+    <span class={isBad ? "pill bad" : "pill"} data-state={state}>
+      {state}
+    </span>
+  );
+}
+
 /** How long ago, and on hover when. */
 export function Ago({ at }: { at: number }) {
   if (!isMoment(at)) return <span>{NOTHING}</span>;

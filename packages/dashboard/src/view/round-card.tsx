@@ -2,14 +2,7 @@
 import { count, decimal, duration, NOTHING } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Commands } from "./commands.tsx";
-import { Ago, Card, Facts } from "./parts.tsx";
-
-export const STATE_TEXT = {
-  IDLE: "waits for a command",
-  GENERATING: "searches",
-  VALIDATING: "validates",
-  STOPPED: "is stopped",
-} as const;
+import { Ago, Card, Facts, Pill } from "./parts.tsx";
 
 export function RoundCard({ node }: { node: FollowedNode }) {
   const round = node.round.value;
@@ -17,8 +10,7 @@ export function RoundCard({ node }: { node: FollowedNode }) {
   return (
     <Card title="Round" name="round">
       <p class="state">
-        <span class={`pill ${status?.state ?? ""}`}>{status?.state ?? NOTHING}</span>{" "}
-        <Since node={node} />
+        <Pill state={status?.state ?? NOTHING} /> <Since node={node} />
       </p>
       <Facts
         of={{

@@ -2,10 +2,12 @@
 import { brief } from "../brief.ts";
 import { count, mebibytes, NOTHING } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
-import { Card, Table } from "./parts.tsx";
+import { Card, Pill, Table } from "./parts.tsx";
 
 /** Shown at most: no machine has more, but a node may say anything. */
 const MOST_RUNNERS = 256;
+/** Of what a newer node calls otherwise nobody here knows whether it is well. */
+const BAD = new Set(["stalled", "restarting", "lost"]);
 const COLUMNS = ["runner", "state", "restarts", "memory", "why it ended last"];
 
 export function RunnersCard({ node }: { node: FollowedNode }) {
@@ -17,7 +19,7 @@ export function RunnersCard({ node }: { node: FollowedNode }) {
           <tr key={id}>
             <td title={brief(device ?? "")}>{brief(id)}</td>
             <td>
-              <span class={`pill ${state} ${isWell(state) ? "" : "bad"}`}>{state}</span>
+              <Pill state={state} isBad={BAD.has(state)} />
             </td>
             <td>{count(restarts)}</td>
             <td>{mebibytes(memory)}</td>
@@ -27,8 +29,4 @@ export function RunnersCard({ node }: { node: FollowedNode }) {
       </Table>
     </Card>
   );
-}
-
-function isWell(state: string): boolean {
-  return state === "alive" || state === "loading";
 }
