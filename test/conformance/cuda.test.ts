@@ -178,6 +178,18 @@ describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
     expect(Object.values(shares).every((share) => share > 0)).toBe(true);
   });
 
+  test("how fast its memory is read can be measured again and again, and leaves none taken", async () => {
+    const { model } = await loadShape({
+      shape: "qwen3-tiny",
+      dtype: "bfloat16",
+      ...emulated[0],
+    });
+    const before = model.memoryInUse();
+    for (let i = 0; i < 2; i++) expect(model.readBandwidth()).toBeGreaterThan(1e6);
+    expect(model.memoryInUse()).toBe(before);
+    await model.close();
+  });
+
   test("random weights made on the device are those of the CPU", async () => {
     const options = { shape: "qwen3-tiny", dtype: "float32" } as const;
     const job = { id: 0, seq_len: 3, input_seeds: Uint32Array.of(1), output: { kind: "logits" } };

@@ -1,8 +1,7 @@
 /** How fast token sessions are on this machine, beside what its memory and the search allow. */
-import { availableParallelism } from "node:os";
 import { PLAIN_SAMPLING } from "@proofmill/core";
 import { loadShape, median, type RandomShapeOptions } from "./bench.ts";
-import { addon, type NativeModel } from "./binding.ts";
+import type { NativeModel } from "./binding.ts";
 import { modelNeeds, PAGE_TOKENS, STEP_ROWS } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 
@@ -23,12 +22,12 @@ export interface DecodeBench {
   device: string;
   /** Weights that a step reads, bytes. */
   weight_bytes: number;
-  /** As the machine's memory was read, in this run; bytes per second. Of a GPU's it says nothing: null. */
-  bandwidth: number | null;
+  /** As the device's memory was read, in this run; bytes per second. */
+  bandwidth: number;
   /** Tokens per second of one session, from its second token on. */
   one: number;
-  /** The same in shares of `bandwidth / weight_bytes`, percent: the median of the runs; or null. */
-  percent_of_memory: number | null;
+  /** The same in shares of `bandwidth / weight_bytes`, percent: the median of the runs. */
+  percent_of_memory: number;
   clients: number;
   /** Tokens per second of all sessions together. */
   all: number;
@@ -42,7 +41,7 @@ export interface DecodeBench {
 
 /** Measures decoding and prompts of one shape; what is compared takes turns, since machines drift. */
 export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBench> {
-  const { shape, promptLen, tokens, clients, repeats, threads = availableParallelism() } = options;
+  const { shape, promptLen, tokens, clients, repeats } = options;
   const { model, config } = await loadShape({ ...options, embedsTokens: true });
   try {
     const max_len = promptLen + tokens;
@@ -56,13 +55,12 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
     const prompts: Record<"prefill" | "search" | "share", number[]> = {
       ...{ prefill: [], search: [], share: [] },
     };
-    const isCpu = model.device.startsWith("cpu");
     await bench.decode({ clients, promptLen, tokens });
     await searchRate(model, promptLen);
     for (let i = 0; i < repeats; i++) {
-      const before = addon.readBandwidth(threads);
+      const before = model.readBandwidth();
       const one = await bench.decode({ clients: 1, promptLen, tokens });
-      const bandwidth = (before + addon.readBandwidth(threads)) / 2;
+      const bandwidth = (before + model.readBandwidth()) / 2;
       const all = await bench.decode({ clients, promptLen, tokens });
       runs.bandwidth.push(bandwidth);
       runs.one.push(one);
@@ -81,9 +79,9 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
       arithmetic: model.arithmetic,
       device: model.device,
       weight_bytes,
-      bandwidth: isCpu ? median(runs.bandwidth) : null,
+      bandwidth: median(runs.bandwidth),
       one: median(runs.one),
-      percent_of_memory: isCpu ? median(runs.memory) : null,
+      percent_of_memory: median(runs.memory),
       clients,
       all: median(runs.all),
       times_one: median(runs.times),
@@ -181,9 +179,9 @@ class SessionBench {
   }
 }
 
-/** Tokens per second of a search's sequences. */
+/** Tokens per second of a search's sequences, as many as the device takes together. */
 async function searchRate(model: NativeModel, seqLen: number): Promise<number> {
-  const batch = Math.max(1, Math.ceil(1024 / seqLen));
+  const batch = Math.max(1, Math.floor(model.preferredTokens / seqLen));
   const input_seeds = Uint32Array.from({ length: batch }, (_, i) => i);
   const started = performance.now();
   await model.run({ id: 0, seq_len: seqLen, input_seeds, output: { kind: "hidden" } });

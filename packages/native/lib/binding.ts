@@ -140,6 +140,11 @@ export interface NativeModel {
    * CPU's multiply-adds in registers, a GPU's own library on large matrices. Throws while a job runs.
    */
   peakFlops(): number;
+  /**
+   * Bytes per second at which the device reads memory that no cache holds: half a GiB on a CPU, in
+   * about half a second; up to a GiB on a GPU. Throws while a job runs.
+   */
+  readBandwidth(): number;
   /** Bytes of a GPU's memory in use, by anyone; 0 on the CPU. Throws while a job runs. */
   memoryInUse(): number;
   /** Bytes of a GPU's memory that may still be taken; infinite on the CPU. Throws while a job runs. */
@@ -205,8 +210,6 @@ interface Addon {
   cos(x: Float32Array): Float32Array;
   /** How many GPUs the library at this path can use, ≥ 1; throws, in one line, why there is none. */
   cudaDeviceCount(library: string): number;
-  /** Bytes per second at which so many threads together read memory that no cache holds. */
-  readBandwidth(threads: number): number;
   /** Instruction sets of this build that this CPU can run, best first. */
   isas(): string[];
   /**

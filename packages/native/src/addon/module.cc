@@ -4,7 +4,6 @@
 // exception becomes a JavaScript Error, and every promise that is made here is settled.
 #include "arguments.h"
 #include "compare_operations.h"
-#include "device/bandwidth.h"
 #include "device/cuda/library.h"
 #include "load_model.h"
 #include "native_model.h"
@@ -34,14 +33,6 @@ Napi::Value describe_device(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value read_bandwidth(const Napi::CallbackInfo& info) {
-  return guarded(info, [&] {
-    const size_t threads = static_cast<size_t>(integer(info[0], "threads", 1024));
-    if (threads < 1) fail("threads must be at least 1");
-    return Napi::Number::New(info.Env(), proofmill::read_bandwidth(threads));
-  });
-}
-
 Napi::Value isas(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const std::vector<std::string> names = cpu_isas();
@@ -61,7 +52,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define("compareOperations", compare_operations);
   define("cudaDeviceCount", count_cuda_devices);
   define("describeDevice", describe_device);
-  define("readBandwidth", read_bandwidth);
   define("isas", isas);
   define("endWithParent", end_with_parent);
   export_protocol_numbers(env, exports);

@@ -26,6 +26,7 @@ Napi::Function NativeModel::define(Napi::Env env) {
                       InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
                       InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
                       InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
+                      InstanceMethod<&NativeModel::read_bandwidth>("readBandwidth"),
                       InstanceMethod<&NativeModel::page_bytes>("pageBytes"),
                       InstanceMethod<&NativeModel::takes_tokens>("takesTokens"),
                       InstanceMethod<&NativeModel::open_sessions>("openSessions"),
@@ -181,6 +182,13 @@ Napi::Value NativeModel::peak_flops(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     require_idle("the peak can be measured");
     return Napi::Number::New(info.Env(), prefill().model().backend().peak_flops());
+  });
+}
+
+Napi::Value NativeModel::read_bandwidth(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    require_idle("memory's rate can be measured");
+    return Napi::Number::New(info.Env(), prefill().model().backend().read_bandwidth());
   });
 }
 

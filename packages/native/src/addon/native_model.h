@@ -39,6 +39,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value reference_artifacts(const Napi::CallbackInfo& info);
   Napi::Value stage_seconds(const Napi::CallbackInfo& info);
   Napi::Value peak_flops(const Napi::CallbackInfo& info);
+  Napi::Value read_bandwidth(const Napi::CallbackInfo& info);
   Napi::Value memory_in_use(const Napi::CallbackInfo& info);
   Napi::Value memory_left(const Napi::CallbackInfo& info);
   Napi::Value pass_bytes(const Napi::CallbackInfo& info);

@@ -116,6 +116,9 @@ class Backend {
   virtual Batching batching(size_t seq_len) const = 0;
   // Operations per second of matrix products at this precision at their best, measured now.
   virtual double peak_flops() = 0;
+  // Bytes per second at which the device reads memory that no cache holds, measured now: no product
+  // of few rows can go through weights faster.
+  virtual double read_bandwidth() = 0;
   // Bytes of the device's memory that are in use, by anyone.
   virtual size_t memory_in_use() const = 0;
   // Bytes of the device's memory that may still be taken; infinite where the process knows better.

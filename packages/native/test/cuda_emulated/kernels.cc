@@ -5,6 +5,7 @@
 // clang-format on
 #include "device/cuda/artifact.cu"
 #include "device/cuda/attention.cu"
+#include "device/cuda/bandwidth.cu"
 #include "device/cuda/distance.cu"
 #include "device/cuda/elementwise.cu"
 #include "device/cuda/hopper_attention.cu"

@@ -77,13 +77,11 @@ function decodeTable(result: DecodeBench): string {
   const { shape, device, arithmetic, weight_bytes, bandwidth, percent_of_memory } = result;
   const { one, all, clients } = result;
   const ofMemory =
-    bandwidth === null || percent_of_memory === null
-      ? ""
-      : `: ${percent_of_memory.toFixed(1)} % of what memory allows, ` +
-        `${(bandwidth / 1e9).toFixed(1)} GB/s for ${(weight_bytes / 1e9).toFixed(2)} GB a token`;
+    `${percent_of_memory.toFixed(1)} % of what memory allows, ` +
+    `${(bandwidth / 1e9).toFixed(1)} GB/s for ${(weight_bytes / 1e9).toFixed(2)} GB a token`;
   return [
     `decode ${shape}, ${device}, ${arithmetic}`,
-    `  one session ${one.toFixed(1)} tokens/s${ofMemory}`,
+    `  one session ${one.toFixed(1)} tokens/s: ${ofMemory}`,
     `  ${clients} sessions ${all.toFixed(1)} tokens/s: ${result.times_one.toFixed(2)} times one`,
     `  prompts ${result.prefill.toFixed(0)} tokens/s: ${result.percent_of_search.toFixed(1)} % of a search's`,
     "",

@@ -1,4 +1,4 @@
-#include "device/bandwidth.h"
+#include "bandwidth.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,23 +6,17 @@
 #include <cstdint>
 #include <cstring>
 
-#include "device/threads.h"
-#include "kernels.h"
 #include "memory.h"
 
-namespace proofmill {
+namespace proofmill::cpu {
 
-double read_bandwidth(size_t threads) {
+double read_bandwidth(const Kernels& kernels, ThreadPool& pool) {
   using Clock = std::chrono::steady_clock;
   constexpr size_t kBytes = size_t{512} << 20, kPart = size_t{1} << 20;
   constexpr int kRuns = 8;
-  size_t tables;
-  const Kernels& kernels = **available_kernels(&tables);
   // As weights lie: in large pages, from which two cores read a fifth more than from small ones.
-  const Buffer memory = cpu::allocate(kBytes);
+  const Buffer memory = allocate(kBytes);
   std::memset(memory.as<char>(), 1, kBytes);
-  const Cut never;
-  ThreadPool pool(threads, never);
   std::atomic<uint32_t> kept{0};  // so that nothing is left out
   double best = 0;
   for (int run = 0; run < kRuns; run++) {
@@ -37,4 +31,4 @@ double read_bandwidth(size_t threads) {
   return best;
 }
 
-}  // namespace proofmill
+}  // namespace proofmill::cpu

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "bandwidth.h"
 #include "cpu_attention.h"
 #include "denormals.h"
 #include "device/error.h"
@@ -69,6 +70,8 @@ class CpuBackend final : public Backend {
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return static_cast<double>(parts * kRounds * peak.flops_each) / seconds;
   }
+
+  double read_bandwidth() override { return cpu::read_bandwidth(kernels_, pool_); }
 
   // What the operating system says of the process's memory tells more than this could.
   size_t memory_in_use() const override { return 0; }

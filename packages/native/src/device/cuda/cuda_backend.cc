@@ -102,6 +102,20 @@ class CudaBackend final : public Backend {
     });
   }
 
+  double read_bandwidth() override {
+    return fault_.guard([&] {
+      // A GiB on a large card, twenty times what its L2 holds.
+      const size_t bytes = static_cast<size_t>(device_.multiprocessors) << 23;
+      const Buffer memory = memory_.allocate(bytes);
+      const Buffer kept = memory_.allocate(read_sums(device_) * sizeof(uint32_t));
+      random_weights<T>(device_, 1, 0, bytes / sizeof(T), memory.as<T>());
+      const auto read = [&] {
+        read_memory(device_, memory.as<void>(), bytes, kept.as<uint32_t>());
+      };
+      return static_cast<double>(bytes) * rate(device_, read);
+    });
+  }
+
   // --- Memory and weights ---
   void require_memory(const Footprint& weights, size_t pass_bytes) override {
     memory_.require(bytes(weights) + pass_bytes, bytes(weights));

@@ -119,6 +119,11 @@ void permutation(const Device& device, const uint32_t* seed, size_t n, uint32_t*
 // As ProofOps says.
 void artifacts(const Device& device, const ProofOps::Artifacts& of, float* out);
 
+// Reads `bytes`, a multiple of 16, and leaves sums [read_sums] of them, so that nothing is left
+// out.
+size_t read_sums(const Device& device);
+void read_memory(const Device& device, const void* memory, size_t bytes, uint32_t* sums);
+
 // For choosing matrix algorithms: out row r = a row (r * step + shift) % rows, and the number of
 // rows of b where b's row r is not, bit by bit, a's row (r * step + shift) % rows.
 template <class T>
