@@ -117,10 +117,15 @@ export class ArtifactJobQueue {
   /** Goes on with the jobs that a process before this one has not ended. */
   restore(kept: readonly KeptJob[]): void {
     const { read, modelNames, log } = this.#options;
+    const names = modelNames();
     for (const { id, body } of kept) {
       try {
-        const job = read("ArtifactJob", JSON.parse(body));
-        if (!modelNames().includes(job.params.model)) throw new PocError("PARAMS_MISMATCH");
+        const asked = JSON.parse(body) as ArtifactJob & Partial<AskedOf>;
+        const job = read("ArtifactJob", asked);
+        const { model_names = [job.params.model] } = asked;
+        if (!names.some((name) => model_names.includes(name))) {
+          throw new PocError("PARAMS_MISMATCH");
+        }
         this.#enqueue(job, id);
       } catch (error) {
         log.warn({ err: error, request_id: id }, "a job of before is not taken any more");
@@ -201,7 +206,8 @@ export class ArtifactJobQueue {
   /** Whoever hears that it is queued is called with what it comes to, however often the node ends before. */
   async #keep(job: CheckedJob, id: string): Promise<void> {
     try {
-      const kept = { id, body: JSON.stringify(bodyOf(job)) };
+      const of: AskedOf = { model_names: this.#options.modelNames() };
+      const kept = { id, body: JSON.stringify({ ...bodyOf(job), ...of }) };
       await this.#options.storeWatch.keep("a job", (store) => store.keepJob(kept));
     } catch (error) {
       this.#jobs.cancel(id);
@@ -215,6 +221,12 @@ export class ArtifactJobQueue {
       .keep("a job's end", (store) => store.endJob(id, due))
       .catch(() => {});
   }
+}
+
+/** What is kept beside a job: the model may have names that the next process is not told of. */
+interface AskedOf {
+  /** All that the node's model had; any of them will do. */
+  readonly model_names: readonly string[];
 }
 
 type PushedJob = CheckedJob & { readonly url: string };

@@ -461,6 +461,23 @@ describe("a queued job with a receiver", () => {
     expect(await kept.jobs()).toEqual([]);
   });
 
+  it("is computed by the next process where that knows the model by another of its names", async () => {
+    const kept = new MemoryRoundStore();
+    const { store, kill } = mortal(kept);
+    const named = await open({ store, modelNames: () => ["alias", "/models/m", "model"] });
+    named.runner.hold();
+    const { request_id } = await named.artifacts.generate({
+      ...{ ...PUSHED, params: { ...PUSHED.params, model: "alias" } },
+    });
+    kill();
+    const service = await openService({ store: kept, modelNames: () => ["other", "/models/m"] });
+    onTestFinished(() => service.close());
+    expect(service.artifacts.job(request_id)).toEqual({ status: "queued", request_id });
+    service.attach(createFakeRunner({ info: { hidden_size: 32 } }));
+    await vi.waitUntil(() => kept.verdicts.length > 0);
+    expect(kept.verdicts).toMatchObject([{ batch: { request_id } }]);
+  });
+
   it("is judged by the next process with what its prover sent", async () => {
     const kept = new MemoryRoundStore();
     const { store, kill } = mortal(kept);

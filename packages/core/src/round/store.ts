@@ -62,7 +62,7 @@ export interface DueVerdict {
 /** A job that its caller does not wait for, until it has ended. */
 export interface KeptJob {
   readonly id: string;
-  /** JSON, as it was asked. */
+  /** JSON: as it was asked, and what else who keeps it wants to know. */
   readonly body: string;
 }
 
