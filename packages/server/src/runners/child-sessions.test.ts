@@ -1,12 +1,14 @@
 /** Token sessions of a runner's process; the fake's answers count on from the prompt. */
 import { PLAIN_SAMPLING, RunnerLost, type TokenSession } from "@proofmill/core";
 import { expect, onTestFinished, test } from "vitest";
+import { ChildSessions } from "./child-sessions.ts";
 import { type ProcessRunner, startRunner } from "./process.ts";
 
 const entry = new URL("./fake-child.mjs", import.meta.url);
 
 const SESSION: TokenSession = {
   id: 1,
+  caller: 0,
   prompt: Uint32Array.of(3),
   max_tokens: 4,
   stop_tokens: new Uint32Array(),
@@ -38,13 +40,35 @@ test("each session hears its own tokens, and its end after the last", async () =
   );
 });
 
-test("a finished answer is something that a runner has done, one that was cancelled is not", async () => {
+test("an answer is something that a runner has done, also one that its caller has read enough of", async () => {
   const runner = await start();
-  const end = runner.openSession({ ...SESSION, max_tokens: 1e9 }, () => runner.cancelSession(1));
-  await end;
-  expect(runner.hasComputed).toBe(false);
-  await runner.openSession(SESSION, () => {});
+  const end = runner.openSession({ ...SESSION, max_tokens: 1e9 }, () => {
+    expect(runner.hasComputed).toBe(false);
+    runner.cancelSession(1);
+  });
+  expect((await end).finish_reason).toBe("cancelled");
   expect(runner.hasComputed).toBe(true);
+});
+
+test("an answer that ends without a word is not something done", async () => {
+  const sessions = new ChildSessions(
+    () => {},
+    () => {},
+  );
+  const heard: number[] = [];
+  const open = () => sessions.open(SESSION, ({ id }) => heard.push(id));
+  const end = { finish_reason: "cancelled", cached_tokens: 0 } as const;
+  const first = open();
+  sessions.receive({ type: "session_ended", id: 1, end });
+  await first;
+  expect(sessions.hasAnswered).toBe(false);
+  const second = open();
+  const token = { id: 4, logprob: 0, top_logprobs: [] };
+  sessions.receive({ type: "tokens", tokens: [{ session: 1, token }] });
+  expect(sessions.hasAnswered).toBe(false);
+  sessions.receive({ type: "session_ended", id: 1, end });
+  await second;
+  expect([heard, sessions.hasAnswered]).toEqual([[4], true]);
 });
 
 test("one that is cancelled ends; an id that is at work is refused", async () => {

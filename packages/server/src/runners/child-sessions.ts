@@ -3,6 +3,7 @@ import type { SessionEnd, SessionToken, TokenSession } from "@proofmill/core";
 import type { FromRunner, ToRunner } from "./messages.ts";
 
 interface Open {
+  hasToken: boolean;
   onToken(token: SessionToken): void;
   resolve(end: SessionEnd): void;
   reject(error: Error): void;
@@ -18,6 +19,8 @@ export class ChildSessions {
   readonly #send: (message: ToRunner) => void;
   readonly #onChange: () => void;
   readonly #open = new Map<number, Open>();
+  /** Whether one has ended that had a token: its caller may well have read all that he wanted. */
+  hasAnswered = false;
 
   /** @param onChange called when a session begins, ends, or has a token */
   constructor(send: (message: ToRunner) => void, onChange: () => void) {
@@ -32,7 +35,7 @@ export class ChildSessions {
   open(session: TokenSession, onToken: (token: SessionToken) => void): Promise<SessionEnd> {
     return new Promise((resolve, reject) => {
       if (this.#open.has(session.id)) throw new Error(`session ${session.id} is given twice`);
-      this.#open.set(session.id, { onToken, resolve, reject });
+      this.#open.set(session.id, { hasToken: false, onToken, resolve, reject });
       this.#onChange();
       this.#send({ type: "open_session", session });
     });
@@ -45,12 +48,20 @@ export class ChildSessions {
   receive(message: SessionMessage): void {
     switch (message.type) {
       case "tokens":
-        for (const { session, token } of message.tokens) this.#open.get(session)?.onToken(token);
+        for (const { session, token } of message.tokens) {
+          const open = this.#open.get(session);
+          if (!open) continue;
+          open.hasToken = true;
+          open.onToken(token);
+        }
         this.#onChange();
         break;
-      case "session_ended":
-        this.#take(message.id)?.resolve(message.end);
+      case "session_ended": {
+        const open = this.#take(message.id);
+        this.hasAnswered ||= open?.hasToken ?? false;
+        open?.resolve(message.end);
         break;
+      }
       case "session_failed":
         this.#take(message.id)?.reject(new Error(message.message));
         break;

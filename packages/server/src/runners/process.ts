@@ -47,7 +47,7 @@ export interface ProcessRunner extends ModelRunner, SessionRunner {
   readonly isStalled: boolean;
   /** Called whenever that is otherwise; one listener. */
   onStall: () => void;
-  /** Whether it has finished a nonce or an answer so far. */
+  /** Whether it has finished a nonce so far, or an answer that had a word. */
   readonly hasComputed: boolean;
   /** Resolves when the process has ended, whether it was closed or not. */
   readonly ended: Promise<RunnerLost>;
@@ -146,7 +146,6 @@ export function passedOn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 class ChildRunner implements ProcessRunner {
   readonly ended: Promise<RunnerLost>;
-  hasComputed = false;
   memory: Memory | null = null;
   onStall = () => {};
   readonly #child: ChildProcess;
@@ -155,6 +154,7 @@ class ChildRunner implements ProcessRunner {
   readonly #maxMemory: number;
   readonly #jobs = new Map<number, Pending>();
   readonly #sessions: ChildSessions;
+  #hasFinishedNonces = false;
   #info: ModelInfo | null = null;
   sessionLimits: SessionLimits | null = null;
   sessionStats: SessionStats | null = null;
@@ -207,6 +207,11 @@ class ChildRunner implements ProcessRunner {
 
   get pid(): number {
     return this.#child.pid ?? -1;
+  }
+
+  /** Without answers a node that does nothing else would have its runner's deaths counted as in a row. */
+  get hasComputed(): boolean {
+    return this.#hasFinishedNonces || this.#sessions.hasAnswered;
   }
 
   get isStalled(): boolean {
@@ -303,7 +308,7 @@ class ChildRunner implements ProcessRunner {
         this.#loading?.reject(new Error(message.message));
         break;
       case "done":
-        this.hasComputed ||= message.result.completed > 0;
+        this.#hasFinishedNonces ||= message.result.completed > 0;
         this.#take(message.id)?.resolve(message.result);
         this.#endIfOutgrown();
         break;
@@ -312,10 +317,6 @@ class ChildRunner implements ProcessRunner {
         this.#endIfOutgrown();
         break;
       case "session_ended":
-        // Else a node that only answers would have its runner's deaths counted as in a row.
-        this.hasComputed ||= message.end.finish_reason !== "cancelled";
-        this.#receiveOfSession(message);
-        break;
       case "tokens":
       case "session_failed":
         this.#receiveOfSession(message);

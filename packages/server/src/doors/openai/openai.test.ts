@@ -70,6 +70,7 @@ async function metrics(): Promise<Record<string, number>> {
   );
 }
 
+const ANSWERED = 'proofmill_inference_requests_total{outcome="answered"}';
 const CANCELLED = 'proofmill_inference_requests_total{outcome="cancelled"}';
 const RUNNING = 'proofmill_sessions{state="running"}';
 
@@ -154,6 +155,7 @@ test("several prompts and answers, echoed, each in its place", async () => {
 test("a stop string ends an answer, and not a piece of it is shown", async () => {
   const ids = [..."hello END of it"].map((letter) => letter.charCodeAt(0));
   const asked = { model: MODEL, prompt: "x", stop: ["END", "never"], ...{ enforced_tokens: ids } };
+  const { [ANSWERED]: before = 0 } = await metrics();
   const { choices, usage } = await client.completions.create(asked);
   expect(choices[0]).toMatchObject({ text: "hello ", finish_reason: "stop" });
   expect(usage?.completion_tokens).toBe(9);
@@ -163,6 +165,7 @@ test("a stop string ends an answer, and not a piece of it is shown", async () =>
     expect("hello ".startsWith(text)).toBe(true);
   }
   expect(text).toBe("hello ");
+  expect((await metrics())[ANSWERED]).toBe(before + 2);
 });
 
 test("calls of tools are told apart from an answer's text, streamed too", async () => {
