@@ -27,6 +27,7 @@ async function ask(
   await runner.openSession(
     {
       id: nextId++,
+      caller: 0,
       ...{ prompt, max_tokens: 3, stop_tokens: new Uint32Array(), enforced_tokens },
       sampling: { ...PLAIN_SAMPLING, temperature: 0, top_logprobs: 20 },
     },

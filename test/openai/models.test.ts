@@ -65,7 +65,7 @@ describe.each(NAMES)("%s", (name) => {
     const tokens: SessionToken[] = [];
     await runner.openSession(
       {
-        ...{ id: 0, prompt: Uint32Array.from(prompt), max_tokens },
+        ...{ id: 0, caller: 0, prompt: Uint32Array.from(prompt), max_tokens },
         ...{ stop_tokens: new Uint32Array(), enforced_tokens: new Uint32Array() },
         sampling: { ...PLAIN_SAMPLING, temperature: 0, top_logprobs },
       },

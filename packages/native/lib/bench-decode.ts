@@ -163,6 +163,7 @@ class SessionBench {
       const { logit_bias, ...sampling } = PLAIN_SAMPLING;
       this.#model.openSession({
         id,
+        caller: 0,
         prompt,
         max_tokens: tokens,
         stop_tokens: new Uint32Array(),

@@ -13,9 +13,10 @@ export function checkSession(
   { vocab_size }: ModelInfo,
   { max_len }: SessionLimits,
 ): void {
-  const { id, prompt, max_tokens, stop_tokens, enforced_tokens, sampling } = session;
-  if (!Number.isSafeInteger(id) || id < 0) {
-    throw new RangeError(`session id is ${id}, expected an integer ≥ 0`);
+  const { id, caller, prompt, max_tokens, stop_tokens, enforced_tokens, sampling } = session;
+  for (const [name, number] of Object.entries({ id, caller })) {
+    if (Number.isSafeInteger(number) && number >= 0) continue;
+    throw new RangeError(`session ${name} is ${number}, expected an integer ≥ 0`);
   }
   checkTokens("prompt", prompt, vocab_size);
   if (prompt.length < 1) throw new RangeError("prompt is empty, expected at least one token");

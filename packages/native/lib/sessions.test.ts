@@ -86,6 +86,7 @@ async function ask(runner: NativeRunner, question: Question): Promise<Answer> {
   const end = await runner.openSession(
     {
       id,
+      caller: 0,
       max_tokens: 8,
       stop_tokens: new Uint32Array(),
       enforced_tokens: new Uint32Array(),
@@ -362,12 +363,64 @@ describe("a runner's sessions", () => {
     }
   });
 
+  describe("of several callers", () => {
+    /** What ends, in its order. */
+    const order = (runner: NativeRunner) => {
+      const ended: string[] = [];
+      const asks: Promise<unknown>[] = [];
+      const begin = (name: string, question: Question) => {
+        asks.push(ask(runner, question).then(() => ended.push(name)));
+      };
+      return { begin, ended: () => Promise.all(asks).then(() => ended) };
+    };
+
+    test("begin by turns, those of one caller as they came", async () => {
+      const runner = await load({ sessions: { maxNumSeqs: 1 } });
+      const { begin, ended } = order(runner);
+      const prompt = Uint32Array.of(1);
+      // All others come while the first is answered.
+      await new Promise<void>((begun) => {
+        begin("A0", { caller: 1, prompt, max_tokens: 400, onToken: () => begun() });
+      });
+      for (let i = 1; i <= 40; i++) begin(`A${i}`, { caller: 1, prompt, max_tokens: 1 });
+      for (let i = 1; i <= 3; i++) begin(`B${i}`, { caller: 2, prompt, max_tokens: 1 });
+      begin("C1", { caller: 0, prompt, max_tokens: 1 });
+      const rest = Array.from({ length: 37 }, (_, i) => `A${i + 4}`);
+      expect(await ended()).toEqual([...["A0", "A1", "B1", "C1", "A2", "B2", "A3", "B3"], ...rest]);
+    });
+
+    test("have their prompts read side by side", async () => {
+      const runner = await load();
+      const { begin, ended } = order(runner);
+      const next = numbers(14);
+      const long = () => ({ caller: 1, prompt: promptOf(next, 4000), max_tokens: 1 });
+      for (const name of ["A1", "A2", "A3"]) begin(name, long());
+      begin("B1", { caller: 2, prompt: promptOf(next, 600), max_tokens: 1 });
+      begin("B2", { caller: 2, prompt: promptOf(next, 600), max_tokens: 1 });
+      expect(await ended()).toEqual(["B1", "B2", "A1", "A2", "A3"]);
+    });
+
+    test("that lose their pages are the first to go on", async () => {
+      const runner = await loadWithPages(FEW_PAGES, { sessions: { maxNumSeqs: 8 } });
+      const { begin, ended } = order(runner);
+      const next = numbers(15);
+      // Three pages each: the two fit when they begin, and the younger one's are soon taken from it.
+      const growing = () => ({ prompt: promptOf(next, 160), max_tokens: 120 });
+      begin("A1", { caller: 1, ...growing() });
+      begin("A2", { caller: 1, ...growing() });
+      begin("B1", { caller: 2, prompt: promptOf(next, 400), max_tokens: 1 });
+      expect(await ended()).toEqual(["A1", "A2", "B1"]);
+      expect(runner.sessionStats?.preempted).toBeGreaterThan(0);
+    });
+  });
+
   test("are refused by name where they are not possible", async () => {
     const runner = await load({ maxModelLen: 64 });
     const prompt = Uint32Array.of(1, 2, 3);
     const refusals: [Question, string][] = [
       [{ prompt: new Uint32Array() }, "prompt is empty"],
       [{ prompt: Uint32Array.of(512) }, "prompt holds token 512, expected ids 0 … 511"],
+      [{ prompt, caller: -1 }, "session caller is -1, expected an integer ≥ 0"],
       [{ prompt, max_tokens: 0 }, "max_tokens is 0"],
       [
         { prompt, max_tokens: 62 },

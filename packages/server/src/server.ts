@@ -355,6 +355,7 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
       openAiRoutes(scope, {
         ...{ inference, gate, reader, unfinished, listModels: calls.listModels },
         assertRunner: () => service.assertRunner(),
+        callerOf: (request) => guard.callerOf(request),
       }),
     );
   } else if (!deps.upstream) await app.register(withoutInference);

@@ -40,7 +40,7 @@ export async function ask(runner, asked, lives = Number.POSITIVE_INFINITY) {
   const id = nextId++;
   const tokens = [];
   const none = { stop_tokens: new Uint32Array(), enforced_tokens: new Uint32Array() };
-  const answered = runner.openSession({ id, ...none, ...asked }, (token) => {
+  const answered = runner.openSession({ id, caller: 0, ...none, ...asked }, (token) => {
     tokens.push(token);
     if (tokens.length === lives) runner.cancelSession(id);
   });

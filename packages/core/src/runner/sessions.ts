@@ -10,7 +10,7 @@
 export interface SessionLimits {
   /** Tokens of a session, prompt and answer together. */
   readonly max_len: number;
-  /** Sessions that run at once; up to 1,024 more wait for them, in the order in which they came. */
+  /** Sessions that run at once; up to 8,192 more wait for them. */
   readonly max_sessions: number;
   /** Tokens whose keys and values are kept, over all sessions. */
   readonly kv_cache_tokens: number;
@@ -60,6 +60,11 @@ export const PLAIN_SAMPLING: Sampling = {
 export interface TokenSession {
   /** Unique among the sessions that this runner has not ended yet; an integer ≥ 0. */
   readonly id: number;
+  /**
+   * Who asks for it, an integer ≥ 0. Callers take turns: of those that wait a session begins after its
+   * own caller's that came before it, and before the second of any other caller's.
+   */
+  readonly caller: number;
   /** [1 …] ids below `vocab_size`. */
   readonly prompt: Uint32Array;
   /** The most tokens of the answer, ≥ 1; with the prompt's no more than `max_len`. */

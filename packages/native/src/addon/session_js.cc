@@ -76,6 +76,7 @@ SessionLimits read_session_limits(const Napi::Object& js) {
 SessionRequest read_session(const Napi::Object& js) {
   SessionRequest request;
   request.id = integer(field(js, "id"), "id", uint64_t{1} << 53);
+  request.caller = integer(field(js, "caller"), "caller", uint64_t{1} << 53);
   request.prompt = seeds(field(js, "prompt"), "prompt");
   request.max_tokens = count(js, "max_tokens", kMostTokens);
   request.stop_tokens = seeds(field(js, "stop_tokens"), "stop_tokens");

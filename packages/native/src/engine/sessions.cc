@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <new>
 #include <utility>
 
@@ -110,21 +111,29 @@ void Sessions::take_inbox() {
   bool closing;
   {
     const std::lock_guard lock(mutex_);
-    for (Owned& session : opened_) waiting_.push_back(std::move(session));
+    for (Owned& session : opened_) {
+      const uint64_t caller = session->request.caller;
+      waiting_.push(caller, std::move(session));
+    }
     opened_.clear();
     cancelled.swap(cancelled_);
     closing = closing_;
   }
-  for (const auto* sessions : {&running_, &waiting_}) {
-    for (const Owned& session : *sessions) {
-      const auto found = std::find(cancelled.begin(), cancelled.end(), session->request.id);
-      if (closing || found != cancelled.end()) end(*session, Finish::cancelled);
-    }
-  }
+  const auto end_cancelled = [&](const Owned& session) {
+    const auto found = std::find(cancelled.begin(), cancelled.end(), session->request.id);
+    if (closing || found != cancelled.end()) end(*session, Finish::cancelled);
+  };
+  for (const Owned& session : running_) end_cancelled(session);
+  waiting_.for_each(end_cancelled);
 }
 
-// Sessions begin in the order in which they came, each once there is room for all that it has.
+// Sessions begin when it is their turn, each once there is room for all that it has.
 void Sessions::admit() {
+  // Those that run may not have taken all yet that they had room for.
+  size_t free = pages_.size();
+  for (const Owned& session : running_) {
+    free -= std::min(free, pages_for(session->tokens.size() + 1) - session->pages.size());
+  }
   while (!waiting_.empty() && running_.size() < limits_.max_sessions) {
     Session& session = *waiting_.front();
     // At least one token is computed, since logits are made after it.
@@ -138,32 +147,55 @@ void Sessions::admit() {
     }
     session.computed = session.published * kPageTokens;
     const size_t more = pages_for(session.tokens.size() + 1) - session.pages.size();
-    if (!running_.empty() && pages_.size() - pages_.in_use() < more) {
+    if (!running_.empty() && free < pages_.in_use() + more) {
       give_back_pages(session);
       return;
     }
+    free -= std::min(free, more);
     if (!session.begun) session.cached = session.computed;
     session.begun = true;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+    running_.push_back(waiting_.pop());
   }
 }
 
-// What each session computes in this step. Whoever has one token left decodes; the others share the
-// rows that remain, the oldest first.
+// What each session computes in this step.
 void Sessions::plan() {
   turns_.clear();
-  size_t rows = limits_.step_rows;
-  for (const Owned& session : running_) rows -= session->left() == 1;
+  const std::vector<size_t> counts = divide_rows();
   for (size_t i = 0; i < running_.size(); i++) {
     Session& session = *running_[i];
-    const bool decodes = session.left() == 1;
-    const size_t count = decodes ? 1 : std::min(session.left(), rows);
-    if (count == 0) continue;
-    if (!take_pages(session, session.computed + count)) break;
-    if (!decodes) rows -= count;
-    turns_.push_back({&session, count});
+    if (counts[i] == 0) continue;
+    if (!take_pages(session, session.computed + counts[i])) break;
+    turns_.push_back({&session, counts[i]});
   }
+}
+
+// How many tokens of each running session a step computes. Whoever has one token left decodes. The
+// rows that remain are for prompts: each caller who has some to read gets an equal part of them,
+// for his oldest first, and what he leaves of it goes to the oldest of all.
+std::vector<size_t> Sessions::divide_rows() const {
+  std::vector<size_t> counts;        // [running]
+  std::map<uint64_t, size_t> parts;  // of the callers who have prompts to read
+  size_t rows = limits_.step_rows;
+  for (const Owned& session : running_) {
+    const bool decodes = session->left() == 1;
+    counts.push_back(decodes);
+    rows -= decodes;
+    if (!decodes) parts[session->request.caller] = 0;
+  }
+  for (auto& [caller, part] : parts) part = rows / parts.size();
+  const auto take = [&](size_t i, size_t most) {
+    const size_t more = std::min(running_[i]->left() - counts[i], most);
+    counts[i] += more;
+    rows -= more;
+    return more;
+  };
+  for (size_t i = 0; i < running_.size(); i++) {
+    const auto part = parts.find(running_[i]->request.caller);
+    if (part != parts.end()) part->second -= take(i, part->second);
+  }
+  for (size_t i = 0; i < running_.size(); i++) take(i, rows);
+  return counts;
 }
 
 // Pages for so many positions. When all are in use the youngest session gives its own back, and is
@@ -178,7 +210,7 @@ bool Sessions::take_pages(Session& session, size_t positions) {
     Session& youngest = *running_.back();
     give_back_pages(youngest);
     preempted_++;
-    waiting_.push_front(std::move(running_.back()));
+    waiting_.push_front(youngest.request.caller, std::move(running_.back()));
     running_.pop_back();
     if (&youngest == &session) return false;
   }
@@ -285,9 +317,8 @@ void Sessions::forget_ended() {
   const auto is_over = [this](const Owned& session) {
     return std::count(ended_.begin(), ended_.end(), session.get()) > 0;
   };
-  for (auto* sessions : {&running_, &waiting_}) {
-    sessions->erase(std::remove_if(sessions->begin(), sessions->end(), is_over), sessions->end());
-  }
+  std::erase_if(running_, is_over);
+  waiting_.erase_if(is_over);
   const std::lock_guard lock(mutex_);
   present_ -= ended_.size();
   ended_.clear();

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "callers_queue.h"
 #include "kv_pages.h"
 #include "model/model.h"
 #include "model/token_rows.h"
@@ -24,6 +25,7 @@ namespace proofmill {
 
 struct SessionRequest {
   uint64_t id = 0;
+  uint64_t caller = 0;           // callers take turns
   std::vector<uint32_t> prompt;  // at least one token
   size_t max_tokens = 1;
   std::vector<uint32_t> stop_tokens;  // the first of them that is chosen ends the session
@@ -60,7 +62,7 @@ struct SessionStats {
 class Sessions {
  public:
   // Sessions that may wait.
-  static constexpr size_t kMostWaiting = 1024;
+  static constexpr size_t kMostWaiting = 8192;
 
   // Takes memory for the cache. `happened` is called after each step, maybe with nothing.
   Sessions(Model& model, SessionLimits limits,
@@ -103,6 +105,7 @@ class Sessions {
   void take_inbox();
   void admit();
   void plan();
+  std::vector<size_t> divide_rows() const;
   bool take_pages(Session& session, size_t positions);
   void give_back_pages(Session& session);
   void compute();
@@ -117,7 +120,8 @@ class Sessions {
   const std::function<void(std::vector<SessionEvent>)> happened_;
   KvPages pages_;
   TokenRows rows_;
-  std::deque<Owned> running_, waiting_;  // oldest first
+  std::deque<Owned> running_;  // oldest first
+  CallersQueue<Owned> waiting_;
   std::vector<Turn> turns_;
   std::vector<float> logits_;  // [max_sessions, vocab_size]
   std::vector<SessionEvent> events_;

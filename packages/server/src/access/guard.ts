@@ -79,6 +79,11 @@ export class Guard {
     return this.#keyOf.get(request) ?? null;
   }
 
+  /** What the requests of one caller have in common: their key, or without one their network. */
+  callerOf(request: IncomingMessage, key = this.keyOf(request)): string {
+    return key ? `key ${key.label}` : network(this.#proxies.callerOf(request));
+  }
+
   /**
    * Answers a request that may not be made: 401, 429 or 403, in this order and before anything else
    * is looked at; leaves the others alone (null).
@@ -164,9 +169,8 @@ export class Guard {
 
   /** Whose requests are counted together; null: nobody's. */
   #payer(request: IncomingMessage, key: Key | null): string | null {
-    if (key) return `key ${key.label}`;
-    const address = this.#proxies.callerOf(request);
-    return this.#proxies.isExempt(address) ? null : network(address);
+    const isFree = !key && this.#proxies.isExempt(this.#proxies.callerOf(request));
+    return isFree ? null : this.callerOf(request, key);
   }
 }
 

@@ -36,6 +36,14 @@ export interface Ready {
   answer(listener: Listener, signal: AbortSignal): Promise<Usage>;
 }
 
+/** Who asks for answers. */
+export interface Asker {
+  /** What those have in common whose requests are one caller's. */
+  readonly caller: string;
+  /** Aborts when nobody waits any more. */
+  readonly signal: AbortSignal;
+}
+
 export interface InferenceOptions {
   readonly modelName: string;
   /** The text of a model whose sequences may have so many tokens, once there is a model. */
@@ -68,16 +76,18 @@ export class Inference {
     await (await this.#text)?.close();
   }
 
-  async chat(body: BodyOf<"chat">, signal: AbortSignal): Promise<Ready> {
-    const model = await this.#model(body);
+  async chat(body: BodyOf<"chat">, { caller, signal }: Asker): Promise<Ready> {
+    const { text, ...model } = await this.#model(body);
     this.pool.refuseMore(body.n ?? 1);
-    return this.#ready(await planChat(body, { ...model, signal }), body, model.text);
+    const plan = await planChat(body, { ...model, text, signal });
+    return this.#ready(plan, body, { text, caller });
   }
 
-  async completion(body: BodyOf<"completion">, signal: AbortSignal): Promise<Ready> {
-    const model = await this.#model(body);
+  async completion(body: BodyOf<"completion">, { caller, signal }: Asker): Promise<Ready> {
+    const { text, ...model } = await this.#model(body);
     this.pool.refuseMore(body.prompt.length * (body.n ?? 1));
-    return this.#ready(await planCompletion(body, { ...model, signal }), body, model.text);
+    const plan = await planCompletion(body, { ...model, text, signal });
+    return this.#ready(plan, body, { text, caller });
   }
 
   /** In vLLM's shape. */
@@ -111,10 +121,14 @@ export class Inference {
   }
 
   /** Takes the places at once, so that whoever is one too many hears it before anything is sent. */
-  #ready(plan: Plan, body: Shared & { logprobs?: unknown }, text: TextModel): Ready {
+  #ready(
+    plan: Plan,
+    body: Shared & { logprobs?: unknown },
+    { text, caller }: { text: TextModel; caller: string },
+  ): Ready {
     const { meter } = this.#options;
     const begun = performance.now();
-    const places = this.pool.reserve(plan.sessions);
+    const places = this.pool.reserve(plan.sessions, caller);
     const choiceOptions = {
       text,
       stop: body.stop ?? [],

@@ -14,7 +14,8 @@ import type { BodyOf, ChatFields, Shared } from "./requests.ts";
 const COMPLETION_TOKENS = 16;
 const SEEDS = 2 ** 53;
 
-export type PlannedSession = Omit<TokenSession, "id">;
+/** Whose it is and what it is called is decided when it gets its place. */
+export type PlannedSession = Omit<TokenSession, "id" | "caller">;
 
 /** What a request for answers comes to. */
 export interface Plan {

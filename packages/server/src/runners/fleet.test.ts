@@ -161,7 +161,7 @@ test("sessions of all runners that are there are counted together", async () => 
   const session = { prompt: Uint32Array.of(1), max_tokens: 1e9, sampling: PLAIN_SAMPLING };
   const lists = { stop_tokens: new Uint32Array(), enforced_tokens: new Uint32Array() };
   for (const { runner } of started) {
-    void runner.openSession({ id: 0, ...session, ...lists }, () => {});
+    void runner.openSession({ id: 0, caller: 0, ...session, ...lists }, () => {});
   }
   expect(fleet.sessionStats).toEqual({ ...none, pages: 128, pages_in_use: 2, running: 2 });
   for (const { runner } of started) runner.cancelSession(0);

@@ -35,6 +35,8 @@ export interface OpenAiOptions {
   unfinished: Unfinished;
   /** Throws PocError MODEL_LOADING or RUNNER_LOST where there is no runner. */
   assertRunner: () => void;
+  /** Whose requests are one caller's. */
+  callerOf: (request: FastifyRequest["raw"]) => string;
   /** What `GET /v1/models` answers. */
   listModels: Calls["listModels"];
 }
@@ -46,7 +48,7 @@ type Asked = FastifyRequest<{ Body?: Uint8Array; Params?: { "*"?: string } }>;
 
 /** A plugin. */
 export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions): Promise<void> {
-  const { inference, gate, reader, unfinished, assertRunner, listModels } = options;
+  const { inference, gate, reader, unfinished, assertRunner, callerOf, listModels } = options;
   const config = { scope: "inference" as const };
   const kept = new Unfinished(0, MAX_KEPT);
   // Fastify refuses content types that it cannot read before a parser sees them.
@@ -83,12 +85,12 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
 
   post("/v1/chat/completions", "chat", async (body, asked) => {
     assertRunner();
-    const ready = await inference.chat(body, asked.signal);
+    const ready = await inference.chat(body, asked);
     return answer(asked, { ready, body, shape: chatShape(shapeOptions(body, ready)) });
   });
   post("/v1/completions", "completion", async (body, asked) => {
     assertRunner();
-    const ready = await inference.completion(body, asked.signal);
+    const ready = await inference.completion(body, asked);
     return answer(asked, { ready, body, shape: completionShape(shapeOptions(body, ready)) });
   });
   post("/tokenize", "tokenize", (body, { signal }) => inference.tokenize(body, signal));
@@ -117,7 +119,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
         const bytes = request.body ?? new Uint8Array();
         const contentType = request.raw.headers["content-type"];
         const body = await reader.read(name, { bytes, contentType }, signal);
-        return await handle(body, { reply, signal, part, cutOff });
+        const caller = callerOf(request.raw);
+        return await handle(body, { reply, caller, signal, part, cutOff });
       } catch (error) {
         // Whatever was cut off says so in its own words.
         if (running.signal.aborted)
@@ -144,6 +147,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
 /** A request that may be cut off. */
 interface Running {
   readonly reply: FastifyReply;
+  readonly caller: string;
   /** Aborts when nobody waits for the answer any more, or a round takes the model. */
   readonly signal: AbortSignal;
   /** Told of what is kept of its answer. */
