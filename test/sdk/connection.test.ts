@@ -98,6 +98,17 @@ test("an address that is no node's ends a watch", async () => {
   expect(states()).toEqual(["connecting", "refused"]);
 });
 
+test("an address that leads on to a node's ends a watch, which names that", async () => {
+  const { url: node } = await startFakeNode();
+  const redirect = createServer(({ url: path }, response) =>
+    response.writeHead(302, { location: node + path }).end(),
+  );
+  const { outcome } = watch({ url: await listen(redirect) });
+  const error = await outcome;
+  expect(error).toBeInstanceOf(NotANodeError);
+  expect(error).toMatchObject({ message: expect.stringContaining(`leads on to ${node}`) });
+});
+
 test("a proxy whose node is away is waited for", async () => {
   const bad = createServer((_, response) => response.writeHead(502).end("Bad Gateway"));
   const { told } = watch({ url: await listen(bad) });

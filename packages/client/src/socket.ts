@@ -4,7 +4,7 @@ import { createWSClient, type TRPCWebSocketClient } from "@trpc/client";
 import { PlatformWebSocket } from "#websocket";
 import { authorization, type Endpoint, foreignAnswer, noAnswer } from "./calls.ts";
 import type { Connection } from "./connection.ts";
-import { ConnectionError, ForbiddenError, type PocClientError } from "./errors.ts";
+import { ConnectionError, ForbiddenError, NotANodeError, type PocClientError } from "./errors.ts";
 
 export const BACKOFF = { first: 100, most: 10_000 };
 /** For the question why a socket was not let in, milliseconds. */
@@ -116,6 +116,12 @@ async function whyNotLetIn(
     return { error: refusal ?? noAnswer(error, url), isFinal: refusal !== null };
   }
   const { status } = response;
+  // Questions follow where the address leads, sockets do not, and a key must not.
+  if (response.redirected) {
+    const message = `${url} leads on to ${new URL(response.url).origin}: give that address`;
+    const error = new NotANodeError(message, { code: "NOT_A_NODE", status });
+    return { error, isFinal: !hasBeenOpen };
+  }
   const body: unknown = await response.json().catch(() => null);
   if (status === 401 || status === 403) {
     const message = `${url} answered ${status}: ${refusalIn(body) ?? "this caller may not"}`;

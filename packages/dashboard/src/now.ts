@@ -1,4 +1,4 @@
-/** The time by the second, and whether the page is dark: what all of the page follows. */
+/** The time by the second, and whether the page is dark, which it never is on paper: what all of it follows. */
 import { signal } from "@preact/signals";
 
 /** ms since 1970. */
@@ -7,7 +7,7 @@ setInterval(() => {
   now.value = Date.now();
 }, 1000);
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const dark = matchMedia("screen and (prefers-color-scheme: dark)");
 export const isDark = signal(dark.matches);
 dark.addEventListener("change", ({ matches }) => {
   isDark.value = matches;

@@ -14,6 +14,10 @@ describe.each([256, 1024, 151_936])("in %i dimensions", (dimensions) => {
     },
   );
 
+  test.each([0.001, 0.01, 0.5])("a share of %f lies within a distance that is told", (share) => {
+    expect((random?.share(random.within(share)) ?? 0) / share).toBeCloseTo(1, 6);
+  });
+
   test("its ends", () => {
     expect(random?.share(0)).toBe(0);
     expect(random?.share(2)).toBe(1);

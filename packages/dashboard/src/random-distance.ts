@@ -10,6 +10,8 @@ const STEPS = 4000;
 const REACH = 20;
 /** No two directions are farther apart. */
 const FARTHEST = 2;
+/** Of that range, for a distance with all its digits. */
+const HALVINGS = 40;
 /** Below it the density has no greatest value in the middle. */
 const LEAST_DIMENSIONS = 4;
 
@@ -18,6 +20,8 @@ export interface RandomDistance {
   readonly deviation: number;
   /** P(distance < d), with all digits also where it is tiny. */
   share(d: number): number;
+  /** The distance that so many are within, 0 < share < 1. */
+  within(share: number): number;
   /** Its derivative. */
   density(d: number): number;
 }
@@ -43,13 +47,24 @@ export function randomDistance(dimensions: number): RandomDistance | null {
   };
   const all = sum(Math.max(0, mean - reach), Math.min(FARTHEST, mean + reach));
 
+  const shareOf = (d: number) => {
+    if (d <= 0) return 0;
+    if (d >= Math.min(FARTHEST, mean + reach)) return 1;
+    return Math.min(1, sum(Math.max(0, d - reach), d) / all);
+  };
+
   return {
     mean,
     deviation,
-    share(d) {
-      if (d <= 0) return 0;
-      if (d >= Math.min(FARTHEST, mean + reach)) return 1;
-      return Math.min(1, sum(Math.max(0, d - reach), d) / all);
+    share: shareOf,
+    within(share) {
+      let [low, high] = [Math.max(0, mean - reach), Math.min(FARTHEST, mean + reach)];
+      for (let i = 0; i < HALVINGS; i++) {
+        const middle = (low + high) / 2;
+        if (shareOf(middle) < share) low = middle;
+        else high = middle;
+      }
+      return high;
     },
     density: (d) => shape(d) / all,
   };

@@ -29,6 +29,8 @@ const POLL_MS = 2000;
 const AGAIN_MS = 5000;
 /** Seconds of its past that a node is asked for beyond those since the last answer: a point of the day has ten. */
 const OVERLAP = 12;
+/** By so much a node's last point may be older than one before; more, and its clock was set back. */
+const SET_BACK_MS = 10_000;
 const MOST_EVENTS = 100;
 /** What only another key, another origin or another address mends. */
 const FINAL = new Set([
@@ -66,8 +68,11 @@ export class FollowedNode {
   #client: PocClient;
   #run = new AbortController();
   #isDetailed = false;
-  /** When the past was last asked for, by a clock that nobody sets; null: never. */
-  #askedPast: number | null = null;
+  /**
+   * When the past was last asked for, ms; null: never. By two clocks, of which the greater step counts:
+   * one stands still while the machine sleeps, the other may be set.
+   */
+  #askedPast: { clock: number; date: number } | null = null;
   #lastEvent = 0;
   /** Aborts when the round's state is another: what is asked for is asked for at once. */
   #changed = new AbortController();
@@ -242,13 +247,19 @@ export class FollowedNode {
   }
 
   async #askPast(signal: AbortSignal): Promise<void> {
-    const now = performance.now();
+    const now = { clock: performance.now(), date: Date.now() };
     const asked = this.#askedPast;
-    const page =
-      asked === null ? undefined : { seconds: Math.ceil((now - asked) / 1000) + OVERLAP };
+    const passed = asked && Math.max(now.clock - asked.clock, now.date - asked.date);
+    const page = passed === null ? undefined : { seconds: Math.ceil(passed / 1000) + OVERLAP };
     const past = await this.#client.nodeHistory(page, { signal });
     const { ten_minutes, day } = this.#told.by(NodeHistory, past);
     this.#askedPast = now;
+    const newest = ten_minutes.at.at(-1) ?? Number.POSITIVE_INFINITY;
+    if (newest < (this.minutes.at.at(-1) ?? 0) - SET_BACK_MS) {
+      this.minutes.clear();
+      this.day.clear();
+      this.#askedPast = null; // all of it is dated anew
+    }
     this.minutes.add(ten_minutes);
     this.day.add(day);
     this.grown.value++;

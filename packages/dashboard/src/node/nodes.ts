@@ -18,14 +18,17 @@ export class Nodes {
     this.own = new FollowedNode(own);
     const others = kept().filter((url) => url !== own);
     this.all.value = [this.own, ...others.map((url) => new FollowedNode(url))];
-    this.choose(this.own);
+    this.#show(this.#named);
+    addEventListener("hashchange", () => this.#show(this.#named));
+    addEventListener("storage", ({ key }) => {
+      if (key === ADDRESSES) this.#takeOver();
+    });
   }
 
+  /** The page's address names it then, so that the browser's back button and a reload lead to it. */
   choose(node: FollowedNode): void {
-    const place = this.all.value.indexOf(node);
-    if (place === -1) return;
-    this.#chosen.value = place;
-    for (const each of this.all.value) each.follow({ isDetailed: each === node });
+    this.#show(node);
+    location.hash = node === this.own ? "" : node.url;
   }
 
   /** @returns why it cannot be added; null: it is */
@@ -48,6 +51,30 @@ export class Nodes {
     this.all.value = this.all.value.filter((each) => each !== node);
     this.choose(chosen === node ? this.own : chosen);
     this.#keep();
+  }
+
+  get #named(): FollowedNode {
+    const name = location.hash.slice(1);
+    return this.all.value.find(({ url }) => url === name) ?? this.own;
+  }
+
+  #show(node: FollowedNode): void {
+    const place = this.all.value.indexOf(node);
+    if (place === -1) return;
+    this.#chosen.value = place;
+    for (const each of this.all.value) each.follow({ isDetailed: each === node });
+  }
+
+  /** Another tab has added a node, or removed one. */
+  #takeOver(): void {
+    const { value: chosen } = this.chosen;
+    const urls = kept().filter((url) => url !== this.own.url);
+    const known = new Map(this.all.value.map((node) => [node.url, node]));
+    const others = urls.map((url) => known.get(url) ?? new FollowedNode(url));
+    const all = [this.own, ...others];
+    for (const node of known.values()) if (!all.includes(node)) node.leave();
+    this.all.value = all;
+    this.#show(all.includes(chosen) ? chosen : this.own);
   }
 
   #keep(): void {

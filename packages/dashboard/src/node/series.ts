@@ -27,6 +27,10 @@ export class Series {
     this.#options = options;
   }
 
+  clear(): void {
+    for (const list of [this.at, this.state, this.checked, this.rate, this.tokens]) list.length = 0;
+  }
+
   /** Takes the points that are not known yet. */
   add({ at, state, checked, rate_per_second, generated_tokens }: HistorySeries): void {
     const { step, most } = this.#options;

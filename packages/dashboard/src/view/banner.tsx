@@ -1,5 +1,6 @@
 /** What is wrong with the connection or the node, and what to do. */
 import type { Connection, PocClientError } from "@proofmill/client";
+import type { ComponentChildren } from "preact";
 import { brief } from "../brief.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { KeyPrompt } from "./key-prompt.tsx";
@@ -32,8 +33,11 @@ function ConnectionBanner({ node, connection }: { node: FollowedNode; connection
     case "lost":
       return (
         <p class="banner bad">
-          <strong>The connection is lost.</strong> What is shown may be old. It is tried again by
-          itself; is the node running? ({brief(connection.error.message)})
+          <strong>
+            {node.status.value ? "The connection is lost." : "There is no connection so far."}
+          </strong>{" "}
+          {node.status.value && "What is shown may be old. "}It is tried again by itself; is the
+          node running? {whyNone(node)}({brief(connection.error.message)})
         </p>
       );
     case "refused":
@@ -51,6 +55,20 @@ function ConnectionBanner({ node, connection }: { node: FollowedNode; connection
         </div>
       );
   }
+}
+
+/** Browsers tell no page why there was no answer. */
+function whyNone({ url }: FollowedNode): ComponentChildren {
+  const isSecret = url.startsWith("https:");
+  if (!isSecret && location.protocol === "https:") {
+    return "This page came by https, so browsers let it ask no node by http on another machine. ";
+  }
+  if (!isSecret || url.startsWith(location.origin)) return null;
+  return (
+    <>
+      Whether this browser trusts its certificate, <a href={`${url}/livez`}>its address</a> tells.{" "}
+    </>
+  );
 }
 
 function isAboutKey({ code }: PocClientError): boolean {
@@ -75,7 +93,7 @@ function advice({ code }: PocClientError): string {
   switch (code) {
     case "ORIGIN_REFUSED":
     case "FORBIDDEN":
-      return `Start it with --allow-origin ${location.origin} to let it in.`;
+      return `Start it with --allow-origin ${location.origin} to let it in. If it was: this must be the address of the node itself, not one that leads on to it.`;
     case "NOT_A_NODE":
       return "Look at the address: it is that of the node itself, without a path.";
     case "POC_NOT_ENABLED":

@@ -2,10 +2,17 @@
 
 import { useSignal } from "@preact/signals";
 import type { InitBody, ProofBatch, ValidateAnswer } from "@proofmill/client";
-import { count, probability } from "../format.ts";
+import { useMemo } from "preact/hooks";
+import { count, decimal, probability } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
+import { randomDistance } from "../random-distance.ts";
 import { Dialog } from "./dialog.tsx";
+import { LONGEST_INPUT } from "./parts.tsx";
 
+/** Characters of a proof: one of 4,096 nonces, the most that a node takes unless it was told otherwise, has 100,000. */
+const LONGEST_PROOF = 2_000_000;
+/** What the target of a first round lets pass: of a hundred nonces one. */
+const USUAL_SHARE = 0.01;
 /** As JSON writes one. */
 const NUMBER = "-?[0-9]+(\\.[0-9]+)?(e[+\\-]?[0-9]+)?";
 
@@ -81,13 +88,22 @@ export function Commands({ node }: { node: FollowedNode }) {
           title="Check a proof"
           verb="Check it"
           act={async (form) => {
-            const proof = JSON.parse(String(form.get("proof"))) as ProofBatch;
-            verdict.value = await node.judge(proof);
+            const text = String(form.get("proof"));
+            if (text.length >= LONGEST_PROOF) {
+              throw new SyntaxError(`No proof is longer than ${count(LONGEST_PROOF)} characters`);
+            }
+            verdict.value = await node.judge(JSON.parse(text) as ProofBatch);
           }}
         >
           <label>
             A ProofBatch as JSON
-            <textarea name="proof" required spellcheck={false} />
+            <textarea
+              name="proof"
+              required
+              spellcheck={false}
+              maxLength={LONGEST_PROOF}
+              wrap="off"
+            />
           </label>
         </Dialog>
       )}
@@ -119,6 +135,10 @@ interface BeginDialogProps {
 /** What is not given is the node's default; what does not fit the node says, in its own words. */
 function BeginDialog({ node, close }: BeginDialogProps) {
   const last = node.status.value;
+  const { vocab_size } = node.info.value ?? {};
+  const random = useMemo(() => (vocab_size ? randomDistance(vocab_size) : null), [vocab_size]);
+  const target = useSignal(last?.r_target ?? random?.within(USUAL_SHARE).toFixed(4) ?? "");
+  const share = random?.share(Number(target.value)) ?? 0;
   return (
     <Dialog
       title="Begin a round?"
@@ -132,10 +152,19 @@ function BeginDialog({ node, close }: BeginDialogProps) {
       }}
     >
       <div class="fields">
-        <Field name="block_hash" text="block hash" required />
-        <Field name="block_height" text="block height" isNumber required />
-        <Field name="public_key" text="public key" value={last?.public_key ?? ""} required />
-        <Field name="r_target" text="target (r_target)" isNumber value={last?.r_target} required />
+        <Field name="block_hash" text="block hash" hint="abc123" required />
+        <Field name="block_height" text="block height" hint="100" isNumber required />
+        <Field name="public_key" text="public key" hint="node1" value={last?.public_key} required />
+        <Field
+          name="r_target"
+          text="target (r_target)"
+          isNumber
+          value={target.peek()}
+          onInput={(text) => {
+            target.value = text;
+          }}
+          required
+        />
         <Field name="node_id" text="node id" isNumber value={last?.node_id ?? 0} />
         <Field name="node_count" text="node count" isNumber value={last?.node_count ?? 1} />
         <Field name="seq_len" text="seq_len (empty: the node's default)" isNumber />
@@ -148,6 +177,10 @@ function BeginDialog({ node, close }: BeginDialogProps) {
           </select>
         </label>
       </div>
+      <p class="note">
+        A nonce is found when its distance is less than the target
+        {share > 0 && `: by chance 1 in ${decimal(1 / share, share > 0.1 ? 1 : 0)}`}.
+      </p>
     </Dialog>
   );
 }
@@ -157,10 +190,14 @@ interface FieldProps {
   text: string;
   isNumber?: boolean;
   value?: string | number | null | undefined;
+  /** What may stand there, for who has never begun a round. */
+  hint?: string;
+  onInput?: (text: string) => void;
   required?: boolean;
 }
 
-function Field({ name, text, isNumber = false, value, required = false }: FieldProps) {
+function Field(props: FieldProps) {
+  const { name, text, isNumber = false, value, hint, onInput, required = false } = props;
   return (
     <label>
       {text}
@@ -168,6 +205,9 @@ function Field({ name, text, isNumber = false, value, required = false }: FieldP
         name={name}
         defaultValue={value ?? ""}
         required={required}
+        {...(hint && { placeholder: hint })}
+        onInput={({ currentTarget }) => onInput?.(currentTarget.value)}
+        maxLength={LONGEST_INPUT}
         {...(isNumber && { inputMode: "decimal", pattern: NUMBER, title: "A number" })}
       />
     </label>

@@ -126,9 +126,8 @@ function Copies({ node }: { node: FollowedNode }) {
       <label>
         newest{" "}
         <input
-          type="number"
-          min={1}
-          max={MOST_FINDS}
+          inputMode="numeric"
+          maxLength={String(MOST_FINDS).length}
           value={many}
           onInput={({ currentTarget }) => {
             many.value = Math.max(1, Math.min(MOST_FINDS, Number(currentTarget.value) || 1));

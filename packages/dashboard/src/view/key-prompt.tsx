@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { PocClientError } from "@proofmill/client";
 import type { FollowedNode } from "../node/followed-node.ts";
+import { LONGEST_INPUT } from "./parts.tsx";
 
 export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClientError }) {
   const key = useSignal("");
@@ -27,6 +28,7 @@ export function KeyPrompt({ node, error }: { node: FollowedNode; error: PocClien
           type="password"
           autocomplete="off"
           required
+          maxLength={LONGEST_INPUT}
           value={key}
           onInput={({ currentTarget }) => {
             key.value = currentTarget.value;

@@ -4,7 +4,7 @@ import { brief } from "../brief.ts";
 import { count, NOTHING, rate } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import type { Nodes } from "../node/nodes.ts";
-import { Card, Table } from "./parts.tsx";
+import { Card, LONGEST_INPUT, Table } from "./parts.tsx";
 
 const COLUMNS = [
   ...["node", "state", "nonces/s", "health", "lag"],
@@ -33,6 +33,7 @@ export function NodesCard({ nodes }: { nodes: Nodes }) {
           another node's address{" "}
           <input
             required
+            maxLength={LONGEST_INPUT}
             placeholder="http://10.0.0.7:8000"
             value={address}
             onInput={({ currentTarget }) => {

@@ -18,8 +18,9 @@ import { RunnersCard } from "./runners-card.tsx";
 export function Page({ nodes }: { nodes: Nodes }) {
   const node = nodes.chosen.value;
   const info = node.info.value;
-  // Of a node that lets nobody see it there is nothing but lines to fill.
-  const isUnknown = node.connection.value.state === "refused" && node.status.value === null;
+  // Of a node that was never seen there is nothing but lines to fill.
+  const { state } = node.connection.value;
+  const isUnknown = (state === "refused" || state === "lost") && node.status.value === null;
   return (
     <>
       <header>
@@ -27,7 +28,7 @@ export function Page({ nodes }: { nodes: Nodes }) {
         <p>
           {brief(info?.model ?? "")} <span class="note">{node.url}</span>
         </p>
-        <a href="docs">API</a>
+        <a href={`${node.url}/docs`}>API</a>
       </header>
       <main key={node.url}>
         <Banner node={node} />

@@ -4,6 +4,9 @@ import { brief } from "../brief.ts";
 import { absolute, duration, isMoment, NOTHING } from "../format.ts";
 import { now } from "../now.ts";
 
+/** Characters of an address, a key, a field: browsers stand still when a line of millions is pasted. */
+export const LONGEST_INPUT = 2048;
+
 export interface CardProps {
   title: string;
   /** For its place in the grid. */
