@@ -1,6 +1,7 @@
-// A block of threads as fibers on one thread of the CPU. They run in turn from barrier to barrier,
-// in an order that CUDA_EMULATED_ORDER=reverse turns round: results that differ between the
-// two orders betray a missing barrier.
+// A block of threads as fibers on one thread of the CPU. Warp by warp they run to the block's next
+// barrier, and within a warp lane by lane to the warp's, in an order that
+// CUDA_EMULATED_ORDER=reverse turns round: results that differ between the two orders betray a
+// missing barrier.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -72,9 +73,36 @@ const std::function<void()>* body;
   std::abort();
 }
 
+const bool reverse = [] {
+  const char* order = std::getenv("CUDA_EMULATED_ORDER");
+  return order != nullptr && std::strcmp(order, "reverse") == 0;
+}();
+
+// The next fiber of a warp that can go on, at the turn of that number or after it; null: none can.
+Fiber* ready_in(size_t warp, size_t turn) {
+  for (; turn < 32; turn++) {
+    Fiber& fiber = *fibers[warp * 32 + (reverse ? 31 - turn : turn)];
+    if (fiber.state == Fiber::State::ready) return &fiber;
+  }
+  return nullptr;
+}
+
+// Goes on with a fiber in the place of what runs, which is taken up again by its pointer.
+void go_on_with(Fiber& fiber, void** left) {
+  running = &fiber;
+  here.thread = fiber.thread;
+  proofmill_switch_stack(left, fiber.pointer);
+}
+
+// The running fiber waits. The warp's next one goes on at once, or the scheduler where there is
+// none.
 void leave(Fiber::State state) {
-  running->state = state;
-  proofmill_switch_stack(&running->pointer, scheduler_pointer);
+  Fiber& own = *running;
+  own.state = state;
+  const size_t lane = own.thread.x % 32;
+  Fiber* next = ready_in(own.thread.x / 32, (reverse ? 31 - lane : lane) + 1);
+  if (next != nullptr) return go_on_with(*next, &own.pointer);
+  proofmill_switch_stack(&own.pointer, scheduler_pointer);
 }
 
 void run_thread() {
@@ -95,30 +123,28 @@ void prepare(Fiber& fiber, unsigned x) {
   for (int i = 1; i <= 6; i++) slot[-i] = nullptr;
 }
 
-void resume(Fiber& fiber) {
-  running = &fiber;
-  here.thread = fiber.thread;
-  proofmill_switch_stack(&scheduler_pointer, fiber.pointer);
+// Runs a warp until none of its lanes can go on: the stacks of 32 fibers stay in the nearest cache.
+// Whether any could.
+bool run_warp(size_t warp) {
+  bool moved = false;
+  while (Fiber* next = ready_in(warp, 0)) {
+    go_on_with(*next, &scheduler_pointer);
+    moved = true;
+  }
+  return moved;
 }
 
 void run_block(size_t threads) {
-  static const bool reverse = [] {
-    const char* order = std::getenv("CUDA_EMULATED_ORDER");
-    return order != nullptr && std::strcmp(order, "reverse") == 0;
-  }();
   for (size_t i = 0; i < threads; i++) prepare(*fibers[i], static_cast<unsigned>(i));
   for (Warp& warp : warps) warp.arrived = 0;
   for (;;) {
     bool moved = false;
+    const size_t count = threads / 32;
+    for (size_t n = 0; n < count; n++) moved |= run_warp(reverse ? count - 1 - n : n);
     size_t ended = 0, waiting = 0;
-    for (size_t n = 0; n < threads; n++) {
-      Fiber& fiber = *fibers[reverse ? threads - 1 - n : n];
-      if (fiber.state == Fiber::State::ready) {
-        resume(fiber);
-        moved = true;
-      }
-      ended += fiber.state == Fiber::State::ended;
-      waiting += fiber.state == Fiber::State::block_barrier;
+    for (size_t i = 0; i < threads; i++) {
+      ended += fibers[i]->state == Fiber::State::ended;
+      waiting += fibers[i]->state == Fiber::State::block_barrier;
     }
     if (ended == threads) return;
     if (waiting > 0 && waiting + ended == threads) {

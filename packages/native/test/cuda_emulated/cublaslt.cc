@@ -1,6 +1,7 @@
 // cuBLASLt as far as it is used: products by three loops, in the stream's turn.
 #include "device/cuda/cublaslt.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -172,20 +173,22 @@ EXPORTED Status cublasLtMatmul(Handle, MatmulDesc desc, const void* alpha, const
   const OpaqueMatrixLayout la = *a_layout, lb = *b_layout, ld = *d_layout;
   emulated::enqueue(stream, [=] {
     const size_t depth = la.rows;
-    std::vector<float> left(ld.rows * depth), right(depth);
+    std::vector<float> left(depth * ld.rows), right(depth), sums(ld.rows);
     for (size_t i = 0; i < ld.rows; i++) {
       for (size_t k = 0; k < depth; k++)
-        left[i * depth + k] = read_input(a, la.type, i * la.leading + k);
+        left[k * ld.rows + i] = read_input(a, la.type, i * la.leading + k);
     }
     for (size_t j = 0; j < ld.columns; j++) {
       for (size_t k = 0; k < depth; k++) right[k] = read_input(b, lb.type, j * lb.leading + k);
+      std::fill(sums.begin(), sums.end(), faulty && j == 0 ? 1e-3f : 0.0f);
+      // Each sum goes over k in one order; side by side they are fast.
+      for (size_t each = 0; each < depth; each++) {
+        const size_t k = (begin + each) % depth;
+        for (size_t i = 0; i < ld.rows; i++) sums[i] += left[k * ld.rows + i] * right[k];
+      }
       for (size_t i = 0; i < ld.rows; i++) {
         const size_t at = j * ld.leading + i;
-        float sum = faulty && j == 0 ? 1e-3f : 0.0f;
-        for (size_t each = 0; each < depth; each++) {
-          const size_t k = (begin + each) % depth;
-          sum += left[i * depth + k] * right[k];
-        }
+        float sum = sums[i];
         if (is.epilogue == kEpilogueBias) sum += read(is.bias, la.type, i);
         if (add) sum += read(d, ld.type, at);
         write(d, ld.type, at, sum);
