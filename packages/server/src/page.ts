@@ -37,18 +37,43 @@ const TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
+interface PageFile {
+  /** Of its route. */
+  path: string;
+  plain: Buffer;
+  zipped: Buffer;
+  etag: string;
+  headers: Record<string, string | undefined>;
+}
+
+/** Of this process: packing takes longer than all else that a server does when it is made. */
+let files: readonly PageFile[] | null = null;
+
 /**
- * A route for each file. They are read here, once: what is asked for later costs no disk, and all who
- * are answered share the same bytes.
+ * A route for each file. They are read by the first server, once: what is asked for later costs no
+ * disk, and all who are answered share the same bytes.
  */
 export function usePage(app: FastifyInstance): void {
+  files ??= readFiles();
+  for (const { path, plain, zipped, etag, headers } of files) {
+    const send = async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.headers(headers);
+      if (isKnown(request, etag)) return reply.code(304).send();
+      if (!takesGzip(request)) return reply.send(plain);
+      return reply.header("content-encoding", "gzip").send(zipped);
+    };
+    app.get(path, { config: { needsNoKey: true } }, send);
+  }
+}
+
+function readFiles(): PageFile[] {
   const names = (readdirSync(FOLDER, { recursive: true }) as string[]).filter(
     (name) => extname(name) in TYPES,
   );
-  for (const name of names) serveFile(app, name.replaceAll("\\", "/"));
+  return names.map((name) => readFile(name.replaceAll("\\", "/")));
 }
 
-function serveFile(app: FastifyInstance, name: string): void {
+function readFile(name: string): PageFile {
   const plain = readFileSync(join(FOLDER, name));
   const zipped = gzipSync(plain, { level: 9 });
   const etag = `"${createHash("sha256").update(plain).digest("base64url").slice(0, 22)}"`;
@@ -61,13 +86,7 @@ function serveFile(app: FastifyInstance, name: string): void {
     vary: "accept-encoding",
     etag,
   };
-  const send = async (request: FastifyRequest, reply: FastifyReply) => {
-    reply.headers(headers);
-    if (isKnown(request, etag)) return reply.code(304).send();
-    if (!takesGzip(request)) return reply.send(plain);
-    return reply.header("content-encoding", "gzip").send(zipped);
-  };
-  app.get(name === INDEX ? "/" : `/${name}`, { config: { needsNoKey: true } }, send);
+  return { path: name === INDEX ? "/" : `/${name}`, plain, zipped, etag, headers };
 }
 
 /** Proxies that pack what they pass on write `W/` before it; a browser may name several. */
