@@ -15,10 +15,10 @@ import { dataFolder } from "../platform/folders.ts";
 import { stderr, stdout } from "../platform/output.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
+import type { ProcessRunner } from "../runners/process.ts";
 import { type DeviceConfig, DTYPES, type Dtype } from "../settings/config.ts";
 import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
-import { provideModel, startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";
@@ -163,7 +163,8 @@ async function local(
     if (signal.aborted) throw new Exit(130, "interrupted");
     throw new Exit(1, error instanceof Error ? error.message : String(error));
   };
-  let runner: Awaited<ReturnType<typeof startModel>>;
+  const { provideModel, startModel } = await import("../start-model.ts");
+  let runner: ProcessRunner;
   try {
     const { directory, config, download } = locateModel({ model, revision, environment });
     const named = {
