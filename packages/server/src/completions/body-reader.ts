@@ -8,8 +8,12 @@ import { type BodyName, type BodyOf, checkBody, type Outcome } from "./requests.
 const WORKER = new URL("../../dist/completions/body-worker.js", import.meta.url);
 /** Bytes of the longest text that the event loop parses itself: a few milliseconds at worst. */
 const LARGE = 64 * 1024;
-/** What a hostile text takes when it is parsed and checked, at most 30 bytes for each of its own. */
-const HEAP_PER_BYTE = 40;
+/**
+ * What a hostile text takes when it is parsed and checked: objects of one numbered field 42 bytes for
+ * each of its own. A thread that reaches its limit ends, and by a large value, such as an object of a
+ * million fields, the whole process with it: there is room to spare.
+ */
+const HEAP_PER_BYTE = 80;
 const HEAP_BESIDES = 48 * 1024 * 1024;
 const IDLE_MS = 3000;
 

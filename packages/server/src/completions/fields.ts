@@ -15,14 +15,41 @@ const MOST = 1e6;
 export const maybe = <T extends z.ZodType>(schema: T) =>
   schema.nullish().transform((value) => value ?? undefined);
 
-export const TokenId = z
-  .int()
-  .min(0)
-  .max(2 ** 32 - 1);
-export const TokenIds = z.array(TokenId);
+const MAX_TOKEN_ID = 2 ** 32 - 1;
 
-const Stop = z
-  .union([z.string(), z.array(z.string()).max(MAX_STOPS)])
+/** Whether a list has token ids alone. */
+export const areTokenIds = (list: readonly unknown[]) => list.every(isTokenId);
+
+const isTokenId = (value: unknown) =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TOKEN_ID;
+
+/**
+ * Checked in one plain loop, up to the first wrong one: zod's own array makes an object for each wrong
+ * item, and hundreds of thousands fit into a body.
+ */
+export const TokenIds = z
+  .custom<number[]>()
+  .superRefine((value: unknown, context) => {
+    const refuse = (path: number[], message: string) =>
+      context.addIssue({ code: "custom", path, message, continue: false });
+    if (!Array.isArray(value)) return refuse([], "expected a list of tokens' ids");
+    const wrong = value.findIndex((item) => !isTokenId(item));
+    if (wrong !== -1) refuse([wrong], `expected a token's id, 0 … ${MAX_TOKEN_ID}`);
+  })
+  .meta({ type: "array", items: { type: "integer", minimum: 0, maximum: MAX_TOKEN_ID } });
+
+/** Looks at the size of a list or an object first, for the same reason. */
+export function atMost<T extends z.ZodType>(most: number, schema: T) {
+  return z.preprocess((value, context) => {
+    const size = Array.isArray(value) ? value.length : Object.keys(value ?? {}).length;
+    if (typeof value === "object" && size > most) {
+      context.addIssue({ code: "custom", message: `expected at most ${most}` });
+    }
+    return value;
+  }, schema);
+}
+
+const Stop = atMost(MAX_STOPS, z.union([z.string(), z.array(z.string())]))
   .transform((stop) => (typeof stop === "string" ? [stop] : stop))
   .pipe(z.array(z.string().max(MAX_STOP_LENGTH)))
   .transform((stops) => stops.filter((stop) => stop !== ""));
@@ -34,7 +61,7 @@ export const SHARED_FIELDS = {
   n: maybe(z.int().min(1).max(MAX_CHOICES)),
   max_tokens: maybe(z.int().min(1)),
   stop: maybe(Stop).describe("Texts that end an answer, which then is without them."),
-  stop_token_ids: maybe(TokenIds.max(MAX_STOP_TOKENS)),
+  stop_token_ids: maybe(atMost(MAX_STOP_TOKENS, TokenIds)),
   ignore_eos: maybe(z.boolean()).describe(
     "Whether an answer goes on after the tokens that end one.",
   ),
@@ -60,16 +87,17 @@ export const SHARED_FIELDS = {
       .max(MOST),
   ),
   logit_bias: maybe(
-    z
-      .record(
+    atMost(
+      MAX_BIASES,
+      z.record(
         z.string().regex(/^(0|[1-9]\d{0,9})$/, "expected a token's id"),
         z.number().min(-MOST).max(MOST),
-      )
-      .refine((biases) => Object.keys(biases).length <= MAX_BIASES, {
-        message: `expected at most ${MAX_BIASES} tokens`,
-      }),
+      ),
+    ),
   ),
-  enforced_tokens: maybe(TokenIds.min(1)).describe(
+  enforced_tokens: maybe(
+    TokenIds.refine((ids) => ids.length > 0, "expected at least one token"),
+  ).describe(
     "The answer's tokens, whatever would be chosen, each with the logprobs that it had: how an answer of others is checked.",
   ),
   return_token_ids: maybe(z.boolean()).describe("Whether the ids of the answer's tokens are told."),

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { OpenAiError } from "./api-error.ts";
 import {
+  areTokenIds,
   MAX_CHOICES,
   MAX_TOP_LOGPROBS,
   maybe,
@@ -41,14 +42,25 @@ const ChatBody = z.object({
   tool_choice: maybe(z.string()),
 });
 
+const PROMPTS_EXPECTED = `expected 1 … ${MAX_CHOICES} prompts`;
+
+/** What lists others than one of token ids hold is looked at only where they are short (`TokenIds`). */
 const Prompts = z
-  .union([z.string(), TokenIds, z.array(z.string()), z.array(TokenIds)])
+  .preprocess(
+    (prompt, context) => {
+      if (Array.isArray(prompt) && prompt.length > MAX_CHOICES && !areTokenIds(prompt)) {
+        context.addIssue({ code: "custom", message: `${PROMPTS_EXPECTED}, or tokens' ids` });
+      }
+      return prompt;
+    },
+    z.union([z.string(), TokenIds, z.array(z.string()), z.array(TokenIds)]),
+  )
   .transform((prompt): (string | number[])[] => {
     if (typeof prompt === "string") return [prompt];
     return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as (string | number[])[]);
   })
   .refine((prompts) => prompts.length >= 1 && prompts.length <= MAX_CHOICES, {
-    message: `expected 1 … ${MAX_CHOICES} prompts`,
+    message: PROMPTS_EXPECTED,
   });
 
 const CompletionBody = z.object({

@@ -54,6 +54,29 @@ test.each([{ toString: 1 }, [[]], null, 7])("a format of the type %j is refused"
   });
 });
 
+/** Bytes: nearly the longest body. */
+const FULL = 0.9 * 2 ** 20;
+const wrong = (item: string) =>
+  `[${`${item},`.repeat(Math.floor(FULL / (item.length + 1)))}${item}]`;
+const biases = Array.from({ length: FULL / 12 }, (_, i) => `"${i}":{}`);
+
+test.each([
+  ["/v1/completions", `"prompt":${wrong("{}")}`, "prompt"],
+  ["/v1/completions", `"prompt":${wrong('1,""')}`, "prompt"],
+  ["/v1/completions", `"prompt":[${wrong("-1")}]`, "prompt.0.0"],
+  ["/v1/completions", `"prompt":"a","stop":${wrong("0")}`, "stop"],
+  ["/v1/completions", `"prompt":"a","stop_token_ids":${wrong("0")}`, "stop_token_ids"],
+  ["/v1/completions", `"prompt":"a","logit_bias":{${biases}}`, "logit_bias"],
+  ["/detokenize", `"tokens":${wrong('""')}`, "tokens.0"],
+])(
+  "to %s a body full of wrong values are refused for the first (%#)",
+  async (path, fields, param) => {
+    const answer = await post(path, `{${fields}}`);
+    expect(answer.status).toBe(422);
+    expect(JSON.parse(answer.text).error.param).toBe(param);
+  },
+);
+
 test("too many answers are refused before their prompts are looked at", async () => {
   const prompt = Array.from({ length: 128 }, () => [2 ** 31]);
   const answer = await post("/v1/completions", { prompt, n: 128 });
