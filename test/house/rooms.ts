@@ -195,7 +195,7 @@ export const ROOMS: Rooms = {
     "core/src/runner core/src/runner/fake-sessions.ts node:timers/promises",
   "core/src/runner/fake-sessions.ts": "core/src/runner node:timers/promises",
   "core/src/runner": "",
-  "core/src/util": "",
+  "core/src/util": "node:timers/promises",
   "core/src/util/backoff.ts": "", // apart from the rest, since it runs in browsers
   "core/src/wire": "zod",
 };

@@ -18,16 +18,16 @@ import type { DueVerdict, KeptJob } from "./round/store.ts";
 import type { StoreWatch } from "./round/store-watch.ts";
 import type { ValidationQueue } from "./round/validation.ts";
 import type { Logger } from "./util/log.ts";
+import { objectJson } from "./util/long-json.ts";
 import type {
   Artifact,
-  ArtifactJob,
   ArtifactVerdict,
   CheckedJob,
   JobAnswer,
   JobResult,
   QueuedJob,
 } from "./wire/artifact-schemas.ts";
-import { sentOf, textAt } from "./wire/claims.ts";
+import { SentClaims, textAt } from "./wire/claims.ts";
 import { PocError } from "./wire/errors.ts";
 
 /** What a verdict is made with where the request names nothing. */
@@ -53,6 +53,8 @@ export interface ArtifactJobQueueOptions {
 export class ArtifactJobQueue {
   readonly #options: ArtifactJobQueueOptions;
   readonly #jobs: Jobs<JobResult>;
+  /** Jobs on their way into the store. */
+  readonly #keeping = new Map<string, Promise<void>>();
   #saidOfPValueThreshold = false;
   #isClosing = false;
 
@@ -74,7 +76,11 @@ export class ArtifactJobQueue {
       return { status: "completed", request_id, ...result };
     }
     this.#enqueue(job, request_id);
-    if (isPushed(job)) await this.#keep(job, request_id);
+    if (isPushed(job)) {
+      const kept = this.#keep(job, request_id).finally(() => this.#keeping.delete(request_id));
+      this.#keeping.set(request_id, kept);
+      await kept;
+    }
     return { status: "queued", request_id, queued_count: job.nonces.length };
   }
 
@@ -120,7 +126,7 @@ export class ArtifactJobQueue {
     const names = modelNames();
     for (const { id, body } of kept) {
       try {
-        const asked = JSON.parse(body) as ArtifactJob & Partial<AskedOf>;
+        const asked = JSON.parse(body) as Partial<AskedOf>;
         const job = read("ArtifactJob", asked);
         const { model_names = [job.params.model] } = asked;
         if (!names.some((name) => model_names.includes(name))) {
@@ -198,6 +204,7 @@ export class ArtifactJobQueue {
   #enqueue(job: CheckedJob, id: string): void {
     const end = async (result: JobResult | null) => {
       if (!isPushed(job) || (result === null && this.#isClosing)) return;
+      await this.#keeping.get(id)?.catch(() => {}); // or it would be kept after its end
       await this.#end(id, result && dueOf(job, { request_id: id, result }));
     };
     this.#jobs.enqueue({ id, work: this.#workOf(job, id), end });
@@ -207,7 +214,7 @@ export class ArtifactJobQueue {
   async #keep(job: CheckedJob, id: string): Promise<void> {
     try {
       const of: AskedOf = { model_names: this.#options.modelNames() };
-      const kept = { id, body: JSON.stringify({ ...bodyOf(job), ...of }) };
+      const kept = { id, body: await objectJson({ ...bodyOf(job), ...of }) };
       await this.#options.storeWatch.keep("a job", (store) => store.keepJob(kept));
     } catch (error) {
       this.#jobs.cancel(id);
@@ -246,10 +253,11 @@ function dueOf(job: PushedJob, of: { request_id: string; result: JobResult }): D
   };
 }
 
-/** As it was asked. */
-function bodyOf({ validation, ...job }: CheckedJob): ArtifactJob {
+/** As it was asked; what its prover sent is made as it is written. */
+function bodyOf({ validation, ...job }: CheckedJob): object {
   const vectors = validation?.vectors_b64;
-  return { ...job, validation: vectors ? { artifacts: sentOf(job.nonces, vectors) } : null };
+  const artifacts = vectors && new SentClaims(job.nonces, vectors);
+  return { ...job, validation: artifacts ? { artifacts } : null };
 }
 
 /** What was said of a prover; null where nobody was judged. */

@@ -478,6 +478,20 @@ describe("a queued job with a receiver", () => {
     expect(kept.verdicts).toMatchObject([{ batch: { request_id } }]);
   });
 
+  it("that is ended while it is on its way into the store is not kept", async () => {
+    const { service, artifacts, runner, store } = await open();
+    runner.hold();
+    const nonces = Array.from({ length: 50_000 }, (_, i) => i);
+    const keepJob = vi.spyOn(store, "keepJob");
+    const asked = artifacts.generate({ ...PUSHED, nonces });
+    await service.stop();
+    expect(keepJob).not.toHaveBeenCalled();
+    const { request_id } = await asked;
+    expect(keepJob).toHaveBeenCalledOnce();
+    await vi.waitUntil(() => artifacts.job(request_id).status === "cancelled");
+    expect(await store.jobs()).toEqual([]);
+  });
+
   it("is judged by the next process with what its prover sent", async () => {
     const kept = new MemoryRoundStore();
     const { store, kill } = mortal(kept);

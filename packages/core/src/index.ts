@@ -34,5 +34,6 @@ export { PocService } from "./service.ts";
 export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
+export { itemsJson, objectJson } from "./util/long-json.ts";
 export { within } from "./util/time.ts";
 export * from "./wire/index.ts";

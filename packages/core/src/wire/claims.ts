@@ -37,9 +37,27 @@ export function claimsOf(nonces: readonly number[], sent: readonly Claim[]): Cla
   return { vectors_b64: wanted === places.size ? joinTexts(vectors) : null };
 }
 
-/** What could be sent to claim the same. */
-export function sentOf(nonces: readonly number[], vectors: Texts): Claim[] {
-  return nonces.map((nonce, place) => ({ nonce, vector_b64: textAt(vectors, place) ?? "" }));
+/** What could be sent to claim the same: a list whose items are made as they are asked for. */
+export class SentClaims {
+  readonly #nonces: readonly number[];
+  readonly #vectors: Texts;
+
+  /** @param vectors one for each of the nonces */
+  constructor(nonces: readonly number[], vectors: Texts) {
+    this.#nonces = nonces;
+    this.#vectors = vectors;
+  }
+
+  get length(): number {
+    return this.#nonces.length;
+  }
+
+  slice(start: number, end: number): Claim[] {
+    return this.#nonces.slice(start, end).map((nonce, i) => ({
+      nonce,
+      vector_b64: textAt(this.#vectors, start + i) ?? "",
+    }));
+  }
 }
 
 /** @returns undefined past the last */

@@ -4,8 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { type FoundList, type Section, sectionOf } from "@proofmill/core";
+import { type FoundList, itemsJson, type Section, sectionOf } from "@proofmill/core";
 import type { FastifyReply } from "fastify";
 
 /** Shorter lists are written as they come. */
@@ -15,8 +14,8 @@ const MOST_ENVELOPE = 64;
 /** Shorter answers are sent in one piece. */
 const LEAST_STREAM = 64 * 1024;
 
-/** Items of a list that are written in one turn of the event loop. */
-const SLICE = 8192;
+/** Lists that are no longer are written in one turn of the event loop. */
+const SHORT = 8192;
 
 /** Marks begin with it. No caller knows it, so that none can send a mark of his own. */
 const SECRET = randomBytes(16).toString("hex");
@@ -37,18 +36,13 @@ const texts = new WeakMap<readonly unknown[], string>();
  * Writes an answer's long lists, a slice in each turn of the event loop: all at once they would hold
  * it up. Finds are written already. What `marked` makes of the answer then is short.
  *
- * @param answer an object; its lists hold numbers, booleans and nulls
+ * @param answer an object; its lists hold no text but ASCII
  */
 export async function writeLists<T extends object>(answer: T): Promise<T> {
   for (const list of Object.values(answer)) {
-    if (!Array.isArray(list) || list.length <= SLICE || texts.has(list)) continue;
+    if (!Array.isArray(list) || list.length <= SHORT || texts.has(list)) continue;
     if (sectionOf(list)) continue;
-    const slices: string[] = [];
-    for (let i = 0; i < list.length; i += SLICE) {
-      slices.push(JSON.stringify(list.slice(i, i + SLICE)).slice(1, -1));
-      await nextTurn();
-    }
-    texts.set(list, slices.join());
+    texts.set(list, await itemsJson(list));
   }
   return answer;
 }

@@ -1,6 +1,5 @@
 /** The node's database: rounds, finds and what is due for delivery. Synchronous; one thread owns it. */
 import {
-  type DueVerdict,
   type KeptJob,
   type RoundProgress,
   type RoundRecord,
@@ -10,7 +9,7 @@ import {
 } from "@proofmill/core";
 import type { Acknowledged, Delivery, NextDelivery } from "../callbacks/outbox.ts";
 import { Connection } from "./connection.ts";
-import { Due } from "./due.ts";
+import { Due, type WrittenVerdict } from "./due.ts";
 import { asDataFolderError } from "./faults.ts";
 import { KeptJobs } from "./jobs.ts";
 import { migrate } from "./migrations.ts";
@@ -72,7 +71,7 @@ export class NodeDatabase {
     return this.#rounds.append(roundId, progress);
   }
 
-  enqueue(verdict: DueVerdict): void {
+  enqueue(verdict: WrittenVerdict): void {
     this.#due.enqueue(verdict);
   }
 
@@ -80,7 +79,7 @@ export class NodeDatabase {
     this.#jobs.keep(job);
   }
 
-  endJob(id: string, due: DueVerdict | null): void {
+  endJob(id: string, due: WrittenVerdict | null): void {
     this.#jobs.forget(id);
     if (due) this.#due.enqueue(due);
   }

@@ -8,6 +8,12 @@ import type { Connection } from "./connection.ts";
 import type { FindRow, RoundRow, Rounds } from "./rounds.ts";
 import type { Uptime } from "./uptime.ts";
 
+/** A verdict, or what a job has computed, as it is stored. */
+export interface WrittenVerdict extends Omit<DueVerdict, "batch"> {
+  /** JSON. */
+  readonly body: string;
+}
+
 interface VerdictRow {
   id: number;
   body: string;
@@ -34,11 +40,11 @@ export class Due {
   }
 
   /** A verdict is due from now on. */
-  enqueue({ callback_url, scheme, kind, batch }: DueVerdict): void {
+  enqueue({ callback_url, scheme, kind, body }: WrittenVerdict): void {
     this.#connection.run(
       "INSERT INTO verdicts (callback_url, body, judged_at, scheme, kind) VALUES (?, ?, ?, ?, ?)",
       callback_url,
-      JSON.stringify(batch),
+      body,
       this.#uptime.milliseconds(),
       scheme,
       kind,

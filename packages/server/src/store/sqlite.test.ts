@@ -206,6 +206,19 @@ test("verdicts are due one by one, and those behind a key come first", async () 
   expect(second).toMatchObject({ path: "validated", round: null, maxRefusals: null });
 });
 
+test("what a large job has computed is written piece by piece, and stored before the folder is let go", async () => {
+  const folder = temporaryFolder();
+  const store = await open(folder);
+  const artifacts = Array.from({ length: 20_000 }, (_, nonce) => ({ nonce, vector_b64: "AAAA" }));
+  const batch = { request_id: "a", artifacts };
+  await store.keepJob({ id: "a", body: "{}" });
+  const ended = store.endJob("a", { ...DUE, kind: "generated", batch });
+  await Promise.all([store.close(), ended]);
+  const again = await open(folder);
+  expect(await again.jobs()).toEqual([]);
+  expect(JSON.parse((await again.next(wanted("validated")))?.body ?? "")).toEqual(batch);
+});
+
 test("what is too old is given up, and still shown", async () => {
   const store = await open();
   await store.create(roundOf("a"));

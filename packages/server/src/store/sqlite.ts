@@ -1,16 +1,18 @@
 /** Rounds and what is due for delivery, in SQLite on a thread of its own. */
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import type {
-  DueVerdict,
-  KeptJob,
-  RoundProgress,
-  RoundRecord,
-  RoundStore,
-  StoredRound,
+import {
+  type DueVerdict,
+  type KeptJob,
+  objectJson,
+  type RoundProgress,
+  type RoundRecord,
+  type RoundStore,
+  type StoredRound,
 } from "@proofmill/core";
 import type { Acknowledged, Delivery, NextDelivery, Outbox } from "../callbacks/outbox.ts";
 import type { NodeDatabase } from "./database.ts";
+import type { WrittenVerdict } from "./due.ts";
 import { DataFolderError } from "./faults.ts";
 import { makePrivate } from "./private.ts";
 import type { Answer, Call, Method, Opened, Started } from "./worker.ts";
@@ -48,6 +50,8 @@ export class SqliteStore implements RoundStore, Outbox {
   readonly notices: readonly string[];
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  /** What has been given to it and may not be JSON yet. */
+  readonly #writing = new Set<Promise<unknown>>();
   readonly #listeners = new Set<(callbackUrl: string) => void>();
   #calls = 0;
   #lost: Error | null = null;
@@ -109,7 +113,7 @@ export class SqliteStore implements RoundStore, Outbox {
   }
 
   async enqueue(verdict: DueVerdict): Promise<void> {
-    await this.#call("enqueue", verdict);
+    await this.#write(verdict, (written) => this.#call("enqueue", written));
     this.#tell(verdict.callback_url);
   }
 
@@ -118,8 +122,9 @@ export class SqliteStore implements RoundStore, Outbox {
   }
 
   async endJob(id: string, due: DueVerdict | null): Promise<void> {
-    await this.#call("endJob", id, due);
-    if (due) this.#tell(due.callback_url);
+    if (!due) return this.#call("endJob", id, null);
+    await this.#write(due, (written) => this.#call("endJob", id, written));
+    this.#tell(due.callback_url);
   }
 
   jobs(): Promise<KeptJob[]> {
@@ -174,11 +179,22 @@ export class SqliteStore implements RoundStore, Outbox {
   /** Stores what has been given to it, and lets go of the folder. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await Promise.allSettled(this.#writing);
       const ended = new Promise((resolve) => this.#worker.once("exit", resolve));
       await this.#send<void>("close", []).catch(() => this.#worker.terminate());
       await ended;
     })();
     return this.#closing;
+  }
+
+  /** A hundred thousand artifacts take too long for one turn of the event loop, cloned as well as written. */
+  async #write(
+    { batch, ...due }: DueVerdict,
+    call: (written: WrittenVerdict) => Promise<void>,
+  ): Promise<void> {
+    const writing = objectJson(batch).then((body) => call({ ...due, body }));
+    this.#writing.add(writing);
+    await writing.finally(() => this.#writing.delete(writing));
   }
 
   #tell(callbackUrl: string): void {
