@@ -44,19 +44,10 @@ class CudaBackend final : public Backend {
     cudaStreamSynchronize(device_.stream);
   }
 
-  // Everything that decides what cuBLASLt chooses and how the kernels are compiled: the card (by
-  // name too, since cuBLASLt may tell cards with one chip apart), how many of its multiprocessors
-  // we may use, the versions of cuBLASLt and of the CUDA compiler, and of the driver where that
-  // compiles. In bfloat16 on Hopper only kernels of this library run.
+  // In bfloat16 on Hopper only kernels of this library run.
   std::string arithmetic() const override {
     if (on_hopper()) return "cuda-sm90-wgmma-nvcc" + std::to_string(CUDART_VERSION) + "-bf16-1";
-    const int capability = 10 * device_.major + device_.minor;
-    std::string tag = "cuda-" + slug(device_.name) + "-sm" + std::to_string(capability) + "x" +
-                      std::to_string(device_.multiprocessors) + "-lt" +
-                      std::to_string(gemm_->library_version()) + "-nvcc" +
-                      std::to_string(CUDART_VERSION);
-    if (capability > kNewestChip) tag += "-driver" + std::to_string(device_.driver);
-    return tag + (kBf16 ? "-bf16-1" : "-f32-1");
+    return gemm_->arithmetic();
   }
   std::string device() const override {
     return "cuda:" + std::to_string(device_.index) + " (" + device_.name + ")";
@@ -103,17 +94,7 @@ class CudaBackend final : public Backend {
   }
 
   double read_bandwidth() override {
-    return fault_.guard([&] {
-      // A GiB on a large card, twenty times what its L2 holds.
-      const size_t bytes = static_cast<size_t>(device_.multiprocessors) << 23;
-      const Buffer memory = memory_.allocate(bytes);
-      const Buffer kept = memory_.allocate(read_sums(device_) * sizeof(uint32_t));
-      random_weights<T>(device_, 1, 0, bytes / sizeof(T), memory.as<T>());
-      const auto read = [&] {
-        read_memory(device_, memory.as<void>(), bytes, kept.as<uint32_t>());
-      };
-      return static_cast<double>(bytes) * rate(device_, read);
-    });
+    return fault_.guard([&] { return read_rate(device_, memory_); });
   }
 
   // --- Memory and weights ---

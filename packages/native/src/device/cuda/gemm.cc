@@ -55,6 +55,16 @@ Gemm<T>::~Gemm() {
 }
 
 template <class T>
+std::string Gemm<T>::arithmetic() const {
+  const int capability = 10 * device_.major + device_.minor;
+  std::string tag = "cuda-" + slug(device_.name) + "-sm" + std::to_string(capability) + "x" +
+                    std::to_string(device_.multiprocessors) + "-lt" +
+                    std::to_string(library_version()) + "-nvcc" + std::to_string(CUDART_VERSION);
+  if (capability > kNewestChip) tag += "-driver" + std::to_string(device_.driver);
+  return tag + (sizeof(T) == 2 ? "-bf16-1" : "-f32-1");
+}
+
+template <class T>
 void Gemm<T>::run(const Product<T>& product) {
   multiply(product, plan_of(product));
 }

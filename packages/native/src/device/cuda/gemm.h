@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <tuple>
 
 #include "cublaslt.h"
@@ -44,10 +45,15 @@ class Gemm {
   // Throws where products round float32 inputs, as the environment may ask of cuBLAS: the tag would
   // not show it.
   void expect_unrounded_inputs();
-  // E.g. 130100; algorithms may differ between versions.
-  size_t library_version() const { return lt_.get_version(); }
+  // The tag of everything that decides what cuBLASLt chooses and how the kernels are compiled: the
+  // card (by name too, since cuBLASLt may tell cards with one chip apart), how many of its
+  // multiprocessors we may use, the versions of cuBLASLt and of the CUDA compiler, and of the
+  // driver where that compiles.
+  std::string arithmetic() const;
 
  private:
+  // E.g. 130100; algorithms may differ between versions.
+  size_t library_version() const { return lt_.get_version(); }
   struct Shape {
     size_t rows, n, k, a_stride, w_stride, d_stride;
     unsigned alignment;  // bytes that all pointers are multiples of, at most 256

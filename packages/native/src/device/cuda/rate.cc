@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels.h"
 #include "pinned.h"
 
 namespace proofmill::cuda {
@@ -23,6 +24,16 @@ double rate(const Device& device, const std::function<void()>& work) {
   }
   std::sort(rates.begin(), rates.end());
   return rates[rates.size() / 2];
+}
+
+double read_rate(const Device& device, const Memory& memory) {
+  // A GiB on a large card, twenty times what its L2 holds.
+  const size_t bytes = static_cast<size_t>(device.multiprocessors) << 23;
+  const Buffer read = memory.allocate(bytes);
+  const Buffer sums = memory.allocate(read_sums(device) * sizeof(uint32_t));
+  random_weights<float>(device, 1, 0, bytes / sizeof(float), read.as<float>());
+  return static_cast<double>(bytes) *
+         rate(device, [&] { read_memory(device, read.as<void>(), bytes, sums.as<uint32_t>()); });
 }
 
 }  // namespace proofmill::cuda
