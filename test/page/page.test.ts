@@ -97,10 +97,15 @@ describe.skipIf(noBrowser)("the page", () => {
     const { url } = await startFakeNode();
     const node = createPocClient({ url });
     const page = await openPage(url);
+    await page.getByText("There is no round yet").waitFor();
     await page.getByRole("button", { name: "Begin a round" }).click();
     await page.getByLabel("block hash").fill("from-the-page");
     await page.getByLabel("block height").fill("7");
     await page.getByLabel("public key").fill("node1");
+    // What a first round is offered lets one nonce of a hundred pass; then it says what another does.
+    await page.getByText("by chance 1 in 100.").waitFor();
+    await page.getByLabel("target (r_target)").fill("2");
+    await page.getByText("by chance 1 in 1.").waitFor();
     await page.getByLabel("target (r_target)").fill("0.5");
     await page.getByLabel("node count").fill("1");
     await page.getByLabel("node id").fill("3");

@@ -7,9 +7,9 @@ import { Card, Facts } from "./parts.tsx";
 const NOW_MS = 10_000;
 
 const GATE: Readonly<Record<string, string>> = {
-  open: "open",
-  closed: "closed, by the round",
-  stopped: "closed, the network's broker has stopped the node",
+  open: "open: chats are answered",
+  closed: "closed by the round: chats are refused",
+  stopped: "closed: the network's broker has stopped the node",
   none: "this node serves no inference",
 };
 

@@ -25,6 +25,11 @@ export function RoundCard({ node }: { node: FollowedNode }) {
           "not finite": status && count(status.total_nonfinite),
         }}
       />
+      {round?.proves === null && round.state === "IDLE" && (
+        <p class="note">
+          There is no round yet: begin one here, by proofmill round, or over the API.
+        </p>
+      )}
       <Commands node={node} />
     </Card>
   );
