@@ -1,5 +1,6 @@
 // Hopper's matrix products alone: right on ragged shapes, the same bits at every place, and how
-// fast beside cuBLASLt on the products of real models.
+// fast beside cuBLASLt on the products of real models. `thin` tries products of few rows alone,
+// `wide` all others but the largest.
 //   nvcc -std=c++17 -O3 -gencode=arch=compute_90a,code=sm_90a -I SRC hopper_probe.cu
 //   SRC/device/cuda/{hopper_gemm, elementwise,random}.cu SRC/device/cuda/{cublaslt,device,gemm}.cc
 //   -o hopper_probe -ldl
@@ -13,19 +14,13 @@
 #include "device/cuda/gemm.h"
 #include "device/cuda/hopper_gemm.h"
 #include "device/cuda/kernels.h"
+#include "hopper_thin_probe.cuh"
 #include "probe.cuh"
 
 using namespace proofmill;
 using namespace proofmill::cuda;
 
 namespace {
-
-void compare(const char* what, size_t rows, size_t n, size_t k, double worst, double allowed) {
-  const bool right = worst <= allowed;  // no for NaN
-  wrong += !right;
-  std::printf("%s %s [%zu, %zu] k %zu: %.2e of %.2e\n", right ? "ok  " : "BAD ", what, rows, n, k,
-              worst, allowed);
-}
 
 // Every epilogue on a shape, against sums in double on the CPU.
 void check(size_t rows, size_t n, size_t k) {
@@ -104,22 +99,6 @@ void check_places(size_t rows, size_t n, size_t k) {
   compare("places", rows, n, k, static_cast<double>(differ), 0);
 }
 
-template <class Run>
-double microseconds(int runs, const Run& run) {
-  cudaEvent_t from, to;
-  cudaEventCreate(&from);
-  cudaEventCreate(&to);
-  cudaEventRecord(from, device.stream);
-  for (int i = 0; i < runs; i++) run(i);
-  cudaEventRecord(to, device.stream);
-  PROOFMILL_CUDA(device, cudaEventSynchronize(to));
-  float ms = 0;
-  cudaEventElapsedTime(&ms, from, to);
-  cudaEventDestroy(from);
-  cudaEventDestroy(to);
-  return 1e3 * static_cast<double>(ms) / runs;
-}
-
 enum class Kind { rounded, swiglu, add, next, logits };
 
 void time(Gemm<bf16>& gemm, const char* name, Kind kind, size_t rows, size_t n, size_t k) {
@@ -168,17 +147,17 @@ void time(Gemm<bf16>& gemm, const char* name, Kind kind, size_t rows, size_t n, 
   std::fflush(stdout);
 }
 
-Buffer allocate(size_t bytes) {
-  void* memory = nullptr;
-  PROOFMILL_CUDA(device, cudaMalloc(&memory, bytes));
-  return Buffer{{memory, [](void* old) { cudaFree(old); }}, bytes};
-}
-
 // For a profiler: nothing but two products.
 void time_peak() {
   Gemm<bf16> gemm(device, allocate);
   time(gemm, "peak", Kind::rounded, 8192, 8192, 8192);
   time(gemm, "qkv", Kind::rounded, 8448, 4096, 1024);
+}
+
+int end() {
+  if (wrong > 0) std::printf("hopper_probe: %d WRONG\n", wrong);
+  if (wrong == 0) std::printf("hopper_probe: all right\n");
+  return wrong > 0;
 }
 
 }  // namespace
@@ -187,15 +166,17 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "all";
   opened = std::make_unique<Device>(0);
   if (mode == "peak") return time_peak(), 0;
+  if (mode != "wide") {
+    check_thin();
+    if (wrong == 0) time_thin();
+    if (wrong > 0 || mode == "thin") return end();
+  }
   for (const size_t rows : {1, 70, 128, 300}) check(rows, 520, 200);
   check(257, 256, 64);
   check(128, 48, 8);
   check(33, 1040, 1024);
   check_places(700, 512, 1024);
-  if (wrong > 0) {
-    std::printf("hopper_probe: %d WRONG\n", wrong);
-    return 1;
-  }
+  if (wrong > 0) return end();
   Gemm<bf16> gemm(device, allocate);
   time(gemm, "peak", Kind::rounded, 8192, 8192, 8192);
   for (const size_t rows : {8448, 4224}) {
@@ -214,6 +195,5 @@ int main(int argc, char** argv) {
     time(gemm, "8b gu", Kind::swiglu, 8448, 24576, 4096);
     time(gemm, "8b down", Kind::next, 8448, 4096, 12288);
   }
-  std::printf("hopper_probe: all right\n");
-  return 0;
+  return end();
 }

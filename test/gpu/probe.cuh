@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "device/backend.h"
 #include "device/cuda/device.h"
 
 using namespace proofmill;
@@ -57,6 +58,36 @@ struct DeviceMemory {
     return values;
   }
 };
+
+inline void compare(const char* what, size_t rows, size_t n, size_t k, double worst,
+                    double allowed) {
+  const bool right = worst <= allowed;  // no for NaN
+  wrong += !right;
+  std::printf("%s %s [%zu, %zu] k %zu: %.2e of %.2e\n", right ? "ok  " : "BAD ", what, rows, n, k,
+              worst, allowed);
+}
+
+template <class Run>
+double microseconds(int runs, const Run& run) {
+  cudaEvent_t from, to;
+  cudaEventCreate(&from);
+  cudaEventCreate(&to);
+  cudaEventRecord(from, device.stream);
+  for (int i = 0; i < runs; i++) run(i);
+  cudaEventRecord(to, device.stream);
+  finish();
+  float ms = 0;
+  cudaEventElapsedTime(&ms, from, to);
+  cudaEventDestroy(from);
+  cudaEventDestroy(to);
+  return 1e3 * static_cast<double>(ms) / runs;
+}
+
+inline Buffer allocate(size_t bytes) {
+  void* memory = nullptr;
+  PROOFMILL_CUDA(device, cudaMalloc(&memory, bytes));
+  return Buffer{{memory, [](void* old) { cudaFree(old); }}, bytes};
+}
 
 inline float wide(bf16 x) {
   const uint32_t bits = static_cast<uint32_t>(x) << 16;

@@ -114,6 +114,9 @@ class Backend {
   virtual std::string arithmetic() const = 0;
   virtual std::string device() const = 0;
   virtual Batching batching(size_t seq_len) const = 0;
+  // Whether steps of token sequences always have the same shapes, rows that are missing being
+  // filled up, because bits of its products could depend on how many rows there are.
+  virtual bool fills_steps() const { return false; }
   // Operations per second of matrix products at this precision at their best, measured now.
   virtual double peak_flops() = 0;
   // Bytes per second at which the device reads memory that no cache holds, measured now: no product

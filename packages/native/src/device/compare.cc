@@ -26,7 +26,8 @@ class SearchComparison : Comparison {
     struct Shape {
       size_t rows, depth, width;
     };
-    for (const Shape& s : {Shape{1, 64, 48}, {7, 60, 100}, {33, 96, 301}, {70, 257, 65}}) {
+    for (const Shape& s :
+         {Shape{1, 64, 48}, {7, 60, 100}, {33, 96, 301}, {70, 257, 65}, {19, 192, 520}}) {
       project(s.rows, s.depth, s.width);
       linear(s.rows, s.depth, s.width);
       linear_add(s.rows, s.depth, s.width);

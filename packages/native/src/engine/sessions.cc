@@ -25,7 +25,7 @@ Sessions::Sessions(Model& model, SessionLimits limits,
       limits_(limits),
       happened_(std::move(happened)),
       pages_(limits.pages),
-      rows_(limits.step_rows, limits.max_sessions, model.backend().batching(1).fixed),
+      rows_(limits.step_rows, limits.max_sessions, model.backend().fills_steps()),
       logits_(limits.max_sessions * model.config().vocab_size) {
   if (limits.max_sessions < 1 || limits.max_sessions > limits.step_rows) {
     fail("sessions that run at once must be between 1 and %zu, not %zu", limits.step_rows,

@@ -70,6 +70,10 @@ void Model::layers(Activations& act, const Rows& of, const std::function<void(si
     if (i == 0) be.rms_norm(x, tokens, hidden, layer.input_norm.as<float>(), eps, act.normed);
     if (pruned) {
       be.project(act.normed, layer.kv, tokens, act.qkv, shape.q_width(), heads, of.seq_len);
+      if (rows == 0) {  // no end is read: keys and values are all that is wanted
+        be.keep_kv(paged->all(), heads, act.qkv, cache_[i]);
+        return;
+      }
       if (paged) {
         be.gather_rows_at(x, hidden, paged->end_rows(), rows, last);
       } else {
@@ -84,7 +88,6 @@ void Model::layers(Activations& act, const Rows& of, const std::function<void(si
     Act& q = pruned ? act.last_q : act.qkv;
     if (paged) {
       be.keep_kv(paged->all(), heads, act.qkv, cache_[i]);
-      if (rows == 0) return;  // no end is read: keys and values were all that was wanted
       be.attend_pages(pruned ? paged->of_ends() : paged->all(), heads, q, cache_[i], act.mixed);
     } else {
       be.attention({heads, of.ends, pruned ? 1 : of.seq_len, q, act.qkv}, act.mixed);

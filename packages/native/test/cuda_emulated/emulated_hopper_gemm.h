@@ -1,5 +1,5 @@
 // Hopper's matrix products without its instructions: the same tiles, the same share of each thread,
-// the same epilogues.
+// the same epilogues; and the sums of products of few rows, which the kernels' own source finishes.
 #pragma once
 
 #include "device/cuda/hopper_gemm.h"
@@ -32,6 +32,32 @@ __global__ void gemm_kernel(HopperProduct p, Epilogue epilogue) {
     }
   }
   epilogue(tile, epilogue.begin(row, static_cast<int>(p.rows)));
+}
+
+// Kernels run one after the other here.
+inline void wait_for_last_kernel() {}
+inline void let_next_kernel_begin() {}
+template <class... Parameters, class... Arguments>
+void launch_early(const Device& device, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
+                  size_t shared, const Arguments&... arguments) {
+  PROOFMILL_LAUNCH(device, kernel, grid, threads, shared, arguments...);
+}
+
+// A thread for each sum; as on a GPU nothing is written for rows that are not there.
+inline void sum_kernel(HopperProduct p, float* sums, size_t stride) {
+  const size_t column = blockIdx.x * kWarp + threadIdx.x, row = blockIdx.y;
+  if (column >= p.n) return;
+  float sum = 0.0f;
+  for (size_t k = 0; k < p.k; k++) {
+    sum += to_float(p.a[row * p.a_stride + k]) * to_float(p.w[column * p.w_stride + k]);
+  }
+  sums[row * stride + column] = sum;
+}
+
+inline void multiply_thin(const Device& device, const HopperProduct& p, float* sums,
+                          size_t stride) {
+  const dim3 grid(static_cast<unsigned>(divide_up(p.n, kWarp)), static_cast<unsigned>(p.rows));
+  PROOFMILL_LAUNCH(device, sum_kernel, grid, kWarp, 0, p, sums, stride);
 }
 
 template <class Epilogue>

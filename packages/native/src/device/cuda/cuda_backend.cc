@@ -57,6 +57,7 @@ class CudaBackend final : public Backend {
     const size_t tokens = kTokensEach * static_cast<size_t>(device_.multiprocessors);
     return {std::clamp<size_t>(tokens / seq_len, 1, kMaxSequences), true, seq_len <= tokens};
   }
+  bool fills_steps() const override { return !on_hopper(); }
 
   size_t memory_in_use() const override { return memory_.in_use(); }
   double memory_left() const override { return memory_.left(); }
@@ -66,7 +67,7 @@ class CudaBackend final : public Backend {
   // Elsewhere than on Hopper, gate and up take memory before SwiGLU, and choosing an algorithm
   // takes a product's operands twice.
   size_t scratch_bytes(const PassSizes& sizes) const override {
-    if (on_hopper()) return sizes.tokens * hopper_parts(sizes.widest) * sizeof(float);
+    if (on_hopper()) return hopper_scratch_bytes(sizes.tokens, sizes.widest);
     return sizes.tokens * (padded(sizes.gate_up) + 2 * sizes.widest) * sizeof(T);
   }
   ProofOps& proof_ops() override { return proof_ops_; }
@@ -81,10 +82,8 @@ class CudaBackend final : public Backend {
       random_weights<T>(device_, 2, 0, n * n, w.as<T>());
       const auto multiply = [&] {
         if constexpr (kBf16) {
-          if (on_hopper()) {
-            return hopper_product(device_, {a.as<T>(), n, nullptr, 0, 0.0f, w.as<T>(), n, n, n, n},
-                                  nullptr, d.as<T>(), n);
-          }
+          const HopperProduct square{a.as<T>(), n, nullptr, 0, 0.0f, w.as<T>(), n, n, n, n};
+          if (on_hopper()) return hopper_product(device_, square, nullptr, d.as<T>(), n);
         }
         gemm_->run({a.as<T>(), n, w.as<T>(), n, nullptr, d.as<T>(), n, n, n, n, !kBf16, false});
       };
@@ -157,7 +156,7 @@ class CudaBackend final : public Backend {
   }
   void free_scratch() override {
     discard_graphs();
-    gate_up_ = {};
+    between_ = {};
     proof_ops_.free_scratch();
   }
   void copy_out(const float* values, size_t stride, size_t rows, size_t width,
@@ -227,7 +226,8 @@ class CudaBackend final : public Backend {
   void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
     if constexpr (kBf16) {
       if (on_hopper()) {
-        return hopper_product_float(device_, hopper(a, w, w.out_features, rows), out, out_stride);
+        return hopper_product_float(device_, hopper(a, w, w.out_features, rows, out), out,
+                                    out_stride);
       }
     }
     gemm_->run(product_of(a, w, w.out_features, rows, out, out_stride, true, false));
@@ -258,7 +258,7 @@ class CudaBackend final : public Backend {
                                      out.data.as<T>(), out.stride);
       }
     }
-    T* both = graphs_.template grown<T>(gate_up_, rows * 2 * features);
+    T* both = graphs_.template grown<T>(between_, rows * 2 * features);
     gemm_->run(product_of(a, gate_up, 2 * features, rows, both, 2 * features, false, false));
     swiglu<T>(device_, both, 2 * features, rows, features, out.data.as<T>(), out.stride);
   }
@@ -322,7 +322,12 @@ class CudaBackend final : public Backend {
 
   static const T* bias_of(const Linear& w) { return w.bias.bytes ? w.bias.as<T>() : nullptr; }
 
-  HopperProduct hopper(const Act& a, const Linear& w, size_t n, size_t rows) const {
+  // Sums of few rows go to `sums`, or where there is no such place into memory of our own.
+  HopperProduct hopper(const Act& a, const Linear& w, size_t n, size_t rows,
+                       float* sums = nullptr) {
+    const bool few = hopper_few_rows(rows, w.in_features);
+    const size_t most = kHopperFewRows * hopper_sums_stride(n);
+    if (few && !sums) sums = graphs_.template grown<float>(between_, most);
     return {a.data.as<bf16>(),
             a.stride,
             a.parts ? a.squares.as<float>() : nullptr,
@@ -332,7 +337,8 @@ class CudaBackend final : public Backend {
             padded(w.in_features),
             rows,
             n,
-            w.in_features};
+            w.in_features,
+            few ? sums : nullptr};
   }
   void hopper_add(const Act& a, const Linear& w, size_t rows, float* x, const HopperNext& next) {
     hopper_product_add(device_, hopper(a, w, w.out_features, rows), x, w.out_features, next);
@@ -363,7 +369,7 @@ class CudaBackend final : public Backend {
   WeightLoader<T> weights_;
   CudaProofOps<T> proof_ops_;
   std::optional<Gemm<T>> gemm_;  // not on Hopper in bfloat16
-  Buffer gate_up_;               // a product of gate and up, before SwiGLU
+  Buffer between_;  // a product of gate and up, before SwiGLU; on Hopper sums of few rows
 };
 
 }  // namespace

@@ -41,6 +41,10 @@ __device__ __forceinline__ void wait(uint64_t* barrier, uint32_t parity) {
       "r"(parity)
       : "memory");
 }
+__device__ __forceinline__ void arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+               : "memory");
+}
 // Arrives at the same barrier of block `rank` of the cluster. Plain `arrive` orders nothing that
 // was written before it, and nothing needs to be: with `release.cluster` it would wait for all of
 // it at every piece, which costs a third of the speed.
@@ -94,7 +98,16 @@ __device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int c
       "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(column), "r"(row)
       : "memory");
 }
-// The same of a tensor of four dimensions, of which `at` names the innermost first.
+// The same of a tensor of three or four dimensions, of which `at` names the innermost first.
+__device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int3 at,
+                                         uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4, %5}], [%2];" ::"r"(shared_address(to)),
+      "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(at.x), "r"(at.y),
+      "r"(at.z)
+      : "memory");
+}
 __device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int4 at,
                                          uint64_t* barrier) {
   asm volatile(
@@ -177,9 +190,8 @@ __device__ __forceinline__ void settle(uint32_t (&a)[kCount][4]) {
 
 // d [64, 256] = (accumulate ? d : 0) + a [64, 16] * b [256, 16]^T, bf16 in, float32 sums. d[j * 4 +
 // e] is at row 16 * warp + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
-#define PROOFMILL_D8(i)                                                                       \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
-      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define PROOFMILL_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define PROOFMILL_D8(i) PROOFMILL_D4(i), PROOFMILL_D4(i + 4)
 #define PROOFMILL_D32(i) \
   PROOFMILL_D8(i), PROOFMILL_D8(i + 8), PROOFMILL_D8(i + 16), PROOFMILL_D8(i + 24)
 __device__ __forceinline__ void multiply(float (&d)[128], uint64_t a, uint64_t b, int accumulate) {
@@ -202,7 +214,8 @@ __device__ __forceinline__ void multiply(float (&d)[128], uint64_t a, uint64_t b
       : "l"(a), "l"(b), "r"(accumulate));
 }
 
-// d [64, 64] = (accumulate ? d : 0) + a [64, 16] * b [64, 16]^T, laid out as above.
+// d [64, N] = (accumulate ? d : 0) + a [64, 16] * b [N, 16]^T for N of 64, 48, 32, 16 and 8, laid
+// out as above.
 __device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b, int accumulate) {
   asm volatile(
       "{\n"
@@ -214,6 +227,55 @@ __device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b,
       "}, %32, %33, p, 1, 1, 0, 0;\n"
       "}\n"
       : PROOFMILL_D32(0)
+      : "l"(a), "l"(b), "r"(accumulate));
+}
+__device__ __forceinline__ void multiply(float (&d)[24], uint64_t a, uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %26, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n48k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23"
+      "}, %24, %25, p, 1, 1, 0, 0;\n"
+      "}\n"
+      : PROOFMILL_D8(0), PROOFMILL_D8(8), PROOFMILL_D8(16)
+      : "l"(a), "l"(b), "r"(accumulate));
+}
+__device__ __forceinline__ void multiply(float (&d)[16], uint64_t a, uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %18, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+      "}, %16, %17, p, 1, 1, 0, 0;\n"
+      "}\n"
+      : PROOFMILL_D8(0), PROOFMILL_D8(8)
+      : "l"(a), "l"(b), "r"(accumulate));
+}
+__device__ __forceinline__ void multiply(float (&d)[8], uint64_t a, uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3,%4,%5,%6,%7"
+      "}, %8, %9, p, 1, 1, 0, 0;\n"
+      "}\n"
+      : PROOFMILL_D8(0)
+      : "l"(a), "l"(b), "r"(accumulate));
+}
+__device__ __forceinline__ void multiply(float (&d)[4], uint64_t a, uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %6, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {"
+      "%0,%1,%2,%3"
+      "}, %4, %5, p, 1, 1, 0, 0;\n"
+      "}\n"
+      : PROOFMILL_D4(0)
       : "l"(a), "l"(b), "r"(accumulate));
 }
 
@@ -243,5 +305,6 @@ __device__ __forceinline__ void multiply_over_rows(float (&d)[64], const uint32_
 }
 #undef PROOFMILL_D32
 #undef PROOFMILL_D8
+#undef PROOFMILL_D4
 
 }  // namespace proofmill::cuda::hopper

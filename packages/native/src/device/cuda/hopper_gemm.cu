@@ -5,7 +5,9 @@
 
 #if defined(__CUDACC__)
 #include "hopper_gemm.cuh"
-#endif  // else who includes this file has included another `hopper::multiply_tiles`
+#include "hopper_thin.cuh"
+#endif  // else who includes this file has included what stands for them in the emulation
+#include "tile_finish.cuh"
 
 namespace proofmill::cuda {
 
@@ -23,11 +25,22 @@ StoreRounded store_of(const HopperProduct& p, const bf16* bias, bf16* d, size_t 
   return {norm_of(p), bias, d, stride, aligned(d, 16) && stride % 8 == 0 && p.n % 8 == 0};
 }
 
+// The product by the kernel for many rows, or, where there is room for sums, by those for few.
+template <class Epilogue>
+void multiply(const Device& device, const HopperProduct& p, const Epilogue& epilogue) {
+  if (p.sums == nullptr) return hopper::multiply_tiles(device, p, epilogue);
+  const size_t stride = hopper_sums_stride(p.n);
+  hopper::multiply_thin(device, p, p.sums, stride);
+  hopper::finish_tiles(device, p, p.sums, stride, epilogue);
+}
+
 }  // namespace
+
+bool hopper_few_rows(size_t rows, size_t k) { return rows <= kHopperFewRows && k % 64 == 0; }
 
 void hopper_product(const Device& device, const HopperProduct& p, const bf16* bias, bf16* d,
                     size_t stride) {
-  hopper::multiply_tiles(device, p, store_of(p, bias, d, stride));
+  multiply(device, p, store_of(p, bias, d, stride));
 }
 
 bool hopper_rotates_heads(size_t head_dim) { return head_dim == 64 || head_dim == 128; }
@@ -48,7 +61,7 @@ void hopper_product_heads(const Device& device, const HopperProduct& p, const bf
     epilogue.v_from = head(heads.q_width + heads.kv_width);
     epilogue.seq_len = static_cast<int>(heads.seq_len);
     epilogue.positions = static_cast<int>(heads.positions);
-    hopper::multiply_tiles(device, p, epilogue);
+    multiply(device, p, epilogue);
   };
   if (heads.q.head_dim == 64) {
     run(StoreHeads<64>{});
@@ -58,15 +71,22 @@ void hopper_product_heads(const Device& device, const HopperProduct& p, const bf
 }
 
 void hopper_product_swiglu(const Device& device, const HopperProduct& p, bf16* d, size_t stride) {
-  hopper::multiply_tiles(device, p, StoreSwiglu{norm_of(p), d, stride});
+  multiply(device, p, StoreSwiglu{norm_of(p), d, stride});
 }
 
 void hopper_product_float(const Device& device, const HopperProduct& p, float* d, size_t stride) {
   const bool vectors = aligned(d, 8) && stride % 2 == 0 && p.n % 2 == 0;
-  hopper::multiply_tiles(device, p, StoreFloat{norm_of(p), d, stride, vectors});
+  const StoreFloat store{norm_of(p), d, stride, vectors};
+  if (p.sums == nullptr || !vectors) return hopper::multiply_tiles(device, p, store);
+  hopper::multiply_thin(device, p, d, stride);
+  if (p.squares != nullptr) hopper::finish_tiles(device, p, d, stride, store);
 }
 
 size_t hopper_parts(size_t n) { return divide_up(n, static_cast<size_t>(kTileColumns)); }
+
+size_t hopper_scratch_bytes(size_t rows, size_t n) {
+  return (rows * hopper_parts(n) + kHopperFewRows * hopper_sums_stride(n)) * sizeof(float);
+}
 
 void hopper_product_add(const Device& device, const HopperProduct& p, float* x, size_t stride,
                         const HopperNext& next) {
@@ -78,11 +98,11 @@ void hopper_product_add(const Device& device, const HopperProduct& p, float* x, 
                           next.squares,
                           static_cast<int>(hopper_parts(p.n))};
   if (!aligned(x, 16) || stride % 4 != 0 || p.n % 4 != 0) {
-    hopper::multiply_tiles(device, p, AddPlainly(addition));
+    multiply(device, p, AddPlainly(addition));
   } else if (next.weight != nullptr) {
-    hopper::multiply_tiles(device, p, StoreAddition<true>(addition));
+    multiply(device, p, StoreAddition<true>(addition));
   } else {
-    hopper::multiply_tiles(device, p, StoreAddition<false>(addition));
+    multiply(device, p, StoreAddition<false>(addition));
   }
 }
 

@@ -19,7 +19,17 @@ struct HopperProduct {
   const bf16* w;
   size_t w_stride;
   size_t rows, n, k;
+  // For products of few rows room for their sums, aligned to 8 bytes, [rows,
+  // hopper_sums_stride(n)]; the bits are the same without. Null: computed as products of many rows
+  // are.
+  float* sums = nullptr;
 };
+
+// Whether a product is faster as one of few rows, so that it should be given room for its sums.
+bool hopper_few_rows(size_t rows, size_t k);
+// The most rows that are few.
+constexpr size_t kHopperFewRows = 64;
+constexpr size_t hopper_sums_stride(size_t n) { return divide_up(n, 2) * 2; }
 
 // d [rows, n] = the product + bias [n] (null: none)
 void hopper_product(const Device& device, const HopperProduct& product, const bf16* bias, bf16* d,
@@ -41,7 +51,8 @@ void hopper_product_heads(const Device& device, const HopperProduct& product, co
 void hopper_product_swiglu(const Device& device, const HopperProduct& product, bf16* d,
                            size_t stride);
 
-// d [rows, n] f32 = the product
+// d [rows, n] f32 = the product. Of few rows d itself may be the room for sums; it is, where pairs
+// of d's columns are aligned to 8 bytes and n is even.
 void hopper_product_float(const Device& device, const HopperProduct& product, float* d,
                           size_t stride);
 
@@ -55,6 +66,8 @@ struct HopperNext {
   float* squares;
 };
 size_t hopper_parts(size_t n);
+// What such a norm's squares and the sums of few rows take, where no product has more columns.
+size_t hopper_scratch_bytes(size_t rows, size_t n);
 void hopper_product_add(const Device& device, const HopperProduct& product, float* x, size_t stride,
                         const HopperNext& next);
 
