@@ -28,7 +28,7 @@ __host__ __device__ constexpr int pieces_of_stage(int columns) { return columns 
 struct ThinPlan {
   int columns;   // of a tile: 8, 16, 32, 48 or 64
   int box_rows;  // a multiple of 8
-  int stages;
+  int stages;    // at least two: one is given free when the next is there
 
   size_t stage_bytes() const {
     return static_cast<size_t>(pieces_of_stage(columns) * (box_rows + columns) * kRowBytes);
