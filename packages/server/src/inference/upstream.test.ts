@@ -223,7 +223,7 @@ test("fifty rounds with traffic: every answer is whole, a refusal, or ends with 
   const other = await upstream((request, response) => {
     if (request.url === "/v1/stream") chat(40, 10)(request, response);
     else if (request.url === "/v1/long")
-      chat(1000, 10)(request, response); // ten seconds
+      chat(200, 10)(request, response); // two seconds, longer than any time without a round
     else setTimeout(() => response.end("done"), 30);
   });
   const server = await listening({ upstream: { url: other.url }, drainMs: 20 });

@@ -130,7 +130,7 @@ test("one that hangs is killed, also when it is stopped; without work it may do 
     await start("held", undefined, limits),
   ] as const;
   process.kill(runners[1].pid, "SIGSTOP");
-  for (const runner of runners) {
+  const hangs = async (runner: ProcessRunner) => {
     const lost = expect(runner.run(JOB)).rejects.toThrow(
       /the runner hangs: nothing was finished for \d s/,
     );
@@ -140,7 +140,8 @@ test("one that hangs is killed, also when it is stopped; without work it may do 
     await lost;
     await runner.ended;
     expect(isAlive(runner.pid)).toBe(false);
-  }
+  };
+  await Promise.all(runners.map(hangs));
   expect(idle.isStalled).toBe(false);
   expect((await idle.run(JOB)).completed).toBe(3);
 }, 30_000);
