@@ -32,7 +32,7 @@ describe.skipIf(noBrowser)("the page beside a newer node", () => {
     await page.locator(".finds .note").getByText(found).waitFor();
     expect(await shown(page, "round", "round id")).toBe(round_id);
     await expect.poll(() => shown(page, "inference", "gate"), PATIENCE).toBe(`open${NEWER}`);
-    expect(await page.locator(".runners .pill").innerText()).toBe(`alive${NEWER}`);
+    expect(await page.locator(".runners .pill").textContent()).toBe(`alive${NEWER}`);
     await page.locator(".card.events:not(.verdicts) li").first().waitFor();
     expect(await page.getByText("Try again").count()).toBe(0);
     expect(faults).toEqual([]);

@@ -72,7 +72,7 @@ describe.skipIf(noBrowser)("the page", () => {
     await name.getByText(third.url).waitFor();
     await first.reload();
     await name.getByText(third.url).waitFor();
-    expect(await second.locator("header .note").innerText()).toBe(url);
+    expect(await second.locator("header .note").textContent()).toBe(url);
     // What is removed in one tab is left in the other, also where that is about it.
     await second.getByRole("button", { name: `Remove ${third.url}` }).click();
     await name.getByText(url).waitFor();
