@@ -1,7 +1,7 @@
 /** How long sequences may be, by the memory that their passes take. */
 import type { NativeModel } from "./binding.ts";
 import { availableMemory } from "./model/available-memory.ts";
-import { gib, USUAL_LENGTH } from "./model/memory.ts";
+import { sizeText, USUAL_LENGTH } from "./model/memory.ts";
 
 /** Share of the free memory that the longest sequence leaves to the rest of the node and the machine. */
 const KEPT_FREE = 1 / 8;
@@ -52,7 +52,7 @@ export class PassMemory {
       const available = availableMemory();
       if (growth > available) {
         throw new Error(
-          `out of memory: a seq_len of ${seqLen} takes ${gib(growth)} more, ${gib(available)} are available`,
+          `out of memory: a seq_len of ${seqLen} takes ${sizeText(growth)} more, ${sizeText(available)} are available`,
         );
       }
     }

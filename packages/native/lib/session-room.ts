@@ -2,10 +2,10 @@
 import type { NativeModel, NativeSessionLimits } from "./binding.ts";
 import {
   DEFAULT_SESSIONS,
-  gib,
   PAGE_TOKENS,
   type SessionsOptions,
   STEP_ROWS,
+  sizeText,
   stepBytes,
 } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
@@ -52,12 +52,12 @@ export function sessionRoom(
   const bytes = pages * pageBytes + step;
   if (!(pages >= 1)) {
     throw new RangeError(
-      `--kv-cache-memory is ${gib(Math.max(budget, 0))}, expected at least ${gib(pageBytes)}: keys and values of ${PAGE_TOKENS} tokens`,
+      `--kv-cache-memory is ${sizeText(Math.max(budget, 0))}, expected at least ${sizeText(pageBytes)}: keys and values of ${PAGE_TOKENS} tokens`,
     );
   }
   if (bytes > available) {
     throw new RangeError(
-      `inference needs ${gib(bytes)} of memory beside the weights, ${gib(available)} are available; --no-inference or a smaller --kv-cache-memory needs less`,
+      `inference needs ${sizeText(bytes)} of memory beside the weights, ${sizeText(available)} are available; --no-inference or a smaller --kv-cache-memory needs less`,
     );
   }
   return {

@@ -165,17 +165,17 @@ export function refuseTooLarge(options: {
   const times = copies === 1 ? "" : `${copies} times `;
   const advice =
     dtype !== "bfloat16" && asBf16 <= most
-      ? `--dtype bfloat16 needs ${gib(asBf16)}`
+      ? `--dtype bfloat16 needs ${sizeText(asBf16)}`
       : sessions && proofsAlone <= most
-        ? `--no-inference needs ${gib(proofsAlone)}, a smaller --kv-cache-memory less`
+        ? `--no-inference needs ${sizeText(proofsAlone)}, a smaller --kv-cache-memory less`
         : isForbidden
           ? "allow more or choose a smaller model"
           : copies > 1
             ? "choose fewer devices, a smaller model or a machine with more"
             : "choose a smaller model or a machine with more";
   throw new Error(
-    `${directory}: needs ${times}${gib(total)} of memory (${gib(weights)} of weights in ${dtype}), ` +
-      `${isForbidden ? `--runner-max-memory allows ${gib(maxMemory)}` : `${gib(available)} are available`}` +
+    `${directory}: needs ${times}${sizeText(total)} of memory (${sizeText(weights)} of weights in ${dtype}), ` +
+      `${isForbidden ? `--runner-max-memory allows ${sizeText(maxMemory)}` : `${sizeText(available)} are available`}` +
       `; ${advice}`,
   );
 }
@@ -206,6 +206,8 @@ export function checkConfig(
   refuseTooLarge({ directory, config, copies, dtype: least, maxMemory, sessions });
 }
 
-export function gib(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+/** For people: `14.4 GiB`, or where that would say next to nothing `12.5 MiB`. */
+export function sizeText(bytes: number): string {
+  const gib = bytes / 2 ** 30;
+  return gib < 0.1 ? `${(gib * 1024).toFixed(1)} MiB` : `${gib.toFixed(1)} GiB`;
 }

@@ -169,7 +169,7 @@ test("one that holds too much ends after a job, and says how much", async () => 
 test("a limit that is passed by loading alone refuses the model", async () => {
   const model = { directory: "ready", dtype: "auto", device: "auto", maxMemory: 2 ** 20 } as const;
   await expect(startRunner({ model, entry })).rejects.toThrow(
-    /^the model is loaded, and the runner's process holds 0\.\d GiB, more than the 0\.0 GiB/,
+    /^the model is loaded, and the runner's process holds \d+\.\d [MG]iB, more than the 1\.0 MiB that/,
   );
 });
 

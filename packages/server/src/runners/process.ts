@@ -14,7 +14,7 @@ import {
   type TokenSession,
 } from "@proofmill/core";
 import type { OnNotice } from "@proofmill/native/model/config";
-import { gib } from "@proofmill/native/model/memory";
+import { sizeText } from "@proofmill/native/model/memory";
 import type { Memory } from "../platform/memory.ts";
 import { stderr } from "../platform/output.ts";
 import { ChildSessions, type SessionMessage } from "./child-sessions.ts";
@@ -335,8 +335,8 @@ class ChildRunner implements ProcessRunner {
 
   #outgrown(): string {
     return (
-      `the runner's process holds ${gib(this.memory?.present ?? 0)}, more than the ` +
-      `${gib(this.#maxMemory)} that --runner-max-memory allows`
+      `the runner's process holds ${sizeText(this.memory?.present ?? 0)}, more than the ` +
+      `${sizeText(this.#maxMemory)} that --runner-max-memory allows`
     );
   }
 
