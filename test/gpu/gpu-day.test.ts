@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda } from "../conformance/cuda.ts";
 import { temporaryFolder } from "../helpers.ts";
+import { buildNativeTarget, NATIVE_BUILD } from "../native-target.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HERE = join(ROOT, "test/gpu");
@@ -66,6 +67,19 @@ test.skipIf(hasGpu)("sections run by their numbers", () => {
   expect(stdout).toMatch(/chats over HTTP, 1 and 16 clients: rc 1/);
   expect(stdout).not.toContain("selftest");
 });
+
+test.skipIf(emulated.length === 0).each(["forward", "reverse"])(
+  "attention over pages: right, and the same bits alone and in any company, threads %s",
+  (order) => {
+    buildNativeTarget("paged_probe");
+    const stdout = execFileSync(join(NATIVE_BUILD, "paged_probe"), ["check"], {
+      env: { ...process.env, CUDA_EMULATED_ORDER: order },
+      encoding: "utf8",
+    });
+    expect(stdout).not.toMatch(/^BAD/m);
+    expect(stdout.match(/^ok {3}the same bits: (bf16|f32)/gm)).toHaveLength(14);
+  },
+);
 
 /** What a mode of the probe prints, on golden models. */
 function probe(mode: readonly string[], environment: Record<string, string>): string {

@@ -26,6 +26,7 @@ const cuda = (...files) => files.map((file) => join(sources, "src/device/cuda", 
 const shared = cuda("random.cu", "elementwise.cu", "cublaslt.cc", "device.cc", "gemm.cc");
 buildProbe("hopper_probe", cuda("hopper_gemm.cu"));
 buildProbe("hopper_attention_probe", cuda("hopper_attention.cu", "attention.cu"));
+buildProbe("paged_probe", cuda("paged.cu", "paged_attention.cu", "paged_attention_f32.cu"));
 
 const patches = readdirSync(here).filter((file) => file.endsWith(".patch"));
 for (const patch of patches) buildVariant([patch]);

@@ -40,7 +40,9 @@ struct DeviceMemory {
   T* at = nullptr;
   size_t count;
   explicit DeviceMemory(size_t n) : count(n) {
-    PROOFMILL_CUDA(device, cudaMalloc(&at, n * sizeof(T)));
+    void* memory = nullptr;
+    PROOFMILL_CUDA(device, cudaMalloc(&memory, n * sizeof(T)));
+    at = static_cast<T*>(memory);
     PROOFMILL_CUDA(device, cudaMemsetAsync(at, 0xff, n * sizeof(T), device.stream));
   }
   explicit DeviceMemory(const std::vector<T>& values) : DeviceMemory(values.size()) {
@@ -52,9 +54,9 @@ struct DeviceMemory {
   DeviceMemory(const DeviceMemory&) = delete;
   std::vector<T> read() const {
     std::vector<T> values(count);
+    PROOFMILL_CUDA(device, cudaMemcpyAsync(values.data(), at, count * sizeof(T),
+                                           cudaMemcpyDeviceToHost, device.stream));
     finish();
-    PROOFMILL_CUDA(device,
-                   cudaMemcpy(values.data(), at, count * sizeof(T), cudaMemcpyDeviceToHost));
     return values;
   }
 };

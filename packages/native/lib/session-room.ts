@@ -1,6 +1,7 @@
 /** How much room token sessions get: pages of keys and values, by the memory that is left. */
 import type { NativeModel, NativeSessionLimits } from "./binding.ts";
 import {
+  chunkBytes,
   DEFAULT_SESSIONS,
   PAGE_TOKENS,
   type SessionsOptions,
@@ -42,9 +43,11 @@ export function sessionRoom(
     throw new RangeError(`--max-num-seqs is ${maxNumSeqs}, expected 1 … ${STEP_ROWS}`);
   }
   const ofDevice = model.memoryLeft();
-  const available = Number.isFinite(ofDevice) ? ofDevice : left;
+  const onGpu = Number.isFinite(ofDevice);
+  const available = onGpu ? ofDevice : left;
   const pageBytes = model.pageBytes();
-  const step = stepBytes(config, maxNumSeqs);
+  const step =
+    stepBytes(config, maxNumSeqs) + (onGpu ? chunkBytes(config, maxNumSeqs, maxModelLen) : 0);
   const useful = maxNumSeqs * Math.ceil(maxModelLen / PAGE_TOKENS);
   const budget =
     kvCacheMemory ?? Math.max(available * DEFAULT_SHARE - step, LEAST_PAGES * pageBytes);

@@ -102,6 +102,19 @@ export function stepBytes(config: ModelConfig, sessions: number): number {
   );
 }
 
+/** Keys that a GPU takes together in attention over pages, as in C++ (paged_chunks.cuh). */
+const CHUNK_KEYS = 512;
+
+/**
+ * Bytes that a GPU takes for decoding tokens whose keys are shared out among its multiprocessors:
+ * a result for each chunk and head. They grow in powers of 2.
+ */
+export function chunkBytes(config: ModelConfig, sessions: number, longest: number): number {
+  const chunks = Math.ceil(longest / CHUNK_KEYS);
+  const { num_attention_heads, head_dim } = config;
+  return 2 * FLOAT_BYTES * sessions * chunks * num_attention_heads * (head_dim + 2);
+}
+
 /**
  * What a model takes on a CPU; its files are mapped and need no memory of their own.
  *

@@ -17,9 +17,10 @@ class TokenComparison : Comparison {
       gather_rows_at(rows, width);
     }
     for (const size_t head_dim : {12, 16, 64, 80, 128, 256}) {
-      attend_pages({4, 2, head_dim}, head_dim == 128);
+      attend_pages({4, 2, head_dim}, head_dim == 128, 130);
     }
-    attend_pages({3, 1, 64}, true);
+    attend_pages({3, 1, 64}, true, 130);
+    attend_pages({8, 1, 64}, false, 515);  // devices may divide so many keys
     return checks();
   }
 
@@ -58,21 +59,24 @@ class TokenComparison : Comparison {
     });
   }
 
-  // Two sequences, of 130 and of 3 positions, whose pages lie in no order, and then a step in which
-  // the first decodes and the second goes on by 5 rows.
-  void attend_pages(const AttentionShape& shape, bool normed) {
-    constexpr uint32_t kLong = 130, kShort = 3, kMore = 5, kPages = 5;
+  // Two sequences, one of so many and one of 3 positions, whose pages lie the wrong way round, and
+  // then a step in which the first decodes and the second goes on by 5 rows.
+  void attend_pages(const AttentionShape& shape, bool normed, uint32_t length) {
+    constexpr uint32_t kShort = 3, kMore = 5;
     const std::string name =
         text("%zu/%zu heads of %zu, ", shape.num_heads, shape.num_kv_heads, shape.head_dim) +
-        text("rows at %zu and %zu", kLong, kShort);
+        text("rows at %zu and %zu", length, kShort);
+    const uint32_t long_pages = length / kPageTokens + 1, all_pages = long_pages + 1;
+    std::vector<uint32_t> pages(all_pages);
+    for (uint32_t i = 0; i < all_pages; i++) pages[i] = all_pages - i;  // page 0 is nobody's
     // Queries, keys, values and weights are each rounded.
     compare("attend_pages", name, 6 * rounded(), [&](Bench& bench) {
       Backend& be = bench.backend();
       const size_t width = shape.q_width() + 2 * shape.kv_width();
-      const auto [cosines, sines] = rotations(be, kLong + 1, shape.head_dim / 2);
+      const auto [cosines, sines] = rotations(be, length + 1, shape.head_dim / 2);
       const Buffer q_norm = be.upload(numbers(8, shape.head_dim));
       const Buffer k_norm = be.upload(numbers(9, shape.head_dim));
-      const Buffer cache = be.allocate(kPages * be.kv_page_bytes(shape));
+      const Buffer cache = be.allocate((all_pages + 1) * be.kv_page_bytes(shape));
       struct Part {
         uint32_t rows, position;
       };
@@ -84,11 +88,12 @@ class TokenComparison : Comparison {
         }
         bench.begin();
         const Buffer positions = bench.copy_in(at);
-        const Buffer spans = bench.copy_in(std::vector<Span>{
-            {0, first.rows, first.position, 0}, {first.rows, second.rows, second.position, 3}});
-        const Buffer blocks = bench.copy_in(std::vector<uint32_t>{4, 0, 3, 1});
+        const Buffer spans = bench.copy_in(
+            std::vector<Span>{{0, first.rows, first.position, 0},
+                              {first.rows, second.rows, second.position, long_pages}});
+        const Buffer blocks = bench.copy_in(pages);
         const PagedRows paged{
-            rows, 2, kLong + 1, positions.as<uint32_t>(), spans.as<Span>(), blocks.as<uint32_t>()};
+            rows, 2, length + 1, positions.as<uint32_t>(), spans.as<Span>(), blocks.as<uint32_t>()};
         const Heads heads{shape,
                           1,
                           normed ? q_norm.as<float>() : nullptr,
@@ -103,8 +108,8 @@ class TokenComparison : Comparison {
         be.attend_pages(paged, heads, qkv, cache, out);
         return bench.end(out, rows);
       };
-      Values values = step(19, {kLong, 0}, {kShort, 0});
-      const Values more = step(20, {1, kLong}, {kMore, kShort});
+      Values values = step(19, {length, 0}, {kShort, 0});
+      const Values more = step(20, {1, length}, {kMore, kShort});
       values.insert(values.end(), more.begin(), more.end());
       return values;
     });

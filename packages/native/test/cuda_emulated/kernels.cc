@@ -12,4 +12,6 @@
 #include "device/cuda/hopper_gemm.cu"
 #include "device/cuda/norm_rope.cu"
 #include "device/cuda/paged.cu"
+#include "device/cuda/paged_attention.cu"
+#include "device/cuda/paged_attention_f32.cu"
 #include "device/cuda/random.cu"

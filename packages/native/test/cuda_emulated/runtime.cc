@@ -257,6 +257,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   stream->run_until(nullptr);
   return wait();
 }
+// Whoever asks waits.
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   stream->capturing = new EmulatedGraph;
   return cudaSuccess;
@@ -316,6 +318,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorMemoryAllocation";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
     case cudaErrorIllegalAddress:
       return "cudaErrorIllegalAddress";
   }

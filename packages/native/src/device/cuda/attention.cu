@@ -1,15 +1,12 @@
 // Causal grouped-query attention in the flash manner: blocks of queries walk over blocks of keys
 // with a running maximum and sum, so that scores never leave the chip. On tensor cores in bfloat16,
 // in plain float32 arithmetic otherwise.
-#include "kernel.h"
+#include "attention_tile.cuh"
 #include "kernels.h"
-#include "tensor_core.cuh"
 
 namespace proofmill::cuda {
 
 namespace {
-
-constexpr float kLog2E = 1.44269504f;
 
 // What a block of either kernel works on. blockIdx.x counts blocks of queries, beginning with the
 // last, which takes longest; blockIdx.y counts heads, blockIdx.z sequences.
@@ -34,57 +31,13 @@ constexpr int kQueries = 16 * kWarps;  // of a block: 16 rows a warp
 // kWidth: head_dim rounded up to the next of the sizes below; kKeys: of a block.
 template <int kWidth, int kKeys>
 struct Tiles {
-  // Rows are padded by eight numbers, so that the eight rows of a matrix lie in different banks.
-  static constexpr int kStride = kWidth + 8;
+  static constexpr int kStride = kTileStride<kWidth>;
   static constexpr int kTile = kKeys * kStride;
   // Two stages of keys and values. Queries are loaded into the second, and read before keys come
   // there.
   static constexpr size_t kBytes = sizeof(bf16) * 4 * kTile;
   static_assert(2 * kTile >= kQueries * kStride, "queries fit into a stage");
 };
-
-// Rows [first, first + kKeys) of a head into shared memory; rows from `end` on and columns past
-// head_dim are zero.
-template <int kWidth, int kKeys>
-__device__ __forceinline__ void load_tile(const bf16* from, size_t stride, int first, int end,
-                                          int head_dim, bf16* tile) {
-  constexpr int kStride = Tiles<kWidth, kKeys>::kStride, kChunks = kWidth / 8;
-  constexpr int kSteps = kKeys * kChunks / (kWarps * 32);
-  static_assert(kSteps * kWarps * 32 == kKeys * kChunks, "each thread has as many chunks");
-  const int thread = static_cast<int>(threadIdx.x);
-  if (head_dim % 8 == 0) {
-    if constexpr (kWarps * 32 % kChunks == 0) {
-      // A thread copies from one column alone.
-      constexpr int kRows = kWarps * 32 / kChunks;
-      const int row = thread / kChunks, column = thread % kChunks * 8;
-      const int left = column < head_dim ? end - first - row : 0;
-      const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
-      bf16* to = tile + row * kStride + column;
-#pragma unroll
-      for (int step = 0; step < kSteps; step++) {
-        copy16_async(to + step * kRows * kStride, at, step * kRows < left);
-        at += kRows * stride;
-      }
-    } else {
-#pragma unroll
-      for (int step = 0; step < kSteps; step++) {
-        const int i = thread + step * kWarps * 32, row = i / kChunks, column = i % kChunks * 8;
-        copy16_async(tile + row * kStride + column,
-                     from + static_cast<size_t>(first + row) * stride + column,
-                     first + row < end && column < head_dim);
-      }
-    }
-    return;
-  }
-  for (int i = thread; i < kKeys * kChunks; i += kWarps * 32) {
-    const int row = i / kChunks, column = i % kChunks * 8;
-    const bf16* at = from + static_cast<size_t>(first + row) * stride + column;
-    for (int j = 0; j < 8; j++) {
-      const bool wanted = first + row < end && column + j < head_dim;
-      tile[row * kStride + column + j] = wanted ? at[j] : bf16{0};
-    }
-  }
-}
 
 template <int kWidth, int kKeys>
 __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
@@ -111,19 +64,24 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
   const int positions[2] = {at.first_position + at.first_query + row,
                             at.first_position + at.first_query + row + 8};
   const float scale = kLog2E / sqrtf(static_cast<float>(head_dim));
-  float mixed[kWidth / 8][4] = {};
-  float highest[2] = {-INFINITY, -INFINITY}, sums[2] = {0.0f, 0.0f};
+  float mixed[kWidth / 16][2][4] = {};
+  RunningRows running;
 
   // Copies come in groups: the queries and the first keys, the first values, the next keys, the
   // next values; so that each is waited for only where it is needed.
   const bf16* q = args.q + static_cast<size_t>(at.sequence) * args.queries * args.q_stride +
                   static_cast<size_t>(at.head) * head_dim;
   bf16* query_tile = shared + 2 * Shared::kTile;
-  load_tile<kWidth, kQueries>(q, args.q_stride, at.first_query, args.queries, head_dim, query_tile);
-  load_tile<kWidth, kKeys>(keys, args.kv_stride, 0, visible, head_dim, shared);
-  commit_copies();
-  load_tile<kWidth, kKeys>(values, args.kv_stride, 0, visible, head_dim, shared + Shared::kTile);
-  commit_copies();
+  load_tile<kWidth, kQueries, kWarps * 32>(q + static_cast<size_t>(at.first_query) * args.q_stride,
+                                           args.q_stride, args.queries - at.first_query, head_dim,
+                                           query_tile);
+  const auto copy = [&](const bf16* from, int first_key, bf16* tile) {
+    load_tile<kWidth, kKeys, kWarps * 32>(from + static_cast<size_t>(first_key) * args.kv_stride,
+                                          args.kv_stride, visible - first_key, head_dim, tile);
+    commit_copies();
+  };
+  copy(keys, 0, shared);
+  copy(values, 0, shared + Shared::kTile);
   wait_for_copies<1>();
   __syncthreads();
   uint32_t queries[kWidth / 16][4];
@@ -141,24 +99,14 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
     __syncthreads();  // these keys are there, and nobody reads the other stage any more
     if (block + 1 < blocks) {
       bf16* next = shared + (block + 1) % 2 * 2 * Shared::kTile;
-      load_tile<kWidth, kKeys>(keys, args.kv_stride, first_key + kKeys, visible, head_dim, next);
-      commit_copies();
-      load_tile<kWidth, kKeys>(values, args.kv_stride, first_key + kKeys, visible, head_dim,
-                               next + Shared::kTile);
-      commit_copies();
+      copy(keys, first_key + kKeys, next);
+      copy(values, first_key + kKeys, next + Shared::kTile);
     }
 
     float scores[kKeys / 8][4] = {};
 #pragma unroll
     for (int k = 0; k < kWidth / 16; k++) {
-#pragma unroll
-      for (int n = 0; n < kKeys / 16; n++) {
-        uint32_t b[4];  // keys n*16 .. +7 at k and k + 8, then keys n*16 + 8 .. +15
-        load_matrices(b, key_tile + (n * 16 + lane / 16 * 8 + lane % 8) * kStride + k * 16 +
-                             lane / 8 % 2 * 8);
-        mma(scores[2 * n], queries[k], b[0], b[1]);
-        mma(scores[2 * n + 1], queries[k], b[2], b[3]);
-      }
+      score_tile<kWidth, kKeys>(queries[k], key_tile + k * 16, scores);
     }
 
     // Only in blocks on the diagonal are there keys that some query may not see.
@@ -172,35 +120,10 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
         }
       }
     }
-    float top[2] = {highest[0], highest[1]};
-#pragma unroll
-    for (int n = 0; n < kKeys / 8; n++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) top[i / 2] = fmaxf(top[i / 2], scores[n][i]);
-    }
-    float shrink[2], shift[2];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 1));
-      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 2));
-      shrink[r] = fast_exp2((highest[r] - top[r]) * scale);  // 0 at the first block: it was -inf
-      highest[r] = top[r];
-      shift[r] = top[r] * scale;
-      sums[r] *= shrink[r];
-    }
-#pragma unroll
-    for (int n = 0; n < kKeys / 8; n++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        scores[n][i] = fast_exp2(scores[n][i] * scale - shift[i / 2]);
-        sums[i / 2] += scores[n][i];
-      }
-    }
-#pragma unroll
-    for (int n = 0; n < kWidth / 8; n++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) mixed[n][i] *= shrink[i / 2];
-    }
+    float shrink[2];
+    running.add(scores, scale, shrink);
+    uint32_t weights[kKeys / 16][4];
+    pack_weights<kKeys>(scores, weights);
     if (block + 1 < blocks) {
       wait_for_copies<2>();
     } else {
@@ -208,33 +131,24 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 ? 3 : 2)
     }
     __syncthreads();  // these values are there
 #pragma unroll
-    for (int k = 0; k < kKeys / 16; k++) {
-      const uint32_t p[4] = {pack_bf16(scores[2 * k][0], scores[2 * k][1]),
-                             pack_bf16(scores[2 * k][2], scores[2 * k][3]),
-                             pack_bf16(scores[2 * k + 1][0], scores[2 * k + 1][1]),
-                             pack_bf16(scores[2 * k + 1][2], scores[2 * k + 1][3])};
-#pragma unroll
-      for (int n = 0; n < kWidth / 16; n++) {
-        uint32_t b[4];  // values at keys k*16 .. +7 and + 8, dimensions n*16 .. +7, then + 8
-        load_matrices_transposed(
-            b, value_tile + (k * 16 + lane % 16) * kStride + n * 16 + lane / 16 * 8);
-        mma(mixed[2 * n], p, b[0], b[1]);
-        mma(mixed[2 * n + 1], p, b[2], b[3]);
-      }
+    for (int n = 0; n < kWidth / 16; n++) {
+      mix_tile<kWidth, kKeys>(weights, value_tile + n * 16, shrink, mixed[n]);
     }
   }
 
 #pragma unroll
   for (int r = 0; r < 2; r++) {
-    sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 1);
-    sums[r] += __shfl_xor_sync(kAllLanes, sums[r], 2);
+    float sum = running.sums[r];
+    sum += __shfl_xor_sync(kAllLanes, sum, 1);
+    sum += __shfl_xor_sync(kAllLanes, sum, 2);
     const int query = at.first_query + row + r * 8;
-    const float inverse = 1.0f / sums[r];
+    const float inverse = 1.0f / sum;
     bf16* out = args.out +
                 (static_cast<size_t>(at.sequence) * args.queries + query) * args.out_stride +
                 static_cast<size_t>(at.head) * head_dim;
     const auto word = [&](int n) {
-      return pack_bf16(mixed[n][2 * r] * inverse, mixed[n][2 * r + 1] * inverse);
+      const float(&own)[4] = mixed[n / 2][n % 2];
+      return pack_bf16(own[2 * r] * inverse, own[2 * r + 1] * inverse);
     };
     if (kWidth % 32 == 0 && head_dim % 8 == 0) {
 #pragma unroll

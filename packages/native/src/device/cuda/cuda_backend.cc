@@ -304,10 +304,11 @@ class CudaBackend final : public Backend {
   void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q, const Buffer& cache,
                     Act& out) override {
     const AttentionShape& shape = heads.shape;
+    const size_t parts = attend_pages_parts(rows, shape.num_heads, shape.head_dim);
     cuda::attend_pages<T>(
         device_, {rows, q.data.as<T>(), q.stride, cache.as<T>(), static_cast<int>(shape.num_heads),
                   static_cast<int>(shape.num_kv_heads), static_cast<int>(shape.head_dim),
-                  out.data.as<T>(), out.stride});
+                  out.data.as<T>(), out.stride, graphs_.template grown<float>(between_, parts)});
   }
 
   void widen(const Act& a, size_t rows, float* out) override {
@@ -369,7 +370,7 @@ class CudaBackend final : public Backend {
   WeightLoader<T> weights_;
   CudaProofOps<T> proof_ops_;
   std::optional<Gemm<T>> gemm_;  // not on Hopper in bfloat16
-  Buffer between_;  // a product of gate and up, before SwiGLU; on Hopper sums of few rows
+  Buffer between_;  // kernels: gate and up, on Hopper sums of few rows, results of chunks of keys
 };
 
 }  // namespace

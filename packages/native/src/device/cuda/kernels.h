@@ -92,16 +92,19 @@ void gather_rows_at(const Device& device, const float* x, size_t width, const ui
 template <class T>
 void keep_kv(const Device& device, const PagedRows& rows, const T* keys, size_t stride,
              size_t kv_width, T* cache);
-// Backend's attend_pages; queries are normed and rotated.
+// Backend's attend_pages; queries are normed and rotated. `parts` [attend_pages_parts] is scratch.
+size_t attend_pages_parts(const PagedRows& rows, size_t heads, size_t head_dim);
 template <class T>
 struct PagedAttention {
   PagedRows rows;
   const T* q;
   size_t q_stride;
   T* cache;
-  int heads, kv_heads, head_dim;
+  int heads, kv_heads;
+  int head_dim;  // even, at most kMaxHeadDim
   T* out;
   size_t out_stride;
+  float* parts;
 };
 template <class T>
 void attend_pages(const Device& device, const PagedAttention<T>& of);
