@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "device/backend.h"
 #include "device/cuda/device.h"
+#include "device/cuda/memory.h"
 
 using namespace proofmill;
 using namespace proofmill::cuda;

@@ -168,23 +168,25 @@ __global__ void __launch_bounds__(kThinThreads, 1)
 }
 
 // Fewest columns of w for the multiprocessor that has most of them; of equals the most to a tile.
+// Tiles of 8 were never the fastest on an H100.
 inline ThinPlan thin_plan(const Device& device, const HopperProduct& p) {
-  // Two blocks have room beside each other: while one multiplies, the next kernel's asks for its
-  // weights.
-  constexpr size_t kHalf = 112 * 1024;
+  // Of a multiprocessor's memory; half of it leaves room for the next kernel's block, which asks
+  // for its weights meanwhile. Where rows take much themselves, more stages are worth more.
+  constexpr size_t kHalf = 112 * 1024, kAll = 224 * 1024, kRowsOfHalf = 16;
   const size_t processors = static_cast<size_t>(device.multiprocessors);
   const size_t row_blocks = divide_up(p.rows, kThinRows);
   ThinPlan plan{64, static_cast<int>(std::min<size_t>(divide_up(p.rows, 8) * 8, kThinRows)), 0};
   size_t fewest = 0;
-  for (const int columns : {64, 48, 32, 16, 8}) {
+  for (const int columns : {64, 48, 32, 16}) {
     const size_t tiles = row_blocks * divide_up(p.n, static_cast<size_t>(columns));
     const size_t most = divide_up(tiles, processors) * static_cast<size_t>(columns);
     if (fewest != 0 && most >= fewest) continue;
     fewest = most;
     plan.columns = columns;
   }
-  const size_t room = (kHalf - plan.shared_bytes()) / plan.stage_bytes();
-  plan.stages = static_cast<int>(std::min<size_t>(room, kMostStages));
+  const size_t room = p.rows <= kRowsOfHalf ? kHalf : kAll;
+  const size_t stages = (room - plan.shared_bytes()) / plan.stage_bytes();
+  plan.stages = static_cast<int>(std::min<size_t>(stages, kMostStages));
   return plan;
 }
 
