@@ -166,7 +166,7 @@ export const INFERENCE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
       },
       NO_JSON,
       refused(422, { body: { tokens: [-1] } }, [
-        "tokens.0: Too small: expected number to be >=0",
+        "tokens.0: expected a token's id, 0 … 4294967295",
         { param: "tokens.0" },
       ]),
       ...refusals({ tokens: [72, 11] }),
