@@ -88,6 +88,32 @@ test("an end whose turn comes after the connection's close reaches no parser", a
   expect(heard).toEqual(["data"]); // the first piece of what came
 });
 
+test("a parser that has stopped listening hears no more, of what is held neither", async () => {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  onTestFinished(() => void client.destroy());
+  const [socket] = (await once(server, "connection")) as [Socket];
+  const heard: string[] = [];
+  const parse = (chunk: Buffer) => {
+    heard.push(String(chunk));
+    socket.removeListener("data", parse);
+  };
+  socket.on("data", parse);
+  const intake = new Intake(socket, {
+    ...{ turns: new Lanes().reading, unfinished: new Unfinished(MiB), isFull: () => false },
+    ...{ piece: () => 1, onEnd: () => {} },
+  });
+  const comes = () => once(socket, "data");
+  const [first] = await Promise.all([comes(), client.write("ab")]);
+  await Promise.all([comes(), client.write("c")]);
+  expect(String(first)).toBe("ab");
+  expect(heard).toEqual(["a"]);
+  expect(intake.isEmpty).toBe(true);
+});
+
 const HEAD = "Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 test.each([

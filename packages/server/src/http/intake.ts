@@ -160,7 +160,11 @@ export class Intake {
   }
 }
 
-/** Puts a listener in the place of all others, and gives what calls those. */
+/**
+ * Puts a listener in the place of all others, and gives what calls those. Who stops to listen hears
+ * nothing more, as `ws` after a close frame: in the place of each stands a mark, which Node removes
+ * when that listener is removed (by its `listener`, like those of `once`).
+ */
 function takeListeners<T extends unknown[]>(
   socket: Socket,
   event: string,
@@ -168,8 +172,15 @@ function takeListeners<T extends unknown[]>(
 ): (...args: T) => void {
   const others = socket.listeners(event) as ((...args: T) => void)[];
   socket.on(event, listener as (...args: unknown[]) => void);
-  for (const other of others) socket.removeListener(event, other as () => void);
+  for (const other of others) {
+    socket.removeListener(event, other as () => void);
+    socket.on(
+      event,
+      Object.assign(() => {}, { listener: other }),
+    );
+  }
   return (...args) => {
-    for (const other of others) other.apply(socket, args);
+    const present = socket.listeners(event);
+    for (const other of others) if (present.includes(other)) other.apply(socket, args);
   };
 }
