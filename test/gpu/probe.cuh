@@ -72,8 +72,8 @@ inline void compare(const char* what, size_t rows, size_t n, size_t k, double wo
 template <class Run>
 double microseconds(int runs, const Run& run) {
   cudaEvent_t from, to;
-  cudaEventCreate(&from);
-  cudaEventCreate(&to);
+  cudaEventCreateWithFlags(&from, 0);
+  cudaEventCreateWithFlags(&to, 0);
   cudaEventRecord(from, device.stream);
   for (int i = 0; i < runs; i++) run(i);
   cudaEventRecord(to, device.stream);

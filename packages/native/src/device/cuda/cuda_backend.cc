@@ -298,17 +298,16 @@ class CudaBackend final : public Backend {
   }
   void keep_kv(const PagedRows& rows, const Heads& heads, const Act& qkv,
                const Buffer& cache) override {
-    const T* keys = qkv.data.as<T>() + heads.shape.q_width();
-    cuda::keep_kv<T>(device_, rows, keys, qkv.stride, heads.shape.kv_width(), cache.as<T>());
+    cuda::keep_kv<T>(device_, rows, qkv.data.as<T>() + heads.shape.q_width(), qkv.stride,
+                     heads.shape.kv_width(), cache.as<T>());
   }
   void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q, const Buffer& cache,
                     Act& out) override {
-    const AttentionShape& shape = heads.shape;
-    const size_t parts = attend_pages_parts(rows, shape.num_heads, shape.head_dim);
-    cuda::attend_pages<T>(
-        device_, {rows, q.data.as<T>(), q.stride, cache.as<T>(), static_cast<int>(shape.num_heads),
-                  static_cast<int>(shape.num_kv_heads), static_cast<int>(shape.head_dim),
-                  out.data.as<T>(), out.stride, graphs_.template grown<float>(between_, parts)});
+    const auto [num, num_kv, dim] = heads.shape;
+    float* parts = graphs_.template grown<float>(between_, attend_pages_parts(rows, num, dim));
+    cuda::attend_pages<T>(device_, {rows, q.data.as<T>(), q.stride, cache.as<T>(),
+                                    static_cast<int>(num), static_cast<int>(num_kv),
+                                    static_cast<int>(dim), out.data.as<T>(), out.stride, parts});
   }
 
   void widen(const Act& a, size_t rows, float* out) override {
@@ -370,7 +369,7 @@ class CudaBackend final : public Backend {
   WeightLoader<T> weights_;
   CudaProofOps<T> proof_ops_;
   std::optional<Gemm<T>> gemm_;  // not on Hopper in bfloat16
-  Buffer between_;  // kernels: gate and up, on Hopper sums of few rows, results of chunks of keys
+  Buffer between_;  // gate and up before SwiGLU, sums of few rows, results of chunks of keys
 };
 
 }  // namespace
