@@ -1,15 +1,17 @@
 /** What the CUDA backend takes and gives back, and what of its surroundings reaches its numbers. */
+
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { skipped } from "@proofmill/core/testing";
 import { loadModel } from "@proofmill/native";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { EMULATED_LIBRARY, emulatedCuda, runChild } from "./cuda.ts";
+import { EMULATED_LIBRARY, emulatedCuda, notEmulated, runChild } from "./cuda.ts";
 import { goldenModel } from "./golden.ts";
 
 const emulated = emulatedCuda();
 const DIRECTORY = goldenModel("qwen2-tiny-strong");
 
-describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
+describe.skipIf(skipped(notEmulated))("emulated CUDA", () => {
   const report = { CUDA_EMULATED_REPORT: "1" };
   const nothingLeft = "emulated CUDA: 0 buffers, 0 pinned, 0 objects left; ";
 

@@ -1,16 +1,18 @@
 /** The CUDA backend, on an emulation of CUDA: what needs no GPU to be known. */
+
 import { artifactInputs, artifactOutput, type ModelRunner, type PrefillJob } from "@proofmill/core";
+import { skipped } from "@proofmill/core/testing";
 import { loadModel } from "@proofmill/native";
 import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EMULATED_LIBRARY, emulatedCuda, runChild } from "./cuda.ts";
+import { EMULATED_LIBRARY, emulatedCuda, notEmulated, runChild } from "./cuda.ts";
 import { bitsOf, goldenModel, maxDifference } from "./golden.ts";
 
 const emulated = emulatedCuda();
 const DIRECTORY = goldenModel("qwen3-tiny-strong");
 
-describe.skipIf(emulated.length === 0)("emulated CUDA", () => {
+describe.skipIf(skipped(notEmulated))("emulated CUDA", () => {
   const cuda = { library: EMULATED_LIBRARY, device: 0, memoryUtilization: 0.9 };
 
   test.each(["float32", "bfloat16"] as const)(
@@ -321,8 +323,7 @@ describe("without a GPU", () => {
     );
   });
 
-  test("a GPU past the last one", async () => {
-    if (emulated.length === 0) return;
+  test.skipIf(skipped(notEmulated))("a GPU past the last one", async () => {
     await expect(loadModel({ directory, ...emulated[0], device: "cuda:2" })).rejects.toThrow(
       "device cuda:2 cannot be used: GPU 2 is not there, this machine's are numbered 0 to 1",
     );

@@ -10,9 +10,15 @@ import { buildNativeTarget, NATIVE_BUILD } from "../native-target.ts";
 /** Built by `emulatedCuda`. */
 export const EMULATED_LIBRARY = `${NATIVE_BUILD}/Release/libproofmill_cuda_emulated.so`;
 
-/** Load options for it; none where it cannot be built, on anything but x86-64 Linux. */
+/** Why it cannot be built here; null: it can. */
+export const notEmulated =
+  process.platform === "linux" && process.arch === "x64"
+    ? null
+    : "CUDA is emulated on x86-64 Linux alone";
+
+/** Load options for it; none where it cannot be built. */
 export function emulatedCuda(): Pick<LoadModelOptions, "device" | "cudaLibrary">[] {
-  if (process.platform !== "linux" || process.arch !== "x64") return [];
+  if (notEmulated) return [];
   buildNativeTarget("proofmill_cuda_emulated");
   // The same library also plays cuBLASLt.
   process.env.PROOFMILL_CUBLASLT = EMULATED_LIBRARY;

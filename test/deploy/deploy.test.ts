@@ -1,4 +1,5 @@
 /** What stands in deploy/ is so: command lines, variables, paths, metrics, and what their own tools say. */
+
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createPocClient } from "@proofmill/client";
 import { HealthCode } from "@proofmill/core";
+import { lacking, skipped } from "@proofmill/core/testing";
 import { parseConfig } from "@proofmill/server";
 import { expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
@@ -223,36 +225,36 @@ test("the linter finds nothing in the Dockerfiles", () => {
   }
 });
 
-function isThere(program: string): boolean {
-  const found = spawnSync(program, ["--version"]).status === 0;
-  if (!found) console.log(`skipped what ${program} checks: it is not installed`);
-  return found;
-}
+test.skipIf(skipped(lacking("promtool")))(
+  "promtool takes the rules, and they say what they should",
+  () => {
+    const run = (...args: string[]) =>
+      execFileSync("promtool", args, { cwd: join(DEPLOY, "prometheus"), encoding: "utf8" });
+    expect(run("check", "config", "--syntax-only", "prometheus.yml")).toContain(
+      "is valid prometheus config",
+    );
+    expect(run("check", "rules", "alerts.yml")).toMatch(/SUCCESS: \d+ rules found/);
+    expect(run("test", "rules", "alerts.test.yml")).toContain("SUCCESS");
+  },
+);
 
-test.skipIf(!isThere("promtool"))("promtool takes the rules, and they say what they should", () => {
-  const run = (...args: string[]) =>
-    execFileSync("promtool", args, { cwd: join(DEPLOY, "prometheus"), encoding: "utf8" });
-  expect(run("check", "config", "--syntax-only", "prometheus.yml")).toContain(
-    "is valid prometheus config",
-  );
-  expect(run("check", "rules", "alerts.yml")).toMatch(/SUCCESS: \d+ rules found/);
-  expect(run("test", "rules", "alerts.test.yml")).toContain("SUCCESS");
-});
-
-test.skipIf(!isThere("systemd-analyze"))("systemd takes the unit, and little is open to it", () => {
-  const unit = join(temporaryFolder(), "proofmill.service");
-  // It looks for the program, which is not installed here.
-  const there = text("systemd/proofmill.service").replace(
-    "/opt/proofmill/proofmill",
-    process.execPath,
-  );
-  writeFileSync(unit, there);
-  const run = (...args: string[]) =>
-    spawnSync("systemd-analyze", [...args, unit], { encoding: "utf8", cwd: dirname(unit) });
-  const { status, stderr } = run("verify");
-  expect([status, stderr]).toEqual([0, ""]);
-  expect(run("security", "--offline=true", "--threshold=20").status).toBe(0); // 2.0 of 10
-});
+test.skipIf(skipped(lacking("systemd-analyze")))(
+  "systemd takes the unit, and little is open to it",
+  () => {
+    const unit = join(temporaryFolder(), "proofmill.service");
+    // It looks for the program, which is not installed here.
+    const there = text("systemd/proofmill.service").replace(
+      "/opt/proofmill/proofmill",
+      process.execPath,
+    );
+    writeFileSync(unit, there);
+    const run = (...args: string[]) =>
+      spawnSync("systemd-analyze", [...args, unit], { encoding: "utf8", cwd: dirname(unit) });
+    const { status, stderr } = run("verify");
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(run("security", "--offline=true", "--threshold=20").status).toBe(0); // 2.0 of 10
+  },
+);
 
 test("no address, host name or secret stands in deploy/", () => {
   const found = files().flatMap(([name, content]) =>

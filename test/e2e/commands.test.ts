@@ -1,9 +1,11 @@
 /** The commands that speak to a running node, as people run them. */
+
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createPocClient, type Status, type ValidateAnswer } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BIN, runCli, startServer, type TestNode, temporaryFolder } from "../helpers.ts";
 
@@ -116,7 +118,7 @@ test.each([
   expect(result.stderr).not.toContain("s3cret");
 });
 
-test.runIf(process.platform === "linux")("a file without an end is no proof", async () => {
+test.skipIf(skipped(notLinux))("a file without an end is no proof", async () => {
   expect((await runCli(["validate", "/dev/zero"])).stderr).toBe(
     "proofmill: /dev/zero: is longer than a proof, expected at most 67108864 bytes\n",
   );

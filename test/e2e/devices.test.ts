@@ -1,8 +1,10 @@
 /** Several devices in one node: the same finds as with one, whatever becomes of some of them. */
+
 import { setTimeout as pause } from "node:timers/promises";
 import { createPocClient, type PocClient } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { EMULATED_LIBRARY, emulatedCuda } from "../conformance/cuda.ts";
+import { EMULATED_LIBRARY, emulatedCuda, notEmulated } from "../conformance/cuda.ts";
 import { goldenModel } from "../conformance/golden.ts";
 import {
   poll,
@@ -40,7 +42,7 @@ async function findsAfter(client: PocClient, least: number): Promise<number[]> {
   return valid_distances;
 }
 
-describe.runIf(process.platform === "linux")("two runners on the CPU", () => {
+describe.skipIf(skipped(notLinux))("two runners on the CPU", () => {
   test("one of which is killed again and again: the finds are those of one runner", async () => {
     const one = await start({ args: ["--device", "cpu", "--threads", "1"] });
     await one.client.initGenerate(ROUND);
@@ -105,9 +107,9 @@ describe.runIf(process.platform === "linux")("two runners on the CPU", () => {
   });
 });
 
-const [emulated] = emulatedCuda();
+emulatedCuda();
 
-describe.runIf(emulated)("several GPUs, emulated", () => {
+describe.skipIf(skipped(notEmulated))("several GPUs, emulated", () => {
   const model = goldenModel("qwen3-tiny-strong");
   const env = { PROOFMILL_CUDA_LIBRARY: EMULATED_LIBRARY, PROOFMILL_CUBLASLT: EMULATED_LIBRARY };
   const round = { ...ROUND, seq_len: 16 };

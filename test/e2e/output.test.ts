@@ -1,10 +1,12 @@
 /** No state of what a process prints to stops it. */
+
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { BIN, environment, isRunning, poll, startServer, temporaryFolder } from "../helpers.ts";
 
@@ -46,7 +48,7 @@ function runInShell(options: { script: string; args: string[]; terminal?: boolea
   };
 }
 
-test.runIf(process.platform === "linux").each([
+test.skipIf(skipped(notLinux)).each([
   ["for people", [], /^\[\d\d:\d\d:\d\d\] INFO: listening on http/m],
   ["JSON where that is asked for", ["--log-format", "json"], /^\{"level":30,.*"listening on http/m],
 ])("on a terminal the log is %s", async (_, more, expected) => {
@@ -66,7 +68,7 @@ test.runIf(process.platform === "linux").each([
   expect(text.replace(/\x1b\[\d+m/g, "").replaceAll("\r", "")).toMatch(expected);
 });
 
-describe.runIf(process.platform === "linux")("a log that cannot be written", () => {
+describe.skipIf(skipped(notLinux))("a log that cannot be written", () => {
   test.each([
     ["a full disk", 'exec "$@" > /dev/full 2> $E'],
     ["a pipe that nobody reads", 'exec "$@" 2> $E'],
@@ -102,7 +104,7 @@ describe.runIf(process.platform === "linux")("a log that cannot be written", () 
   });
 });
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "a command's output that cannot be written: one line, exit 1, and what it had to do is done",
   async () => {
     const node = await startServer({ args: ["--enable-poc"] });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CommandAnswer, Status } from "@proofmill/core";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { isRunning, poll, type StartOptions, startServer, type TestNode } from "../helpers.ts";
 
@@ -39,7 +40,7 @@ async function generate(node: TestNode): Promise<void> {
   );
 }
 
-test.runIf(process.platform === "linux")("the runner's process knows no secrets", async () => {
+test.skipIf(skipped(notLinux))("the runner's process knows no secrets", async () => {
   const env = {
     PROOFMILL_CALLBACK_SECRET: "s3cret-1",
     PROOFMILL_UPSTREAM_API_KEY: "s3cret-2",

@@ -1,7 +1,9 @@
 /** A runner that dies is started again, and its round goes on as if nothing had happened. */
+
 import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { createPocClient, type PocClient } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { poll, runCli, startServer, type TestNode } from "../helpers.ts";
 
@@ -43,7 +45,7 @@ const checked = async (client: PocClient, least: number) =>
     ({ total_checked }) => total_checked >= least,
   );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "killed at random moments: every nonce is counted once, with the bits of a quiet run",
   async () => {
     const KILLS = 6;
@@ -81,7 +83,7 @@ test.runIf(process.platform === "linux")(
   120_000,
 );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "while it is started again: a proof waits for it, a command is carried out at once, health is 503",
   async () => {
     const { node, client } = await start();
@@ -110,7 +112,7 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "one that stands still with its work: health says so long before it is killed, and no more once it goes on",
   async () => {
     const { node, client } = await start("--device", "cpu");
@@ -160,7 +162,7 @@ async function killTwice(node: TestNode): Promise<void> {
   killRunner(node);
 }
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "a runner that dies too often without a finished pass is lost for good: the round stops, status answers",
   async () => {
     const { node, client } = await start("--runner-max-restarts", "1", "--device", "cpu");
@@ -192,7 +194,7 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "with --exit-when-unhealthy the process then ends, with a code of its own",
   async () => {
     const { node } = await start("--runner-max-restarts", "1", "--exit-when-unhealthy");

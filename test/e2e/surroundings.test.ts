@@ -1,9 +1,11 @@
 /** What a shell, a container or a machine without much to it does to the command line. */
+
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createPocClient } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import {
   BIN,
@@ -15,10 +17,9 @@ import {
   temporaryFolder,
 } from "../helpers.ts";
 
-const isLinux = process.platform === "linux";
 const ROUND = { block_hash: "a", block_height: 1, public_key: "k", r_target: 2, seq_len: 8 };
 
-test.runIf(isLinux)(
+test.skipIf(skipped(notLinux))(
   "a terminal that is closed is an orderly stop, of the node and of a round",
   async () => {
     const folder = temporaryFolder();
@@ -74,10 +75,15 @@ function isOpenToOthers(file: string): boolean {
   return (statSync(folder).mode & 1) === 1 && (folder === "/" || isOpenToOthers(folder));
 }
 
-test.runIf(isLinux && process.getuid?.() === 0)(
+/** Why nothing is done as another user; null: it is. */
+const alone =
+  notLinux ??
+  (process.getuid?.() === 0 ? null : "root alone can be another user") ??
+  (isOpenToOthers(BIN) ? null : "another user cannot read this checkout");
+
+test.skipIf(skipped(alone))(
   "a user that nobody knows, without a home: what needs none works, the rest is one line",
-  async ({ skip }) => {
-    skip(!isOpenToOthers(BIN), "another user cannot read this checkout");
+  async () => {
     const run = async (...args: string[]) => {
       const { HOME, XDG_CACHE_HOME, XDG_DATA_HOME, ...env } = environment();
       const child = spawn(process.execPath, [BIN, ...args], { env, uid: 54_321, gid: 54_321 });
@@ -101,7 +107,7 @@ test.runIf(isLinux && process.getuid?.() === 0)(
   },
 );
 
-test.runIf(isLinux)("a folder that cannot be made is refused in one line", async () => {
+test.skipIf(skipped(notLinux))("a folder that cannot be made is refused in one line", async () => {
   const { code, stderr } = await runCli(["serve", "--enable-poc", "--data-dir", "/proc/a/b"]);
   expect([code, stderr]).toEqual([
     1,
@@ -244,20 +250,23 @@ function slowDisk(flag: string, milliseconds: number): Record<string, string> {
   return { LD_PRELOAD: library };
 }
 
-test.runIf(isLinux)("a disk that takes seconds for each write delays no end", async () => {
-  const folder = temporaryFolder();
-  const flag = join(folder, "slow");
-  const node = await startServer({ args: ["--enable-poc"], env: slowDisk(flag, 2500) });
-  const client = createPocClient({ url: node.url });
-  await client.initGenerate({ ...ROUND, node_id: 0, node_count: 1 });
-  await poll(
-    () => client.status(),
-    ({ total_valid }) => total_valid > 0,
-  );
-  writeFileSync(flag, "");
-  const begin = performance.now();
-  // An exit would wait for the disk: the process becomes another one, or a signal ends it.
-  expect(await node.stop()).toBe("execve" in process ? 0 : "SIGTERM");
-  expect(node.logged("the disk is too slow to close the data folder in time")).toHaveLength(1);
-  expect(performance.now() - begin).toBeLessThan(5000);
-});
+test.skipIf(skipped(notLinux))(
+  "a disk that takes seconds for each write delays no end",
+  async () => {
+    const folder = temporaryFolder();
+    const flag = join(folder, "slow");
+    const node = await startServer({ args: ["--enable-poc"], env: slowDisk(flag, 2500) });
+    const client = createPocClient({ url: node.url });
+    await client.initGenerate({ ...ROUND, node_id: 0, node_count: 1 });
+    await poll(
+      () => client.status(),
+      ({ total_valid }) => total_valid > 0,
+    );
+    writeFileSync(flag, "");
+    const begin = performance.now();
+    // An exit would wait for the disk: the process becomes another one, or a signal ends it.
+    expect(await node.stop()).toBe("execve" in process ? 0 : "SIGTERM");
+    expect(node.logged("the disk is too slow to close the data folder in time")).toHaveLength(1);
+    expect(performance.now() - begin).toBeLessThan(5000);
+  },
+);

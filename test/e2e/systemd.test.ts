@@ -1,8 +1,10 @@
 /** What a supervisor hears of a node, and how long its end may take. */
+
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { listen, poll, runCli, startServer, temporaryFolder } from "../helpers.ts";
 
@@ -22,7 +24,7 @@ function notifier(script = ""): { env: Record<string, string>; said: () => strin
 const hears = (said: () => string[], what: string) =>
   poll(said, (lines) => lines.some((line) => line.startsWith(what)));
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "systemd hears that the node is ready, that it lives while its runner does, and that it stops",
   async () => {
     const { env, said } = notifier();
@@ -49,7 +51,7 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "a program that hangs while systemd is told is not left behind",
   async () => {
     const { env, said } = notifier("echo pid=$$ >> $SAID; exec sleep 1000");

@@ -1,4 +1,5 @@
 /** Short forms of `npm run fuzz`, always from the same seeds; and the model of a round itself. */
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, test } from "vitest";
 import { fuzzKeys } from "./against-keys.mjs";
 import { fuzzLoader } from "./against-loader.mjs";
@@ -9,7 +10,7 @@ import { FRESH, MODEL, step } from "./round-model.mjs";
 
 const SEED = 20;
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "2,000 drawn requests: the node is as it was, and where its commands have led it",
   async () => {
     const { faults, commands, statuses } = await fuzzNode({ seed: SEED, count: 2000 });
@@ -21,7 +22,7 @@ test.runIf(process.platform === "linux")(
   120_000,
 );
 
-test.runIf(process.platform === "linux")(
+test.skipIf(skipped(notLinux))(
   "600 drawn requests to a node with keys: nothing is answered that the key does not allow",
   async () => {
     const { faults, commands, statuses } = await fuzzKeys({ seed: SEED, count: 600 });

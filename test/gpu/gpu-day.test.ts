@@ -1,19 +1,20 @@
 /** The run on a GPU machine, as far as it needs no GPU. */
+
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { skipped } from "@proofmill/core/testing";
 import { describe, expect, test } from "vitest";
-import { EMULATED_LIBRARY, emulatedCuda } from "../conformance/cuda.ts";
+import { EMULATED_LIBRARY, emulatedCuda, notEmulated } from "../conformance/cuda.ts";
 import { temporaryFolder } from "../helpers.ts";
 import { buildNativeTarget, NATIVE_BUILD } from "../native-target.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HERE = join(ROOT, "test/gpu");
 const patches = readdirSync(HERE).filter((file) => file.endsWith(".patch"));
-const emulated = emulatedCuda();
+emulatedCuda();
 const hasGpu = spawnSync("nvidia-smi", ["-L"]).status === 0;
-if (hasGpu) console.info("the rehearsal without a GPU is skipped: there is one");
 
 test("patches apply, where there are any, each alone and all together", () => {
   for (const set of [...patches.map((each) => [each]), patches]) {
@@ -42,7 +43,7 @@ function rehearse(environment: Record<string, string>) {
   return { stdout, log: readFileSync(join(folder, "log.txt"), "utf8") };
 }
 
-test.skipIf(hasGpu)(
+test.skipIf(skipped(hasGpu ? "there is a GPU, and it rehearses what is done without one" : null))(
   "without a GPU each step on it fails, and the script goes on to its end",
   () => {
     const { stdout, log } = rehearse({ BUDGET: "21" });
@@ -55,20 +56,23 @@ test.skipIf(hasGpu)(
   },
 );
 
-test.skipIf(hasGpu)("sections run by their numbers", () => {
-  const { stdout } = rehearse({ ONLY: "5 7", BUDGET: "60" });
-  expect(stdout.match(/--- \d\. .*/g)).toEqual([
-    "--- 5. token sessions",
-    "--- 7. races and stray accesses",
-  ]);
-  expect(
-    stdout.match(/decode .* sessions: rc 1, \d+ s\n.*device cuda cannot be used/g),
-  ).toHaveLength(4);
-  expect(stdout).toMatch(/chats over HTTP, 1 and 16 clients: rc 1/);
-  expect(stdout).not.toContain("selftest");
-});
+test.skipIf(skipped(hasGpu ? "there is a GPU, and it rehearses what is done without one" : null))(
+  "sections run by their numbers",
+  () => {
+    const { stdout } = rehearse({ ONLY: "5 7", BUDGET: "60" });
+    expect(stdout.match(/--- \d\. .*/g)).toEqual([
+      "--- 5. token sessions",
+      "--- 7. races and stray accesses",
+    ]);
+    expect(
+      stdout.match(/decode .* sessions: rc 1, \d+ s\n.*device cuda cannot be used/g),
+    ).toHaveLength(4);
+    expect(stdout).toMatch(/chats over HTTP, 1 and 16 clients: rc 1/);
+    expect(stdout).not.toContain("selftest");
+  },
+);
 
-test.skipIf(emulated.length === 0).each(["forward", "reverse"])(
+test.skipIf(skipped(notEmulated)).each(["forward", "reverse"])(
   "attention over pages: right, and the same bits alone and in any company, threads %s",
   (order) => {
     buildNativeTarget("paged_probe");
@@ -94,7 +98,7 @@ function probe(mode: readonly string[], environment: Record<string, string>): st
 }
 
 // The golden models alone: what the emulation computes in a moment.
-test.skipIf(emulated.length === 0)("the probe compares validity on CPU and GPU", () => {
+test.skipIf(skipped(notEmulated))("the probe compares validity on CPU and GPU", () => {
   const stdout = probe(["validity", "0.01"], {
     PROBE_LIBRARY: EMULATED_LIBRARY,
     PROBE_BATCH: "8",

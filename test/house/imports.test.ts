@@ -44,6 +44,13 @@ describe("this house", () => {
     expect(pathsToTests(sources)).toEqual([]);
   });
 
+  test("what is skipped says why, in one way", () => {
+    const silent = /\.(runIf|skip|todo)\(|\.skipIf\((?!\s*skipped\()/;
+    const tests = [...sources].filter(([path]) => path.endsWith(".test.ts"));
+    expect(tests.length).toBeGreaterThan(100);
+    expect(tests.filter(([, text]) => silent.test(text)).map(([path]) => path)).toEqual([]);
+  });
+
   test("no file is longer than 400 lines, but tests", () => {
     expect(tooLong(sources, 400)).toEqual([]);
   });

@@ -8,38 +8,40 @@ export const ROOMS: Rooms = {
   "test/house": "node:* vitest",
   "test/clock": "node:*",
   "test/fuzz": `
-    core/src/index.ts native/lib server/src/models server/src/text test/soak fast-check node:* vitest ws`,
-  "test/soak": "client/src test/attack test/page node:* playwright-core vitest",
-  "test/page": "client/src test node:* playwright-core vitest ws",
+    core/src/testing.ts core/src/index.ts native/lib server/src/models server/src/text test/soak fast-check node:* vitest ws`,
+  "test/soak": "core/src/testing.ts client/src test/attack test/page node:* playwright-core vitest",
+  "test/page": "core/src/testing.ts client/src test node:* playwright-core vitest ws",
   "test/attack": `
-    client/src native/lib/model server/src/index.ts test test/bench
+    core/src/testing.ts client/src native/lib/model server/src/index.ts test test/bench
     @trpc/client node:* vitest ws`,
   "test/bench": "client/src native/lib native/lib/model server/src/* fastify node:*",
   "test/sdk": `
-    client/src client/src/trpc.ts core/src/index.ts server/src/* test
+    core/src/testing.ts client/src client/src/trpc.ts core/src/index.ts server/src/* test
     @trpc/* esbuild fastify node:* vitest ws`,
   "test/openai": `
     core/src/index.ts native/lib server/src/index.ts server/src/models test
     test/conformance @ai-sdk/openai-compatible ai node:* openai vitest`,
-  "test/gpu": "native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
+  "test/gpu":
+    "core/src/testing.ts native/src/device/cuda test test/conformance <unistd.h> node:* vitest",
   "test/scheme": `
     core/src/index.ts core/src/round core/src/runner core/src/util server/src/callbacks
     server/src/store esbuild node:* vitest`,
   "test/e2e": `
-    client/src core/src/index.ts native/lib/model server/tests test test/conformance node:* vitest
+    core/src/testing.ts client/src core/src/index.ts native/lib/model server/tests test test/conformance node:* vitest
     ws`,
   "test/conformance":
-    "core/src/index.ts native/lib native/lib/* test test/mlnode fast-check node:* vitest",
-  "test/mlnode": "test node:* vitest",
-  "test/deploy": "client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
-  test: "core/src/index.ts core/src/runner/fake.ts server/src/index.ts node:* publint vitest ws",
+    "core/src/testing.ts core/src/index.ts native/lib native/lib/* test test/mlnode fast-check node:* vitest",
+  "test/mlnode": "core/src/testing.ts test node:* vitest",
+  "test/deploy":
+    "core/src/testing.ts client/src core/src/index.ts server/src/index.ts test node:* vitest yaml",
+  test: "core/src/index.ts core/src/testing.ts server/src/index.ts node:* publint vitest ws",
 
   "server/tests": `
-    client/src client/src/trpc.ts core/src/index.ts core/src/runner/fake.ts native/lib/model server/src/*
+    client/src client/src/trpc.ts core/src/index.ts core/src/testing.ts native/lib/model server/src/*
     @huggingface/tokenizers @trpc/client commander fastify libsql node:* openai ulid vitest ws zod`,
   "dashboard/tests": "core/src/index.ts dashboard/src dashboard/src/node vitest",
   "client/tests": "client/src fastify node:* vitest",
-  "native/tests": "core/src/index.ts core/src/runner/fake.ts native/lib native/lib/* node:* vitest",
+  "native/tests": "core/src/index.ts core/src/testing.ts native/lib native/lib/* node:* vitest",
   "core/tests": "core/src/* fast-check node:* vitest zod",
 
   // The node, from the command line down.
@@ -191,6 +193,7 @@ export const ROOMS: Rooms = {
   "core/src/proof/distance": "core/src/proof core/src/wire",
   "core/src/proof": "core/src/runner @stdlib/math-base-special-betainc node:crypto node:module",
   // For tests alone.
+  "core/src/testing.ts": "core/src/runner/fake.ts node:*",
   "core/src/runner/fake.ts":
     "core/src/runner core/src/runner/fake-sessions.ts node:timers/promises",
   "core/src/runner/fake-sessions.ts": "core/src/runner node:timers/promises",

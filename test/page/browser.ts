@@ -1,9 +1,7 @@
 /** The system's Chromium, without a window, for tests of the page. */
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, onTestFinished } from "vitest";
-import { LAUNCH, noBrowser } from "./chromium.mjs";
-
-if (noBrowser) console.warn(`tests of the page are skipped: ${noBrowser}`);
+import { LAUNCH } from "./chromium.mjs";
 
 let browser: Promise<Browser> | null = null;
 

@@ -1,6 +1,8 @@
 /** The page beside nodes that lie, flood and never end: it says so, and goes on. */
+
 import type { ServerResponse } from "node:http";
 import { createPocClient } from "@proofmill/client";
+import { skipped } from "@proofmill/core/testing";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { INIT, startFakeNode } from "../fake-node.ts";
@@ -168,7 +170,7 @@ function longestFrame(page: Page, milliseconds: number): Promise<number> {
   })`);
 }
 
-describe.skipIf(noBrowser)("the page of a node that", () => {
+describe.skipIf(skipped(noBrowser))("the page of a node that", () => {
   test("tells lies of any kind", async () => {
     const honest = await truth();
     const liars = Object.entries(LIES).map(

@@ -1,5 +1,7 @@
 /** The page beside a node of a later version: it shows what it knows, and words as they are. */
+
 import { createPocClient } from "@proofmill/client";
+import { skipped } from "@proofmill/core/testing";
 import { describe, expect, test } from "vitest";
 import { INIT, startFakeNode } from "../fake-node.ts";
 import { NEWER, startNewerNode } from "../newer-node.ts";
@@ -7,7 +9,7 @@ import { openPage } from "./browser.ts";
 import { noBrowser } from "./chromium.mjs";
 import { add, choose, faultsOf, PATIENCE, shown } from "./look.ts";
 
-describe.skipIf(noBrowser)("the page beside a newer node", () => {
+describe.skipIf(skipped(noBrowser))("the page beside a newer node", () => {
   test("shows what it knows, and the words that it does not know as they are", async () => {
     const own = await startFakeNode();
     const newer = await startNewerNode();

@@ -1,4 +1,5 @@
 /** The page in a browser, against whole nodes. */
+
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createPocClient } from "@proofmill/client";
+import { skipped } from "@proofmill/core/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 import { poll, temporaryFolder } from "../helpers.ts";
@@ -39,7 +41,7 @@ const SCROLL = `new Promise((resolve) => {
   requestAnimationFrame(step);
 })`;
 
-describe.skipIf(noBrowser)("the page", () => {
+describe.skipIf(skipped(noBrowser))("the page", () => {
   test("shows what the status says, once the node rests", async () => {
     const { url } = await startFakeNode();
     const node = createPocClient({ url });

@@ -1,6 +1,8 @@
 /** What a reader does with the page and his browser: long texts, several tabs, back, sleep, paper. */
+
 import { createServer } from "node:http";
 import { createPocClient } from "@proofmill/client";
+import { skipped } from "@proofmill/core/testing";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { INIT, startFakeNode } from "../fake-node.ts";
@@ -14,7 +16,8 @@ import { add, choose, faultsOf, PATIENCE, shoot, shown } from "./look.ts";
 const PASTED = 50_000_000;
 
 /** Pastes as a reader does: what a field takes no more of is left out. */
-function paste(page: Page, field: string): Promise<number> {
+async function paste(page: Page, field: string): Promise<number> {
+  await page.locator(field).waitFor();
   return page.evaluate(`(() => {
     const field = document.querySelector('${field}');
     field.focus();
@@ -26,7 +29,7 @@ function paste(page: Page, field: string): Promise<number> {
 /** Addresses in the list of nodes. */
 const listed = (page: Page) => page.locator(".nodes tbody td:first-child").allInnerTexts();
 
-describe.skipIf(noBrowser)("the page", () => {
+describe.skipIf(skipped(noBrowser))("the page", () => {
   test("takes no more of what is pasted than belongs there", async () => {
     const { url } = await startFakeNode();
     await createPocClient({ url }).init(INIT);

@@ -1,20 +1,14 @@
 /** The SDK as it is installed: packed, in an empty project, type-checked, run, and in a browser. */
+
 import { execFile, spawn } from "node:child_process";
-import {
-  accessSync,
-  constants,
-  cpSync,
-  mkdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { lacking, programOf, skipped } from "@proofmill/core/testing";
 import { build } from "esbuild";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { startFakeNode } from "../fake-node.ts";
@@ -146,11 +140,10 @@ const others = [
   { runtime: "bun", args: ["run"] },
 ];
 for (const { runtime, args } of others) {
-  const program = onPath(runtime);
-  test.skipIf(program === null)(`the README's program runs under ${runtime}`, async () => {
+  test.skipIf(skipped(lacking(runtime)))(`the README's program runs under ${runtime}`, async () => {
     const { url } = await startFakeNode();
     writeFileSync(join(project, "snippet.mjs"), snippet);
-    const { stdout } = await run(program ?? "", [...args, "snippet.mjs", url], { cwd: project });
+    const { stdout } = await run(runtime, [...args, "snippet.mjs", url], { cwd: project });
     expect(stdout).toBe("GENERATING\nfalse\n");
   });
 }
@@ -182,56 +175,44 @@ test("a bundle for browsers needs nothing of Node", async () => {
   expect(text).not.toContain("require(");
 });
 
-const chromium = onPath("chromium", "chromium-browser", "google-chrome", "chrome");
+const chromium = programOf("chromium", "chromium-browser", "google-chrome", "chrome");
 
-test.skipIf(chromium === null)("the README's program runs in a browser", async () => {
-  let script = "";
-  let report: (logged: string) => void = () => {};
-  const reported = new Promise<string>((resolve) => {
-    report = resolve;
-  });
-  const server = createServer(async (request, response) => {
-    if (request.url === "/result") {
-      let text = "";
-      for await (const chunk of request.setEncoding("utf8")) text += chunk;
-      report(text);
-    }
-    const isScript = request.url === "/page.js";
-    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
-    response.end(isScript ? script : '<script type="module" src="/page.js"></script>');
-  }).listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const { url } = await startFakeNode({ allowOrigin: [page] });
-  script = await bundle(url);
-  const args = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    `--user-data-dir=${temporaryFolder()}`,
-  ];
-  const browser = spawn(chromium ?? "", [...args, "--remote-debugging-port=0", page], {
-    stdio: "ignore",
-  });
-  onTestFinished(() => {
-    browser.kill("SIGKILL");
-    server.closeAllConnections();
-    server.close();
-  });
-  expect(JSON.parse(await reported)).toEqual(["GENERATING", "false"]);
-});
-
-/** The first program of these names that there is. */
-function onPath(...names: string[]): string | null {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
-    for (const name of names) {
-      try {
-        accessSync(join(folder, name), constants.X_OK);
-        return join(folder, name);
-      } catch {
-        // not here
+test.skipIf(skipped(chromium ? null : "there is no Chromium on the path"))(
+  "the README's program runs in a browser",
+  async () => {
+    let script = "";
+    let report: (logged: string) => void = () => {};
+    const reported = new Promise<string>((resolve) => {
+      report = resolve;
+    });
+    const server = createServer(async (request, response) => {
+      if (request.url === "/result") {
+        let text = "";
+        for await (const chunk of request.setEncoding("utf8")) text += chunk;
+        report(text);
       }
-    }
-  }
-  return null;
-}
+      const isScript = request.url === "/page.js";
+      response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+      response.end(isScript ? script : '<script type="module" src="/page.js"></script>');
+    }).listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { url } = await startFakeNode({ allowOrigin: [page] });
+    script = await bundle(url);
+    const args = [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      `--user-data-dir=${temporaryFolder()}`,
+    ];
+    const browser = spawn(chromium ?? "", [...args, "--remote-debugging-port=0", page], {
+      stdio: "ignore",
+    });
+    onTestFinished(() => {
+      browser.kill("SIGKILL");
+      server.closeAllConnections();
+      server.close();
+    });
+    expect(JSON.parse(await reported)).toEqual(["GENERATING", "false"]);
+  },
+);

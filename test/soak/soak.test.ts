@@ -1,5 +1,7 @@
 /** Short forms of what `npm run soak` plays: the same scenarios and bounds. */
+
 import { readdirSync } from "node:fs";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, test } from "vitest";
 import { linesOf, rowsOf } from "./table.mjs";
 
@@ -24,7 +26,7 @@ test("every scenario has a short form", () => {
   expect(Object.keys(SHARES).sort()).toEqual(scenarios.sort());
 });
 
-test.runIf(process.platform === "linux").concurrent.each(scenarios)(
+test.skipIf(skipped(notLinux)).concurrent.each(scenarios)(
   "%s",
   async (name) => {
     const { play, bounds } = await import(`./scenarios/${name}.mjs`);

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { freemem, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { availableMemory } from "./available-memory.ts";
 
@@ -26,7 +27,7 @@ test("no more than the machine has", () => {
   if (process.platform === "linux") expect(available / freemem()).toBeLessThan(1.1);
 });
 
-describe.runIf(process.platform === "linux")("what is left of a control group's limit", () => {
+describe.skipIf(skipped(notLinux))("what is left of a control group's limit", () => {
   test("version 2: files that are cached give way", () => {
     const group = "sys/fs/cgroup/system.slice/node.service";
     const root = machine({

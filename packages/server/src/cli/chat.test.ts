@@ -1,7 +1,9 @@
 /** `proofmill chat` as a program, with what is piped in, against a real node with the demo model. */
+
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type RunningNode, startNode } from "../node.ts";
 import { printable } from "../platform/printable.ts";
@@ -59,7 +61,7 @@ test("says in a line why there is no answer", async () => {
   expect(await chat("Hello", ["--max-tokens", "2"])).toMatchObject({ code: 0 });
 });
 
-test.runIf(process.platform === "linux")("knows its commands on a terminal", async () => {
+test.skipIf(skipped(notLinux))("knows its commands on a terminal", async () => {
   const command = `"${process.execPath}" "${CLI}" chat --url ${node.url}`;
   const terminal = spawn("script", ["-qec", command, "/dev/null"]);
   terminal.stdin.write("/help\n/reset\n/quit\n");

@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { dataFolder, makeFolder } from "./folders.ts";
 
@@ -34,7 +35,7 @@ test("what cannot be made is an error, at once", () => {
   expect(() => makeFolder(join(folder, "dangling", "x"))).toThrow(/EEXIST|ENOENT/);
 });
 
-test.runIf(process.platform === "linux")("nor is it waited for in a pseudo file system", () => {
+test.skipIf(skipped(notLinux))("nor is it waited for in a pseudo file system", () => {
   for (const folder of ["/proc/x", "/proc/x/y/z", "/proc/self/x/y", "/sys/x/y", "/dev/null/x"]) {
     expect(() => makeFolder(folder)).toThrow(/E[A-Z]+: /);
   }

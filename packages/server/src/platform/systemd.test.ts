@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { lacking, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { connectSystemd } from "./systemd.ts";
 
@@ -93,10 +94,7 @@ print("bound", flush=True)
 while True: print(json.dumps(s.recv(4096).decode()), flush=True)
 `;
 
-const has = (name: string) =>
-  (process.env.PATH ?? "").split(":").some((path) => existsSync(join(path, name)));
-
-test.runIf(has("systemd-notify") && has("python3"))(
+test.skipIf(skipped(lacking("systemd-notify", "python3")))(
   "the real program brings it to a real socket",
   async () => {
     const socket = join(folder(), "notify");

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type PrefillJob, RunnerLost } from "@proofmill/core";
-import { fakeDistance } from "@proofmill/core/testing";
+import { fakeDistance, notLinux, skipped } from "@proofmill/core/testing";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { type ProcessRunner, startRunner } from "./process.ts";
 import type { HangLimits } from "./watchdog.ts";
@@ -204,7 +204,7 @@ test.each(["held", "endless"])("it ends with its parent, killed while it is %s",
   await gone(pid);
 });
 
-test.runIf(process.platform === "linux").each([
+test.skipIf(skipped(notLinux)).each([
   ["it is stopped", ["child"]],
   ["both are stopped", ["child", "parent"]],
   ["the parent is stopped", ["parent"]],

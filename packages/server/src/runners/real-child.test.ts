@@ -1,9 +1,11 @@
 /** The real child process with a real model: what is seen of its work from outside. Linux alone. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { PrefillJob } from "@proofmill/core";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import { writeRandomModel } from "@proofmill/native/model/random-model";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type ProcessRunner, startRunner } from "./process.ts";
@@ -41,7 +43,7 @@ async function start(): Promise<ProcessRunner> {
   return runner;
 }
 
-const onLinux = test.runIf(process.platform === "linux");
+const onLinux = test.skipIf(skipped(notLinux));
 
 onLinux(
   "one that is slow lives: it gets on within a layer that takes twice its limit",
