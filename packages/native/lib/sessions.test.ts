@@ -407,7 +407,10 @@ describe("a runner's sessions", () => {
       // Three pages each: the two fit when they begin, and the younger one's are soon taken from it.
       const growing = () => ({ prompt: promptOf(next, 160), max_tokens: 120 });
       begin("A1", { caller: 1, ...growing() });
-      begin("A2", { caller: 1, ...growing() });
+      // Both have begun when the other caller comes, who else would have his turn before the second.
+      await new Promise<void>((begun) => {
+        begin("A2", { caller: 1, ...growing(), onToken: () => begun() });
+      });
       begin("B1", { caller: 2, prompt: promptOf(next, 400), max_tokens: 1 });
       expect(await ended()).toEqual(["A1", "A2", "B1"]);
       expect(runner.sessionStats?.preempted).toBeGreaterThan(0);
