@@ -52,7 +52,8 @@ export const play = ({ share }) =>
     let starvedThatLived = 0;
     /**
      * Leaves a process no memory but what it holds. Many end by that, in V8 or in a stack that cannot
-     * grow; one that can do without computes on, and is killed after a while.
+     * grow; one that can do without computes on, and is killed after a while. In the kernel's log such
+     * ends are a `trap int3` of node, V8's own end, or a `segfault` in libgcc.
      */
     const starve = (pid) => {
       execFileSync("prlimit", ["--pid", String(pid), "--as=1048576"]);
