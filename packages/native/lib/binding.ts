@@ -60,7 +60,7 @@ export interface DeviceOptions {
   threads: number;
   /** One of `isas()`; the best of them if absent. */
   isa?: string | undefined;
-  /** Runs on a GPU instead; `threads` and `isa` mean nothing then. */
+  /** Runs on a GPU instead; `isa` means nothing then, and `threads` choose tokens alone. */
   cuda?: CudaOptions | undefined;
 }
 

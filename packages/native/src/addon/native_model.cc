@@ -80,7 +80,7 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
     };
     if (to_js_.NonBlockingCall(owned, tell) != napi_ok) delete owned;
   };
-  engine_ = std::make_unique<Engine>(std::move(model), std::move(events));
+  engine_ = std::make_unique<Engine>(std::move(model), std::move(events), options.device.threads);
 }
 
 Napi::Value NativeModel::arithmetic(const Napi::CallbackInfo& info) {

@@ -7,8 +7,9 @@
 
 namespace proofmill {
 
-Engine::Engine(Model model, EngineEvents events)
+Engine::Engine(Model model, EngineEvents events, size_t threads)
     : prefill_(std::move(model)),
+      threads_(threads),
       session_events_(std::move(events.sessions)),
       queue_(prefill_, std::move(events.done), std::move(events.progress),
              [this] { give_sessions_their_share(); }) {
@@ -28,7 +29,7 @@ void Engine::open_sessions(SessionLimits limits) {
   if (!prefill_.model().takes_tokens()) {
     throw Error("the model was loaded without its embeddings, and takes no tokens");
   }
-  sessions_ = std::make_unique<Sessions>(prefill_.model(), limits, session_events_);
+  sessions_ = std::make_unique<Sessions>(prefill_.model(), limits, threads_, session_events_);
 }
 
 void Engine::open_session(SessionRequest request) {

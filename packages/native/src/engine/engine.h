@@ -24,7 +24,8 @@ struct EngineEvents {
 
 class Engine {
  public:
-  Engine(Model model, EngineEvents events);
+  // `threads`: that choose tokens of sessions, at least 1.
+  Engine(Model model, EngineEvents events, size_t threads);
   ~Engine();
 
   Prefill& prefill() { return prefill_; }
@@ -50,6 +51,7 @@ class Engine {
   void wake();
 
   Prefill prefill_;
+  const size_t threads_;
   std::function<void(std::vector<SessionEvent>)> session_events_;
   std::unique_ptr<Sessions> sessions_;  // null until there is room for them
   PrefillQueue queue_;

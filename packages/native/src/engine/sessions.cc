@@ -19,13 +19,14 @@ size_t pages_for(size_t tokens) { return (tokens + kPageTokens - 1) / kPageToken
 Sessions::Session::Session(SessionRequest of)
     : request(std::move(of)), sampler(request.sampling, request.prompt), tokens(request.prompt) {}
 
-Sessions::Sessions(Model& model, SessionLimits limits,
+Sessions::Sessions(Model& model, SessionLimits limits, size_t threads,
                    std::function<void(std::vector<SessionEvent>)> happened)
     : model_(model),
       limits_(limits),
       happened_(std::move(happened)),
       pages_(limits.pages),
       rows_(limits.step_rows, limits.max_sessions, model.backend().fills_steps()),
+      threads_(std::min(threads, std::max<size_t>(limits.max_sessions, 1)), model.backend().cut),
       logits_(limits.max_sessions * model.config().vocab_size) {
   if (limits.max_sessions < 1 || limits.max_sessions > limits.step_rows) {
     fail("sessions that run at once must be between 1 and %zu, not %zu", limits.step_rows,
@@ -238,11 +239,12 @@ void Sessions::compute() {
   }
   rows_.clear();
   size_t ends = 0;
-  for (const auto& [session, count] : turns_) {
-    const bool read = session->left() == count;
-    rows_.add({session->tokens.data() + session->computed, count, session->computed, session->pages,
-               read});
-    ends += read;
+  for (Turn& turn : turns_) {
+    const Session& session = *turn.session;
+    turn.is_read = session.left() == turn.count;
+    if (turn.is_read) turn.logits = logits_.data() + ends++ * vocab;
+    rows_.add({session.tokens.data() + session.computed, turn.count, session.computed,
+               session.pages, turn.is_read});
   }
   model_.reserve_positions(rows_.longest());
   be.begin_pass();
@@ -250,31 +252,38 @@ void Sessions::compute() {
   model_.step(rows_, [](size_t) {});
   be.copy_out(model_.step_logits(), model_.logits_stride(), ends, vocab, logits_.data());
   be.wait_pass();
+  // Sessions choose side by side: what one chooses follows from its own logits alone.
+  threads_.run(turns_.size(), [&](size_t i, size_t) { choose(turns_[i]); });
   if (be.cut.made()) return;  // only at the end: the next step cancels all
-  const float* logits = logits_.data();
-  for (const auto& [session, count] : turns_) {
-    const bool read = session->left() == count;
-    settle(*session, count, read ? logits : nullptr);
-    if (read) logits += vocab;
-  }
+  for (const Turn& turn : turns_) settle(turn);
 }
 
-// `count` more tokens are computed; logits after the last of them are there if it is the last of
-// all.
-void Sessions::settle(Session& session, size_t count, const float* logits) {
-  session.computed += count;
+void Sessions::choose(Turn& turn) const {
+  if (!turn.is_read) return;
+  Session& session = *turn.session;
+  const size_t vocab = model_.config().vocab_size, answered = session.answered();
+  turn.finite =
+      std::all_of(turn.logits, turn.logits + vocab, [](float x) { return std::isfinite(x); });
+  if (!turn.finite) return;
+  const std::vector<uint32_t>& enforced = session.request.enforced_tokens;
+  const uint32_t* forced = answered < enforced.size() ? &enforced[answered] : nullptr;
+  turn.token = session.sampler.next(turn.logits, vocab, forced);
+}
+
+// `count` more tokens are computed, and one more is chosen where logits are there.
+void Sessions::settle(const Turn& turn) {
+  Session& session = *turn.session;
+  session.computed += turn.count;
   for (; (session.published + 1) * kPageTokens <= session.computed; session.published++) {
     session.prefix = pages_.publish(session.pages[session.published], session.prefix,
                                     session.tokens.data() + session.published * kPageTokens);
   }
-  if (!logits) return;
-  if (!finite(logits)) return end(session, Finish::failed, "the model's logits are not finite");
+  if (!turn.is_read) return;
+  if (!turn.finite) return end(session, Finish::failed, "the model's logits are not finite");
   const SessionRequest& request = session.request;
   const std::vector<uint32_t>& enforced = request.enforced_tokens;
   const size_t answered = session.answered();
-  const Sampled sampled =
-      session.sampler.next(logits, model_.config().vocab_size,
-                           answered < enforced.size() ? &enforced[answered] : nullptr);
+  const Sampled& sampled = turn.token;
   session.tokens.push_back(sampled.id);
   events_.push_back({.id = request.id, .has_token = true, .token = sampled});
   const bool is_last = answered + 1 == request.max_tokens || answered + 1 == enforced.size();
@@ -284,11 +293,6 @@ void Sessions::settle(Session& session, size_t count, const float* logits) {
   } else if (is_last) {
     end(session, Finish::length);
   }
-}
-
-bool Sessions::finite(const float* logits) const {
-  const size_t vocab = model_.config().vocab_size;
-  return std::all_of(logits, logits + vocab, [](float x) { return std::isfinite(x); });
 }
 
 // Tells a session's end; `forget_ended` takes it out.
@@ -306,10 +310,9 @@ void Sessions::fail_all(const std::exception& error) {
   const bool lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
   const std::string text =
       memory ? "out of memory: the session could not be computed" : error.what();
-  for (const auto& [session, count] : turns_) {
-    (void)count;
-    const bool is_over = std::count(ended_.begin(), ended_.end(), session);
-    if (!is_over) end(*session, Finish::failed, text, lost);
+  for (const Turn& turn : turns_) {
+    const bool is_over = std::count(ended_.begin(), ended_.end(), turn.session);
+    if (!is_over) end(*turn.session, Finish::failed, text, lost);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "callers_queue.h"
+#include "device/threads.h"
 #include "kv_pages.h"
 #include "model/model.h"
 #include "model/token_rows.h"
@@ -64,8 +65,9 @@ class Sessions {
   // Sessions that may wait.
   static constexpr size_t kMostWaiting = 8192;
 
-  // Takes memory for the cache. `happened` is called after each step, maybe with nothing.
-  Sessions(Model& model, SessionLimits limits,
+  // Takes memory for the cache. `threads` choose tokens, at least 1. `happened` is called after
+  // each step, maybe with nothing.
+  Sessions(Model& model, SessionLimits limits, size_t threads,
            std::function<void(std::vector<SessionEvent>)> happened);
 
   // From any thread. `open` throws Error where a request is not possible; its end is told exactly
@@ -100,6 +102,10 @@ class Sessions {
   struct Turn {
     Session* session;
     size_t count;
+    bool is_read = false;  // logits after its last token are made
+    const float* logits = nullptr;
+    bool finite = false;
+    Sampled token{};
   };
 
   void take_inbox();
@@ -109,17 +115,18 @@ class Sessions {
   bool take_pages(Session& session, size_t positions);
   void give_back_pages(Session& session);
   void compute();
-  void settle(Session& session, size_t count, const float* logits);
+  void choose(Turn& turn) const;
+  void settle(const Turn& turn);
   void end(Session& session, Finish finish, const std::string& error = {}, bool lost = false);
   void fail_all(const std::exception& error);
   void forget_ended();
-  bool finite(const float* logits) const;
 
   Model& model_;
   const SessionLimits limits_;
   const std::function<void(std::vector<SessionEvent>)> happened_;
   KvPages pages_;
   TokenRows rows_;
+  ThreadPool threads_;
   std::deque<Owned> running_;  // oldest first
   CallersQueue<Owned> waiting_;
   std::vector<Turn> turns_;
