@@ -17,7 +17,8 @@ const SHOWN = fc.constantFrom(
 );
 /** Said of bytes that are no request, before anybody knows whose they are. */
 const NO_REQUEST = [400, 408, 413, 417, 431];
-const OPEN = /\/(health|livez|readyz)\b| \/(\?\S*)? HTTP/;
+// The router takes `*` for `/`.
+const OPEN = /\/(health|livez|readyz)\b| [/*](\?\S*)? HTTP/;
 /** Connections that are under way together. */
 const AT_ONCE = 16;
 
