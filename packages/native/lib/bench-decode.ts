@@ -2,7 +2,7 @@
 import { PLAIN_SAMPLING } from "@proofmill/core";
 import { loadShape, median, type RandomShapeOptions } from "./bench.ts";
 import type { NativeModel } from "./binding.ts";
-import { modelNeeds, PAGE_TOKENS, STEP_ROWS } from "./model/memory.ts";
+import { modelNeeds, PAGE_TOKENS } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 
 export interface DecodeBenchOptions extends RandomShapeOptions {
@@ -46,7 +46,7 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
   try {
     const max_len = promptLen + tokens;
     const pages = clients * Math.ceil(max_len / PAGE_TOKENS) + 8;
-    model.openSessions({ pages, max_sessions: clients, max_len, step_rows: STEP_ROWS });
+    model.openSessions({ pages, max_sessions: clients, max_len, step_rows: model.stepRows });
     const bench = new SessionBench(model, config);
     const weight_bytes = weightBytes(config, options.dtype);
     const runs: Record<"bandwidth" | "one" | "memory" | "all" | "times", number[]> = {
@@ -148,7 +148,7 @@ class SessionBench {
 
   /** Steps before the last session has its first token, in which the first one decodes already. */
   #ahead({ clients, promptLen }: { clients: number; promptLen: number }): number {
-    return Math.max(1, Math.ceil((clients * promptLen) / STEP_ROWS));
+    return Math.max(1, Math.ceil((clients * promptLen) / this.#model.stepRows));
   }
 
   #open(promptLen: number, tokens: number, onToken: () => void): Promise<void> {

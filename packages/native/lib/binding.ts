@@ -121,6 +121,8 @@ export interface NativeModel {
   readonly device: string;
   /** As ModelInfo.preferred_tokens. */
   readonly preferredTokens: number;
+  /** Tokens of all sessions that a step should have at most, on this device; at least `STEP_ROWS`. */
+  readonly stepRows: number;
   /** The greatest seq_len: the context, as far as inputs can be numbered. */
   readonly longest: number;
   /** Rejects with code DEVICE_LOST when the device has failed for good. */

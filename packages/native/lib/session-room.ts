@@ -35,7 +35,7 @@ interface SessionRoom {
  * @throws RangeError naming the option that cannot be used, with the numbers
  */
 export function sessionRoom(
-  model: Pick<NativeModel, "pageBytes" | "memoryLeft">,
+  model: Pick<NativeModel, "pageBytes" | "memoryLeft" | "stepRows">,
   config: ModelConfig,
   { kvCacheMemory, maxNumSeqs = DEFAULT_SESSIONS, maxModelLen, left }: SessionRoomOptions,
 ): SessionRoom {
@@ -47,7 +47,8 @@ export function sessionRoom(
   const available = onGpu ? ofDevice : left;
   const pageBytes = model.pageBytes();
   const step =
-    stepBytes(config, maxNumSeqs) + (onGpu ? chunkBytes(config, maxNumSeqs, maxModelLen) : 0);
+    stepBytes(config, maxNumSeqs, model.stepRows) +
+    (onGpu ? chunkBytes(config, maxNumSeqs, maxModelLen) : 0);
   const useful = maxNumSeqs * Math.ceil(maxModelLen / PAGE_TOKENS);
   const budget =
     kvCacheMemory ?? Math.max(available * DEFAULT_SHARE - step, LEAST_PAGES * pageBytes);
@@ -68,7 +69,7 @@ export function sessionRoom(
       pages,
       max_sessions: maxNumSeqs,
       max_len: Math.min(maxModelLen, pages * PAGE_TOKENS),
-      step_rows: STEP_ROWS,
+      step_rows: model.stepRows,
     },
     bytes,
   };

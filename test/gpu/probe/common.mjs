@@ -11,7 +11,7 @@ export const native = (file) => ofWorkingFolder(`packages/native/dist/${file}`);
 const { loadShape } = await native("bench.js");
 const { loadModel } = await native("index.js");
 const { parseConfig } = await native("model/config.js");
-const { PAGE_TOKENS, STEP_ROWS } = await native("model/memory.js");
+const { PAGE_TOKENS } = await native("model/memory.js");
 const { shapeFile } = await native("model/shapes.js");
 const { NativeRunner } = await native("runner.js");
 
@@ -69,7 +69,7 @@ export async function open({ model: name, dtype, pages = 0, on = choice }) {
   const context = { max_seq_len: config.max_position_embeddings };
   const info = { ...config, ...context, arithmetic, device, preferred_tokens: preferredTokens };
   const limits = { max_sessions: MAX_SESSIONS, max_len: pages * PAGE_TOKENS };
-  if (pages > 0) model.openSessions({ ...limits, pages, step_rows: STEP_ROWS });
+  if (pages > 0) model.openSessions({ ...limits, pages, step_rows: model.stepRows });
   const sessions = pages > 0 ? { ...limits, kv_cache_tokens: limits.max_len } : null;
   return new NativeRunner(model, info, { memory: null, sessions });
 }

@@ -24,8 +24,9 @@ const ARTIFACT_NUMBERS = 12 + 8 + 1 + 11;
 export const PAGE_TOKENS = 64;
 
 /**
- * Tokens of all sessions that go through the model in a step: so many make products nearly as fast
- * as a search's, and a step takes no longer than those who wait for their next token can bear.
+ * Tokens of all sessions that go through the model in a step on a CPU, as in C++: so many make
+ * products nearly as fast as a search's, and a step takes no longer than those who wait for their
+ * next token can bear. Other devices take as many or more.
  */
 export const STEP_ROWS = 256;
 
@@ -94,10 +95,10 @@ export interface SessionsOptions {
 export const DEFAULT_SESSIONS = 16;
 
 /** Bytes that sessions take besides their cache: a step's activations and logits. */
-export function stepBytes(config: ModelConfig, sessions: number): number {
+export function stepBytes(config: ModelConfig, sessions: number, rows = STEP_ROWS): number {
   const { token, sequence } = modelNeeds(config);
   return (
-    FLOAT_BYTES * STEP_ROWS * (token.elements + token.floats) +
+    FLOAT_BYTES * rows * (token.elements + token.floats) +
     FLOAT_BYTES * sessions * (sequence.elements + sequence.floats + config.vocab_size)
   );
 }

@@ -14,6 +14,7 @@ Napi::Function NativeModel::define(Napi::Env env) {
                      {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
                       InstanceAccessor<&NativeModel::device>("device"),
                       InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
+                      InstanceAccessor<&NativeModel::step_rows>("stepRows"),
                       InstanceAccessor<&NativeModel::longest>("longest"),
                       InstanceMethod<&NativeModel::run>("run"),
                       InstanceMethod<&NativeModel::cancel>("cancel"),
@@ -51,6 +52,7 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   arithmetic_ = model.backend().arithmetic();
   device_ = model.backend().device();
   preferred_tokens_ = model.preferred_tokens();
+  step_rows_ = model.backend().steps().rows;
   // Called from the engine's thread, run on JavaScript's. Unreferenced while there is no work,
   // so that an idle model keeps no process alive.
   to_js_ = Napi::ThreadSafeFunction::New(
@@ -91,6 +93,9 @@ Napi::Value NativeModel::device(const Napi::CallbackInfo& info) {
 }
 Napi::Value NativeModel::preferred_tokens(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(preferred_tokens_));
+}
+Napi::Value NativeModel::step_rows(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(step_rows_));
 }
 
 Napi::Value NativeModel::longest(const Napi::CallbackInfo& info) {

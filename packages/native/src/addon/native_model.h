@@ -31,6 +31,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value arithmetic(const Napi::CallbackInfo& info);
   Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value preferred_tokens(const Napi::CallbackInfo& info);
+  Napi::Value step_rows(const Napi::CallbackInfo& info);
   Napi::Value longest(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
@@ -68,7 +69,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   TensorMap tensors_;  // for the reference path; the mapping costs no memory until it is read
   Precision precision_ = Precision::float32;
   std::string arithmetic_, device_;
-  size_t preferred_tokens_ = 1;
+  size_t preferred_tokens_ = 1, step_rows_ = 1;
   Napi::ThreadSafeFunction to_js_;
   std::unique_ptr<Engine> engine_;  // null once closed
   std::unordered_map<uint64_t, Napi::Promise::Deferred> pending_;

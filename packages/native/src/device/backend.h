@@ -87,6 +87,16 @@ struct Batching {
   bool recorded;
 };
 
+// How tokens of all sessions go through a model together.
+struct Steps {
+  // The most of them: enough for products to be nearly as fast as a search's, and few enough for
+  // those who wait for their next token.
+  size_t rows = 256;
+  // Every step has as many, missing ones being filled up, because bits could depend on how many
+  // there are. Then they should be few: one decoded token costs as much as all.
+  bool fixed = false;
+};
+
 // The most that goes through a model together on a CPU: so many tokens, or one sequence, and so
 // many sequences.
 struct PassLimits {
@@ -114,9 +124,7 @@ class Backend {
   virtual std::string arithmetic() const = 0;
   virtual std::string device() const = 0;
   virtual Batching batching(size_t seq_len) const = 0;
-  // Whether steps of token sequences always have the same shapes, rows that are missing being
-  // filled up, because bits of its products could depend on how many rows there are.
-  virtual bool fills_steps() const { return false; }
+  virtual Steps steps() const { return {}; }
   // Operations per second of matrix products at this precision at their best, measured now.
   virtual double peak_flops() = 0;
   // Bytes per second at which the device reads memory that no cache holds, measured now: no product

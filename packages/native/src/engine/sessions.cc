@@ -25,7 +25,7 @@ Sessions::Sessions(Model& model, SessionLimits limits, size_t threads,
       limits_(limits),
       happened_(std::move(happened)),
       pages_(limits.pages),
-      rows_(limits.step_rows, limits.max_sessions, model.backend().fills_steps()),
+      rows_(limits.step_rows, limits.max_sessions, model.backend().steps().fixed),
       threads_(std::min(threads, std::max<size_t>(limits.max_sessions, 1)), model.backend().cut),
       logits_(limits.max_sessions * model.config().vocab_size) {
   if (limits.max_sessions < 1 || limits.max_sessions > limits.step_rows) {

@@ -57,7 +57,7 @@ class CudaBackend final : public Backend {
     const size_t tokens = kTokensEach * static_cast<size_t>(device_.multiprocessors);
     return {std::clamp<size_t>(tokens / seq_len, 1, kMaxSequences), true, seq_len <= tokens};
   }
-  bool fills_steps() const override { return !on_hopper(); }
+  Steps steps() const override { return on_hopper() ? Steps{2048, false} : Steps{256, true}; }
 
   size_t memory_in_use() const override { return memory_.in_use(); }
   double memory_left() const override { return memory_.left(); }

@@ -28,7 +28,7 @@ struct HopperProduct {
 // Whether a product is faster as one of few rows, so that it should be given room for its sums.
 bool hopper_few_rows(size_t rows, size_t k);
 // The most rows that are few; with 0 none are.
-constexpr size_t kHopperFewRows = 64;
+constexpr size_t kHopperFewRows = 128;
 constexpr size_t hopper_sums_stride(size_t n) { return divide_up(n, 2) * 2; }
 
 // d [rows, n] = the product + bias [n] (null: none)
