@@ -204,11 +204,11 @@ class CudaBackend final : public Backend {
     k.weight = heads.k_norm;
     const size_t k_end = shape.q_width() + shape.kv_width();
     if constexpr (kBf16) {
-      if (on_hopper() && hopper_rotates_heads(shape.head_dim) && heads.positions == nullptr) {
-        return hopper_product_heads(
-            device_, hopper(a, w, w.out_features, rows), bias_of(w),
-            {q, k, column, shape.q_width(), shape.kv_width(), heads.seq_len, queries}, d,
-            out.stride);
+      if (on_hopper() && hopper_rotates_heads(shape.head_dim)) {
+        return hopper_product_heads(device_, hopper(a, w, w.out_features, rows), bias_of(w),
+                                    {q, k, column, shape.q_width(), shape.kv_width(), heads.seq_len,
+                                     queries, heads.positions},
+                                    d, out.stride);
       }
     }
     product(a, w, rows, d, out.stride);
@@ -219,9 +219,7 @@ class CudaBackend final : public Backend {
                    static_cast<int>(queries), heads.positions, rope);
     };
     norm_and_rotate(0, shape.q_width(), q);
-    if (column + w.out_features > shape.q_width()) {
-      norm_and_rotate(shape.q_width(), k_end, k);
-    }
+    if (column + w.out_features > shape.q_width()) norm_and_rotate(shape.q_width(), k_end, k);
   }
   void linear(const Act& a, const Linear& w, size_t rows, float* out, size_t out_stride) override {
     if constexpr (kBf16) {

@@ -61,12 +61,14 @@ void hopper_product_heads(const Device& device, const HopperProduct& p, const bf
     epilogue.v_from = head(heads.q_width + heads.kv_width);
     epilogue.seq_len = static_cast<int>(heads.seq_len);
     epilogue.positions = static_cast<int>(heads.positions);
+    epilogue.at = heads.at;
     multiply(device, p, epilogue);
   };
+  const bool at = heads.at != nullptr;
   if (heads.q.head_dim == 64) {
-    run(StoreHeads<64>{});
+    at ? run(StoreHeads<64, true>{}) : run(StoreHeads<64, false>{});
   } else {
-    run(StoreHeads<128>{});
+    at ? run(StoreHeads<128, true>{}) : run(StoreHeads<128, false>{});
   }
 }
 

@@ -36,11 +36,13 @@ void hopper_product(const Device& device, const HopperProduct& product, const bf
                     size_t stride);
 
 // The same for columns of q, k and v, from `column` of them on; d points to that column.
-// Heads of q and k are normed and rotated; rows are the last `positions` of each sequence.
+// Heads of q and k are normed and rotated; rows are the last `positions` of each sequence, unless
+// `at` [rows] says the position of each.
 struct HopperHeads {
   HeadRope q, k;
   size_t column, q_width, kv_width;
   size_t seq_len, positions;
+  const uint32_t* at = nullptr;
 };
 bool hopper_rotates_heads(size_t head_dim);  // whether it takes them; hopper_product takes all
 void hopper_product_heads(const Device& device, const HopperProduct& product, const bf16* bias,

@@ -29,15 +29,21 @@ struct StoreRounded {
 
 // The same for columns of q, k and v: heads of q and k are normed and rotated. kHeadDim divides a
 // tile's columns, and the first column begins a head.
-template <int kHeadDim>
+template <int kHeadDim, bool kPositions>
 struct StoreHeads {
   StoreRounded store;
   HeadRope q, k;
-  int k_from, v_from;      // heads: of q before k_from, of k before v_from
-  int seq_len, positions;  // rows are the last `positions` of each sequence
+  int k_from, v_from;  // heads: of q before k_from, of k before v_from
+  // Rows are the last `positions` of each sequence; or with kPositions each row's is at[row].
+  int seq_len, positions;
+  const uint32_t* at;
 
   __device__ __forceinline__ float2 begin(int row, int rows) const {
     return store.norm.factors(row, rows);
+  }
+  __device__ __forceinline__ size_t position(int row) const {
+    if constexpr (kPositions) return read_only(at + row);
+    return static_cast<size_t>(seq_len - positions + row % positions);
   }
   __device__ __forceinline__ void operator()(const Tile& tile, float2 factors) const {
     scale_rows(tile, factors);
@@ -47,10 +53,7 @@ struct StoreHeads {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int own = tile.row + half * 8;
-      const size_t angles =
-          own < tile.rows
-              ? static_cast<size_t>(seq_len - positions + own % positions) * (kHeadDim / 2)
-              : 0;
+      const size_t angles = own < tile.rows ? position(own) * (kHeadDim / 2) : 0;
       // A row has one position: its angles are read once for all of its heads.
       float2 cos[kPairs], sin[kPairs];
 #pragma unroll
