@@ -26,8 +26,9 @@ export default defineConfig({
     // Much of the time is waiting, for processes, sockets and clocks: three fill two cores.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // For what hangs. What takes seconds takes a minute where others use the cores too.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     projects: [
       {
         extends: true,

@@ -25,7 +25,7 @@ beforeAll(() => {
   expect(statSync(join(folder, archive)).size).toBeLessThan(60 * 2 ** 20);
   execFileSync("tar", ["-C", folder, "-xzf", join(folder, archive)]);
   program = join(folder, archive.replace(".tar.gz", ""), "proofmill");
-}, 180_000);
+});
 
 function run(...args: string[]): string {
   return execFileSync(program, args, { env, cwd: "/", encoding: "utf8" });

@@ -78,7 +78,7 @@ test(`a node that is killed ${KILLS} times in a round loses nothing`, async () =
     node.process.kill("SIGKILL");
     await node.exited;
   }
-}, 180_000);
+});
 
 test("the second node on a folder refuses to start, and says why", async () => {
   const folder = temporaryFolder();

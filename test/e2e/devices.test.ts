@@ -75,7 +75,7 @@ describe.skipIf(skipped(notLinux))("two runners on the CPU", () => {
     expect(finds.slice(0, both)).toEqual(quiet.slice(0, both));
     expect(await runners()).toMatchObject([{ restarts: 0 }, { id: "cpu:1" }]);
     expect(await node.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test("the node goes on when one is lost for good, and is unhealthy once both are", async () => {
     const args = ["--device", "cpu,cpu", "--threads", "2", "--runner-max-restarts", "0"];
@@ -146,5 +146,5 @@ describe.skipIf(skipped(notEmulated))("several GPUs, emulated", () => {
     expect((await client.nodeInfo()).runners[0]).toMatchObject({ id: "cuda:0", restarts: 0 });
     expect(JSON.stringify(node.logged("the runner is gone")[0])).toContain("GPU 1");
     expect(await node.stop()).toBe(0);
-  }, 60_000);
+  });
 });

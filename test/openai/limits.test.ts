@@ -99,7 +99,7 @@ test("answers that together need more than the cache holds wait for each other, 
     expect(now.proofmill_sessions_preempted_total).toBeGreaterThan(0);
     expect([now[RUNNING], now[PAGES]]).toEqual([0, 0]);
   });
-}, 30_000);
+});
 
 test("more answers than there is room for are refused, whoever asks", async () => {
   const node = await start(["--max-num-seqs", "2"]);
@@ -168,7 +168,7 @@ test("who reads a stream slowly or not at all is cut off, and the sessions end",
   await closed;
   const again = await clientOf(node).chat.completions.create({ ...endless, max_tokens: 2 });
   expect(again.usage?.completion_tokens).toBe(2);
-}, 60_000);
+});
 
 test("two runners share what comes, and one that dies takes its own answers alone with it", async () => {
   const node = await start(["--device", "cpu,cpu", "--threads", "2", "--max-num-seqs", "2"]);
@@ -203,4 +203,4 @@ test("two runners share what comes, and one that dies takes its own answers alon
     ...{ model: DEMO, prompt: "x", n: 2, max_tokens: 2 },
   });
   expect(more.choices).toHaveLength(2);
-}, 60_000);
+});

@@ -299,7 +299,7 @@ test("a subscriber who is cut off fifty times has the same list as one who never
   expect(cut.rounds).toHaveLength(2);
   expect(cut.nonces).toEqual(whole.nonces);
   expect(cut.nonces[last]).toEqual(pow_status.valid_nonces);
-}, 60_000);
+});
 
 test("a reader who is slow, and one who comes back with an id, get everything once", async () => {
   const { url } = await startFakeNode();

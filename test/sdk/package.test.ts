@@ -51,7 +51,7 @@ beforeAll(async () => {
   // Offline: whatever else it wanted to install would be missing.
   const quiet = ["--offline", "--no-audit", "--no-fund"];
   await run("npm", ["install", ...quiet, ...files], { cwd: project });
-}, 120_000);
+});
 
 test("brings no code of the server, no native code, and nothing of this workspace", () => {
   const manifest = readFileSync(join(installed, "package.json"), "utf8");
@@ -118,7 +118,7 @@ test("its types stand alone and fit the README's program", async () => {
   const wrong = `import { createPocClient } from "@proofmill/client";
     createPocClient({ url: "http://a" }).initGenerate({ block_hash: 1 });`;
   expect(await check("wrong.ts", wrong, { types: [] })).toContain("error TS");
-}, 60_000);
+});
 
 test("CommonJS takes it too", async () => {
   const script = 'console.log(typeof require("@proofmill/client").createPocClient)';

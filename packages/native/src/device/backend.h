@@ -240,8 +240,8 @@ class Backend {
   virtual void keep_kv(const PagedRows& rows, const Heads& heads, const Act& qkv,
                        const Buffer& cache) = 0;
   // Causal attention of queries [rows, q_width ...] over the pages of their sequences, which hold
-  // their own keys and values too; out [rows, q_width]. The same bits as `attention`'s of the whole
-  // sequence.
+  // their own keys and values too; out [rows, q_width]. On a CPU the same bits as `attention`'s of
+  // the whole sequence.
   virtual void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q,
                             const Buffer& cache, Act& out) = 0;
 
