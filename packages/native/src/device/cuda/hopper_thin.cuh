@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kThinThreads, 1)
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   for (int tile = first; tile < tiles; tile += blocks) {
     float sums[kColumns / 2];
-    int previous = -1;
+    int previous = -1, held = -1;  // stages
     for (int step = 0; step < steps; step++, next()) {
       wait(&full[stage], parity);
       const uint64_t a = matrix_of(ring + stage * stage_bytes);
@@ -144,13 +144,20 @@ __global__ void __launch_bounds__(kThinThreads, 1)
         commit_products();
       }
       wait_products<kPieces>();
-      // The stage before is multiplied: copies may overwrite it.
-      if (previous >= 0 && thread == 0) arrive(&empty[previous]);
+      // With as many products after it the stage before is multiplied: copies may overwrite it.
+      if (count < kPieces) {
+        held = previous;
+      } else if (previous >= 0 && thread == 0) {
+        arrive(&empty[previous]);
+      }
       previous = stage;
     }
     wait_products<0>();
     settle(sums);
-    if (thread == 0) arrive(&empty[previous]);
+    if (thread == 0) {
+      if (held >= 0) arrive(&empty[held]);
+      arrive(&empty[previous]);
+    }
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = row_of(tile) + thread / 32 * 16 + lane / 4 + half * 8;
