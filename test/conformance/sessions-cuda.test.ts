@@ -66,3 +66,23 @@ test.each(LOADS)("answers in $dtype", async ({ options, dtype }) => {
   }
   expect(runner.sessionStats).toMatchObject({ pages_in_use: 0, running: 0 });
 });
+
+test.each(LOADS)("a prompt of several steps, in $dtype", async ({ options, dtype }) => {
+  const sessions = { maxNumSeqs: 4, kvCacheMemory: 2 ** 24 };
+  const directory = goldenModel("qwen3-tiny");
+  const load = async (choice: object) => {
+    const runner = await loadModel({ directory, dtype, sessions, ...choice });
+    onTestFinished(() => runner.close());
+    return runner;
+  };
+  const [runner, cpu] = [await load(options), await load({ device: "cpu" })];
+  // More than a step has, so that of one step no end is read, and more than a chunk of keys has.
+  const length = dtype === "bfloat16" ? 2100 : 800;
+  const prompt = Uint32Array.from({ length }, (_, i) => (i * 7) % 300);
+  const [here, there] = [await ask(runner, prompt), await ask(cpu, prompt)];
+  const errors = here.map(({ logprob }, i) => logprob - (there[i]?.logprob ?? Number.NaN));
+  expect(errors).toHaveLength(3);
+  expect(Math.hypot(...errors) / Math.hypot(...there.map(({ logprob }) => logprob))).toBeLessThan(
+    BOUNDS[dtype],
+  );
+});

@@ -105,7 +105,7 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   const left = Math.min(spare / runners.all, maxMemory - process.memoryUsage.rss());
   const room =
     options.sessions && sessionRoom(model, config, { ...options.sessions, maxModelLen, left });
-  const longest = longestSequence(model, left - (room?.bytes ?? 0));
+  const longest = longestSequence(model, left, room?.bytes);
   if (longest < maxModelLen) {
     onNotice(
       `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,

@@ -41,6 +41,8 @@ describe("the longest sequence", () => {
     expect(longestSequence(model(), 8 * MIB + 1023)).toBe(7 * 1024);
     // A GPU's memory is what counts where there is one.
     expect(longestSequence(model(16 * MIB), GIB)).toBe(14 * 1024);
+    expect(longestSequence(model(), 16 * MIB, 8 * MIB)).toBe(7 * 1024);
+    expect(longestSequence(model(16 * MIB), GIB, 8 * MIB)).toBe(7 * 1024);
     expect(longestSequence(model(GIB), 8 * MIB)).toBe(40_960);
     // Such lengths were promised when the model was loaded.
     expect(longestSequence(model(), 0)).toBe(256);

@@ -17,10 +17,11 @@ type Sized = Pick<NativeModel, "longest" | "passBytes" | "memoryLeft">;
  *
  * @param available bytes that this process may still take, where that is what counts; what there
  *   is by default
+ * @param promised bytes of either that are for something else, and not taken yet
  */
-export function longestSequence(model: Sized, available = availableMemory()): number {
+export function longestSequence(model: Sized, available = availableMemory(), promised = 0): number {
   const ofDevice = model.memoryLeft();
-  const left = (Number.isFinite(ofDevice) ? ofDevice : available) * (1 - KEPT_FREE);
+  const left = ((Number.isFinite(ofDevice) ? ofDevice : available) - promised) * (1 - KEPT_FREE);
   let fits = Math.min(USUAL_LENGTH, model.longest);
   let tooLong = model.longest + 1;
   while (tooLong - fits > 1) {

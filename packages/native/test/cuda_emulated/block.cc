@@ -176,6 +176,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()>&
   if (block.y != 1 || block.z != 1 || threads % 32 != 0 || threads > 1024) {
     die("blocks must be whole warps in one dimension, at most 1024 threads");
   }
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) die("a grid must not be empty");
   static std::mutex one_grid_at_a_time;  // several models may run in one process
   const std::lock_guard lock(one_grid_at_a_time);
   while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());

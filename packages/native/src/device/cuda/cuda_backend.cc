@@ -242,7 +242,8 @@ class CudaBackend final : public Backend {
       if (on_hopper()) {
         normed.parts = hopper_parts(w.out_features);
         normed.eps = eps;
-        float* squares = graphs_.grown<float>(normed.squares, rows * normed.parts);
+        const size_t most = normed.data.bytes / (normed.stride * sizeof(T));  // rows
+        float* squares = graphs_.grown<float>(normed.squares, most * normed.parts);
         return hopper_add(a, w, rows, x, {weight, normed.data.as<bf16>(), normed.stride, squares});
       }
     }
@@ -301,6 +302,7 @@ class CudaBackend final : public Backend {
   }
   void attend_pages(const PagedRows& rows, const Heads& heads, const Act& q, const Buffer& cache,
                     Act& out) override {
+    if (rows.num_spans == 0) return;  // rows that fill up alone: no grid may be empty
     const auto [num, num_kv, dim] = heads.shape;
     float* parts = graphs_.template grown<float>(between_, attend_pages_parts(rows, num, dim));
     cuda::attend_pages<T>(device_, {rows, q.data.as<T>(), q.stride, cache.as<T>(),

@@ -46,7 +46,9 @@ void Passes::copy_out(const float* values, size_t stride, size_t rows, size_t wi
   slot.count = rows * width;
   slot.out = out;
   const size_t row_bytes = width * sizeof(float);
-  if (stride == width) {
+  if (rows == 0) {
+    // A step that reads no end has nothing to copy, and maybe nowhere to.
+  } else if (stride == width) {
     PROOFMILL_CUDA(device_, cudaMemcpyAsync(slot.values.as<void>(), values, rows * row_bytes,
                                             cudaMemcpyDeviceToHost, device_.stream));
   } else {

@@ -83,7 +83,8 @@ struct RowNorm {
     if (row >= rows) return sum;
 #pragma unroll 4
     for (int i = 0; i < parts; i++) {
-      sum += read_only(squares + static_cast<size_t>(row) * parts + i);
+      // Not read_only: an earlier kernel may still write them when this one begins.
+      sum += squares[static_cast<size_t>(row) * parts + i];
     }
     return inverse_sqrt(sum / width + eps);
   }
