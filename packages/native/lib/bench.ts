@@ -21,7 +21,7 @@ export interface RandomShapeOptions extends DeviceChoice {
 export interface PrefillBenchOptions extends RandomShapeOptions {
   /** 1 … the shape's context. */
   seqLen: number;
-  /** Nonces of a job, ≥ 1. */
+  /** Nonces of a job, ≥ 1; on a GPU at least as many as go through it together. */
   batch: number;
   /** Measured runs, of which the median counts; ≥ 1. */
   repeats: number;
@@ -83,7 +83,7 @@ export async function loadShape(
 
 /** Measures the search of one shape; peak and search take turns, since machines drift. */
 export async function benchPrefill(options: PrefillBenchOptions): Promise<PrefillBench> {
-  const { shape, dtype, seqLen, batch, repeats, output = "distance" } = options;
+  const { shape, dtype, seqLen, repeats, output = "distance" } = options;
   const context = shapeConfig(shape).max_position_embeddings;
   if (seqLen > context) {
     throw new Error(`seq_len ${seqLen} is more than the context of ${shape}, ${context}`);
@@ -96,8 +96,11 @@ export async function benchPrefill(options: PrefillBenchOptions): Promise<Prefil
     if (seqLen > longest) {
       throw new Error(`seq_len ${seqLen} does not fit into memory, ${longest} would`);
     }
+    const pass = Math.max(1, Math.floor(model.preferredTokens / seqLen));
+    // As in a node: a job on a GPU has at least a whole pass, which takes as long with fewer.
+    const batch = model.device.startsWith("cpu") ? options.batch : Math.max(options.batch, pass);
     // The first runs touch new memory, and a GPU chooses and records its algorithms in them.
-    const warm = Math.min(batch, Math.max(1, Math.floor(model.preferredTokens / seqLen)));
+    const warm = Math.min(batch, pass);
     const measure = (kind: BenchOutput, size: { batch: number; jobs: number }) =>
       seconds(model, { ...size, seqLen, output: benchOutput(kind, config, size.batch) });
     const kinds = output === "artifact" ? BENCH_OUTPUTS : [output];

@@ -32,7 +32,7 @@ export function benchCommand(): Command {
         .default("bfloat16"),
     )
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", integer(1), 256)
-    .option("--batch <n>", "nonces of a job, at least 1", integer(1), 32)
+    .option("--batch <n>", "nonces of a job, at least 1; a GPU takes a whole pass", integer(1), 32)
     .addOption(
       new Option("--output <kind>", "what nonces yield; artifacts are measured beside distances")
         .choices(["distance", "artifact"])
