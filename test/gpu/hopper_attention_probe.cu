@@ -196,22 +196,6 @@ void check(const Shape& s) {
   report(differ == 0, "places", s, static_cast<double>(differ), 0);
 }
 
-template <class Run>
-double microseconds(int runs, const Run& run) {
-  cudaEvent_t from, to;
-  cudaEventCreate(&from);
-  cudaEventCreate(&to);
-  cudaEventRecord(from, device.stream);
-  for (int i = 0; i < runs; i++) run();
-  cudaEventRecord(to, device.stream);
-  finish();
-  float ms = 0;
-  cudaEventElapsedTime(&ms, from, to);
-  cudaEventDestroy(from);
-  cudaEventDestroy(to);
-  return 1e3 * static_cast<double>(ms) / runs;
-}
-
 void time(const Shape& s) {
   Memory qkv(inputs_of(s, 3)), out(s.rows() * s.out_width());
   const std::vector<bf16> first = attend(s, qkv.at), other = attend(s, qkv.at, false);
@@ -225,8 +209,8 @@ void time(const Shape& s) {
     }
   report(apart <= 0.05, "old and new", s, apart, 0.05);
   const AttentionArgs<bf16> args = args_of(s, qkv.at, out.at);
-  const auto ours = [&] { hopper_attention(device, args); };
-  const auto theirs = [&] { attention(device, args); };
+  const auto ours = [&](int) { hopper_attention(device, args); };
+  const auto theirs = [&](int) { attention(device, args); };
   microseconds(3, ours);
   microseconds(3, theirs);
   std::vector<double> fresh, old;

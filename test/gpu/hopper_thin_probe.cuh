@@ -191,7 +191,7 @@ inline void check_plans(size_t rows, size_t n, size_t k) {
   hopper_product_float(device, c.product(false, false), c.x.at, c.d_stride);
   const std::vector<float> many = c.x.read();
   size_t differ = 0;
-  for (const int columns : {8, 16, 32, 48, 64}) {
+  for (const int columns : {16, 32, 48, 64}) {
     for (const int stages : {2, 3}) {
       hopper::ThinPlan plan = hopper::thin_plan(device, c.product(true, false));
       plan.columns = columns;
@@ -223,27 +223,6 @@ inline void check_thin() {
   check_plans(64, 4096, 12288);
   check_plans(5, 24576, 4096);
   check_plans(2, 151936, 1024);
-}
-
-// Microseconds of each of `runs` runs that are recorded as one graph, so that the host is no part.
-template <class Run>
-double recorded(int runs, const Run& run) {
-  run(0);  // chooses an algorithm, where there is one to choose
-  finish();
-  cudaGraph_t graph;
-  cudaGraphExec_t exec;
-  PROOFMILL_CUDA(device, cudaStreamBeginCapture(device.stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < runs; i++) run(i);
-  PROOFMILL_CUDA(device, cudaStreamEndCapture(device.stream, &graph));
-  PROOFMILL_CUDA(device, cudaGraphInstantiate(&exec, graph, 0));
-  const auto launch = [&](int) { PROOFMILL_CUDA(device, cudaGraphLaunch(exec, device.stream)); };
-  microseconds(1, launch);
-  std::vector<double> times;
-  for (int i = 0; i < 5; i++) times.push_back(microseconds(1, launch) / runs);
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-  std::sort(times.begin(), times.end());
-  return times[2];
 }
 
 enum class ThinKind { rounded, swiglu, next, logits };
@@ -309,7 +288,7 @@ inline void time_thin(Gemm<bf16>& gemm, const ThinTiming& timing, size_t rows) {
       theirs, theirs / thin);
   // Other plans: the sums alone, without what follows.
   std::printf("   sums alone");
-  for (const int columns : {8, 16, 32, 48, 64}) {
+  for (const int columns : {16, 32, 48, 64}) {
     if (divide_up(n, static_cast<size_t>(columns)) > 5 * 132 && columns < 32) continue;
     for (const size_t room : {size_t{112} << 10, size_t{224} << 10}) {
       hopper::ThinPlan other = plan;

@@ -267,36 +267,6 @@ void check_all() {
   check<T>({3, 1, 6}, few);
 }
 
-// Of a graph of many of them, after one that is not counted.
-template <class Run>
-double microseconds_in_graph(int runs, const Run& run) {
-  cudaGraph_t graph;
-  cudaGraphExec_t exec;
-  PROOFMILL_CUDA(device, cudaStreamBeginCapture(device.stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < runs; i++) run(i);
-  PROOFMILL_CUDA(device, cudaStreamEndCapture(device.stream, &graph));
-  PROOFMILL_CUDA(device, cudaGraphInstantiate(&exec, graph, 0));
-  std::vector<double> all;
-  for (int i = 0; i < 6; i++) {
-    cudaEvent_t from, to;
-    cudaEventCreateWithFlags(&from, 0);
-    cudaEventCreateWithFlags(&to, 0);
-    cudaEventRecord(from, device.stream);
-    PROOFMILL_CUDA(device, cudaGraphLaunch(exec, device.stream));
-    cudaEventRecord(to, device.stream);
-    finish();
-    float ms = 0;
-    cudaEventElapsedTime(&ms, from, to);
-    cudaEventDestroy(from);
-    cudaEventDestroy(to);
-    if (i > 0) all.push_back(1e3 * static_cast<double>(ms) / runs);
-  }
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
-}
-
 // `sequences` parts of `rows` rows that end with so many keys. Launches take turns with caches that
 // do not fit into the L2 together, as a model's layers do.
 template <class T>
@@ -318,9 +288,8 @@ void time(const Shape& shape, uint32_t sequences, uint32_t rows, uint32_t keys) 
                  on.attention(shape, q.at, shape.stride(), cache.at + set * numbers, out.at));
   };
   const int runs = static_cast<int>(std::max<size_t>(sets, keys > 2048 || rows > 64 ? 4 : 32));
-  const double cold =
-      microseconds_in_graph(runs, [&](int i) { run(static_cast<size_t>(i) % sets); });
-  const double hot = microseconds_in_graph(runs, [&](int) { run(0); });
+  const double cold = recorded(runs, [&](int i) { run(static_cast<size_t>(i) % sets); });
+  const double hot = recorded(runs, [&](int) { run(0); });
   const double read = 2.0 * sizeof(T) * sequences * keys * static_cast<double>(shape.kv_width());
   const double seen = sequences * (static_cast<double>(rows) * keys - 0.5 * rows * (rows - 1.0));
   std::printf(
@@ -341,11 +310,11 @@ void time_rows(uint32_t rows) {
   const DeviceMemory<bf16> qkv(rows * shape.stride()), cache(step.pages * step.page_numbers());
   const DeviceMemory<bf16> table(std::vector<bf16>(1024 * 1024));
   const DeviceMemory<float> x(rows * 1024), y(rows * 1024);
-  const double keep = microseconds_in_graph(32, [&](int) {
+  const double keep = recorded(32, [&](int) {
     keep_kv<bf16>(device, on.rows, qkv.at + shape.q_width(), shape.stride(), shape.kv_width(),
                   cache.at);
   });
-  const double embeds = microseconds_in_graph(
+  const double embeds = recorded(
       32, [&](int) { embed<bf16>(device, table.at, 1024, on.positions.at, rows, 1024, x.at); });
   const double gathers =
       microseconds(32, [&](int) { gather_rows_at(device, x.at, 1024, on.positions.at, 1, y.at); });

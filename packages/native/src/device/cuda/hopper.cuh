@@ -190,8 +190,9 @@ __device__ __forceinline__ void settle(uint32_t (&a)[kCount][4]) {
 
 // d [64, 256] = (accumulate ? d : 0) + a [64, 16] * b [256, 16]^T, bf16 in, float32 sums. d[j * 4 +
 // e] is at row 16 * warp + lane / 4 + e / 2 * 8, column j * 8 + lane % 4 * 2 + e % 2.
-#define PROOFMILL_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define PROOFMILL_D8(i) PROOFMILL_D4(i), PROOFMILL_D4(i + 4)
+#define PROOFMILL_D8(i)                                                                       \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
 #define PROOFMILL_D32(i) \
   PROOFMILL_D8(i), PROOFMILL_D8(i + 8), PROOFMILL_D8(i + 16), PROOFMILL_D8(i + 24)
 __device__ __forceinline__ void multiply(float (&d)[128], uint64_t a, uint64_t b, int accumulate) {
@@ -214,7 +215,7 @@ __device__ __forceinline__ void multiply(float (&d)[128], uint64_t a, uint64_t b
       : "l"(a), "l"(b), "r"(accumulate));
 }
 
-// d [64, N] = (accumulate ? d : 0) + a [64, 16] * b [N, 16]^T for N of 64, 48, 32, 16 and 8, laid
+// d [64, N] = (accumulate ? d : 0) + a [64, 16] * b [N, 16]^T for N of 64, 48, 32 and 16, laid
 // out as above.
 __device__ __forceinline__ void multiply(float (&d)[32], uint64_t a, uint64_t b, int accumulate) {
   asm volatile(
@@ -266,18 +267,6 @@ __device__ __forceinline__ void multiply(float (&d)[8], uint64_t a, uint64_t b, 
       : PROOFMILL_D8(0)
       : "l"(a), "l"(b), "r"(accumulate));
 }
-__device__ __forceinline__ void multiply(float (&d)[4], uint64_t a, uint64_t b, int accumulate) {
-  asm volatile(
-      "{\n"
-      ".reg .pred p;\n"
-      "setp.ne.b32 p, %6, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {"
-      "%0,%1,%2,%3"
-      "}, %4, %5, p, 1, 1, 0, 0;\n"
-      "}\n"
-      : PROOFMILL_D4(0)
-      : "l"(a), "l"(b), "r"(accumulate));
-}
 
 // d [64, 64 or 128] += a [64, 16] * b [16, 64 or 128], b as matrix_over_rows has it; a's words hold
 // two columns: row lane / 4, the row 8 below, and both again 8 columns further.
@@ -305,6 +294,5 @@ __device__ __forceinline__ void multiply_over_rows(float (&d)[64], const uint32_
 }
 #undef PROOFMILL_D32
 #undef PROOFMILL_D8
-#undef PROOFMILL_D4
 
 }  // namespace proofmill::cuda::hopper

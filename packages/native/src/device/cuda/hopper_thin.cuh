@@ -26,7 +26,7 @@ __host__ __device__ constexpr int pieces_of_stage(int columns) { return columns 
 // How a product is divided. A stage has `box_rows` rows of a, all there are up to 64, in its
 // pieces, and then the columns of w.
 struct ThinPlan {
-  int columns;   // of a tile: 8, 16, 32, 48 or 64
+  int columns;   // of a tile: 16, 32, 48 or 64
   int box_rows;  // a multiple of 8
   int stages;    // at least two: one is given free when the next is there
 
@@ -222,8 +222,6 @@ inline void multiply_thin(const Device& device, const HopperProduct& p, const Th
                  plan.shared_bytes(), a, w, of);
   };
   switch (plan.columns) {
-    case 8:
-      return launch(thin_kernel<8>);
     case 16:
       return launch(thin_kernel<16>);
     case 32:
