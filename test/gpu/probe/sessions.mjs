@@ -3,8 +3,11 @@ import { ofWorkingFolder } from "./common.mjs";
 
 const { PLAIN_SAMPLING } = await ofWorkingFolder("packages/core/dist/index.js");
 
-/** Around the ends of a page of the cache and of a step, and far from both. */
-const PROMPTS = [1, 63, 64, 65, 20, 128, 255, 256, 257, 300];
+/**
+ * Around the ends of a page of the cache and of a step, far from both, and more than a step in float32
+ * reads, so that of one step no end is read.
+ */
+const PROMPTS = [1, 63, 64, 65, 20, 128, 255, 256, 257, 300, 800];
 const LONGEST_PROMPT = 300;
 
 /** Numbers in [0, n) that follow from the seed. */
