@@ -11,6 +11,8 @@ interface Listening extends TestServer {
   port: number;
   /** Bytes that the node has written and the kernel has not taken, over all connections. */
   owed(): number;
+  /** Bytes that the node has read, of all connections. */
+  read(): number;
 }
 
 /** A stopped round with at least so many finds. */
@@ -28,6 +30,7 @@ async function listening(finds = 0): Promise<Listening> {
     ...server,
     port: (server.app.server.address() as AddressInfo).port,
     owed: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
+    read: () => [...sockets].reduce((sum, socket) => sum + socket.bytesRead, 0),
   };
 }
 
@@ -36,6 +39,10 @@ function open(port: number): Socket {
   onTestFinished(() => void socket.destroy());
   return socket;
 }
+
+const HANDSHAKE =
+  "GET /trpc HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 
 const get = (target: string) => `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
@@ -87,6 +94,45 @@ test("who does not read is not answered any further, and gets everything once he
   const bodies = await answers(client.resume(), count);
   expect(bodies).toHaveLength(count);
   for (const body of bodies) expect(JSON.parse(body).valid_nonces).toEqual(valid_nonces);
+});
+
+test.each([
+  ["the gate", "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"],
+  [
+    "another host",
+    "POST /version HTTP/1.1\r\nHost: evil.com\r\nContent-Length: 10000000000\r\n\r\n",
+  ],
+  ["a WebSocket with its length", `${HANDSHAKE}\x81\xff\0\0\0\x02\x80\0\0\0\0\0\0\0`],
+  ["a WebSocket that has said goodbye", `${HANDSHAKE}\x88\x80\0\0\0\0`],
+])("of a body without end that %s refuses a megabyte is read at most", async (_, head) => {
+  const server = await listening();
+  await server.post("/init/generate", INIT_GENERATE);
+  const client = open(server.port);
+  client.on("error", () => {}).resume();
+  const happens = (event: string) => new Promise((resolve) => client.once(event, resolve));
+  const closed = happens("close");
+  client.write(Buffer.from(head, "latin1"));
+  const piece = Buffer.from(`10000\r\n${" ".repeat(65_536)}\r\n`);
+  for (let sent = 0; sent < 64 * 2 ** 20 && !client.destroyed; sent += piece.length) {
+    if (!client.write(piece)) await Promise.race([happens("drain"), closed]);
+  }
+  client.destroy();
+  expect(server.read()).toBeGreaterThan(0);
+  expect(server.read()).toBeLessThan(1.5 * 2 ** 20);
+});
+
+test("a short body that is refused costs no connection", async () => {
+  const server = await listening();
+  await server.post("/init/generate", INIT_GENERATE);
+  const client = open(server.port);
+  const chunk = `10000\r\n${" ".repeat(65_536)}\r\n`.repeat(12);
+  client.write(
+    "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      `${chunk}0\r\n\r\n${get("/version")}`,
+  );
+  const [refusal = "", version = ""] = await answers(client, 2);
+  expect(refusal).toContain("PoC in progress");
+  expect(version).toContain("version");
 });
 
 test("thousands of small requests in one write are answered in their order", async () => {

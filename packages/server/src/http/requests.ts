@@ -19,6 +19,8 @@ import type { Unfinished } from "./unfinished.ts";
 const LEAST_PIECE = 256;
 /** … and where none ends, as in the middle of a body, it has this many. */
 const MOST_PIECE = 16 * 1024;
+/** Bytes of an answered request's body that are read and dropped, for the sake of the connection. */
+const MOST_DROPPED = 1024 * 1024;
 
 /** What all connections share. */
 interface Flow {
@@ -69,6 +71,9 @@ class Connection {
   #current: (Exchange & { hasBegun: boolean }) | null = null;
   /** What came in the same piece. */
   #waiting: Exchange[] = [];
+  /** What was answered last, and how many bytes of it have come since. */
+  #answered: IncomingMessage | null = null;
+  #dropped = 0;
   /** Whether the client will send nothing more. */
   #hasEnded = false;
 
@@ -85,7 +90,9 @@ class Connection {
         this.#waiting.length > 0,
       piece: (chunk) => {
         const end = chunk.indexOf("\r\n\r\n", LEAST_PIECE);
-        return end === -1 ? MOST_PIECE : Math.min(end + 4, MOST_PIECE);
+        const size = Math.min(end === -1 ? chunk.length : end + 4, MOST_PIECE);
+        this.#countDropped(size);
+        return size;
       },
       onEnd: () => {
         this.#hasEnded = true;
@@ -116,6 +123,8 @@ class Connection {
     // After the last byte has been handed over, or when the connection is gone.
     response.once("close", () => {
       this.#current = null;
+      this.#answered = request;
+      this.#dropped = 0;
       if (this.#socket.destroyed) this.#waiting = [];
       else this.#next();
       this.#passEnd();
@@ -130,6 +139,13 @@ class Connection {
         this.#passEnd();
       });
     });
+  }
+
+  /** Node reads what is left of an answered request for as long as it comes. */
+  #countDropped(bytes: number): void {
+    if (this.#answered?.complete !== false) return;
+    this.#dropped += bytes;
+    if (this.#dropped > MOST_DROPPED) this.#socket.destroy();
   }
 
   /**
