@@ -19,6 +19,8 @@ const MAX_REASON_BYTES = 4096;
 const PASSING = [408, 425, 429];
 /** What receivers of artifacts say where the block's phase is over (docs/protocol-v2.md §5). */
 const STALE = "block_height is not the active PoC stage";
+/** Connections that are kept for the next request; where there are more, each ends with its request. */
+const MOST_KEPT = 64;
 /** The errors with which a connection breaks while a body is sent. */
 const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
 
@@ -138,10 +140,14 @@ export function createPoster(options: PosterOptions): Poster {
   let connector = connectorWith(options.tls ?? {});
   /** Answers that are being read. */
   const reading = new Set<{ host: string; mayBeCut: boolean }>();
+  let open = 0; // connections, and attempts at one
   const agent = new Agent({
     connect(to, connected) {
+      open++;
       connector(to, (...outcome) => {
         const [, socket] = outcome;
+        if (socket) socket.once("close", () => open--);
+        else open--;
         socket?.once("error", () => {
           for (const answer of reading) answer.mayBeCut ||= answer.host === to.host;
         });
@@ -163,6 +169,7 @@ export function createPoster(options: PosterOptions): Poster {
       const answer = await request(to, {
         method: "POST",
         dispatcher: agent,
+        reset: open >= MOST_KEPT,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
         headers: {
           "content-type": "application/json",

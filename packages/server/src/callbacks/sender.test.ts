@@ -420,6 +420,59 @@ test("what is too old is given up with a counter and a word in the log", async (
   expect(errors).toEqual(["callbacks given up: too old"]);
 });
 
+/** So many receivers, and how many connections they have, at the most and now. */
+async function crowd(count: number) {
+  const open = { now: 0, most: 0 };
+  const sockets = new Set<Socket>();
+  const servers = Array.from({ length: count }, () =>
+    createServer({ keepAliveTimeout: 600_000 }).on("connection", (socket: Socket) => {
+      sockets.add(socket);
+      open.most = Math.max(open.most, ++open.now);
+      socket.on("error", () => {}).once("close", () => open.now--);
+    }),
+  );
+  onTestFinished(() => {
+    for (const server of servers) server.close().closeAllConnections();
+  });
+  for (const server of servers) await once(server.listen(0, "127.0.0.1"), "listening");
+  const url = (server: (typeof servers)[number]) =>
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  return { open, servers, urls: servers.map(url) };
+}
+
+test("receivers that hang have few connections together, and keep no known one waiting", async () => {
+  const { store, sender } = await start({ timeout: 10_000 });
+  const [known, other, hanging] = [await aggregator(), await aggregator(), await crowd(80)];
+  await store.enqueue({ ...VERDICT, callback_url: known.url, batch: { number: 1 } });
+  await known.until(1);
+  for (const callback_url of hanging.urls) {
+    await store.enqueue({ ...VERDICT, callback_url, batch: {} });
+  }
+  await vi.waitUntil(() => hanging.open.now >= 32);
+  await store.enqueue({ ...VERDICT, callback_url: known.url, batch: { number: 2 } });
+  await known.until(2);
+  await (await round(store, other.url)).find(3);
+  await other.until(1);
+  expect(hanging.open.most).toBe(32);
+  await vi.waitUntil(async () => (await sender.info()).pending_nonces === 0);
+  expect((await sender.info()).pending_verdicts).toBe(80);
+});
+
+test("whoever waits for a place gets one, and few connections are kept", async () => {
+  const { store, sender } = await start({ timeout: 10_000 });
+  const { servers, urls, open } = await crowd(100);
+  for (const server of servers) {
+    server.on("request", (request, response) => {
+      response.setHeader("keep-alive", "timeout=600");
+      request.resume().once("end", () => response.end("{}"));
+    });
+  }
+  for (const callback_url of urls) await store.enqueue({ ...VERDICT, callback_url, batch: {} });
+  await vi.waitUntil(async () => (await sender.info()).pending_verdicts === 0, 10_000);
+  expect(sender.counters.delivered_verdicts).toBe(100);
+  await vi.waitUntil(() => open.now <= 64);
+});
+
 test("with a secret the body is signed", async () => {
   const { url, received, until } = await aggregator();
   const { store } = await start({ secret: "s3cret" });

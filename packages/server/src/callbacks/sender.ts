@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DeliveryInfo, type Logger, pauseAfter, within } from "@proofmill/core";
 import type { Delivery, DeliveryKind, DueRound, Outbox } from "./outbox.ts";
+import { Places } from "./places.ts";
 import { Portion } from "./portion.ts";
 import { failureOf, type Poster, RefusedError, TooLargeError } from "./request.ts";
 
@@ -81,9 +82,9 @@ export const NO_DELIVERIES: Readonly<DeliveryInfo> = {
 };
 
 /**
- * Two lanes for each URL, one for finds and one for verdicts; each has one request under way. A
- * lane that fails pauses and then goes on with another round or verdict, so that none that is
- * always refused holds the others up.
+ * Two lanes for each URL, one for finds and one for verdicts; each has one request under way, once it
+ * has a place. A lane that fails pauses and then goes on with another round or verdict, so that none
+ * that is always refused holds the others up.
  */
 export class CallbackSender {
   readonly counters: DeliveryCounters;
@@ -91,6 +92,7 @@ export class CallbackSender {
   readonly #lanes = new Map<string, Lane[]>();
   /** The URL used last is at the end. */
   readonly #portions = new Map<string, Portion>();
+  readonly #places = new Places();
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
@@ -169,6 +171,7 @@ export class CallbackSender {
             url,
             signal,
             portion: this.#portion(url),
+            places: this.#places,
             counters: this.counters,
             onSuccess: wakeAll,
             onIdle: () => this.#forget(url),
@@ -225,6 +228,8 @@ interface LaneOptions extends SenderOptions {
   signal: AbortSignal;
   /** Finds that the URL takes at once. */
   portion: Portion;
+  /** Those of all lanes. */
+  places: Places;
   counters: DeliveryCounters;
   onSuccess: () => void;
   onIdle: () => void;
@@ -276,12 +281,15 @@ class Lane {
   }
 
   async #send(): Promise<void> {
-    const { signal, interval } = this.#options;
+    const { signal, interval, places, kind, url } = this.#options;
+    const { host } = new URL(url);
+    const work = () => this.#sendOne();
     while (this.#isDue && !signal.aborted) {
       this.#isDue = false;
       const begin = performance.now();
-      const sent = await this.#sendOne();
-      if (sent === "nothing") continue;
+      const isFailing = this.#failures > 0;
+      const sent = await places.with({ kind, host, isFailing }, { work, signal });
+      if (sent === "nothing" || sent === null) continue;
       this.#isDue = true;
       if (sent === "failed" && this.#flush.signal.aborted) this.#isDue = false;
       else if (sent === "failed") await this.#waitAfterFailure();
@@ -296,7 +304,7 @@ class Lane {
   /** @returns what came of it: `last` when nothing more is due, `more` when something may be */
   async #sendOne(): Promise<"nothing" | "last" | "more" | "failed"> {
     const { outbox, poster, url, kind, portion, counters, signal, log } = this.#options;
-    const { onTrouble, onDelivered } = this.#options;
+    const { places, onTrouble, onDelivered } = this.#options;
     const { host } = new URL(url); // the rest may hold a token, which is not for the log
     const maxNonces = portion.size;
     let delivery = this.#received;
@@ -307,6 +315,7 @@ class Lane {
         this.#after = delivery.key;
         await poster.post({ url, kind: delivery.path, body: delivery.body, signal });
         this.#received = delivery;
+        places.remember(host);
       }
       await outbox.acknowledge(delivery);
       this.#received = null;

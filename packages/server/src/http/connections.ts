@@ -15,8 +15,11 @@ const MAX_NEWCOMERS = 512;
 const EXCHANGES_PER_SECOND = 100;
 /** Connections in all, however many descriptors there are: each of them takes memory too. */
 const MAX_IN_ALL = 16_384;
-/** Descriptors that are kept for the node itself: files, the store, callbacks, the runner. */
-const KEPT_DESCRIPTORS = 64;
+/**
+ * Descriptors that are kept for the node itself: 256 for callbacks, each of six kinds of which has 32
+ * under way at most and all together 64 connections to spare, the rest for files, store and runners.
+ */
+const KEPT_DESCRIPTORS = 320;
 /** Where the system does not say how many descriptors there are. */
 const USUAL_DESCRIPTORS = 1024;
 /** WebSockets and event streams take at most this share of the places; the rest is for requests. */
