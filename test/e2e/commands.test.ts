@@ -85,6 +85,55 @@ test("stop ends a round that somebody else has begun, and shows it", async () =>
   });
 });
 
+test("a round of artifacts is shown while it runs, and when it is stopped", async () => {
+  const client = createPocClient({ url: node.url });
+  const { model } = await client.nodeInfo();
+  const block = { block_hash: "v2", block_height: 5, public_key: "node7", node_id: 0 };
+  await client.initArtifacts({ ...block, node_count: 2, params: { model, seq_len: 16 } });
+  const shown = new RegExp(
+    "round {7}\\w{26}, of artifacts\nblock {7}v2, height 5\npublic key {2}node7\n" +
+      "node {8}0 of 2\nartifacts {3}[\\d,]+ in [\\d.]+ s, [\\d,]+ a minute\n",
+  );
+  const running = await run("status");
+  expect(running.stdout).toMatch(/^state {7}GENERATING\n/);
+  expect(running.stdout).toMatch(shown);
+  const { artifacts } = JSON.parse((await run("status", "--json")).stdout);
+  expect(artifacts.round).toMatchObject({ ...block, node_count: 2 });
+  const stopped = await run("stop");
+  expect(stopped.stdout).toMatch(/^state {7}STOPPED\n/);
+  expect(stopped.stdout).toMatch(shown);
+});
+
+test("a verdict says where it means less than it seems to", async () => {
+  await run("round", ...ROUND, "--r-target", "3", "--until", "3");
+  const proof = JSON.parse((await run("status", "--json")).stdout);
+  const file = join(temporaryFolder(), "proof.json");
+  const validated = async (change: object) => {
+    writeFileSync(file, JSON.stringify({ ...proof, ...change }));
+    const { stdout } = await run("validate", file);
+    return stdout.split("\n").filter((line) => line.startsWith("warning"));
+  };
+  const everything = expect.stringContaining("no distance is beyond the round's r_target");
+  expect(await validated({})).toEqual([everything]);
+  await run("round", ...ROUND, "--r-target", "1.4", "--until", "3");
+  expect(await validated({})).toEqual([]);
+  expect(await validated({ arithmetic: undefined })).toEqual([]);
+  expect(await validated({ arithmetic: "cuda-1" })).toEqual([
+    expect.stringContaining("the proof was computed in cuda-1, which rounds otherwise"),
+  ]);
+});
+
+test("a round that is stopped from elsewhere says so", async () => {
+  const running = run("round", ...ROUND, "--r-target", "1.4");
+  const status = async () => JSON.parse((await run("status", "--json")).stdout) as Status;
+  while ((await status()).state !== "GENERATING");
+  await run("stop");
+  expect(await running).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/the round ended before its limit: The round of .*: stop\n$/),
+  });
+});
+
 test("a round that another one replaces ends with a word about it", async () => {
   const running = run("round", ...ROUND, "--r-target", "1.4");
   const status = async () => JSON.parse((await run("status", "--json")).stdout) as Status;

@@ -4,6 +4,7 @@ import {
   InvalidRequestError,
   type PocClient,
   PocClientError,
+  type PocClientErrorCode,
 } from "@proofmill/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Exit } from "./exit.ts";
@@ -11,6 +12,9 @@ import { Exit } from "./exit.ts";
 /** Where nothing listens. */
 const START_HINT = "proofmill serve starts a node, --url names another";
 const KEY_HINT = "--api-key or PROOFMILL_API_KEY names it";
+const STATUS_HINT = "proofmill status says why";
+/** Refusals in few words, whose reasons are a node's health. */
+const REASONS_ARE_SHOWN = new Set<PocClientErrorCode>(["STORE_FAILED", "RUNNER_LOST"]);
 
 export interface RemoteOptions {
   url: string;
@@ -59,7 +63,9 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
 }
 
 function hintOf(error: PocClientError): string | null {
-  return isRefused(error.cause) ? START_HINT : error.status === 401 ? KEY_HINT : error.hint;
+  if (isRefused(error.cause)) return START_HINT;
+  if (error.status === 401) return KEY_HINT;
+  return REASONS_ARE_SHOWN.has(error.code) ? STATUS_HINT : error.hint;
 }
 
 /** Nobody listens there. */

@@ -1,5 +1,5 @@
 /** Statuses, verdicts and calibrations in words. */
-import type { Status, ValidateAnswer } from "@proofmill/client";
+import type { NodeInfo, Status, ValidateAnswer } from "@proofmill/client";
 import type { Calibration } from "@proofmill/core";
 import { printable } from "../platform/printable.ts";
 
@@ -21,11 +21,14 @@ export function jsonOf(status: Status): string {
   return `${JSON.stringify({ ...status, nonces, dist })}\n`;
 }
 
-/** A few lines. */
-export function summaryOf(status: Status): string {
+export type ArtifactRound = NonNullable<NodeInfo["artifacts"]["round"]>;
+
+/** A few lines; of a round of artifacts a status holds no more than the state, so it is told besides. */
+export function summaryOf(status: Status, artifacts: ArtifactRound | null = null): string {
   const { state, round_id, block_hash, block_height, public_key, r_target } = status;
   const lines = [`state       ${state}${status.is_model_initialized ? "" : ", no model"}`];
-  if (round_id !== null) {
+  if (artifacts !== null) lines.push(...artifactLines(artifacts));
+  else if (round_id !== null) {
     const { total_checked, total_valid, total_nonfinite, rate_per_second } = status;
     const share =
       total_valid > 0 ? `, 1 in ${grouped(Math.round(total_checked / total_valid))}` : "";
@@ -48,8 +51,29 @@ export function summaryOf(status: Status): string {
   return `${lines.map(printable).join("\n")}\n`;
 }
 
-/** A few lines. */
-export function verdictOf(answer: ValidateAnswer): string {
+function artifactLines(round: ArtifactRound): string[] {
+  const { total_checked, total_artifacts, artifacts_per_minute, elapsed_seconds } = round;
+  const perMinute = grouped(Math.round(artifacts_per_minute));
+  const lines = [
+    `round       ${round.round_id}, of artifacts`,
+    `block       ${round.block_hash}, height ${round.block_height}`,
+    `public key  ${round.public_key}`,
+    `node        ${round.node_id} of ${round.node_count}`,
+    `artifacts   ${grouped(total_artifacts)} in ${elapsed_seconds.toFixed(1)} s, ${perMinute} a minute`,
+  ];
+  const nonfinite = total_checked - total_artifacts;
+  return nonfinite > 0 ? [...lines, `not finite  ${nonfinite}`] : lines;
+}
+
+/** No distance is larger. */
+const MOST = 2;
+
+/**
+ * A few lines, with what makes the verdict say less than it seems to.
+ *
+ * @param claimed the arithmetic that the proof names; null where it names none
+ */
+export function verdictOf(answer: ValidateAnswer, claimed: string | null): string {
   const { nonces, distances, n_invalid, probability_honest, fraud_detected } = answer;
   const finite = distances.filter((distance) => distance !== null).length;
   const verdict = fraud_detected
@@ -65,8 +89,26 @@ export function verdictOf(answer: ValidateAnswer): string {
       `fraud below ${answer.fraud_threshold}`,
     `r_target    ${answer.r_target}`,
     `arithmetic  ${printable(answer.arithmetic)}`,
+    ...doubtsOf(answer, claimed).map((doubt) => `warning     ${doubt}`),
     "",
   ].join("\n");
+}
+
+function doubtsOf({ r_target, arithmetic }: ValidateAnswer, claimed: string | null): string[] {
+  const doubts: string[] = [];
+  if (r_target >= MOST) {
+    doubts.push(
+      `no distance is beyond the round's r_target, so that all are valid: a calibration leaves such ` +
+        "a round; begin one of the block with its r_target, then validate",
+    );
+  }
+  if (claimed !== null && claimed !== arithmetic) {
+    doubts.push(
+      `the proof was computed in ${printable(claimed)}, which rounds otherwise: honest nonces close ` +
+        "to r_target may count as invalid",
+    );
+  }
+  return doubts;
 }
 
 /** Of the longest bar, where there is room for it beside its number. */

@@ -2,6 +2,7 @@
 import type { InitBody, PocClient, StatusSummary } from "@proofmill/client";
 import { Command } from "commander";
 import { stderr, stdout } from "../platform/output.ts";
+import { printable } from "../platform/printable.ts";
 import { onStopSignal } from "../platform/signals.ts";
 import { integer, number, time } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
@@ -66,7 +67,14 @@ async function runRound(options: RoundOptions): Promise<void> {
   if (end === "replaced") throw new Exit(1, "another round has begun on this node");
   const { pow_status: last } = await client.stop();
   stdout.write(options.json ? jsonOf(last) : summaryOf(last));
-  if (end === "stopped") throw new Exit(1, "the round ended before its limit");
+  if (end === "stopped")
+    throw new Exit(1, `the round ended before its limit: ${await whyEnded(client)}`);
+}
+
+/** In the words of the node's own events. */
+async function whyEnded(client: PocClient): Promise<string> {
+  const { events } = await client.nodeEvents();
+  return printable(events.findLast(({ kind }) => kind === "round")?.text ?? "nobody knows why");
 }
 
 /** Shows each status until the round has reached its limit, or another one has taken its place. */

@@ -27,11 +27,14 @@ export function statusCommand(): Command {
   return addRemoteOptions(command).action((options: RemoteOptions) =>
     orExit(async () => {
       const client = clientOf(options);
-      const [status, { health, model }] = await Promise.all([client.status(), client.nodeInfo()]);
+      const [status, { health, model, artifacts }] = await Promise.all([
+        client.status(),
+        client.nodeInfo(),
+      ]);
       stdout.write(
         options.json
-          ? `${JSON.stringify({ ...status, ...health })}\n`
-          : `${summaryOf(status)}model       ${printable(model ?? "unknown until it is loaded")}\n${notesOf(health)}`,
+          ? `${JSON.stringify({ ...status, ...health, artifacts })}\n`
+          : `${summaryOf(status, artifacts.round)}model       ${printable(model ?? "unknown until it is loaded")}\n${notesOf(health)}`,
       );
       const [first] = health.reasons;
       if (first) throw new Exit(EXIT_CODES[first.code]);

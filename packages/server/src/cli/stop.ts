@@ -10,8 +10,11 @@ export function stopCommand(): Command {
   );
   return addRemoteOptions(command).action((options: RemoteOptions) =>
     orExit(async () => {
-      const { pow_status } = await clientOf(options).stop();
-      stdout.write(options.json ? jsonOf(pow_status) : summaryOf(pow_status));
+      const client = clientOf(options);
+      const { pow_status } = await client.stop();
+      // What has ended may have been a round of artifacts, of which a status tells nothing.
+      const round = pow_status.round_id === null ? (await client.nodeInfo()).artifacts.round : null;
+      stdout.write(options.json ? jsonOf(pow_status) : summaryOf(pow_status, round));
     }),
   );
 }

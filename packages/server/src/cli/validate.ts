@@ -23,7 +23,9 @@ export function validateCommand(): Command {
     orExit(async () => {
       const proof = await readProof(file);
       const answer = await clientOf(options).validate(proof).catch(withAdvice);
-      stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer));
+      stdout.write(
+        options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer, arithmeticOf(proof)),
+      );
       if (answer.fraud_detected) throw new Exit(FRAUD_EXIT_CODE);
     }),
   );
@@ -71,6 +73,12 @@ function proofOf(value: ProofBatch | Status | null): ProofBatch {
   }
   const { valid_nonces: nonces, valid_distances: dist, ...round } = value as Status;
   return { ...round, nonces, dist } as ProofBatch;
+}
+
+/** What it says computed it; callbacks and statuses do. */
+function arithmeticOf(proof: ProofBatch): string | null {
+  const { arithmetic } = Object(proof) as { arithmetic?: unknown };
+  return typeof arithmetic === "string" ? arithmetic : null;
 }
 
 /** The system's words, without the call that failed. */

@@ -1,0 +1,18 @@
+import { NodeError, UnavailableError } from "@proofmill/client";
+import { expect, test } from "vitest";
+import { orExit } from "./remote.ts";
+
+const ending = (error: Error) =>
+  orExit(() => Promise.reject(error)).catch(({ message }) => message);
+
+test("a refusal whose reason is a node's health says where that stands", async () => {
+  const detail = "Could not be stored";
+  const refused = new UnavailableError(detail, {
+    code: "STORE_FAILED",
+    status: 503,
+    retryAfter: 5,
+  });
+  expect(await ending(refused)).toBe(`${detail}: proofmill status says why`);
+  const other = new NodeError("Computation failed", { code: "COMPUTE_FAILED", status: 500 });
+  expect(await ending(other)).toBe("Computation failed");
+});
