@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   artifactInputs,
   artifactOutput,
@@ -111,7 +112,7 @@ describe("a job that is cut", () => {
   const progress = new Int32Array(1);
   let runner: NativeRunner;
 
-  // Large enough that a micro-batch takes several of the 50 ms between two reports of progress.
+  // Large enough that a pass has many parts, between which a cut may come.
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "proofmill-"));
     await writeRandomModel({
@@ -138,17 +139,20 @@ describe("a job that is cut", () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  test("keeps whole micro-batches of several nonces; the rest, run later, has the same bits", async () => {
+  test("keeps whole passes of several nonces; the rest, run later, has the same bits", async () => {
     const shared = Math.floor(runner.info.preferred_tokens / SEQ_LEN);
     expect(shared).toBeGreaterThan(1);
     const batch = 3 * shared;
     const seeds = Uint32Array.from({ length: batch }, (_, i) => i);
-    const whole = bitsOf((await runner.run(job(1, seeds))).values);
+    const all = await cutAfter(Number.POSITIVE_INFINITY, job(1, seeds));
+    const whole = bitsOf(all.result.values);
     expect(whole).toHaveLength(batch);
 
-    // Layers begin anew: the first micro-batch is done, the second is at work.
-    const cut = await cutWhen(job(2, seeds), (layers, before) => layers < before);
-    expect(cut.completed).toBeGreaterThan(0);
+    // In the second of three passes, or later.
+    let cut: PrefillResult = { completed: 0, values: new Float32Array() };
+    for (let parts = all.parts / 2; cut.completed === 0; parts *= 1.3) {
+      cut = (await cutAfter(parts, job(2, seeds))).result;
+    }
     expect(cut.completed).toBeLessThan(batch);
     expect(cut.completed % shared).toBe(0);
     expect(bitsOf(cut.values)).toEqual(whole.slice(0, cut.completed));
@@ -157,13 +161,13 @@ describe("a job that is cut", () => {
     expect(bitsOf(rest.values)).toEqual(whole.slice(cut.completed));
   });
 
-  test("gives all nonces back when the first micro-batch is cut between layers", async () => {
+  test("gives all nonces back when the first pass is cut", async () => {
     const seeds = Uint32Array.from(
       { length: Math.floor(runner.info.preferred_tokens / SEQ_LEN) },
       (_, i) => i,
     );
-    const cut = await cutWhen(job(4, seeds), (layers) => layers < runner.info.num_hidden_layers);
-    expect(cut).toEqual({ completed: 0, values: new Float32Array() });
+    const { result } = await cutAfter(1, job(4, seeds));
+    expect(result).toEqual({ completed: 0, values: new Float32Array() });
   });
 
   test("in the middle of a long sequence's layer gives it up there", async () => {
@@ -173,15 +177,10 @@ describe("a job that is cut", () => {
     const whole = bitsOf((await runner.run(long)).values);
     const took = performance.now() - begun;
 
-    // The first report comes when the first layer begins.
-    let cut = 0;
-    runner.onProgress(() => {
-      if (cut === 0) cut = performance.now();
-      runner.cancel(12);
-    });
-    expect((await runner.run({ ...long, id: 12 })).completed).toBe(0);
+    const { result, ms } = await cutAfter(1, { ...long, id: 12 });
+    expect(result.completed).toBe(0);
     // Of eight layers none was finished.
-    expect(performance.now() - cut).toBeLessThan(took / 24);
+    expect(ms).toBeLessThan(took / 24);
     expect(bitsOf((await runner.run({ ...long, id: 13 })).values)).toEqual(whole);
   });
 
@@ -211,12 +210,12 @@ describe("a job that is cut", () => {
   });
 
   test("by close resolves, and later jobs are refused", async () => {
-    const closing = await loadModel({ directory, threads: 1 });
-    const progress = new Promise((resolve) => closing.onProgress(resolve));
+    const closing = await loadModel({ directory, progress, threads: 1 });
+    Atomics.store(progress, 0, 0);
     const seeds = Uint32Array.from({ length: 64 }, (_, i) => i);
     const cut = closing.run(job(8, seeds));
     const queued = closing.run(job(9, seeds));
-    await progress;
+    while (progress[0] === 0) await nextTurn();
     await Promise.all([closing.close(), closing.close()]);
     expect((await cut).completed).toBeLessThan(64);
     expect((await queued).completed).toBe(0);
@@ -228,17 +227,25 @@ describe("a job that is cut", () => {
     return { id, seq_len: SEQ_LEN, input_seeds, output: distanceOutput(input_seeds) };
   }
 
-  /** Runs a job and cuts it once the layers that are done, now and at the last report, say so. */
-  async function cutWhen(
+  /**
+   * Runs a job and cuts it once so many of its parts were seen to be done.
+   *
+   * @returns how many there were, and for how many milliseconds it ran on
+   */
+  async function cutAfter(
+    most: number,
     job: PrefillJob,
-    isTime: (layers: number, before: number) => boolean,
-  ): Promise<PrefillResult> {
-    let before = 0;
-    runner.onProgress((layers) => {
-      if (isTime(layers, before)) runner.cancel(job.id);
-      before = layers;
+  ): Promise<{ result: PrefillResult; parts: number; ms: number }> {
+    let hasEnded = false;
+    Atomics.store(progress, 0, 0);
+    const running = runner.run(job).finally(() => {
+      hasEnded = true;
     });
-    return runner.run(job);
+    let parts = 0;
+    for (; parts < most && !hasEnded; parts += Atomics.exchange(progress, 0, 0)) await nextTurn();
+    const since = performance.now();
+    runner.cancel(job.id);
+    return { result: await running, parts, ms: performance.now() - since };
   }
 });
 

@@ -128,7 +128,6 @@ export interface NativeModel {
   /** Rejects with code DEVICE_LOST when the device has failed for good. */
   run(job: PrefillJob): Promise<PrefillResult>;
   cancel(id: number): void;
-  onProgress(listener: (layersDone: number) => void): void;
   /** [vocab_size]: the plain forward pass, one thread, sums in double. Slow; the tests' oracle. */
   referenceLogits(seqLen: number, inputSeed: number): Float32Array;
   /** [batch, k_dim] of a job for artifacts: the same, also in what follows the forward pass. */
@@ -153,8 +152,6 @@ export interface NativeModel {
   memoryLeft(): number;
   /** Bytes that passes at this length take beside the weights. */
   passBytes(seqLen: number): number;
-  /** Whether its embeddings were loaded. */
-  takesTokens(): boolean;
   /** Bytes that keys and values of `PAGE_TOKENS` tokens take. */
   pageBytes(): number;
   /** Takes memory for token sessions. To be called once, before any; throws while a job runs. */

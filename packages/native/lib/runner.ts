@@ -69,11 +69,6 @@ export class NativeRunner implements ModelRunner, SessionRunner {
     if (Number.isSafeInteger(id) && id >= 0) this.#model.cancel(id);
   }
 
-  /** Calls `listener` when a layer begins, 20 times a second at most, with how many are behind it. */
-  onProgress(listener: (layersDone: number) => void): void {
-    this.#model.onProgress(listener);
-  }
-
   close(): Promise<void> {
     this.#closed ??= this.#model.close();
     return this.#closed;

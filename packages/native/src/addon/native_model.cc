@@ -18,7 +18,6 @@ Napi::Function NativeModel::define(Napi::Env env) {
                       InstanceAccessor<&NativeModel::longest>("longest"),
                       InstanceMethod<&NativeModel::run>("run"),
                       InstanceMethod<&NativeModel::cancel>("cancel"),
-                      InstanceMethod<&NativeModel::on_progress>("onProgress"),
                       InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
                       InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
                       InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
@@ -29,7 +28,6 @@ Napi::Function NativeModel::define(Napi::Env env) {
                       InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
                       InstanceMethod<&NativeModel::read_bandwidth>("readBandwidth"),
                       InstanceMethod<&NativeModel::page_bytes>("pageBytes"),
-                      InstanceMethod<&NativeModel::takes_tokens>("takesTokens"),
                       InstanceMethod<&NativeModel::open_sessions>("openSessions"),
                       InstanceMethod<&NativeModel::open_session>("openSession"),
                       InstanceMethod<&NativeModel::cancel_session>("cancelSession"),
@@ -66,13 +64,6 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
       if (static_cast<napi_env>(js) != nullptr) settle_job(js, ticket, *own);
     };
     if (to_js_.NonBlockingCall(owned, settle) != napi_ok) delete owned;
-  };
-  events.progress = [this](size_t layers) {
-    if (!watched_.load(std::memory_order_relaxed)) return;
-    to_js_.NonBlockingCall([this, layers](Napi::Env js, Napi::Function) {
-      if (static_cast<napi_env>(js) == nullptr || listener_.IsEmpty()) return;
-      listener_.Call({Napi::Number::New(js, static_cast<double>(layers))});
-    });
   };
   events.sessions = [this](std::vector<SessionEvent> happened) {
     auto* owned = new std::vector<SessionEvent>(std::move(happened));
@@ -118,15 +109,6 @@ Napi::Value NativeModel::run(const Napi::CallbackInfo& info) {
 Napi::Value NativeModel::cancel(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     if (engine_) engine_->cancel(integer(info[0], "id", uint64_t{1} << 53));
-    return info.Env().Undefined();
-  });
-}
-
-Napi::Value NativeModel::on_progress(const Napi::CallbackInfo& info) {
-  return guarded(info, [&] {
-    if (!info[0].IsFunction()) fail("listener must be a function");
-    listener_ = Napi::Persistent(info[0].As<Napi::Function>());
-    watched_.store(true, std::memory_order_relaxed);
     return info.Env().Undefined();
   });
 }
@@ -312,13 +294,6 @@ Napi::Value NativeModel::page_bytes(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     if (!engine_) throw Error("the model is closed");
     return Napi::Number::New(info.Env(), static_cast<double>(prefill().model().page_bytes()));
-  });
-}
-
-Napi::Value NativeModel::takes_tokens(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    if (!engine_) throw Error("the model is closed");
-    return Napi::Boolean::New(info.Env(), prefill().model().takes_tokens());
   });
 }
 

@@ -4,7 +4,6 @@
 
 #include <napi.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -35,7 +34,6 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value longest(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
-  Napi::Value on_progress(const Napi::CallbackInfo& info);
   Napi::Value reference_logits(const Napi::CallbackInfo& info);
   Napi::Value reference_artifacts(const Napi::CallbackInfo& info);
   Napi::Value stage_seconds(const Napi::CallbackInfo& info);
@@ -46,7 +44,6 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value pass_bytes(const Napi::CallbackInfo& info);
   Napi::Value time_stages(const Napi::CallbackInfo& info);
   Napi::Value page_bytes(const Napi::CallbackInfo& info);
-  Napi::Value takes_tokens(const Napi::CallbackInfo& info);
   Napi::Value open_sessions(const Napi::CallbackInfo& info);
   Napi::Value open_session(const Napi::CallbackInfo& info);
   Napi::Value cancel_session(const Napi::CallbackInfo& info);
@@ -75,8 +72,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   std::unordered_map<uint64_t, Napi::Promise::Deferred> pending_;
   uint64_t next_ticket_ = 0;
   size_t work_ = 0;  // jobs and sessions whose end was not told yet
-  Napi::FunctionReference listener_, session_listener_;
-  std::atomic<bool> watched_{false};
+  Napi::FunctionReference session_listener_;
 };
 
 }  // namespace proofmill

@@ -11,8 +11,7 @@ Engine::Engine(Model model, EngineEvents events, size_t threads)
     : prefill_(std::move(model)),
       threads_(threads),
       session_events_(std::move(events.sessions)),
-      queue_(prefill_, std::move(events.done), std::move(events.progress),
-             [this] { give_sessions_their_share(); }) {
+      queue_(prefill_, std::move(events.done), [this] { give_sessions_their_share(); }) {
   thread_ = std::thread([this] { work(); });
 }
 

@@ -18,7 +18,6 @@ namespace proofmill {
 // What is told of the work, on the engine's thread.
 struct EngineEvents {
   std::function<void(uint64_t ticket, Result)> done;
-  std::function<void(size_t layers_done)> progress;
   std::function<void(std::vector<SessionEvent>)> sessions;
 };
 

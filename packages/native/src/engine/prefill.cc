@@ -26,7 +26,7 @@ size_t Prefill::sequences_of_pass(size_t seq_len, size_t left) const {
   return (left + passes - 1) / passes;
 }
 
-bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_layer) {
+bool Prefill::begin(const Pass& pass, const std::function<void()>& layer_begins) {
   Backend& be = model_.backend();
   StageClock& clock = model_.clock();
   const Batching batching = be.batching(pass.seq_len);
@@ -52,7 +52,7 @@ bool Prefill::begin(const Pass& pass, const std::function<void(size_t)>& on_laye
     be.proof_ops().inputs(
         {input_seeds_.on_device(), sequences, streams, pass.seq_len * model_.config().hidden_size},
         model_.embeddings());
-    model_.layers(sequences, pass.seq_len, reflections, on_layer);
+    model_.layers(sequences, pass.seq_len, reflections, layer_begins);
   };
   const LastRows last{be,
                       clock,

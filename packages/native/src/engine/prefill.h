@@ -33,9 +33,9 @@ class Prefill {
   // Passes that may be begun before the first is waited for.
   size_t depth() const { return model_.backend().depth(); }
 
-  // Begins a pass. `on_layer` is called when a layer begins, but not where a graph runs. Returns
+  // Begins a pass. `layer_begins` is called when one does, but not where a graph runs. Returns
   // false when the backend's `cut` was made meanwhile: then there is nothing to wait for.
-  bool begin(const Pass& pass, const std::function<void(size_t layer)>& on_layer);
+  bool begin(const Pass& pass, const std::function<void()>& layer_begins);
   // Waits for the oldest pass under way; its values are there then.
   void wait() {
     model_.backend().wait_pass();

@@ -8,19 +8,9 @@
 
 namespace proofmill {
 
-namespace {
-
-// Progress is told no more often than this: a small model does thousands of layers a second.
-constexpr auto kProgressInterval = std::chrono::milliseconds(50);
-
-}  // namespace
-
 PrefillQueue::PrefillQueue(Prefill& prefill, std::function<void(uint64_t, Result)> done,
-                           std::function<void(size_t)> progress, std::function<void()> between)
-    : prefill_(prefill),
-      done_(std::move(done)),
-      progress_(std::move(progress)),
-      between_(std::move(between)) {}
+                           std::function<void()> between)
+    : prefill_(prefill), done_(std::move(done)), between_(std::move(between)) {}
 
 void PrefillQueue::check(const Job& job) const {
   const size_t longest = prefill_.model().config().longest();
@@ -114,18 +104,12 @@ void PrefillQueue::look_at_cut(const Entry* begun) {
   prefill_.model().backend().cut.set(begun && (closing_ || begun->cancelled));
 }
 
-void PrefillQueue::begin_layer(const Entry& entry, size_t layer) {
+void PrefillQueue::begin_layer(const Entry& entry) {
   // Passes of a device that has several under way are not to be mixed with others.
-  if (prefill_.depth() == 1) {
-    look_at_cut(nullptr);
-    between_();
-    look_at_cut(&entry);
-  }
-  const auto now = std::chrono::steady_clock::now();
-  if (now - last_progress_ >= kProgressInterval) {
-    last_progress_ = now;
-    progress_(layer);
-  }
+  if (prefill_.depth() > 1) return;
+  look_at_cut(nullptr);
+  between_();
+  look_at_cut(&entry);
 }
 
 void PrefillQueue::begin_pass(Entry& entry) {
@@ -139,7 +123,7 @@ void PrefillQueue::begin_pass(Entry& entry) {
     const bool whole = prefill_.begin(
         {job.input_seeds.data() + entry.begun * streams, streams, sequences, job.seq_len,
          job.output, entry.begun, entry.result.values.data() + entry.begun * width},
-        [&](size_t layer) { begin_layer(entry, layer); });
+        [&] { begin_layer(entry); });
     if (whole) {
       passes_.push_back({&entry, sequences});
       entry.under_way++;

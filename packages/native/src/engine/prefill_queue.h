@@ -2,7 +2,6 @@
 // begin while the last ones of a job are under way, as far as the device's depth allows.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <exception>
@@ -35,10 +34,10 @@ struct Result {
 
 class PrefillQueue {
  public:
-  // All three are called from `turn`: `between` between two layers of a pass, where another's
-  // operations may run.
+  // Both are called from `turn`: `between` between two layers of a pass, where another's operations
+  // may run.
   PrefillQueue(Prefill& prefill, std::function<void(uint64_t ticket, Result)> done,
-               std::function<void(size_t layers_done)> progress, std::function<void()> between);
+               std::function<void()> between);
 
   // --- From any thread ---
   // Throws Error where the job is not possible.
@@ -73,7 +72,7 @@ class PrefillQueue {
   };
   Entry* next_entry();
   void look_at_cut(const Entry* begun);
-  void begin_layer(const Entry& entry, size_t layer);
+  void begin_layer(const Entry& entry);
   void tell_done();
   void begin_pass(Entry& entry);
   void wait_pass();
@@ -82,7 +81,6 @@ class PrefillQueue {
 
   Prefill& prefill_;
   std::function<void(uint64_t, Result)> done_;
-  std::function<void(size_t)> progress_;
   std::function<void()> between_;
   mutable std::mutex mutex_;
   std::deque<Entry> queue_;      // in the order they came, and are done
@@ -90,7 +88,6 @@ class PrefillQueue {
   const Entry* begun_ =
       nullptr;  // the job that a pass is begun of, which the backend's cut speaks of
   bool closing_ = false;
-  std::chrono::steady_clock::time_point last_progress_{};
 };
 
 }  // namespace proofmill

@@ -249,7 +249,7 @@ void Sessions::compute() {
   model_.reserve_positions(rows_.longest());
   be.begin_pass();
   rows_.copy_in(be);
-  model_.step(rows_, [](size_t) {});
+  model_.step(rows_);
   be.copy_out(model_.step_logits(), model_.logits_stride(), ends, vocab, logits_.data());
   be.wait_pass();
   // Sessions choose side by side: what one chooses follows from its own logits alone.

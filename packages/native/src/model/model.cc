@@ -35,7 +35,7 @@ size_t Model::pass_bytes(size_t seq_len) const {
 // Rows of logits begin on 32 bytes.
 size_t Model::logits_stride() const { return (config_.vocab_size + 7) / 8 * 8; }
 
-void Model::layers(Activations& act, const Rows& of, const std::function<void(size_t)>& on_layer) {
+void Model::layers(Activations& act, const Rows& of, const std::function<void()>& begins) {
   Backend& be = *backend_;
   const AttentionShape shape = config_.attention();
   const size_t hidden = config_.hidden_size, tokens = of.tokens;
@@ -44,7 +44,7 @@ void Model::layers(Activations& act, const Rows& of, const std::function<void(si
   float* last = act.last.as<float>();
 
   for (size_t i = 0; i < config_.num_hidden_layers; i++) {
-    on_layer(i);
+    begins();
     const Layer& layer = weights_.layers[i];
     const bool pruned = i + 1 == config_.num_hidden_layers;
     // From here on only the ends matter: in the last layer they alone go on.
@@ -139,12 +139,12 @@ void Model::open_cache(size_t pages, size_t rows, size_t ends) {
   step_act_ = activations(rows, ends);
 }
 
-void Model::step(const TokenRows& rows, const std::function<void(size_t)>& on_layer) {
+void Model::step(const TokenRows& rows) {
   Backend& be = *backend_;
   const Linear& table = weights_.embed_tokens ? weights_.embed_tokens : weights_.lm_head;
   if (!clock_.enter(Stage::inputs)) return;
   be.embed(table, rows.tokens(), rows.rows(), step_act_.x.as<float>());
-  layers(step_act_, {rows.rows(), rows.ends(), 1, nullptr, &rows}, on_layer);
+  layers(step_act_, {rows.rows(), rows.ends(), 1, nullptr, &rows}, [] {});
   if (rows.ends() == 0) return clock_.leave();
   clock_.enter(Stage::head);
   be.rms_norm(step_act_.last.as<float>(), rows.ends(), config_.hidden_size,

@@ -59,10 +59,10 @@ class Model {
   // Takes them through every layer; what remains are the last positions. Where there are
   // `reflections` [num_hidden_layers, hidden_size], unit vectors, the residual stream is reflected
   // by a layer's after that layer: in the norm that follows, so that of the last layer's it is
-  // `final_norm` that does it. `on_layer` is called when a layer begins.
+  // `final_norm` that does it. `begins` is called when a layer does.
   void layers(size_t sequences, size_t seq_len, const float* reflections,
-              const std::function<void(size_t layer)>& on_layer) {
-    layers(act_, {sequences * seq_len, sequences, seq_len, reflections}, on_layer);
+              const std::function<void()>& begins) {
+    layers(act_, {sequences * seq_len, sequences, seq_len, reflections}, begins);
   }
   // The last positions of so many sequences, through the final norm; `reflections` as for `layers`.
   void final_norm(size_t rows, const float* reflections);
@@ -83,14 +83,14 @@ class Model {
   void open_cache(size_t pages, size_t rows, size_t ends);
   // Takes rows through every layer, and leaves the logits of their ends at `step_logits`, [ends,
   // logits_stride].
-  void step(const TokenRows& rows, const std::function<void(size_t layer)>& on_layer);
+  void step(const TokenRows& rows);
   const float* step_logits() const { return step_act_.logits.as<float>(); }
   // Cosines and sines for sequences of this length; for more than that, too, so that one that grows
   // need not ask at every step.
   void reserve_positions(size_t seq_len);
 
  private:
-  void layers(Activations& act, const Rows& rows, const std::function<void(size_t)>& on_layer);
+  void layers(Activations& act, const Rows& rows, const std::function<void()>& begins);
   Activations activations(size_t tokens, size_t sequences);
   void reserve_activations(size_t sequences, size_t seq_len);
   void extend_rope(size_t seq_len);
