@@ -6,18 +6,16 @@ import type { ProofScheme, RoundConfig, Schemes } from "@proofmill/core";
 
 export interface CircleConfig extends RoundConfig {
   readonly radius: number;
-  /** How far a claimed point may lie from the one that is computed again. */
-  readonly tolerance: number;
 }
 
-export interface CircleClaim {
+interface CircleClaim {
   readonly nonces: readonly number[];
   /** One for each nonce, as they are kept. */
   readonly points: readonly string[];
 }
 
 /** A find's record is its point, as `x y`. */
-export const circle: ProofScheme<CircleConfig, CircleClaim> = {
+export const circle: ProofScheme<CircleConfig> = {
   name: "circle",
 
   canRead({ config, records }) {
@@ -41,15 +39,6 @@ export const circle: ProofScheme<CircleConfig, CircleClaim> = {
     return length < radius ? { kind: "valid", record: `${x} ${y}` } : { kind: "invalid" };
   },
 
-  judge({ nonces, points }, { round_id, config }, { values, arithmetic }) {
-    const far = nonces.filter((_, i) => {
-      const [x = Number.NaN, y = Number.NaN] = (points[i] ?? "").split(" ").map(Number);
-      const [ownX = Number.NaN, ownY = Number.NaN] = values.subarray(2 * i, 2 * i + 2);
-      return Math.hypot(x - ownX, y - ownY) > config.tolerance;
-    });
-    return { circle: round_id, far, of: nonces.length, arithmetic };
-  },
-
   maxRefusals: null,
   generated: ({ round_id }, { nonces, records, arithmetic }) => ({
     circle: round_id,
@@ -57,5 +46,18 @@ export const circle: ProofScheme<CircleConfig, CircleClaim> = {
     arithmetic,
   }),
 };
+
+/** The verdict on a claim: which of its points are too far from those that were computed again. */
+export function judgePoints(
+  { nonces, points }: CircleClaim,
+  { values, arithmetic }: { values: Float32Array; arithmetic: string },
+): object {
+  const far = nonces.filter((_, i) => {
+    const [x = Number.NaN, y = Number.NaN] = (points[i] ?? "").split(" ").map(Number);
+    const [ownX = Number.NaN, ownY = Number.NaN] = values.subarray(2 * i, 2 * i + 2);
+    return Math.hypot(x - ownX, y - ownY) > 0.01;
+  });
+  return { far, of: nonces.length, arithmetic };
+}
 
 export const SCHEMES: Schemes = new Map([[circle.name, circle]]);

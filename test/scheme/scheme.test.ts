@@ -23,7 +23,7 @@ import { silentLog } from "../../packages/core/src/util/log.ts";
 import { createPoster } from "../../packages/server/src/callbacks/request.ts";
 import { CallbackSender } from "../../packages/server/src/callbacks/sender.ts";
 import { SqliteStore } from "../../packages/server/src/store/sqlite.ts";
-import { type CircleConfig, circle, SCHEMES } from "./circle.ts";
+import { type CircleConfig, circle, judgePoints, SCHEMES } from "./circle.ts";
 
 /** The two floats of a nonce: a model whose hidden state has two numbers. */
 function pointOf(inputSeed: number): [number, number] {
@@ -162,7 +162,7 @@ test("a round of another proof is searched, stored, told, delivered, judged and 
   const [folder, schemes] = [temporaryFolder(), schemesModule()];
   const config: CircleConfig = {
     ...{ block_hash: "block", block_height: 1, public_key: "node", callback_url: url },
-    ...{ node_id: 1, node_count: 3, batch_size: 8, seq_len: 16, radius: 0.8, tolerance: 0.01 },
+    ...{ node_id: 1, node_count: 3, batch_size: 8, seq_len: 16, radius: 0.8 },
   };
   const first = await open(folder, schemes);
   const { rounds, runners, store, validations } = first;
@@ -205,8 +205,8 @@ test("a round of another proof is searched, stored, told, delivered, judged and 
   const recomputed = await validations.recompute({
     ...{ scheme: circle, config, nonces: claim.nonces, sizers },
   });
-  const batch = circle.judge(claim, { round_id: "round-1", config }, recomputed);
-  const verdict = { circle: "round-1", far: [nonces[2]], of: 3, arithmetic: "plane-1" };
+  const batch = judgePoints(claim, recomputed);
+  const verdict = { far: [nonces[2]], of: 3, arithmetic: "plane-1" };
   expect(batch).toEqual(verdict);
   await store.enqueue({ callback_url: url, scheme: circle.name, kind: "validated", batch });
 
@@ -243,7 +243,7 @@ test("a round whose proof nobody knows any more is left out, and loses nothing",
   const [folder, schemes] = [temporaryFolder(), schemesModule()];
   const config = {
     ...{ block_hash: "block", block_height: 1, public_key: "node", callback_url: null },
-    ...{ node_id: 0, node_count: 1, batch_size: 8, seq_len: 16, radius: 0.8, tolerance: 0.01 },
+    ...{ node_id: 0, node_count: 1, batch_size: 8, seq_len: 16, radius: 0.8 },
   };
   const known = await SqliteStore.open({ folder, schemes });
   await known.create({ round_id: "a", scheme: "circle", config });

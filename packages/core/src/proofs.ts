@@ -1,7 +1,7 @@
 /** Proofs of distances that are computed again and judged: docs/protocol.md §3, `/validate`. */
 import { configOf } from "./proof/distance/answers.ts";
 import { distance } from "./proof/distance/scheme.ts";
-import { inShort, toValidateAnswer } from "./proof/distance/verdict.ts";
+import { inShort, judge, toValidateAnswer } from "./proof/distance/verdict.ts";
 import { readRows } from "./proof/scheme.ts";
 import type { Meter } from "./round/meter.ts";
 import type { Rounds } from "./round/rounds.ts";
@@ -67,7 +67,8 @@ export class Proofs {
       const fields = { round_id, count: nonfinite.length, nonces };
       log.warn(fields, "results are not finite, their nonces are left out of the verdict");
     }
-    const batch = distance.judge(proof, { round_id, config }, recomputed);
+    const { values: distances, arithmetic } = recomputed;
+    const batch = judge({ proof, distances, round: { ...config, round_id }, arithmetic });
     meter.judged(batch, (now() - received) / 1000);
     log.info(inShort(batch), "a proof is judged");
     if (isPushed) {

@@ -58,9 +58,10 @@ export interface SchemeRound<Config> {
 
 /**
  * One kind of proof. A kept round names its scheme, so that whoever holds the round finds the scheme
- * whose configuration, records and claims these are; each scheme is given its own alone.
+ * whose configuration and records these are; each scheme is given its own alone. How claims are judged
+ * is between a scheme and what speaks its protocol: no round asks for it.
  */
-export interface ProofScheme<Config extends RoundConfig = RoundConfig, Claim = unknown> {
+export interface ProofScheme<Config extends RoundConfig = RoundConfig> {
   /** What kept rounds name it by: never changed. */
   readonly name: string;
   /**
@@ -76,8 +77,6 @@ export interface ProofScheme<Config extends RoundConfig = RoundConfig, Claim = u
   job(config: Config, nonces: readonly number[], model: ModelInfo): Omit<PrefillJob, "id">;
   /** @param row [width] */
   read(config: Config, row: Float32Array): Reading;
-  /** The verdict on a claim, as it is pushed: JSON. */
-  judge(claim: Claim, round: SchemeRound<Config>, recomputed: Recomputed): object;
   /** Finds of a round that were computed under one tag, as they are pushed: JSON. */
   generated(round: SchemeRound<Config>, finds: Finds & { readonly arithmetic: string }): object;
   /**

@@ -4,7 +4,7 @@ import { binomialTail } from "../beta.ts";
 import { inputSeedWords, seed } from "../seeds.ts";
 import { layerSeeds, pickSeed, rotationSeeds } from "./seeds.ts";
 import { decodeVector, encodeVector } from "./vector.ts";
-import { isAborted, isMismatch, judgeArtifacts } from "./verdict.ts";
+import { ArtifactJudge, type Claimed, isAborted, isMismatch } from "./verdict.ts";
 
 /** A number, or the name of one that JSON has none of. */
 type Value = number | "NaN" | "Infinity" | "-Infinity";
@@ -108,6 +108,15 @@ describe("a vector as text", () => {
 });
 
 describe("verdict", () => {
+  function judgeArtifacts(
+    { nonces, ...claimed }: Claimed & { nonces: readonly number[] },
+    values: Float32Array,
+  ) {
+    const judge = new ArtifactJudge(claimed);
+    judge.take(nonces, values);
+    return judge.judgement();
+  }
+
   it.each(mismatch)("$name", ({ computed_f32, received_b64, dist_threshold, is_mismatch }) => {
     const own = Float32Array.from(computed_f32.map(Number));
     expect(isMismatch(own, received_b64, dist_threshold)).toBe(is_mismatch);

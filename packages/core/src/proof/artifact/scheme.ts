@@ -4,17 +4,8 @@ import { generatedArtifacts } from "./answers.ts";
 import { type ArtifactConfig, isArtifactConfig } from "./config.ts";
 import { artifactInputs, artifactOutput } from "./job.ts";
 import { encodeVector } from "./vector.ts";
-import { type Claimed, judgeArtifacts, type StatTest } from "./verdict.ts";
 
 const NONFINITE: Reading = { kind: "nonfinite" };
-
-/** A prover's artifacts, as far as they are judged. */
-export interface ArtifactClaim {
-  readonly nonces: readonly number[];
-  /** As `Claimed.received`. */
-  readonly received: Claimed["received"];
-  readonly test: StatTest;
-}
 
 /** A find's record is its vector as text. */
 export const artifact = {
@@ -43,9 +34,7 @@ export const artifact = {
   read: (_config, row): Reading =>
     row.every(Number.isFinite) ? { kind: "valid", record: encodeVector(row) } : NONFINITE,
 
-  judge: (claim, _round, { values }) => judgeArtifacts(claim, values),
-
   generated: generatedArtifacts,
   // Then the block's phase is over, or the receiver does not know this node.
   maxRefusals: 10,
-} satisfies ProofScheme<ArtifactConfig, ArtifactClaim>;
+} satisfies ProofScheme<ArtifactConfig>;

@@ -96,16 +96,6 @@ export class ArtifactJudge {
   }
 }
 
-/** All at once. */
-export function judgeArtifacts(
-  { nonces, ...claimed }: Claimed & { nonces: readonly number[] },
-  values: Float32Array,
-): Judgement {
-  const judge = new ArtifactJudge(claimed);
-  judge.take(nonces, values);
-  return judge.judgement();
-}
-
 /** Whether so much of the own arithmetic failed that there is no verdict. */
 export function isAborted({ n_total, excluded_nonces }: Judgement): boolean {
   const { length } = excluded_nonces;

@@ -1,10 +1,10 @@
 /** The distance proof: a nonce yields one number, and is valid when that is less than the target. */
-import { InitRequest, type ProofBatch } from "../../wire/schemas.ts";
+import { InitRequest } from "../../wire/schemas.ts";
 import type { ProofScheme, Reading } from "../scheme.ts";
 import { inputSeed } from "../seeds.ts";
 import { generatedBatch } from "./answers.ts";
 import { permutationSeed, targetSeed } from "./seeds.ts";
-import { isValid, judge } from "./verdict.ts";
+import { isValid } from "./verdict.ts";
 
 const INVALID: Reading = { kind: "invalid" };
 const NONFINITE: Reading = { kind: "nonfinite" };
@@ -42,12 +42,9 @@ export const distance = {
     return isValid(distance, r_target) ? { kind: "valid", record: distance } : INVALID;
   },
 
-  judge: (proof, { round_id, config }, { values, arithmetic }) =>
-    judge({ proof, distances: values, round: { ...config, round_id }, arithmetic }),
-
   generated: generatedBatch,
   maxRefusals: null,
-} satisfies ProofScheme<InitRequest, ProofBatch>;
+} satisfies ProofScheme<InitRequest>;
 
 /** Every default was filled in when it was stored. */
 const KeptConfig = InitRequest({ defaults: { batch_size: 1, seq_len: 1 } });
