@@ -33,16 +33,16 @@ export interface LoadModelOptions extends DeviceChoice {
   /** Precision of matrix inputs; `auto`: bfloat16 for bf16 models, else float32. */
   dtype?: "auto" | Precision;
   /** Jobs are no longer than so many tokens; as long as the model and the memory allow by default. */
-  maxModelLen?: number;
+  maxModelLen?: number | undefined;
   /**
    * Bytes that this process may hold: models that need more are refused, and sequences whose passes
    * would. As many as there are by default.
    */
-  maxMemory?: number;
+  maxMemory?: number | undefined;
   /** Others that hold the model in the machine's memory: what this one may take is less then. */
-  runners?: RunnersTogether;
+  runners?: RunnersTogether | undefined;
   /** Room for token sessions, which take memory and the table of embeddings; none if absent. */
-  sessions?: SessionsOptions;
+  sessions?: SessionsOptions | undefined;
   /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
   onNotice?: OnNotice;
   /**

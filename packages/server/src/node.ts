@@ -6,7 +6,6 @@ import {
   PocService,
   within,
 } from "@proofmill/core";
-import type { SessionsOptions } from "@proofmill/native/model/memory";
 import { isReachable, Proxies } from "./access/addresses.ts";
 import { openKeyring, readKeys } from "./access/key-source.ts";
 import type { Keyring } from "./access/keys.ts";
@@ -125,10 +124,6 @@ function nodeTls({ tlsCert, tlsKey, tlsClientCa }: ServeConfig): TlsFiles {
   return { cert: tlsCert, key: tlsKey, ca: tlsClientCa };
 }
 
-function sessionsOf({ kvCacheMemory, maxNumSeqs }: ServeConfig): SessionsOptions {
-  return { maxNumSeqs, ...(kvCacheMemory !== undefined && { kvCacheMemory }) };
-}
-
 /** The files that may change while the node runs. */
 function changeable(config: ServeConfig): string[] {
   const { apiKeyFile } = config;
@@ -157,8 +152,7 @@ async function startWith(
   const held = new HeldModel(config.servedModelName, otherNames(config));
   const defaults = { batch_size: config.pocBatchSize, seq_len: config.pocSeqLen };
   const { app, service, log, inference, meter, events } = await createServer({
-    logLevel: config.logLevel,
-    logFormat: config.logFormat,
+    ...config,
     openService: (log, meter) =>
       PocService.open({
         enabled: config.enablePoc,
@@ -177,7 +171,6 @@ async function startWith(
         meter,
       }),
     modelName: config.servedModelName,
-    protocol: config.protocol,
     model: held,
     prefixes: { versions: config.nodeVersion ?? null, basePath: config.basePath },
     broker: {
@@ -186,22 +179,15 @@ async function startWith(
       showsMetrics: config.brokerMetrics,
     },
     defaults,
-    maxValidateNonces: config.maxValidateNonces,
-    allowInferenceWhileValidating: config.allowInferenceWhileValidating,
-    ungateModels: config.ungateModels,
     openInference: servesInference(config) ? openInference : null,
     drainMs: config.pocDrainSeconds * 1000,
     upstream: config.upstream ? { url: config.upstream, apiKey: config.upstreamApiKey } : null,
     runners: () => fleet.infos,
     sessionStats: () => fleet.sessionStats,
     delivery,
-    allowOrigin: config.allowOrigin,
-    allowHost: config.allowHost,
     keys,
     tls,
     proxies,
-    maxRequestsPerSecond: config.maxRequestsPerSecond ?? null,
-    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
   });
   const fleet = new Fleet({
     devices: config.devices,
@@ -345,9 +331,9 @@ async function startWith(
   /** Looks for the model once: a runner that is started again finds it where it was. */
   async function start(plan: RunnerPlan, signal: AbortSignal): Promise<ProcessRunner> {
     const how = { log: app.log, signal };
-    const { device, threads, runners } = plan;
-    const sessions = servesInference(config) ? sessionsOf(config) : undefined;
-    const planned = { ...config, device, threads, runners, sessions };
+    const { kvCacheMemory, maxNumSeqs } = config;
+    const sessions = servesInference(config) ? { kvCacheMemory, maxNumSeqs } : undefined;
+    const planned = { ...config, ...plan, sessions };
     folder ??= await provideModel(planned, how);
     return startModel(folder, planned, how);
   }

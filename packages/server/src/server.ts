@@ -37,7 +37,7 @@ import { refuseWebSocket, useTrpc, useWebSockets } from "./doors/trpc/live.ts";
 import { createRouter } from "./doors/trpc/router.ts";
 import { Subscriptions } from "./doors/trpc/subscriptions.ts";
 import { healthOf } from "./health.ts";
-import { HeldModel } from "./held-model.ts";
+import type { HeldModel } from "./held-model.ts";
 import { Events, type Told } from "./history/events.ts";
 import { History } from "./history/history.ts";
 import { originEvent } from "./history/part-events.ts";
@@ -70,7 +70,7 @@ import { usePage } from "./page.ts";
 import { Gpus } from "./platform/gpus.ts";
 import { Output, say } from "./platform/output.ts";
 import { harmlessLog, readableLog } from "./platform/readable-log.ts";
-import type { LogFormat, LogLevel, Protocol } from "./settings/config.ts";
+import type { ServeConfig } from "./settings/config.ts";
 import { version as ownVersion } from "./version.ts";
 
 /**
@@ -94,19 +94,29 @@ const NO_COMPILERS = {
   },
 };
 
-export interface ServerDeps {
-  logLevel: LogLevel;
-  logFormat: LogFormat;
+/** What it is configured with, as the node is. */
+type ServerConfig = Pick<
+  ServeConfig,
+  | "logLevel"
+  | "logFormat"
+  | "protocol"
+  | "maxValidateNonces"
+  | "allowInferenceWhileValidating"
+  | "ungateModels"
+  | "allowOrigin"
+  | "allowHost"
+  | "maxRequestsPerSecond"
+  | "maxConnectionsPerAddress"
+>;
+
+export interface ServerDeps extends ServerConfig {
   /** Opens the service, which logs where the server does and tells the meter what it does. */
   openService: (log: FastifyBaseLogger, meter: Meter) => Promise<PocService>;
   /** The model as /v1 calls it. */
   modelName: string;
-  /** Whose rounds are taken; with `v1` the broker's paths are not there. */
-  protocol: Protocol;
-  /** By default one of that name. */
-  model?: HeldModel;
+  model: HeldModel;
   /** What stands before the broker's paths. */
-  prefixes?: Prefixes;
+  prefixes: Prefixes;
   /** What the broker asks of the model's files, and whether it is shown metrics. */
   broker?: {
     modelFolder: () => string | null;
@@ -115,9 +125,6 @@ export interface ServerDeps {
     showsMetrics: boolean;
   };
   defaults: InitDefaults;
-  maxValidateNonces: number;
-  allowInferenceWhileValidating: boolean;
-  ungateModels: boolean;
   /** Milliseconds that running inference has to end when a round begins. */
   drainMs: number;
   /** The server that inference is forwarded to; null: this node's own. */
@@ -130,18 +137,11 @@ export interface ServerDeps {
   sessionStats: () => SessionStats;
   /** Of callbacks; all zero where none are sent. */
   delivery: () => Promise<DeliveryInfo>;
-  /** Origins whose pages may use the node from a browser. */
-  allowOrigin: readonly string[];
-  /** Hosts that the node answers to, besides those that nobody can make lead here. */
-  allowHost: readonly string[];
   /** Who may use the node; null: whoever reaches it. */
   keys: Keyring | null;
   proxies: Proxies;
   /** For TLS; null: it speaks plain HTTP. */
   tls: Tls | null;
-  /** Of one key or address; null: as many as come. */
-  maxRequestsPerSecond: number | null;
-  maxConnectionsPerAddress: number;
   /** What the descriptors allow, by default. */
   connectionLimits?: ConnectionLimits;
 }
@@ -178,15 +178,14 @@ export async function createServer(deps: ServerDeps): Promise<CreatedServer> {
   const { logFormat } = deps;
   const isForPeople = logFormat === "pretty" || (logFormat === "auto" && log.isTTY);
   const { keys, proxies, tls, maxRequestsPerSecond } = deps;
-  const rates = maxRequestsPerSecond === null ? null : new Rates(maxRequestsPerSecond);
+  const rates = maxRequestsPerSecond === undefined ? null : new Rates(maxRequestsPerSecond);
   const guard = new Guard({ keys, proxies, rates });
   const lanes = new Lanes();
   const longestBody = deps.protocol === "v1" ? bodyLimit : Math.max(bodyLimit, JOB_BODY);
   const unfinished = new Unfinished(longestBody);
   const owed = new Owed();
-  const { protocol, model = new HeldModel(deps.modelName) } = deps;
+  const { protocol, model, prefixes } = deps;
   const isForBroker = protocol !== "v1";
-  const { prefixes = { versions: null, basePath: "" } } = deps;
   const strip = prefixStripper(prefixes);
   const app = Fastify({
     rewriteUrl: ({ url = "/" }) => (isForBroker ? strip(url) : url),

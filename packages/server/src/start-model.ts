@@ -30,7 +30,7 @@ export type ModelConfig = Pick<
   device: string;
   maxModelLen?: number | undefined;
   /** What holds the model beside it; nothing by default. */
-  runners?: RunnersTogether;
+  runners?: RunnersTogether | undefined;
   runnerMaxMemory?: number | undefined;
   /** Room for inference; none by default. */
   sessions?: SessionsOptions | undefined;
@@ -58,17 +58,12 @@ export async function startModel(
   { log, signal }: StartOptions,
 ): Promise<ProcessRunner> {
   log.info({ directory: folder.directory }, "loading the model");
+  const { dtype, device, gpuMemoryUtilization, threads, maxModelLen, runners, sessions } = config;
   const runner = await startRunner({
     model: {
       ...folder,
-      dtype: config.dtype,
-      device: config.device,
-      gpuMemoryUtilization: config.gpuMemoryUtilization,
-      ...(config.runners === undefined ? {} : { runners: config.runners }),
-      ...(config.threads === undefined ? {} : { threads: config.threads }),
-      ...(config.maxModelLen === undefined ? {} : { maxModelLen: config.maxModelLen }),
-      ...(config.runnerMaxMemory === undefined ? {} : { maxMemory: config.runnerMaxMemory }),
-      ...(config.sessions && { sessions: config.sessions }),
+      ...{ dtype, device, gpuMemoryUtilization, threads, maxModelLen, runners, sessions },
+      maxMemory: config.runnerMaxMemory,
     },
     signal,
     onNotice: (text, level) => log[level]({}, text),

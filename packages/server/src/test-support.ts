@@ -100,7 +100,7 @@ export async function testServer(
     modelName: "test-model",
     protocol: options.protocol ?? "v1",
     model: held,
-    ...(options.prefixes && { prefixes: options.prefixes }),
+    prefixes: options.prefixes ?? { versions: null, basePath: "" },
     defaults,
     maxValidateNonces,
     allowInferenceWhileValidating: options.allowInferenceWhileValidating ?? false,
@@ -123,7 +123,7 @@ export async function testServer(
     keys: keyring,
     tls: options.tls ?? null,
     proxies: new Proxies(options.trustedProxy ?? []),
-    maxRequestsPerSecond: options.maxRequestsPerSecond ?? null,
+    maxRequestsPerSecond: options.maxRequestsPerSecond,
     maxConnectionsPerAddress: 2048,
     connectionLimits: { ...connectionLimits(1), ...options.connectionLimits },
   });

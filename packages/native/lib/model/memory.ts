@@ -87,7 +87,7 @@ interface MemoryNeeds {
 /** Room for token sessions, as it is asked for. */
 export interface SessionsOptions {
   /** Bytes of the cache of keys and values; by default what sessions can use, up to a share of what is left. */
-  kvCacheMemory?: number;
+  kvCacheMemory?: number | undefined;
   /** Sessions that run at once, 1 … `STEP_ROWS`; `DEFAULT_SESSIONS` by default. */
   maxNumSeqs?: number;
 }

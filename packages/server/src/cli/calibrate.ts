@@ -108,7 +108,7 @@ async function measure(
     r_target: ALL,
     node_id: 0,
     node_count: 1,
-    ...(options.seqLen === undefined ? {} : { seq_len: options.seqLen }),
+    seq_len: options.seqLen,
   });
   const distances: number[] = [];
   try {

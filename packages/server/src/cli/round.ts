@@ -105,10 +105,10 @@ function bodyOf(options: RoundOptions): InitBody {
     r_target: options.rTarget,
     node_id: options.nodeId,
     node_count: options.nodeCount,
-    ...(fraudThreshold === undefined ? {} : { fraud_threshold: fraudThreshold }),
-    ...(batchSize === undefined ? {} : { batch_size: batchSize }),
-    ...(seqLen === undefined ? {} : { seq_len: seqLen }),
-    ...(callbackUrl === undefined ? {} : { callback_url: callbackUrl }),
+    fraud_threshold: fraudThreshold,
+    batch_size: batchSize,
+    seq_len: seqLen,
+    callback_url: callbackUrl,
   };
 }
 

@@ -21,17 +21,17 @@ export interface LoadOptions {
   dtype: "auto" | Precision;
   /** `auto`, `cpu`, `cuda` or `cuda:N`. */
   device: string;
-  gpuMemoryUtilization?: number;
+  gpuMemoryUtilization?: number | undefined;
   /** Absent: one per core. */
-  threads?: number;
+  threads?: number | undefined;
   /** What holds the model in this machine's memory beside it; absent: nothing. */
-  runners?: RunnersTogether;
+  runners?: RunnersTogether | undefined;
   /** Absent: as long as the model and the memory allow. */
-  maxModelLen?: number;
+  maxModelLen?: number | undefined;
   /** Bytes that the process may hold; absent: as many as there are. */
-  maxMemory?: number;
+  maxMemory?: number | undefined;
   /** Room for token sessions; absent: none. */
-  sessions?: SessionsOptions;
+  sessions?: SessionsOptions | undefined;
 }
 
 export type ToRunner =
