@@ -51,6 +51,8 @@ export interface ArtifactJobQueueOptions {
 
 /** A job that somebody is called with the result of is kept by the store until it has ended. */
 export class ArtifactJobQueue {
+  /** All of them, for those who ask. */
+  readonly jobs: Pick<Jobs<JobResult>, "find" | "list" | "waiting" | "waitingNonces" | "review">;
   readonly #options: ArtifactJobQueueOptions;
   readonly #jobs: Jobs<JobResult>;
   /** Jobs on their way into the store. */
@@ -66,6 +68,7 @@ export class ArtifactJobQueue {
     const onEnded = (state: EndedState<JobResult>) =>
       options.meter.artifactJob({ status: state.status, verdict: verdictOf(state) });
     this.#jobs = new Jobs({ validations, isHeld, onEnded, now, log });
+    this.jobs = this.#jobs;
   }
 
   /** As `Artifacts.generate`, once nothing speaks against it. */
@@ -82,31 +85,6 @@ export class ArtifactJobQueue {
       await kept;
     }
     return { status: "queued", request_id, queued_count: job.nonces.length };
-  }
-
-  /** As `Jobs.find`. */
-  find(id: string): JobState<JobResult> | null {
-    return this.#jobs.find(id);
-  }
-
-  /** As `Jobs.list`. */
-  list(most: number): { id: string; count: number; state: JobState<JobResult> }[] {
-    return this.#jobs.list(most);
-  }
-
-  /** Jobs that wait or are at work. */
-  get waiting(): number {
-    return this.#jobs.waiting;
-  }
-
-  /** Nonces of all of them. */
-  get waitingNonces(): number {
-    return this.#jobs.waitingNonces;
-  }
-
-  /** The state may have changed: jobs that were held go on. */
-  review(): void {
-    this.#jobs.review();
   }
 
   /** Ends every job and forgets what they came to. */

@@ -61,13 +61,13 @@ export interface ArtifactsOptions {
  */
 export class Artifacts {
   readonly #options: ArtifactsOptions;
-  readonly #jobs: ArtifactJobQueue;
+  readonly #queue: ArtifactJobQueue;
   readonly #positions = new Positions();
   #endedStale = 0;
 
   constructor(options: ArtifactsOptions) {
     this.#options = options;
-    this.#jobs = new ArtifactJobQueue(options);
+    this.#queue = new ArtifactJobQueue(options);
     options.subscriptions.on(() => this.#review());
   }
 
@@ -113,7 +113,7 @@ export class Artifacts {
     this.#refuseUnlessEnabled();
     const job = this.#options.read("ArtifactJob", body);
     this.#refuseUnlessAble(job);
-    return this.#jobs.start(job, caller.signal);
+    return this.#queue.start(job, caller.signal);
   }
 
   /**
@@ -123,7 +123,7 @@ export class Artifacts {
    */
   job(request_id: string): JobAnswer {
     this.#refuseUnlessEnabled();
-    const state = this.#jobs.find(request_id);
+    const state = this.#queue.jobs.find(request_id);
     if (!state) {
       throw new PocError("JOB_NOT_FOUND", { detail: `Request ${request_id} not found` });
     }
@@ -136,7 +136,7 @@ export class Artifacts {
   /** How the last hundred jobs stand that were not waited for. */
   jobs(): ArtifactJobs {
     this.#refuseUnlessEnabled();
-    const jobs = this.#jobs.list(SHOWN_JOBS).map(({ id, count, state }) => ({
+    const jobs = this.#queue.jobs.list(SHOWN_JOBS).map(({ id, count, state }) => ({
       ...{ request_id: id, status: state.status, count },
       error: state.status === "failed" ? state.error : null,
       verdict: verdictOf(state),
@@ -200,27 +200,27 @@ export class Artifacts {
 
   /** Queued jobs that wait or are at work. */
   get waitingJobs(): number {
-    return this.#jobs.waiting;
+    return this.#queue.jobs.waiting;
   }
 
   /** Nonces of all jobs that wait or are at work. */
   get waitingNonces(): number {
-    return this.#jobs.waitingNonces;
+    return this.#queue.jobs.waitingNonces;
   }
 
   /** Ends every job and forgets what they came to. What is due for delivery stays so. */
   cancelJobs(): void {
-    this.#jobs.cancelAll();
+    this.#queue.cancelAll();
   }
 
   /** Ends every job of this process; those that are kept are a later one's. */
   close(): void {
-    this.#jobs.close();
+    this.#queue.close();
   }
 
   /** Goes on with the jobs that a process before this one has not ended. */
   restore(kept: readonly KeptJob[]): void {
-    this.#jobs.restore(kept);
+    this.#queue.restore(kept);
   }
 
   /** The state or the rounds have changed: jobs that were held go on. */
@@ -228,7 +228,7 @@ export class Artifacts {
     for (const { ledger } of this.#options.rounds.readableOf(artifact)) {
       this.#positions.remember(artifactConfigOf(ledger), ledger.position);
     }
-    this.#jobs.review();
+    this.#queue.jobs.review();
   }
 
   #refuseUnlessEnabled(): void {

@@ -39,7 +39,11 @@ export class Ledger implements RoundBook {
   readonly #generating: Stopwatch;
   #position: number;
   #nonfinite: number;
-  #searchedWith: SearchedWith | null;
+  /**
+   * With what the round is searched; null when no search is meant to go on. It outlives the search that
+   * ends without a command, and is stored with the counts.
+   */
+  searchedWith: SearchedWith | null;
 
   /** A new round, or one that was read back; its clocks stand until `enter`. */
   constructor(round: RoundRecord | StoredRound, now: () => number) {
@@ -50,7 +54,7 @@ export class Ledger implements RoundBook {
     this.#records = new FoundList(stored?.records ?? []);
     this.#position = stored?.counters.position ?? 0;
     this.#nonfinite = stored?.counters.total_nonfinite ?? 0;
-    this.#searchedWith = stored?.counters.searched_with ?? null;
+    this.searchedWith = stored?.counters.searched_with ?? null;
     this.#elapsed = new Stopwatch(now, stored?.counters.elapsed_seconds ?? 0);
     this.#generating = new Stopwatch(now, stored?.counters.generating_seconds ?? 0);
   }
@@ -91,18 +95,6 @@ export class Ledger implements RoundBook {
     this.#generating.set(state === "GENERATING");
   }
 
-  /**
-   * With what the round is searched; null when no search is meant to go on. It outlives the search that
-   * ends without a command, and is stored with the counts.
-   */
-  get searchedWith(): SearchedWith | null {
-    return this.#searchedWith;
-  }
-
-  set searchedWith(value: SearchedWith | null) {
-    this.#searchedWith = value;
-  }
-
   /** The totals as they would be after `nonces` more, `nonfinite` of them not finite. */
   countersAfter(nonces: number, nonfinite: number): RoundCounters {
     return {
@@ -110,7 +102,7 @@ export class Ledger implements RoundBook {
       total_nonfinite: this.#nonfinite + nonfinite,
       elapsed_seconds: this.elapsed_seconds,
       generating_seconds: this.generating_seconds,
-      searched_with: this.#searchedWith,
+      searched_with: this.searchedWith,
     };
   }
 
