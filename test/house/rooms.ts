@@ -60,7 +60,7 @@ export const ROOMS: Rooms = {
   "server/src/index.ts": `
     server/src/node.ts server/src/server.ts server/src/settings`,
   "server/src/node.ts": `
-    core/src/index.ts native/lib/model server/src/access server/src/callback-options.ts server/src/callbacks server/src/completions
+    core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks server/src/completions
     server/src/health.ts server/src/held-model.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
     server/src/runners server/src/server.ts
     server/src/settings server/src/start-model.ts
@@ -180,8 +180,7 @@ export const ROOMS: Rooms = {
   "core/src/service-options.ts": "core/src/round core/src/util core/src/wire",
   // What the service's callers ask of rounds of artifacts.
   "core/src/artifacts.ts": `
-    core/src/artifact-jobs.ts core/src/proof/artifact core/src/round core/src/util
-    core/src/wire`,
+    core/src/artifact-jobs.ts core/src/proof/artifact core/src/round core/src/wire`,
   "core/src/artifact-jobs.ts": `
     core/src/proof core/src/proof/artifact core/src/round core/src/util core/src/wire node:crypto`,
   "core/src/round": `

@@ -1,19 +1,13 @@
 /** Rounds and jobs of artifacts: docs/protocol-v2.md §2 and §3 behind one face. */
-import { ArtifactJobQueue, verdictOf } from "./artifact-jobs.ts";
+import { ArtifactJobQueue, type ArtifactJobQueueOptions, verdictOf } from "./artifact-jobs.ts";
 import { ARTIFACT_EVENTS, artifactConfigOf, artifactStatus } from "./proof/artifact/answers.ts";
 import { type ArtifactConfig, configOfBody } from "./proof/artifact/config.ts";
 import { keyOf, Positions } from "./proof/artifact/positions.ts";
 import { artifact } from "./proof/artifact/scheme.ts";
-import type { Meter } from "./round/meter.ts";
-import type { Rounds } from "./round/rounds.ts";
-import type { Runners } from "./round/runners.ts";
 import type { RoundCommand } from "./round/state.ts";
 import type { KeptJob } from "./round/store.ts";
-import type { StoreWatch } from "./round/store-watch.ts";
 import type { Subscriptions } from "./round/subscriptions.ts";
-import type { ValidationQueue } from "./round/validation.ts";
 import type { Tracked, WatchOptions } from "./round/watch.ts";
-import type { Logger } from "./util/log.ts";
 import type {
   ArtifactEvent,
   ArtifactJobs,
@@ -29,16 +23,8 @@ import type { Status } from "./wire/schemas.ts";
 const SHOWN_JOBS = 100;
 
 /** What of the service the artifacts are made of. */
-export interface ArtifactsOptions {
-  rounds: Rounds;
-  runners: Runners;
-  validations: ValidationQueue;
-  storeWatch: StoreWatch;
+export interface ArtifactsOptions extends ArtifactJobQueueOptions {
   subscriptions: Subscriptions;
-  /** By which callers may name the node's model. */
-  modelNames: () => readonly string[];
-  /** Whether `stat_test.p_value_threshold` means what `fraud_threshold` does. */
-  honoursPValueThreshold: boolean;
   /** Checks a body, or takes it from who has checked it. */
   read: <Name extends SchemaName>(schema: Name, body: unknown) => Parsed<Name>;
   /** Whether rounds and jobs are taken now; false: ENGINE_NOT_AVAILABLE. */
@@ -49,9 +35,6 @@ export interface ArtifactsOptions {
   refuseUnlessOpen: () => void;
   /** Carries a command out when its turn has come, and asks for it only then; null: for none. */
   carryOut: (command: () => RoundCommand | null, signal: AbortSignal | undefined) => Promise<void>;
-  now: () => number;
-  log: Logger;
-  meter: Meter;
 }
 
 /**
