@@ -9,31 +9,36 @@
 
 namespace proofmill {
 
+namespace {
+
+// A method's answer that is a number, made by `fn`.
+template <class Fn>
+Napi::Value number(const Napi::CallbackInfo& info, Fn&& fn) {
+  return guarded(info, [&] { return Napi::Number::New(info.Env(), static_cast<double>(fn())); });
+}
+
+}  // namespace
+
 Napi::Function NativeModel::define(Napi::Env env) {
-  return DefineClass(env, "NativeModel",
-                     {InstanceAccessor<&NativeModel::arithmetic>("arithmetic"),
-                      InstanceAccessor<&NativeModel::device>("device"),
-                      InstanceAccessor<&NativeModel::preferred_tokens>("preferredTokens"),
-                      InstanceAccessor<&NativeModel::step_rows>("stepRows"),
-                      InstanceAccessor<&NativeModel::longest>("longest"),
-                      InstanceMethod<&NativeModel::run>("run"),
-                      InstanceMethod<&NativeModel::cancel>("cancel"),
-                      InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
-                      InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
-                      InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
-                      InstanceMethod<&NativeModel::time_stages>("timeStages"),
-                      InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
-                      InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
-                      InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
-                      InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
-                      InstanceMethod<&NativeModel::read_bandwidth>("readBandwidth"),
-                      InstanceMethod<&NativeModel::page_bytes>("pageBytes"),
-                      InstanceMethod<&NativeModel::open_sessions>("openSessions"),
-                      InstanceMethod<&NativeModel::open_session>("openSession"),
-                      InstanceMethod<&NativeModel::cancel_session>("cancelSession"),
-                      InstanceMethod<&NativeModel::on_session_events>("onSessionEvents"),
-                      InstanceMethod<&NativeModel::session_stats>("sessionStats"),
-                      InstanceMethod<&NativeModel::close>("close")});
+  return DefineClass(
+      env, "NativeModel",
+      {InstanceMethod<&NativeModel::run>("run"), InstanceMethod<&NativeModel::cancel>("cancel"),
+       InstanceMethod<&NativeModel::reference_logits>("referenceLogits"),
+       InstanceMethod<&NativeModel::reference_artifacts>("referenceArtifacts"),
+       InstanceMethod<&NativeModel::stage_seconds>("stageSeconds"),
+       InstanceMethod<&NativeModel::time_stages>("timeStages"),
+       InstanceMethod<&NativeModel::memory_in_use>("memoryInUse"),
+       InstanceMethod<&NativeModel::memory_left>("memoryLeft"),
+       InstanceMethod<&NativeModel::pass_bytes>("passBytes"),
+       InstanceMethod<&NativeModel::peak_flops>("peakFlops"),
+       InstanceMethod<&NativeModel::read_bandwidth>("readBandwidth"),
+       InstanceMethod<&NativeModel::page_bytes>("pageBytes"),
+       InstanceMethod<&NativeModel::open_sessions>("openSessions"),
+       InstanceMethod<&NativeModel::open_session>("openSession"),
+       InstanceMethod<&NativeModel::cancel_session>("cancelSession"),
+       InstanceMethod<&NativeModel::on_session_events>("onSessionEvents"),
+       InstanceMethod<&NativeModel::session_stats>("sessionStats"),
+       InstanceMethod<&NativeModel::close>("close")});
 }
 
 NativeModel::~NativeModel() {
@@ -47,10 +52,14 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   tensors_ = std::move(options.tensors);
   progress_ = std::move(options.progress);
   precision_ = options.device.precision;
-  arithmetic_ = model.backend().arithmetic();
-  device_ = model.backend().device();
-  preferred_tokens_ = model.preferred_tokens();
-  step_rows_ = model.backend().steps().rows;
+  const auto constant = [&](const char* name, const auto& value) {
+    Value().DefineProperty(Napi::PropertyDescriptor::Value(name, Napi::Value::From(env, value)));
+  };
+  constant("arithmetic", model.backend().arithmetic());
+  constant("device", model.backend().device());
+  constant("preferredTokens", model.preferred_tokens());
+  constant("stepRows", model.backend().steps().rows);
+  constant("longest", config_.longest());
   // Called from the engine's thread, run on JavaScript's. Unreferenced while there is no work,
   // so that an idle model keeps no process alive.
   to_js_ = Napi::ThreadSafeFunction::New(
@@ -76,30 +85,12 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   engine_ = std::make_unique<Engine>(std::move(model), std::move(events), options.device.threads);
 }
 
-Napi::Value NativeModel::arithmetic(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), arithmetic_);
-}
-Napi::Value NativeModel::device(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), device_);
-}
-Napi::Value NativeModel::preferred_tokens(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(preferred_tokens_));
-}
-Napi::Value NativeModel::step_rows(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(step_rows_));
-}
-
-Napi::Value NativeModel::longest(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(config_.longest()));
-}
-
 // A fault of the job itself is thrown at once; later ones reject the promise.
 Napi::Value NativeModel::run(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    if (!engine_) throw Error("the model is closed");
     const uint64_t ticket = next_ticket_++;
     auto deferred = Napi::Promise::Deferred::New(info.Env());
-    engine_->submit(ticket, read_job(object(info[0], "job")));
+    engine().submit(ticket, read_job(object(info[0], "job")));
     begin_work(info.Env());
     pending_.emplace(ticket, deferred);
     return deferred.Promise();
@@ -126,11 +117,10 @@ Napi::Value NativeModel::reference_logits(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeModel::reference_artifacts(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    if (!engine_) throw Error("the model is closed");
     const Job job = read_job(object(info[0], "job"));
     const Output& output = job.output;
     if (output.kind != OutputKind::artifact) fail("output.kind must be artifact");
-    engine_->check(job);
+    engine().check(job);
     ReferenceInput input{job.seq_len, {}, {}};
     for (const uint32_t seed : output.layer_seeds) {
       const std::vector<float> v = unit_normals(seed, config_.hidden_size);
@@ -153,69 +143,62 @@ Napi::Value NativeModel::reference_artifacts(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeModel::stage_seconds(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("stage times can be read");
+  return guarded(info, [&] {
+    const auto& each = idle_model("stage times can be read").clock().seconds();
     static constexpr const char* kNames[kStages] = {"inputs", "qkv",     "attention", "o",
                                                     "mlp",    "reflect", "head",      "distance"};
     Napi::Object seconds = Napi::Object::New(info.Env());
-    for (size_t i = 0; i < kStages; i++) {
-      seconds.Set(kNames[i], Napi::Number::New(info.Env(), prefill().model().clock().seconds()[i]));
-    }
+    for (size_t i = 0; i < kStages; i++) seconds.Set(kNames[i], each[i]);
     return seconds;
   });
 }
 
 Napi::Value NativeModel::peak_flops(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("the peak can be measured");
-    return Napi::Number::New(info.Env(), prefill().model().backend().peak_flops());
-  });
+  return number(info,
+                [&] { return idle_model("the peak can be measured").backend().peak_flops(); });
 }
 
 Napi::Value NativeModel::read_bandwidth(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("memory's rate can be measured");
-    return Napi::Number::New(info.Env(), prefill().model().backend().read_bandwidth());
-  });
+  return number(
+      info, [&] { return idle_model("memory's rate can be measured").backend().read_bandwidth(); });
 }
 
 Napi::Value NativeModel::memory_in_use(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("the device's memory can be asked for");
-    const double bytes = static_cast<double>(prefill().model().backend().memory_in_use());
-    return Napi::Number::New(info.Env(), bytes);
+  return number(info, [&] {
+    return idle_model("the device's memory can be asked for").backend().memory_in_use();
   });
 }
 
 Napi::Value NativeModel::memory_left(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("the device's memory can be asked for");
-    return Napi::Number::New(info.Env(), prefill().model().backend().memory_left());
+  return number(info, [&] {
+    return idle_model("the device's memory can be asked for").backend().memory_left();
   });
 }
 
-// What it looks at never changes, so a job may run.
 Napi::Value NativeModel::pass_bytes(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    if (!engine_) throw Error("the model is closed");
+  return number(info, [&] {
     const size_t seq_len = static_cast<size_t>(integer(info[0], "seq_len", config_.longest()));
     if (seq_len < 1) fail("seq_len must be at least 1");
-    const double bytes = static_cast<double>(prefill().model().pass_bytes(seq_len));
-    return Napi::Number::New(info.Env(), bytes);
+    return model().pass_bytes(seq_len);
   });
 }
 
 Napi::Value NativeModel::time_stages(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    require_idle("stage times can be switched");
-    prefill().model().clock().set_exact(flag(info[0], "on"));
+  return guarded(info, [&] {
+    idle_model("stage times can be switched").clock().set_exact(flag(info[0], "on"));
     return info.Env().Undefined();
   });
 }
 
-void NativeModel::require_idle(const char* what) const {
+Engine& NativeModel::engine() const {
   if (!engine_) throw Error("the model is closed");
+  return *engine_;
+}
+
+Model& NativeModel::idle_model(const char* what) const {
+  Model& model = engine().prefill().model();
   if (work_ > 0) fail("%s only while no job runs", what);
+  return model;
 }
 
 class NativeModel::CloseWorker : public Napi::AsyncWorker {
@@ -291,24 +274,20 @@ void NativeModel::end_work(Napi::Env env) {
 // --- Token sessions ---
 
 Napi::Value NativeModel::page_bytes(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    if (!engine_) throw Error("the model is closed");
-    return Napi::Number::New(info.Env(), static_cast<double>(prefill().model().page_bytes()));
-  });
+  return number(info, [&] { return model().page_bytes(); });
 }
 
 Napi::Value NativeModel::open_sessions(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    require_idle("room for sessions can be taken");
-    engine_->open_sessions(read_session_limits(object(info[0], "limits")));
+    idle_model("room for sessions can be taken");
+    engine().open_sessions(read_session_limits(object(info[0], "limits")));
     return info.Env().Undefined();
   });
 }
 
 Napi::Value NativeModel::open_session(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
-    if (!engine_) throw Error("the model is closed");
-    engine_->open_session(read_session(object(info[0], "session")));
+    engine().open_session(read_session(object(info[0], "session")));
     begin_work(info.Env());
     return info.Env().Undefined();
   });
@@ -330,18 +309,14 @@ Napi::Value NativeModel::on_session_events(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeModel::session_stats(const Napi::CallbackInfo& info) {
-  return guarded(info, [&]() -> Napi::Value {
-    if (!engine_) throw Error("the model is closed");
-    const SessionStats stats = engine_->session_stats();
+  return guarded(info, [&] {
+    const SessionStats stats = engine().session_stats();
     Napi::Object js = Napi::Object::New(info.Env());
-    const auto set = [&](const char* name, size_t n) {
-      js.Set(name, Napi::Number::New(info.Env(), static_cast<double>(n)));
-    };
-    set("pages", stats.pages);
-    set("pages_in_use", stats.pages_in_use);
-    set("running", stats.running);
-    set("waiting", stats.waiting);
-    set("preempted", stats.preempted);
+    js.Set("pages", static_cast<double>(stats.pages));
+    js.Set("pages_in_use", static_cast<double>(stats.pages_in_use));
+    js.Set("running", static_cast<double>(stats.running));
+    js.Set("waiting", static_cast<double>(stats.waiting));
+    js.Set("preempted", static_cast<double>(stats.preempted));
     return js;
   });
 }

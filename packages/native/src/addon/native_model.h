@@ -5,7 +5,6 @@
 #include <napi.h>
 
 #include <memory>
-#include <string>
 #include <unordered_map>
 
 #include "engine/engine.h"
@@ -27,11 +26,6 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
  private:
   class CloseWorker;
 
-  Napi::Value arithmetic(const Napi::CallbackInfo& info);
-  Napi::Value device(const Napi::CallbackInfo& info);
-  Napi::Value preferred_tokens(const Napi::CallbackInfo& info);
-  Napi::Value step_rows(const Napi::CallbackInfo& info);
-  Napi::Value longest(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value reference_logits(const Napi::CallbackInfo& info);
@@ -51,10 +45,12 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value session_stats(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  // Of the model while it is open.
-  Prefill& prefill() const { return engine_->prefill(); }
+  // Throws once the model is closed.
+  Engine& engine() const;
+  // For what never changes, so that anything may run meanwhile.
+  const Model& model() const { return engine().prefill().model(); }
   // Throws while anything runs: what reaches past the engine must not meet its thread there.
-  void require_idle(const char* what) const;
+  Model& idle_model(const char* what) const;
   void settle_job(Napi::Env env, uint64_t ticket, const Result& result);
   void tell_sessions(Napi::Env env, const std::vector<SessionEvent>& events);
   // A job or a session more, or one less. While there is any, the object and the process stay.
@@ -65,8 +61,6 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Config config_;
   TensorMap tensors_;  // for the reference path; the mapping costs no memory until it is read
   Precision precision_ = Precision::float32;
-  std::string arithmetic_, device_;
-  size_t preferred_tokens_ = 1, step_rows_ = 1;
   Napi::ThreadSafeFunction to_js_;
   std::unique_ptr<Engine> engine_;  // null once closed
   std::unordered_map<uint64_t, Napi::Promise::Deferred> pending_;
