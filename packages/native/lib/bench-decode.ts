@@ -1,9 +1,10 @@
 /** How fast token sessions are on this machine, beside what its memory and the search allow. */
-import { PLAIN_SAMPLING } from "@proofmill/core";
+import { PLAIN_SAMPLING, type Sampling } from "@proofmill/core";
 import { loadShape, median, type RandomShapeOptions } from "./bench.ts";
 import type { NativeModel } from "./binding.ts";
 import { modelNeeds, PAGE_TOKENS } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
+import { NativeSessions } from "./sessions.ts";
 
 export interface DecodeBenchOptions extends RandomShapeOptions {
   /** Tokens of a prompt, ≥ 1. */
@@ -46,8 +47,14 @@ export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBe
   try {
     const max_len = promptLen + tokens;
     const pages = clients * Math.ceil(max_len / PAGE_TOKENS) + 8;
-    model.openSessions({ pages, max_sessions: clients, max_len, step_rows: model.stepRows });
-    const bench = new SessionBench(model, config);
+    const limits = { max_sessions: clients, max_len };
+    model.openSessions({ ...limits, pages, step_rows: model.stepRows });
+    const kv_cache_tokens = pages * PAGE_TOKENS;
+    const sessions = new NativeSessions(model, config, { ...limits, kv_cache_tokens });
+    const bench = new SessionBench(sessions, {
+      vocab: config.vocab_size,
+      stepRows: model.stepRows,
+    });
     const weight_bytes = weightBytes(config, options.dtype);
     const runs: Record<"bandwidth" | "one" | "memory" | "all" | "times", number[]> = {
       ...{ bandwidth: [], one: [], memory: [], all: [], times: [] },
@@ -100,21 +107,18 @@ export function weightBytes(config: ModelConfig, dtype: RandomShapeOptions["dtyp
   return elements * (dtype === "bfloat16" ? 2 : 4) + floats * 4;
 }
 
+const GREEDY: Sampling = { ...PLAIN_SAMPLING, temperature: 0 };
+
 class SessionBench {
-  readonly #model: NativeModel;
+  readonly #sessions: NativeSessions;
   readonly #vocab: number;
-  readonly #listeners = new Map<number, { token(): void; end(): void }>();
+  readonly #stepRows: number;
   #next = 0;
 
-  constructor(model: NativeModel, config: ModelConfig) {
-    this.#model = model;
-    this.#vocab = config.vocab_size;
-    model.onSessionEvents((events) => {
-      for (const { session, token, finish } of events) {
-        if (token) this.#listeners.get(session)?.token();
-        if (finish) this.#listeners.get(session)?.end();
-      }
-    });
+  constructor(sessions: NativeSessions, of: { vocab: number; stepRows: number }) {
+    this.#sessions = sessions;
+    this.#vocab = of.vocab;
+    this.#stepRows = of.stepRows;
   }
 
   /** Tokens per second from when every session has its first to when every one has its last. */
@@ -148,35 +152,21 @@ class SessionBench {
 
   /** Steps before the last session has its first token, in which the first one decodes already. */
   #ahead({ clients, promptLen }: { clients: number; promptLen: number }): number {
-    return Math.max(1, Math.ceil((clients * promptLen) / this.#model.stepRows));
+    return Math.max(1, Math.ceil((clients * promptLen) / this.#stepRows));
   }
 
-  #open(promptLen: number, tokens: number, onToken: () => void): Promise<void> {
-    return new Promise((resolve) => {
-      const id = this.#next++;
-      this.#listeners.set(id, { token: onToken, end: resolve });
-      // Prompts differ from their first token on, so that none shares another's pages.
-      const prompt = Uint32Array.from(
-        { length: promptLen },
-        (_, i) => (id * 977 + i) % this.#vocab,
-      );
-      const { logit_bias, ...sampling } = PLAIN_SAMPLING;
-      this.#model.openSession({
-        id,
-        caller: 0,
-        prompt,
-        max_tokens: tokens,
-        stop_tokens: new Uint32Array(),
-        enforced_tokens: new Uint32Array(),
-        sampling: {
-          ...sampling,
-          temperature: 0,
-          seed: new Uint32Array(2),
-          biased_tokens: new Uint32Array(logit_bias.length),
-          biases: new Float32Array(),
-        },
-      });
-    });
+  async #open(promptLen: number, tokens: number, onToken: () => void): Promise<void> {
+    const id = this.#next++;
+    // Prompts differ from their first token on, so that none shares another's pages.
+    const prompt = Uint32Array.from({ length: promptLen }, (_, i) => (id * 977 + i) % this.#vocab);
+    const none = new Uint32Array();
+    await this.#sessions.open(
+      {
+        ...{ id, caller: 0, prompt, max_tokens: tokens, stop_tokens: none, enforced_tokens: none },
+        sampling: GREEDY,
+      },
+      onToken,
+    );
   }
 }
 

@@ -10,7 +10,7 @@ const MOST = 1e6;
  */
 export function checkSession(
   session: TokenSession,
-  { vocab_size }: ModelInfo,
+  { vocab_size }: Pick<ModelInfo, "vocab_size">,
   { max_len }: SessionLimits,
 ): void {
   const { id, caller, prompt, max_tokens, stop_tokens, enforced_tokens, sampling } = session;

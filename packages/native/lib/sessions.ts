@@ -18,11 +18,11 @@ interface Open {
 export class NativeSessions {
   readonly limits: SessionLimits;
   readonly #model: NativeModel;
-  readonly #info: ModelInfo;
+  readonly #info: Pick<ModelInfo, "vocab_size">;
   readonly #open = new Map<number, Open>();
 
   /** @param model has room for sessions of these limits */
-  constructor(model: NativeModel, info: ModelInfo, limits: SessionLimits) {
+  constructor(model: NativeModel, info: Pick<ModelInfo, "vocab_size">, limits: SessionLimits) {
     this.#model = model;
     this.#info = info;
     this.limits = limits;

@@ -185,18 +185,9 @@ interface Making {
 }
 
 /** Any answer but a 5xx: not every server knows /health. */
-async function askHealth(
-  agent: Agent,
-  { url, via }: { url: string; via: string },
-): Promise<UpstreamHealth> {
+async function askHealth(agent: Agent, asked: Asked): Promise<UpstreamHealth> {
   try {
-    const { statusCode, body } = await agent.request({
-      origin: url,
-      path: "/health",
-      method: "GET",
-      headers: { via: `1.1 ${via}` },
-      signal: AbortSignal.timeout(HEALTH_TIMEOUT),
-    });
+    const { statusCode, body } = await ask(agent, asked, "/health");
     await body.dump();
     return statusCode < 500 ? "ok" : "unreachable";
   } catch {
@@ -204,18 +195,9 @@ async function askHealth(
   }
 }
 
-async function askVersion(
-  agent: Agent,
-  { url, via }: { url: string; via: string },
-): Promise<string | null> {
+async function askVersion(agent: Agent, asked: Asked): Promise<string | null> {
   try {
-    const { statusCode, body } = await agent.request({
-      origin: url,
-      path: "/version",
-      method: "GET",
-      headers: { via: `1.1 ${via}` },
-      signal: AbortSignal.timeout(HEALTH_TIMEOUT),
-    });
+    const { statusCode, body } = await ask(agent, asked, "/version");
     let text = "";
     for await (const chunk of body) {
       text += chunk;
@@ -226,6 +208,17 @@ async function askVersion(
   } catch {
     return null; // away, or what it says is no JSON
   }
+}
+
+interface Asked {
+  url: string;
+  via: string;
+}
+
+function ask(agent: Agent, { url, via }: Asked, path: string): Promise<Dispatcher.ResponseData> {
+  const signal = AbortSignal.timeout(HEALTH_TIMEOUT);
+  const headers = { via: `1.1 ${via}` };
+  return agent.request({ origin: url, path, method: "GET", headers, signal });
 }
 
 function answerFailure(reply: FastifyReply, error: unknown): FastifyReply {
