@@ -3,7 +3,9 @@ import { createServer } from "node:http";
 import { createPocClient } from "@proofmill/client";
 import {
   createReceiver,
+  type GeneratedArtifacts,
   type GeneratedBatch,
+  type ValidatedArtifacts,
   type ValidatedBatch,
 } from "@proofmill/client/receiver";
 import { expect, test } from "vitest";
@@ -60,4 +62,37 @@ test("rounds of one block and key are told apart, and each of their nonces comes
     (count) => count > 0,
   );
   expect(validated).toMatchObject([{ public_key: "other", round_id, dist: answer.distances }]);
+});
+
+test("artifacts of rounds and jobs come, and the verdicts of jobs", async () => {
+  const generated: GeneratedArtifacts[] = [];
+  const verdicts: ValidatedArtifacts[] = [];
+  const receiver = createReceiver({
+    secret: false,
+    onArtifacts: (batch) => void generated.push(batch),
+    onArtifactVerdict: (verdict) => void verdicts.push(verdict),
+  });
+  const url = await listen(createServer(receiver.handler));
+  const node = await startFakeNode({ servedModelName: "the-model" });
+  const client = createPocClient({ url: node.url });
+  const block = { block_hash: "abc123", block_height: 1, public_key: "02ab", node_id: 0, url };
+  const round = { ...block, node_count: 1, params: { model: "the-model", seq_len: 8, k_dim: 4 } };
+  await client.initArtifacts(round);
+  await poll(
+    () => generated.flatMap(({ artifacts }) => artifacts).length,
+    (count) => count >= 40,
+  );
+  await client.stop();
+  expect(new Set(generated.map(({ request_id }) => request_id))).toEqual(new Set([null]));
+  const artifacts = generated.flatMap((batch) => batch.artifacts).slice(0, 3);
+  expect(artifacts.map(({ nonce }) => nonce)).toEqual([0, 1, 2]);
+  const nonces = [0, 1, 2];
+  await client.generateArtifacts({ ...round, nonces, validation: { artifacts } });
+  await client.generateArtifacts({ ...round, nonces });
+  const ofJob = await poll(
+    () => generated.filter(({ request_id }) => request_id !== null),
+    ({ length }) => length > 0,
+  );
+  expect(ofJob.flatMap((batch) => batch.artifacts)).toEqual(artifacts);
+  expect(verdicts).toMatchObject([{ n_total: 3, n_mismatch: 0, fraud_detected: false }]);
 });

@@ -74,6 +74,56 @@ const post = (url: string, body: unknown, headers: Record<string, string> = {}) 
 const sign = (secret: string, body: string, t: number) =>
   `t=${t},v1=${createHmac("sha256", secret).update(`${t}.${body}`).digest("hex")}`;
 
+const ORIGIN = { public_key: "02ab", block_hash: "b", block_height: 7, node_id: 0 };
+const ARTIFACTS = {
+  ...ORIGIN,
+  artifacts: [{ nonce: 3, vector_b64: "AAAA" }],
+  encoding: { dtype: "f16", k_dim: 12, endian: "le" },
+};
+const ARTIFACT_VERDICT = {
+  ...{ request_id: "r1", ...ORIGIN, n_total: 2, n_mismatch: 1, mismatch_nonces: [3] },
+  ...{ p_value: 0.002, fraud_detected: true },
+};
+
+test.each(["node:http", "fastify"] as const)(
+  "artifacts are told from distances (%s)",
+  async (how) => {
+    const heard: unknown[] = [];
+    const hear = (kind: string) => (body: unknown) => void heard.push([kind, body]);
+    const url = await mounted(how, {
+      onGenerated: hear("generated"),
+      onValidated: hear("validated"),
+      onArtifacts: hear("artifacts"),
+      onArtifactVerdict: hear("verdict"),
+    });
+    const bodies = [ARTIFACTS, { request_id: "r1", ...ARTIFACTS }, GENERATED];
+    for (const body of bodies) expect((await post(`${url}/generated`, body)).status).toBe(200);
+    for (const body of [ARTIFACT_VERDICT, VALIDATED]) {
+      expect((await post(`${url}/validated`, body)).status).toBe(200);
+    }
+    expect(heard).toEqual([
+      ["artifacts", { ...ARTIFACTS, request_id: null }],
+      ["artifacts", { ...ARTIFACTS, request_id: "r1" }],
+      ["generated", GENERATED],
+      ["verdict", ARTIFACT_VERDICT],
+      ["validated", VALIDATED],
+    ]);
+  },
+);
+
+test("artifacts that nobody would have are refused with why", async () => {
+  const url = await mounted("node:http", { onGenerated: () => {}, onValidated: () => {} });
+  const refused = async (path: string, body: unknown) => {
+    const response = await post(`${url}${path}`, body);
+    return [response.status, (await response.json()).detail];
+  };
+  const why = "this receiver takes no artifacts: it was given no";
+  expect(await refused("/generated", ARTIFACTS)).toEqual([422, `${why} onArtifacts`]);
+  expect(await refused("/validated", ARTIFACT_VERDICT)).toEqual([
+    ...[422, `${why} onArtifactVerdict`],
+  ]);
+});
+
 test("bodies are read from text, bytes and objects", () => {
   const text = JSON.stringify(GENERATED);
   expect(parseGenerated(text)).toEqual(GENERATED);

@@ -1,85 +1,44 @@
+/// <reference types="node" preserve="true" />
 /**
  * What receives a node's callbacks: parsing, signatures, and a handler that a coordinator mounts.
  * For Node.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ProofBatch as Proof, ValidatedBatch as Validated } from "@proofmill/core/wire";
-import { z } from "zod";
-import type { GeneratedBatch, ValidatedBatch } from "./types.ts";
+import {
+  InvalidCallbackError,
+  parseArtifacts,
+  parseArtifactVerdict,
+  parseBody,
+  parseGenerated,
+  parseValidated,
+} from "./callback-bodies.ts";
+import type {
+  GeneratedArtifacts,
+  GeneratedBatch,
+  ValidatedArtifacts,
+  ValidatedBatch,
+} from "./types.ts";
 
-export type { GeneratedBatch, ValidatedBatch } from "./types.ts";
+export {
+  InvalidCallbackError,
+  parseArtifacts,
+  parseArtifactVerdict,
+  parseGenerated,
+  parseValidated,
+} from "./callback-bodies.ts";
+export type {
+  GeneratedArtifacts,
+  GeneratedBatch,
+  ValidatedArtifacts,
+  ValidatedBatch,
+} from "./types.ts";
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** Seconds that a signature may be old, or ahead. */
 const TOLERANCE_SECONDS = 300;
-/** Characters; a node's have 26. */
-const MAX_ROUND_ID = 1024;
 /** Rounds whose nonces are remembered; an aggregator has a few nodes' rounds under way at once. */
 const REMEMBERED_ROUNDS = 1024;
-
-/** What older services do not send is null. */
-const GeneratedSchema = Proof.safeExtend({
-  arithmetic: z.string().nullish(),
-  round_id: z.string().max(MAX_ROUND_ID).nullish(),
-  r_target: z.number().nullish(),
-});
-const ValidatedSchema = Validated.extend({ round_id: z.string().max(MAX_ROUND_ID).nullish() });
-
-/** A callback that is not what a node sends. */
-export class InvalidCallbackError extends Error {
-  override name = "InvalidCallbackError";
-  /** HTTP status to answer with. */
-  readonly status: number;
-
-  constructor(message: string, status = 422) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/**
- * Reads the body of a POST to `…/generated`.
- *
- * @param body JSON text, its bytes, or what a parser made of it
- * @throws InvalidCallbackError that names each field that does not fit
- */
-export function parseGenerated(body: unknown): GeneratedBatch {
-  const {
-    arithmetic = null,
-    round_id = null,
-    r_target = null,
-    ...proof
-  } = check(GeneratedSchema, fromJson(body));
-  return { ...proof, arithmetic, round_id, r_target };
-}
-
-/**
- * Reads the body of a POST to `…/validated`.
- *
- * @param body JSON text, its bytes, or what a parser made of it
- * @throws InvalidCallbackError that names each field that does not fit
- */
-export function parseValidated(body: unknown): ValidatedBatch {
-  const { round_id = null, ...verdict } = check(ValidatedSchema, fromJson(body));
-  return { ...verdict, round_id };
-}
-
-function fromJson(body: unknown): unknown {
-  if (typeof body !== "string" && !(body instanceof Uint8Array)) return body;
-  try {
-    return JSON.parse(typeof body === "string" ? body : new TextDecoder().decode(body));
-  } catch {
-    throw new InvalidCallbackError("the body is not JSON");
-  }
-}
-
-function check<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw new InvalidCallbackError(faults.join("; "));
-}
 
 /**
  * Checks a body's signature, `Proofmill-Signature: t=<seconds since 1970>,v1=<hex>`, an
@@ -110,11 +69,18 @@ export interface ReceiverOptions {
   /** Gets verdicts, one at a time; one whose acknowledgement was lost comes again. */
   onValidated?: (batch: ValidatedBatch) => void | Promise<void>;
   /**
+   * Gets artifacts of rounds (`request_id` null) and of jobs. A nonce may come again, with the same
+   * vector. Without it artifacts are refused with 422, since nobody would have them.
+   */
+  onArtifacts?: (batch: GeneratedArtifacts) => void | Promise<void>;
+  /** Gets the verdicts of jobs; without it they are refused likewise. */
+  onArtifactVerdict?: (verdict: ValidatedArtifacts) => void | Promise<void>;
+  /**
    * The nodes' `--callback-secret`. `false`: anybody may post, signatures are not looked at. It has to
    * be said, since a variable that is not set would say it too.
    */
   secret: string | false;
-  /** Hears of what was refused, and of what the two above threw. */
+  /** Hears of what was refused, and of what those above threw. */
   onError?: (error: unknown) => void;
 }
 
@@ -166,7 +132,7 @@ export interface Receiver {
  * http.createServer(receiver.handler).listen(9000); // callback_url: http://this-host:9000
  */
 export function createReceiver(options: ReceiverOptions): Receiver {
-  const { secret, onGenerated, onValidated } = options;
+  const { secret, onGenerated, onValidated, onArtifacts, onArtifactVerdict } = options;
   if (secret !== false && (typeof secret !== "string" || secret === "")) {
     throw new TypeError(
       "secret: expected the nodes' --callback-secret, or false where unsigned posts are welcome",
@@ -176,11 +142,19 @@ export function createReceiver(options: ReceiverOptions): Receiver {
 
   async function take(path: string, body: Uint8Array, signature: string | undefined) {
     if (secret !== false) verifySignature({ secret, header: signature, body });
+    const value = parseBody(body);
+    const has = (field: string) => typeof value === "object" && value !== null && field in value;
     if (path.endsWith("/validated")) {
-      const verdict = parseValidated(body);
-      await onValidated?.(verdict);
+      if (has("request_id")) {
+        await given(onArtifactVerdict, "onArtifactVerdict")(parseArtifactVerdict(value));
+      } else {
+        const verdict = parseValidated(value);
+        await onValidated?.(verdict);
+      }
+    } else if (has("artifacts")) {
+      await given(onArtifacts, "onArtifacts")(parseArtifacts(value));
     } else {
-      await rounds.once(parseGenerated(body), async (batch) => onGenerated?.(batch));
+      await rounds.once(parseGenerated(value), async (batch) => onGenerated?.(batch));
     }
   }
 
@@ -251,6 +225,12 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       typeof signature === "string" ? signature : undefined,
     );
   }
+}
+
+/** What takes artifacts must be there: acknowledged, they would be gone. */
+function given<T>(handler: T | undefined, name: string): T {
+  if (handler !== undefined) return handler;
+  throw new InvalidCallbackError(`this receiver takes no artifacts: it was given no ${name}`);
 }
 
 interface SeenRound {

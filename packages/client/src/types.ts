@@ -6,6 +6,7 @@ import type {
   ProofBatch,
   RoundEvent,
   StatusEvent as Update,
+  GeneratedArtifacts as Yielded,
 } from "@proofmill/core/wire";
 
 export type {
@@ -33,6 +34,7 @@ export type {
   StatusPage,
   StatusSummary,
   ValidateAnswer,
+  ValidatedArtifacts,
   ValidationIssue,
   Verdict,
 } from "@proofmill/core/wire";
@@ -51,6 +53,12 @@ export interface GeneratedBatch extends ProofBatch {
 export interface ValidatedBatch extends Omit<Judged, "round_id"> {
   /** The round in which it was judged; null from a service that does not say. */
   round_id: string | null;
+}
+
+/** Artifacts as a node pushes them to `url/generated`. */
+export interface GeneratedArtifacts extends Yielded {
+  /** Of the job that yielded them; null for a round's. */
+  request_id: string | null;
 }
 
 /** An event under the id that `lastEventId` names to go on after it. */

@@ -257,6 +257,7 @@ export const ValidatedArtifacts = z.object({
   ...origin,
   ...ArtifactVerdict.shape,
 });
+export type ValidatedArtifacts = z.output<typeof ValidatedArtifacts>;
 
 /** A refusal of what concerns artifacts: its `detail` may be an object. */
 export const ArtifactRefusal = ErrorAnswer.extend({
