@@ -168,7 +168,9 @@ function explained(error: unknown, path: string): unknown {
       ? missing(path)
       : code === "ENOTDIR"
         ? "is not there"
-        : `cannot be read: ${code}`;
+        : code === "EACCES" || code === "EPERM"
+          ? `this user may not read it (${code})`
+          : `cannot be read: ${code}`;
   return Object.assign(new Error(`${path}: ${fault}`, { cause: error }), { code });
 }
 

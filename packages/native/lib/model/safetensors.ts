@@ -2,6 +2,7 @@
 import { type FileHandle, lstat, readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { insteadOfWeights } from "./instead.ts";
 import {
   MAX_INDEX_BYTES,
   openFile,
@@ -87,7 +88,9 @@ export async function readTensors(directory: string, select?: Select): Promise<M
   if (await isThere(index)) return readShards(index, select);
   const numbered = numberedShards(await readdir(source).catch(() => []));
   if (numbered.length === 0) {
-    throw new Error(`${source}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
+    throw new Error(
+      `${source}: holds neither ${SINGLE_FILE} nor ${INDEX_FILE}${insteadOfWeights(source)}`,
+    );
   }
   const files = numbered.map((shard) => join(source, shard));
   return whole(source, files, select);

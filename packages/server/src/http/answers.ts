@@ -5,6 +5,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 /** The answer under a path that nothing is known by. */
 export const NOT_FOUND = { detail: "Not Found", hint: "the node's paths are listed at /docs" };
 
+const JSON_HINT = "send JSON, with the header Content-Type: application/json";
+
 /** No route takes another method. Above all not TRACE, which would send a caller's secrets back. */
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -26,7 +28,7 @@ function answerError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  if (error instanceof PocError) return sendPocError(error, reply);
+  if (error instanceof PocError) return sendPocError(error, { request, reply });
   // A request that no route takes is answered as such, whatever else Fastify finds wrong with it.
   if (request.is404) return answerNotFound(request, reply);
   const status = error.statusCode ?? 500;
@@ -37,10 +39,21 @@ function answerError(
   return reply.code(500).send({ detail: "Internal Server Error" });
 }
 
+/** A body that is refused as a whole, and was not said to be JSON: what `curl -d` sends by itself. */
+function isUnreadAsJson({ code, detail }: PocError, { headers }: FastifyRequest): boolean {
+  if (code !== "INVALID_BODY" || !Array.isArray(detail)) return false;
+  const isWhole = detail[0]?.loc.join() === "body";
+  return isWhole && !/json/i.test(headers["content-type"] ?? "");
+}
+
 /** One core error as its answer. */
-function sendPocError(error: PocError, reply: FastifyReply): FastifyReply {
+function sendPocError(
+  error: PocError,
+  { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+): FastifyReply {
   if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
-  const { status, detail, hint, beside } = error;
+  const { status, detail, beside } = error;
+  const hint = error.hint ?? (isUnreadAsJson(error, request) ? JSON_HINT : undefined);
   return reply.code(status).send({ ...beside, detail, ...(hint !== undefined && { hint }) });
 }
 

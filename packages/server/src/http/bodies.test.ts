@@ -154,7 +154,10 @@ test("what is no JSON is refused as before", async () => {
   const plain = await server.post("/init", `"${"x".repeat(LARGE)}"`, {
     "content-type": "text/plain",
   });
-  expect(plain.json().detail[0].type).toBe("model_attributes_type");
+  expect(plain.json()).toMatchObject({
+    detail: [{ type: "model_attributes_type" }],
+    hint: "send JSON, with the header Content-Type: application/json",
+  });
 });
 
 test("a message with too many calls does nothing, and a bounded number of them is answered", async () => {

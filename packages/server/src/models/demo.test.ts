@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { contextOf } from "@proofmill/native/model/context";
@@ -68,4 +76,13 @@ test("a token for every byte, and each one different", () => {
   // In GPT-2's alphabet Ġ is the space and Ċ the line feed.
   expect(model.vocab).toMatchObject({ A: 65, Ġ: 32, Ċ: 10 });
   expect(added_tokens.map(({ id }) => id)).toEqual([256, 257, 258]);
+});
+
+test("a folder that cannot be written is named", async () => {
+  const folder = cache();
+  mkdirSync(dirname(folder), { recursive: true });
+  writeFileSync(folder, "");
+  await expect(demoModel(folder)).rejects.toThrow(
+    `the demo model cannot be kept in ${folder}: EEXIST: `,
+  );
 });

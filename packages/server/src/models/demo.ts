@@ -59,6 +59,20 @@ export async function demoModel(folder: string | null = cacheFolder()): Promise<
   }
   const directory = join(folder, `demo-model-${REVISION}`);
   if (await isComplete(directory)) return directory;
+  try {
+    await make(directory);
+  } catch (cause) {
+    // A full disk is told without a path.
+    const { message } = cause as Error;
+    throw new Error(
+      `the demo model cannot be kept in ${folder}: ${message}; set XDG_CACHE_HOME to another folder`,
+      { cause },
+    );
+  }
+  return directory;
+}
+
+async function make(directory: string): Promise<void> {
   makeFolder(dirname(directory));
   const made = await mkdtemp(`${directory}.`);
   try {
@@ -70,7 +84,6 @@ export async function demoModel(folder: string | null = cacheFolder()): Promise<
   } finally {
     await rm(made, { recursive: true, force: true });
   }
-  return directory;
 }
 
 async function moveTo(made: string, directory: string): Promise<void> {

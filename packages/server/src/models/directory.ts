@@ -1,6 +1,7 @@
 /** What can be said of a model directory before its model is loaded. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { insteadOfConfig } from "@proofmill/native/model/instead";
 import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/model/json-file";
 
 /** Lengths of sequences as they are configured. */
@@ -41,8 +42,16 @@ export function readConfigFile(directory: string): unknown {
     return readJsonFile(join(directory, "config.json"), MAX_CONFIG_BYTES);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOTDIR") throw new Error(`${directory} is not a model directory but a file`);
-    if (code === "ENOENT") throw new Error(`model directory ${directory} has no config.json`);
+    if (code === "ENOTDIR")
+      throw new Error(
+        `${directory} is not a model directory but a file; name the directory that holds a model's ` +
+          "config.json and safetensors",
+      );
+    if (code === "ENOENT") {
+      throw new Error(
+        `model directory ${directory} has no config.json${insteadOfConfig(directory)}`,
+      );
+    }
     throw error;
   }
 }

@@ -151,6 +151,14 @@ async function load(thread: Thread): Promise<Loaded> {
   }
 }
 
+/** What is wrong, behind what comes of it; both are one fault where there is no tokenizer. */
+function effects(textFault: string | null, chatFault: string | null): string[] {
+  if (textFault !== null) {
+    return [`chats and texts are refused, tokens alone are answered: ${textFault}`];
+  }
+  return chatFault === null ? [] : [`chats are refused, texts are answered: ${chatFault}`];
+}
+
 class ThreadedTextModel implements TextModel {
   readonly endTokens: readonly number[];
   readonly samplingDefaults: SamplingDefaults;
@@ -167,9 +175,7 @@ class ThreadedTextModel implements TextModel {
     const { vocabulary, textFault, chatFault, generationFaults } = loaded;
     this.endTokens = loaded.endTokens;
     this.samplingDefaults = loaded.sampling;
-    this.faults = [...new Set([textFault, chatFault])]
-      .filter((each) => each !== null)
-      .concat(generationFaults);
+    this.faults = [...effects(textFault, chatFault), ...generationFaults];
     this.hasTokenizer = vocabulary !== null;
     this.hasChatTemplate = vocabulary !== null && chatFault === null;
     this.#vocabulary = vocabulary && new Vocabulary(vocabulary);
