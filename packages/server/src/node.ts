@@ -316,7 +316,7 @@ async function startWith(
 
   function openInference(meter: InferenceMeter): Inference {
     return new Inference({
-      modelName: config.servedModelName,
+      names: held,
       meter,
       async openText({ vocab_size: vocabSize }, maxLen) {
         const directory = folder?.directory ?? "";

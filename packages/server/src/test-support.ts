@@ -108,7 +108,7 @@ export async function testServer(
     openInference: options.chats
       ? (meter) =>
           new Inference({
-            ...{ modelName: "test-model", meter },
+            ...{ names: held, meter },
             openText: ({ vocab_size: vocabSize }) =>
               openTextModel({ directory: makeFolder(DEMO_FILES), vocabSize }),
           })

@@ -117,7 +117,12 @@ export const INFERENCE_EXAMPLES: Readonly<Record<string, OperationExamples>> = {
               logprobs: {
                 tokens: [" there", " was", " a", " queen"],
                 token_logprobs: [-0.5, -0.125, -0.75, -4.5],
-                top_logprobs: [{}, {}, {}, {}],
+                top_logprobs: [
+                  { " there": -0.5 },
+                  { " was": -0.125 },
+                  { " a": -0.75 },
+                  { " queen": -4.5 },
+                ],
                 text_offset: [0, 6, 10, 12],
               },
               finish_reason: "length",

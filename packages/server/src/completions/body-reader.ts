@@ -2,7 +2,7 @@
 import { PocError } from "@proofmill/core";
 import { TaskThread } from "../platform/task-thread.ts";
 import { ApiError } from "./api-error.ts";
-import { type BodyName, type BodyOf, checkBody, type Outcome } from "./requests.ts";
+import { type BodyName, checkBody, type Outcome } from "./requests.ts";
 
 /** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
 const WORKER = new URL("../../dist/completions/body-worker.js", import.meta.url);
@@ -23,6 +23,9 @@ export interface BodyTask {
   readonly contentType: string | undefined;
   readonly bytes: Uint8Array;
 }
+
+/** A body that is as it should be. */
+export type Read<Name extends BodyName> = Extract<Outcome<Name>, { readonly body: unknown }>;
 
 export class BodyReader {
   readonly #thread: TaskThread<BodyTask, Outcome>;
@@ -47,13 +50,13 @@ export class BodyReader {
     name: Name,
     sent: { bytes: Uint8Array; contentType: string | undefined },
     signal: AbortSignal,
-  ): Promise<BodyOf<Name>> {
+  ): Promise<Read<Name>> {
     const { contentType } = sent;
     const outcome =
       sent.bytes.length <= LARGE
         ? checkBody(name, sent.bytes, contentType)
         : await this.#onThread(name, sent, signal);
-    if ("body" in outcome) return outcome.body as BodyOf<Name>;
+    if ("body" in outcome) return outcome as Read<Name>;
     const { message, param } = outcome.error;
     throw new ApiError(outcome.status, message, param === null ? {} : { param });
   }

@@ -29,8 +29,12 @@ export interface ChoiceOptions {
   readonly stop: readonly string[];
   /** Tokens that end an answer; what they say is no part of its text. */
   readonly stopTokens: ReadonlySet<number>;
+  /** Whether the text has what ended it, a stop string or what a stop token says. */
+  readonly includesStop: boolean;
   readonly skipSpecialTokens: boolean;
   readonly wantsLogprobs: boolean;
+  /** Whether logprobs name tokens by their ids, which tells those apart that are no whole text. */
+  readonly namesTokensById: boolean;
 }
 
 /** Tokens whose logprobs are kept back while their text is not certain. */
@@ -46,9 +50,9 @@ export class Choice {
   tokens = 0;
 
   constructor(options: ChoiceOptions) {
-    const { text, stop, skipSpecialTokens } = options;
+    const { text, stop, includesStop, skipSpecialTokens } = options;
     this.#options = options;
-    this.#stops = new StopStrings(stop);
+    this.#stops = new StopStrings(stop, { includesStop });
     this.#stream = text.hasTokenizer
       ? text.stream({ skipSpecialTokens })
       : { push: () => "", end: () => "" };
@@ -62,14 +66,15 @@ export class Choice {
   /** What is told of the answer with this token; null while nothing is. */
   push(token: SessionToken): Delta | null {
     if (this.isStopped) return null;
-    const { stopTokens, wantsLogprobs, text } = this.#options;
+    const { stopTokens, includesStop, wantsLogprobs } = this.#options;
     this.tokens++;
     this.#tokenIds.push(token.id);
     if (wantsLogprobs) {
-      const top = token.top_logprobs.map(({ id, logprob }) => shown(text, id, logprob));
-      this.#logprobs.push({ ...shown(text, token.id, token.logprob), top });
+      const top = token.top_logprobs.map((each) => this.#shown(each));
+      this.#logprobs.push({ ...this.#shown(token), top });
     }
-    const piece = stopTokens.has(token.id) ? "" : this.#stops.push(this.#stream.push(token.id));
+    const isSaid = includesStop || !stopTokens.has(token.id);
+    const piece = isSaid ? this.#stops.push(this.#stream.push(token.id)) : "";
     // Tokens without text go with the next one that has some, but not without end.
     return piece === "" && this.#logprobs.length < MOST_HELD ? null : this.#take(piece);
   }
@@ -87,14 +92,15 @@ export class Choice {
     this.#tokenIds = [];
     return delta;
   }
+
+  #shown({ id, logprob: exact }: { readonly id: number; readonly logprob: number }): ShownToken {
+    const { text, namesTokensById } = this.#options;
+    const logprob = Math.max(exact, LEAST_LOGPROB);
+    const word = text.hasTokenizer ? text.token(id) : null;
+    const token = word === null || namesTokensById ? `token_id:${id}` : word.text;
+    return { token, logprob, bytes: word?.bytes ?? null };
+  }
 }
 
 /** JSON has no infinities: the least probability is as good as none. */
 const LEAST_LOGPROB = -9999;
-
-function shown(text: TextModel, id: number, logprob: number): ShownToken {
-  const value = Math.max(logprob, LEAST_LOGPROB);
-  if (!text.hasTokenizer) return { token: `token_id:${id}`, logprob: value, bytes: null };
-  const token = text.token(id);
-  return { token: token.text, logprob: value, bytes: token.bytes };
-}

@@ -1,4 +1,5 @@
 /** The fields that requests for an answer share, and those that this node refuses. */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 
 /** Bounds of lists and texts in a request. */
@@ -49,9 +50,15 @@ export function atMost<T extends z.ZodType>(most: number, schema: T) {
   }, schema);
 }
 
+/** A half of a surrogate pair would cut a character of the answer into halves. */
+const Text = z
+  .string()
+  .refine((text) => !LONE_SURROGATE.test(text), "expected text without half a surrogate pair");
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 const Stop = atMost(MAX_STOPS, z.union([z.string(), z.array(z.string())]))
   .transform((stop) => (typeof stop === "string" ? [stop] : stop))
-  .pipe(z.array(z.string().max(MAX_STOP_LENGTH)))
+  .pipe(z.array(Text.max(MAX_STOP_LENGTH)))
   .transform((stops) => stops.filter((stop) => stop !== ""));
 
 export const SHARED_FIELDS = {
@@ -64,6 +71,9 @@ export const SHARED_FIELDS = {
   stop_token_ids: maybe(atMost(MAX_STOP_TOKENS, TokenIds)),
   ignore_eos: maybe(z.boolean()).describe(
     "Whether an answer goes on after the tokens that end one.",
+  ),
+  include_stop_str_in_output: maybe(z.boolean()).describe(
+    "Whether an answer has what ended it, a text of stop or what a token of stop_token_ids says.",
   ),
   skip_special_tokens: maybe(z.boolean()),
   temperature: maybe(z.number().min(0).max(MOST)),
@@ -100,6 +110,9 @@ export const SHARED_FIELDS = {
   ).describe(
     "The answer's tokens, whatever would be chosen, each with the logprobs that it had: how an answer of others is checked.",
   ),
+  return_tokens_as_token_ids: maybe(z.boolean()).describe(
+    "Whether logprobs name tokens by their ids, as token_id:5.",
+  ),
   return_token_ids: maybe(z.boolean()).describe("Whether the ids of the answer's tokens are told."),
 };
 
@@ -109,24 +122,60 @@ const NOT_HERE: Readonly<Record<string, readonly unknown[]>> = {
   suffix: [""],
   use_beam_search: [false],
   length_penalty: [1],
+  early_stopping: [false],
   min_tokens: [0],
+  prompt_embeds: [],
   prompt_logprobs: [],
+  logprob_token_ids: [],
   truncate_prompt_tokens: [],
   bad_words: [],
   allowed_token_ids: [],
   logits_processors: [],
+  thinking_token_budget: [],
+  repetition_detection: [],
   guided_json: [],
+  guided_json_object: [false],
   guided_regex: [],
   guided_choice: [],
   guided_grammar: [],
+  structural_tag: [],
   structured_outputs: [],
   functions: [],
   function_call: ["none", "auto"],
+  modalities: [["text"]],
   audio: [],
+  verbosity: ["medium"],
+  web_search_options: [],
   chat_template: [],
   continue_final_message: [false],
   prediction: [],
+  kv_transfer_params: [],
+  vllm_xargs: [{}],
 };
+
+/** Fields that clients send and that change no token of an answer. */
+const WITHOUT_EFFECT = new Set([
+  ...["user", "store", "metadata", "service_tier", "safety_identifier", "request_id", "priority"],
+  ...["prompt_cache_key", "prompt_cache_retention", "cache_salt", "include_reasoning"],
+  ...["response_format", "tool_choice", "parallel_tool_calls", "spaces_between_special_tokens"],
+  ...["guided_decoding_backend", "guided_whitespace_pattern"],
+  ...["mm_processor_kwargs", "media_io_kwargs"],
+]);
+
+/** Fields of one body that are told to its sender, and characters of each. */
+const MAX_NAMED = 16;
+const NAME = /^[\w.-]{1,64}$/;
+
+/** Fields that nobody knows here, as far as their names are such as can be told in a header. */
+export function unknownFields(
+  body: Record<string, unknown>,
+  known: Readonly<Record<string, unknown>>,
+): string[] {
+  const isKnown = (name: string) =>
+    Object.hasOwn(known, name) || Object.hasOwn(NOT_HERE, name) || WITHOUT_EFFECT.has(name);
+  const names = Object.keys(body).filter((name) => !isKnown(name) && NAME.test(name));
+  return names.slice(0, MAX_NAMED);
+}
 
 /** The first field that asks for what this node has not; undefined where none does. */
 export function unsupported(
@@ -134,9 +183,12 @@ export function unsupported(
 ): { param: string; message: string } | undefined {
   for (const [param, harmless] of Object.entries(NOT_HERE)) {
     const value = body[param] ?? undefined;
-    if (value === undefined || harmless.includes(value)) continue;
+    if (value === undefined || harmless.some((each) => isDeepStrictEqual(each, value))) continue;
     if (Array.isArray(value) && value.length === 0) continue;
     return { param, message: `${param} is not supported` };
+  }
+  if (body.echo && body.messages !== undefined) {
+    return { param: "echo", message: "echo is not supported in chats" };
   }
   const format = body.response_format as { type?: unknown } | null | undefined;
   if (format && format.type !== "text") {

@@ -44,8 +44,16 @@ export interface Asker {
   readonly signal: AbortSignal;
 }
 
+/** What the model is called. */
+export interface ModelNames {
+  /** By which answers name it. */
+  readonly name: string;
+  /** Whether a request may call it so. */
+  isNamed(name: string): boolean;
+}
+
 export interface InferenceOptions {
-  readonly modelName: string;
+  readonly names: ModelNames;
   /** The text of a model whose sequences may have so many tokens, once there is a model. */
   readonly openText: (info: ModelInfo, maxLen: number) => Promise<TextModel>;
   readonly meter: InferenceMeter;
@@ -53,14 +61,16 @@ export interface InferenceOptions {
 
 export class Inference {
   readonly pool = new SessionPool();
-  readonly modelName: string;
   readonly #options: InferenceOptions;
   #text: Promise<TextModel> | null = null;
   #info: ModelInfo | null = null;
 
   constructor(options: InferenceOptions) {
     this.#options = options;
-    this.modelName = options.modelName;
+  }
+
+  get modelName(): string {
+    return this.#options.names.name;
   }
 
   /** @returns what takes the runner away */
@@ -112,7 +122,7 @@ export class Inference {
 
   /** @throws ApiError 404 for another model's name, 503 while there is none */
   async #model({ model }: { model?: string | undefined }) {
-    if (model !== undefined && model !== this.modelName) throw unknownModel(model);
+    if (model !== undefined && !this.#options.names.isNamed(model)) throw unknownModel(model);
     const { limits } = this.pool;
     if (!this.#text || !this.#info || !limits) {
       throw new ApiError(503, "Model is loading", { code: "model_loading", retryAfter: 2 });
@@ -132,7 +142,9 @@ export class Inference {
     const choiceOptions = {
       text,
       stop: body.stop ?? [],
+      includesStop: body.include_stop_str_in_output ?? false,
       skipSpecialTokens: body.skip_special_tokens ?? true,
+      namesTokensById: body.return_tokens_as_token_ids ?? false,
     };
     const answer = async (listener: Listener, signal: AbortSignal): Promise<Usage> => {
       const cancelAll = () => {

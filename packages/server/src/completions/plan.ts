@@ -57,12 +57,14 @@ export async function chatPrompt(
   body: ChatFields & ToolFields,
   { text, signal }: Pick<PlanOptions, "text" | "signal">,
 ): Promise<Uint32Array> {
-  const { messages, tools, add_generation_prompt, chat_template_kwargs } = body;
+  const { messages, tools, documents, reasoning_effort, chat_template_kwargs } = body;
   const { ids } = await text.chat({
     messages,
     tools: usesTools(body) ? (tools ?? null) : null,
-    addGenerationPrompt: add_generation_prompt ?? true,
-    templateKwargs: chat_template_kwargs ?? {},
+    documents: documents ?? null,
+    addGenerationPrompt: body.add_generation_prompt ?? true,
+    addSpecialTokens: body.add_special_tokens ?? false,
+    templateKwargs: { ...(reasoning_effort && { reasoning_effort }), ...chat_template_kwargs },
     signal,
   });
   return ids;

@@ -8,6 +8,7 @@ import {
   maybe,
   SHARED_FIELDS,
   TokenIds,
+  unknownFields,
   unsupported,
 } from "./fields.ts";
 
@@ -16,6 +17,8 @@ const MAX_MESSAGES = 4096;
 const MAX_VALUES = 100_000;
 /** How deep they may nest: what walks through them calls itself for each level. */
 const MAX_DEPTH = 100;
+
+const TOLD_TO_TEMPLATES = ["messages", "tools", "documents", "chat_template_kwargs"];
 
 const Message = z.looseObject({
   role: z.string().min(1),
@@ -26,11 +29,27 @@ const Message = z.looseObject({
 
 const CHAT_FIELDS = {
   messages: z.array(Message).min(1).max(MAX_MESSAGES),
-  tools: maybe(z.array(z.looseObject({ type: z.literal("function") }))),
+  tools: maybe(
+    z.array(
+      z.looseObject({
+        type: z.literal("function"),
+        function: z.looseObject({ name: z.string().min(1) }),
+      }),
+    ),
+  ),
+  documents: maybe(z.array(z.looseObject({}))).describe(
+    "What the model's chat template is told of documents, where it asks for them.",
+  ),
+  reasoning_effort: maybe(z.string().max(100)).describe(
+    "What the model's chat template is told of it, where it asks.",
+  ),
   chat_template_kwargs: maybe(z.record(z.string(), z.unknown())).describe(
     "What else the model's chat template is told, enable_thinking for example.",
   ),
   add_generation_prompt: maybe(z.boolean()),
+  add_special_tokens: maybe(z.boolean()).describe(
+    "Whether the tokens that a text begins or ends with are added to those of the template; false.",
+  ),
 };
 
 const ChatBody = z.object({
@@ -40,6 +59,7 @@ const ChatBody = z.object({
   logprobs: maybe(z.boolean()),
   top_logprobs: maybe(z.int().min(0).max(MAX_TOP_LOGPROBS)),
   tool_choice: maybe(z.string()),
+  parallel_tool_calls: maybe(z.boolean()).describe("Where it is false only a first call is told."),
 });
 
 const PROMPTS_EXPECTED = `expected 1 … ${MAX_CHOICES} prompts`;
@@ -102,7 +122,8 @@ export type Shared = Pick<BodyOf<"chat">, keyof typeof SHARED_FIELDS>;
 
 /** What came of a body; it survives a structured clone. */
 export type Outcome<Name extends BodyName = BodyName> =
-  | { readonly body: BodyOf<Name> }
+  /** `unknown` are fields that were left out, since nobody knows them here. */
+  | { readonly body: BodyOf<Name>; readonly unknown: readonly string[] }
   | { readonly status: 400 | 422; readonly error: Pick<OpenAiError, "message" | "param"> };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -133,12 +154,16 @@ export function checkBody<Name extends BodyName>(
   const sent = value as Record<string, unknown>;
   const wrong = unsupported(sent);
   if (wrong) return refusal(400, wrong.param, wrong.message);
-  for (const param of ["messages", "tools", "chat_template_kwargs"]) {
+  for (const param of TOLD_TO_TEMPLATES) {
     const tooMuch = tooMuchOf(sent[param]);
     if (tooMuch) return refusal(400, param, `${param} ${tooMuch}`);
   }
-  const parsed = BODIES[name].safeParse(value);
-  if (parsed.success) return { body: parsed.data as BodyOf<Name> };
+  const schema = BODIES[name];
+  const parsed = schema.safeParse(value);
+  if (parsed.success) {
+    const unknown = schema instanceof z.ZodObject ? unknownFields(sent, schema.shape) : [];
+    return { body: parsed.data as BodyOf<Name>, unknown };
+  }
   const [issue] = parsed.error.issues.map(innermost);
   const param = issue?.path.map(String).join(".") ?? "";
   return refusal(422, param || null, `${param || "the body"}: ${issue?.message ?? "is wrong"}`);

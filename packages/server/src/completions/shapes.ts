@@ -15,8 +15,8 @@ export interface ShapeOptions {
   readonly model: string;
   readonly wantsLogprobs: boolean;
   readonly wantsTokenIds: boolean;
-  /** Of chats: whether the model was told of tools, and may call them. */
-  readonly hasTools: boolean;
+  /** Of chats: how many calls are told at most; 0 where the model was told of no tools. */
+  readonly toolCalls: number;
   /** Of completions: the prompts, to be repeated before each answer. */
   readonly echo: readonly string[] | null;
 }
@@ -44,16 +44,18 @@ export function chatShape(options: ShapeOptions): Shape {
   /** One for each choice, in a stream of a chat with tools. */
   const parsers: ToolCallParser[] = [];
   const partsOf = (index: number, text: string): AnswerPart[] => {
-    if (!options.hasTools) return text === "" ? [] : [{ kind: "content", text }];
+    if (options.toolCalls === 0) return text === "" ? [] : [{ kind: "content", text }];
     parsers[index] ??= new ToolCallParser();
-    return parsers[index].push(text);
+    return parsers[index].push(text).filter(isTold);
   };
+  const isTold = (part: AnswerPart) => part.kind === "content" || part.index < options.toolCalls;
   /** A part each; logprobs and ids go with the first, or with a piece of no text. */
   const pieces = (index: number, parts: readonly AnswerPart[], delta: Delta): object[] => {
     const hasMore = delta.tokenIds.length > 0 && (options.wantsLogprobs || options.wantsTokenIds);
     const shown = parts.length > 0 || !hasMore ? parts : [{ kind: "content", text: "" } as const];
     return shown.map((part, i) => piece(index, deltaOf(part), i === 0 ? beside(delta) : {}));
   };
+  const endOf = (index: number) => parsers[index]?.end().filter(isTold) ?? [];
   const beside = (delta: Delta) => ({
     ...(options.wantsLogprobs && { logprobs: { content: delta.logprobs.map(chatLogprob) } }),
     ...(options.wantsTokenIds && { token_ids: delta.tokenIds }),
@@ -62,7 +64,7 @@ export function chatShape(options: ShapeOptions): Shape {
     first: (index) => piece(index, { role: "assistant", content: "" }),
     delta: (index, delta) => pieces(index, partsOf(index, delta.text), delta),
     end: (index, last) => [
-      ...pieces(index, [...partsOf(index, last.text), ...(parsers[index]?.end() ?? [])], last),
+      ...pieces(index, [...partsOf(index, last.text), ...endOf(index)], last),
       piece(index, {}, { finish_reason: finishOf(parsers[index], last.finish) }),
     ],
     usage: (usage) => ({ ...chunk([]), usage }),
@@ -70,10 +72,11 @@ export function chatShape(options: ShapeOptions): Shape {
       ...head,
       object: "chat.completion",
       choices: choices.map((choice, index) => {
-        const { content, toolCalls } = options.hasTools
-          ? parseToolCalls(choice.text)
-          : { content: choice.text, toolCalls: [] };
-        const calls = toolCalls.length > 0 && { tool_calls: toolCalls };
+        const { content, toolCalls } =
+          options.toolCalls > 0
+            ? parseToolCalls(choice.text)
+            : { content: choice.text, toolCalls: [] };
+        const calls = toolCalls.length > 0 && { tool_calls: toolCalls.slice(0, options.toolCalls) };
         return {
           index,
           message: { role: "assistant", content, refusal: null, ...calls },
@@ -109,8 +112,9 @@ export function completionShape(options: ShapeOptions): Shape {
     return {
       tokens: logprobs.map(({ token }) => token),
       token_logprobs: logprobs.map(({ logprob }) => logprob),
-      top_logprobs: logprobs.map(({ top }) =>
-        Object.fromEntries(top.map(({ token, logprob }) => [token, logprob])),
+      // The token that was chosen is among them, likely or not.
+      top_logprobs: logprobs.map(({ top, ...chosen }) =>
+        Object.fromEntries([...top, chosen].map(({ token, logprob }) => [token, logprob])),
       ),
       text_offset,
     };

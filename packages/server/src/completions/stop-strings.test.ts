@@ -43,6 +43,17 @@ test("every text of two letters, in pieces of each length, ends where it should"
   }
 });
 
+test("a stop string that is to be told is told, and nothing after it", () => {
+  const push = (stops: string[], pieces: string[]) => {
+    const strings = new StopStrings(stops, { includesStop: true });
+    return pieces.map((piece) => strings.push(piece)).concat(strings.end());
+  };
+  expect(push(["ab"], ["xa", "bc", "d"])).toEqual(["x", "ab", "", ""]);
+  expect(push(["abc", "ab"], ["xabcd"])).toEqual(["xab", ""]);
+  expect(push(["cd", "b"], ["abcd"])).toEqual(["ab", ""]);
+  expect(push(["abc"], ["xab"])).toEqual(["x", "ab"]);
+});
+
 test("what follows a stop string is no part of the text", () => {
   const strings = new StopStrings(["ab"]);
   expect(["xa", "bc", "d"].map((piece) => strings.push(piece))).toEqual(["x", "", ""]);

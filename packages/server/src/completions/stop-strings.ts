@@ -1,13 +1,18 @@
 /** Ends a growing text at the first of some strings, and holds back what may be the start of one. */
 export class StopStrings {
   readonly #matches: readonly Match[];
+  readonly #includesStop: boolean;
   #held = "";
   /** Whether one of them was found: what follows is no part of the text. */
   isFound = false;
 
-  /** @param stops none of them empty */
-  constructor(stops: readonly string[]) {
+  /**
+   * @param stops none of them empty
+   * @param options.includesStop whether the string that ends the text is a part of it
+   */
+  constructor(stops: readonly string[], { includesStop = false } = {}) {
     this.#matches = stops.map((stop) => new Match(stop));
+    this.#includesStop = includesStop;
   }
 
   /** The text that is certain with this piece. */
@@ -17,9 +22,10 @@ export class StopStrings {
     const found = this.#matches.flatMap((match) => match.push(piece) ?? []);
     if (found.length > 0) {
       this.isFound = true;
-      const begin = this.#held.length + Math.min(...found);
+      const { begin, end } = found.reduce(first);
+      const length = this.#held.length + (this.#includesStop ? end : begin);
       this.#held = "";
-      return text.slice(0, begin);
+      return text.slice(0, length);
     }
     const certain = text.length - Math.max(0, ...this.#matches.map(({ length }) => length));
     this.#held = text.slice(certain);
@@ -32,6 +38,19 @@ export class StopStrings {
     this.#held = "";
     return held;
   }
+}
+
+interface Place {
+  /** Negative where the string began before the piece. */
+  readonly begin: number;
+  /** After its last unit. */
+  readonly end: number;
+}
+
+/** Which of two strings begins first, or where both begin together is shorter. */
+function first(a: Place, b: Place): Place {
+  const isLater = a.begin === b.begin ? a.end > b.end : a.begin > b.begin;
+  return isLater ? b : a;
 }
 
 /**
@@ -55,11 +74,12 @@ class Match {
     this.length = 0;
   }
 
-  /** @returns where the string begins, from the piece's first unit on; null where it has not come whole */
-  push(piece: string): number | null {
+  /** @returns where the string stands, counted from the piece's first unit; null where it has not come whole */
+  push(piece: string): Place | null {
     for (let place = 0; place < piece.length; place++) {
       this.#add(piece.charCodeAt(place));
-      if (this.length === this.#stop.length) return place + 1 - this.length;
+      if (this.length === this.#stop.length)
+        return { begin: place + 1 - this.length, end: place + 1 };
     }
     return null;
   }

@@ -48,6 +48,44 @@ describe("a chat template", () => {
     expect(await text({ ...json, ...jinja })).toBe("jinja Hi");
   });
 
+  test.each([
+    [
+      "{{ t.strip('\\n') }}|{{ t.lstrip('\\n') }}|{{ t.rstrip('\\n') }}",
+      "\n a \n",
+      " a | a \n|\n a ",
+    ],
+    [
+      "{{ t.strip() }}|{{ t | trim }}|{{ t | trim('🙂') }}",
+      "\u0085\u001f🙂\u00a0",
+      "🙂|🙂|\u0085\u001f🙂\u00a0",
+    ],
+    ["{{ t | trim('🙂😀') }}|{{ t.strip('\\ud83d') }}", "😀a🙂", "a|😀a🙂"],
+    ["{{ t.strip() }}", "\ufeffa", "\ufeffa"],
+    ["{{ t.split('x')[0].strip('-').upper() }}", "--ax", "A"],
+    ["{% if t != false %}a{% endif %}{% if t == 0 %}b{% endif %}", "", "a"],
+    ["{% if [1, {'a': [t]}] == [1, {'a': ['b']}] %}a{% endif %}", "b", "a"],
+    [
+      "{% for m in messages if m.role == 'user' %}{{ m.role }}{% endfor %}{{ 1 == 1.0 and true == 1 }}",
+      "",
+      "usertrue",
+    ],
+  ])("does as Python does: %s", async (template, t, text) => {
+    expect(await render(template, { ...HI, templateKwargs: { t } })).toBe(text);
+  });
+
+  test("is told of documents", async () => {
+    const template = "{% if documents %}{{ documents[0].title }}{% else %}none{% endif %}";
+    expect(await render(template, { ...HI, documents: [{ title: "A" }] })).toBe("A");
+    expect(await render(template, { ...HI, documents: [] })).toBe("none");
+  });
+
+  test("that knows developers is told of them", async () => {
+    const messages = [{ role: "developer", content: "" }];
+    expect(await render("{{ messages[0].role }}", { messages })).toBe("system");
+    const knows = "{% if messages[0].role == 'developer' %}yes{% endif %}";
+    expect(await render(knows, { messages })).toBe("yes");
+  });
+
   test("knows the day, in English", async () => {
     expect(await render("{{ strftime_now('%Y-%m-%d %B %%') }}")).toMatch(
       /^\d{4}-\d\d-\d\d [A-Z][a-z]{2,8} %$/,

@@ -1,6 +1,7 @@
 /** A model's chat template, rendered as transformers does. */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import { strftime } from "./strftime.ts";
+import { PYTHON_FUNCTIONS, withPythonSemantics } from "./template-semantics.ts";
 import type { JsonObject } from "./tokenizer-files.ts";
 
 /** More would fill the thread's memory before its time is out. */
@@ -11,6 +12,7 @@ const TOKEN_NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((n) =
 interface Rendering {
   readonly messages: readonly object[];
   readonly tools: readonly object[] | null;
+  readonly documents: readonly object[] | null;
   readonly addGenerationPrompt: boolean;
   /** Whatever else the template is told; none of what it is told anyway. */
   readonly kwargs: JsonObject;
@@ -20,14 +22,16 @@ interface Rendering {
 
 export class ChatTemplate {
   readonly #parsed = new Map<string, ReturnType<typeof parse>>();
+  readonly #texts: readonly string[];
   readonly #tokens: JsonObject;
 
   /** @throws Error in one line, where a template is no Jinja */
   constructor(templates: ReadonlyMap<string, string>, config: JsonObject) {
+    this.#texts = [...templates.values()];
     for (const [name, text] of templates) {
       try {
         const tokens = tokenize(text, { lstrip_blocks: true, trim_blocks: true });
-        this.#parsed.set(name, parse(tokens));
+        this.#parsed.set(name, withPythonSemantics(parse(tokens)));
       } catch (error) {
         throw new Error(`the chat template cannot be read: ${oneLine(error)}`);
       }
@@ -40,8 +44,14 @@ export class ChatTemplate {
     );
   }
 
+  /** Whether this word stands in it. */
+  names(word: string): boolean {
+    return this.#texts.some((text) => text.includes(word));
+  }
+
   /** @throws Error in one line: what the template says by raise_exception, or fails of */
-  render({ messages, tools, addGenerationPrompt, kwargs, maxText }: Rendering): string {
+  render({ messages, tools, documents, ...asked }: Rendering): string {
+    const { addGenerationPrompt, kwargs, maxText } = asked;
     const template =
       (tools && this.#parsed.get("tool_use")) ??
       this.#parsed.get("default") ??
@@ -54,7 +64,7 @@ export class ChatTemplate {
       ...this.#tokens,
       messages,
       tools: tools?.length ? tools : null,
-      documents: null,
+      documents: documents?.length ? documents : null,
       add_generation_prompt: addGenerationPrompt,
     };
     let text: unknown;
@@ -78,6 +88,7 @@ class Raised extends Error {}
 function globals(): Record<string, unknown> {
   return {
     ...{ true: true, false: false, none: null, True: true, False: false, None: null },
+    ...PYTHON_FUNCTIONS,
     raise_exception: (message: unknown) => {
       throw new Raised(`the chat template refuses: ${message}`);
     },

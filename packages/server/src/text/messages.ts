@@ -1,7 +1,13 @@
 /** Messages of OpenAI's API in the form that chat templates take. */
 
-/** @throws Error in one line that names the message */
-export function prepareMessages(messages: unknown): object[] {
+/**
+ * @param template says whether it has a word in its text
+ * @throws Error in one line that names the message
+ */
+export function prepareMessages(
+  messages: unknown,
+  template: { names(word: string): boolean },
+): object[] {
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new Error("messages must be a list of at least one message");
   }
@@ -9,11 +15,17 @@ export function prepareMessages(messages: unknown): object[] {
     if (!isObject(message) || typeof message.role !== "string") {
       throw new Error(`messages[${i}] has no role`);
     }
-    const { tool_calls: calls, ...rest } = message;
-    const content = textOf(message.content, `messages[${i}].content`);
-    if (calls === undefined || calls === null) return { ...rest, content };
+    const { role, tool_calls: calls, ...rest } = message;
+    const prepared = {
+      // OpenAI's newer name: templates that do not know it would leave such a message out.
+      role: role === "developer" && !template.names("developer") ? "system" : role,
+      // Clients send answers back with every field that they had, and templates ask whether one is there.
+      ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null)),
+      content: textOf(message.content, `messages[${i}].content`),
+    };
+    if (calls === undefined || calls === null) return prepared;
     if (!Array.isArray(calls)) throw new Error(`messages[${i}].tool_calls is not a list`);
-    return { ...rest, content, tool_calls: calls.map(withArguments) };
+    return calls.length === 0 ? prepared : { ...prepared, tool_calls: calls.map(withArguments) };
   });
 }
 

@@ -3,7 +3,7 @@
  * That drawn texts come back from their tokens is seen in `test/fuzz/`.
  */
 import { expect, test } from "vitest";
-import { openReal } from "./test-support.ts";
+import { openReal, readReal } from "./test-support.ts";
 import type { TextModel } from "./text-model.ts";
 
 const encode = async (model: TextModel, text: string) => [
@@ -82,6 +82,95 @@ test("Llama 3.1: ids, prompts and text", async () => {
   // One token begins it, though the template and the tokenizer both would add one.
   expect([...ids]).toEqual([
     128000, 128006, 882, 128007, 271, 13347, 128009, 128006, 78191, 128007, 271,
+  ]);
+});
+
+test("Qwen3: what an assistant said keeps its indentation, as in transformers", async () => {
+  const model = await openReal("qwen3");
+  const said = (content: string) => [
+    { role: "user", content: "q" },
+    { role: "assistant", content },
+    { role: "user", content: "?" },
+  ];
+  const told = async (content: string) => {
+    const { text } = await model.chat({ messages: said(content) });
+    return text.split("<|im_start|>assistant\n")[1]?.split("<|im_end|>")[0];
+  };
+  expect(await told("<think>\nhm\n</think>\n\n    return 1\n")).toBe("    return 1\n");
+  const { text } = await model.chat({ messages: said("\t\tcode").slice(0, 2) });
+  expect(text).toContain("<|im_start|>assistant\n<think>\n\n</think>\n\n\t\tcode<|im_end|>");
+});
+
+test("a message of a developer is the system's where the template does not know them", async () => {
+  const model = await openReal("qwen3");
+  const messages = [
+    { role: "developer", content: "Be brief." },
+    { role: "user", content: "Hi" },
+  ];
+  const { text } = await model.chat({ messages });
+  expect(text).toBe(
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+  );
+});
+
+test("fields of an answer that clients send back as null, or as an empty list, are none", async () => {
+  const model = await openReal("llama3_1");
+  const turn = (more: object) => [
+    { role: "user", content: "q" },
+    { role: "assistant", content: "a", ...more },
+    { role: "user", content: "?" },
+  ];
+  const nulls = { name: null, refusal: null, audio: null, function_call: null };
+  const plain = (await model.chat({ messages: turn({}) })).text;
+  for (const tool_calls of [null, []]) {
+    const { text } = await model.chat({ messages: turn({ ...nulls, tool_calls }) });
+    expect(text).toBe(plain);
+  }
+});
+
+/** What splits texts in models of other families, with Qwen3's tokens; ids are Rust's (tokenizers 0.23.2). */
+test.each<[string, object, [string, number[]][]]>([
+  [
+    "digits of any script",
+    {
+      type: "Sequence",
+      pretokenizers: [
+        { type: "Digits", individual_digits: true },
+        { type: "ByteLevel", add_prefix_space: false, use_regex: true },
+      ],
+    },
+    [
+      ["x ½ Ⅷ²", [87, 220, 26062, 220, 70467, 100, 29456]],
+      ["a12 3", [64, 16, 17, 220, 18]],
+    ],
+  ],
+  [
+    "numbers",
+    { type: "Digits", individual_digits: false },
+    [["a12½ 3", [64, 16, 17, 26062, 220, 18]]],
+  ],
+  ["GPT-2", { type: "ByteLevel", add_prefix_space: false }, [["\ufeff's", [3225, 6, 82]]]],
+])("a tokenizer with %s splits as its authors' own", async (_, part, expected) => {
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+  const { type } = part as { type: string };
+  const pre_tokenizer =
+    type === "Digits" ? { type: "Sequence", pretokenizers: [part, byteLevel] } : part;
+  const tokenizer = { ...readReal("qwen3"), normalizer: null, pre_tokenizer };
+  const model = await openReal("qwen3", { "tokenizer.json": tokenizer });
+  for (const [text, ids] of expected) expect(await encode(model, text)).toEqual(ids);
+});
+
+test("spaces in a row are split where a tokenizer's Metaspace splits", async () => {
+  const pre_tokenizer = {
+    type: "Metaspace",
+    replacement: "▁",
+    prepend_scheme: "always",
+    split: true,
+  };
+  const tokenizer = { ...readReal("llama2"), normalizer: null, pre_tokenizer };
+  const model = await openReal("llama2", { "tokenizer.json": tokenizer });
+  expect(await encode(model, "hello  world  ")).toEqual([
+    1, 6312, 28709, 28705, 1526, 28705, 28705,
   ]);
 });
 

@@ -1,5 +1,5 @@
 /** Model folders with words and without weights, for tests. */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,18 +32,25 @@ export async function open(
   return closeAtEnd(await openTextModel({ directory, vocabSize: 259, ...options }));
 }
 
+type RealName = "qwen3" | "llama3_1" | "llama2";
+
 /** The tokenizer of a real model; files given replace its own. */
-export async function openReal(
-  name: "qwen3" | "llama3_1" | "llama2",
-  files: Files = {},
-): Promise<TextModel> {
+export async function openReal(name: RealName, files: Files = {}): Promise<TextModel> {
   const directory = makeFolder({});
   for (const each of ["tokenizer", "tokenizer_config"]) {
-    const file = require.resolve(`@lenml/tokenizer-${name}/models/${each}.json`);
-    copyFileSync(file, join(directory, `${each}.json`));
+    copyFileSync(realFile(name, each), join(directory, `${each}.json`));
   }
   addFiles(directory, files);
   return closeAtEnd(await openTextModel({ directory, vocabSize: 151_936 }));
+}
+
+/** tokenizer.json of a real model. */
+export function readReal(name: RealName): Record<string, unknown> {
+  return JSON.parse(readFileSync(realFile(name, "tokenizer"), "utf8"));
+}
+
+function realFile(name: RealName, file: string): string {
+  return require.resolve(`@lenml/tokenizer-${name}/models/${file}.json`);
 }
 
 function closeAtEnd(model: TextModel): TextModel {

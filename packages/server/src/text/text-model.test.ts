@@ -133,3 +133,11 @@ test("a tokenizer in the manner of SentencePiece decodes as its library does", a
 });
 
 const hex = (byte: number) => byte.toString(16).toUpperCase().padStart(2, "0");
+
+test("a token that is to be found as a whole word alone is refused, since it would be found anywhere", async () => {
+  const tokenizer = byteLevelTokenizer() as { added_tokens: object[] };
+  const added_tokens = [...tokenizer.added_tokens, { id: 258, content: "so", single_word: true }];
+  const model = await open({ "tokenizer.json": { ...tokenizer, added_tokens } });
+  expect(model.hasTokenizer).toBe(false);
+  expect(model.faults[0]).toMatch(/added_tokens\[3\] has single_word, which is not supported/);
+});

@@ -26,8 +26,12 @@ export interface ChatRequest {
   readonly messages: readonly object[];
   /** As OpenAI's API has them; null: none. */
   readonly tools?: readonly object[] | null;
+  /** What the template is told of documents; null: there are none. */
+  readonly documents?: readonly object[] | null;
   /** Whether the prompt ends with the beginning of an answer; true by default. */
   readonly addGenerationPrompt?: boolean;
+  /** Whether the tokens that a text begins or ends with are added to the template's; false by default. */
+  readonly addSpecialTokens?: boolean;
   /** What else the template is told, `enable_thinking` for example. */
   readonly templateKwargs?: Readonly<Record<string, unknown>>;
   /** Aborts when nobody needs the prompt any more. */
@@ -61,7 +65,7 @@ export interface TextModel {
    * @throws TextError where the model has no tokenizer
    */
   decode(ids: Iterable<number>, options: { readonly skipSpecialTokens: boolean }): string;
-  /** A chat's prompt: its template's text, and that text's tokens, to which none are added. */
+  /** A chat's prompt: its template's text, and that text's tokens. */
   chat(request: ChatRequest): Promise<{ text: string; ids: Uint32Array }>;
   /**
    * The text of an answer as it grows.
@@ -203,11 +207,11 @@ class ThreadedTextModel implements TextModel {
     this.#known();
     if (this.#chatFault !== null)
       throw new TextError(400, `The model has no chat: ${this.#chatFault}`);
-    const { messages, tools = null, addGenerationPrompt = true, templateKwargs = {} } = request;
+    const { signal, ...asked } = request;
     // As text, which is counted in one go and takes the thread no time to be sent.
-    const json = JSON.stringify({ messages, tools, addGenerationPrompt, templateKwargs });
+    const json = JSON.stringify(asked);
     if (json.length > 2 * this.#maxText) throw this.#tooLong(json.length);
-    const options = { size: 2 * json.length, signal: request.signal };
+    const options = { size: 2 * json.length, signal };
     return await this.#perform({ kind: "chat", json }, options);
   }
 

@@ -65,15 +65,17 @@ export class TextTasks {
       if (task.kind === "encode") {
         return { kind: "done", text: "", ids: this.#encode(task.text, task.addSpecialTokens) };
       }
-      const { messages, tools, addGenerationPrompt, templateKwargs } = JSON.parse(task.json);
-      const text = this.#readTemplate().render({
-        kwargs: templateKwargs,
-        messages: prepareMessages(messages),
-        tools,
-        addGenerationPrompt,
+      const asked = JSON.parse(task.json);
+      const template = this.#readTemplate();
+      const text = template.render({
+        kwargs: asked.templateKwargs ?? {},
+        messages: prepareMessages(asked.messages, template),
+        tools: asked.tools ?? null,
+        documents: asked.documents ?? null,
+        addGenerationPrompt: asked.addGenerationPrompt ?? true,
         maxText: this.#options.maxText,
       });
-      return { kind: "done", text, ids: this.#encode(text, false) };
+      return { kind: "done", text, ids: this.#encode(text, asked.addSpecialTokens ?? false) };
     } catch (error) {
       return { kind: "refused", message: (error as Error).message };
     }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { readBounded, readJsonFile } from "@proofmill/native/model/json-file";
+import { preTokenizerOf } from "./pre-tokenizer.ts";
 
 /** Twice the largest that is known, with 262,144 tokens. */
 const MAX_TOKENIZER_BYTES = 64 * 2 ** 20;
@@ -65,6 +66,8 @@ export function readTokenizer(directory: string): TokenizerFiles {
   if (!Array.isArray(addedTokens)) throw new Error(`${path}: added_tokens is not a list`);
   const added = addedTokens.map((each: unknown, i) => {
     if (isObject(each) && typeof each.content === "string" && each.content && isId(each.id)) {
+      // The library would find it within words, too.
+      expect(!each.single_word, `added_tokens[${i}] has single_word, which is not supported`);
       return { id: each.id, content: each.content, special: each.special === true };
     }
     throw new Error(`${path}: added_tokens[${i}] has no content or no valid id`);
@@ -85,7 +88,8 @@ export function buildTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer
     console.warn = (...words: unknown[]) => {
       throw new Error(words.map((each) => String(each)).join(" "));
     };
-    return new Tokenizer(tokenizer, config);
+    const pre_tokenizer = preTokenizerOf(tokenizer.pre_tokenizer);
+    return new Tokenizer({ ...tokenizer, pre_tokenizer }, config);
   } catch (error) {
     const { name, message } = error as Error;
     // What a language says of it is no help to anybody.

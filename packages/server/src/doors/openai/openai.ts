@@ -41,6 +41,9 @@ export interface OpenAiOptions {
   listModels: Calls["listModels"];
 }
 
+/** Names what of a body was left out, so that a slip of the pen can be noticed. */
+const IGNORED = "x-ignored-fields";
+
 /** Besides what lies under /v1/. */
 export const TEXT_PATHS = ["/tokenize", "/detokenize"];
 
@@ -118,7 +121,8 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       try {
         const bytes = request.body ?? new Uint8Array();
         const contentType = request.raw.headers["content-type"];
-        const body = await reader.read(name, { bytes, contentType }, signal);
+        const { body, unknown } = await reader.read(name, { bytes, contentType }, signal);
+        if (unknown.length > 0) reply.header(IGNORED, unknown.join(", "));
         const caller = callerOf(request.raw);
         return await handle(body, { reply, caller, signal, part, cutOff });
       } catch (error) {
@@ -138,7 +142,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
       model: inference.modelName,
       wantsLogprobs: plan.sessions[0]?.sampling.top_logprobs !== null,
       wantsTokenIds: body.return_token_ids ?? false,
-      hasTools: "messages" in body && usesTools(body),
+      toolCalls: "messages" in body && usesTools(body) ? mostCalls(body) : 0,
       echo: plan.echo,
     };
   }
@@ -231,6 +235,10 @@ async function whole({ signal, part }: Running, { ready, shape }: Answering): Pr
     AbortSignal.any([signal, tooLong.signal]),
   );
   return shape.whole(choices satisfies WholeChoice[], usage);
+}
+
+function mostCalls({ parallel_tool_calls }: BodyOf<"chat">): number {
+  return parallel_tool_calls === false ? 1 : Number.POSITIVE_INFINITY;
 }
 
 function tooMuchKept(): ApiError {
