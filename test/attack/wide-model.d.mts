@@ -1,2 +1,0 @@
-export const CONTEXT: number;
-export function writeWideModel(directory: string): Promise<void>;

@@ -1,6 +1,0 @@
-export function fuzzTokenizers(options: { seed: number; count: number }): Promise<{
-  tokenizers: number;
-  loaded: number;
-  chats: number;
-  faults: string[];
-}>;
