@@ -1,4 +1,5 @@
 /** While a round is active, inference steps aside (docs/protocol.md §3, inference gate). */
+import type { ServerResponse } from "node:http";
 import type { PocService } from "@proofmill/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
@@ -69,14 +70,6 @@ export interface GateOptions {
   paths?: readonly string[];
 }
 
-/** A request that has passed the gate. */
-export interface RunningRequest {
-  /** Aborts with GateClosed when it has to end. */
-  readonly signal: AbortSignal;
-  /** It has ended. */
-  leave(): void;
-}
-
 /** Stands in front of every inference request, known path or not. */
 export class InferenceGate {
   readonly counters: GateCounters = { refused: 0, aborted: 0 };
@@ -122,11 +115,16 @@ export class InferenceGate {
     return sendRefusal(reply, isStopped ? STOPPED_ANSWER : this.answer);
   }
 
-  /** Counts in a request that is forwarded, and may have to be aborted. */
-  enter(): RunningRequest {
+  /**
+   * Counts in a request that has passed, until it is answered or its caller is gone.
+   *
+   * @returns what aborts with GateClosed when it has to end
+   */
+  enter(response: ServerResponse): AbortSignal {
     const running = new AbortController();
     this.#running.add(running);
-    return { signal: running.signal, leave: () => this.#running.delete(running) };
+    response.once("close", () => this.#running.delete(running));
+    return running.signal;
   }
 
   #follow(): void {

@@ -106,13 +106,12 @@ export async function useUpstream(
     if (DOTS.test(path)) {
       return reply.code(404).send({ detail: "Not Found" });
     }
-    const running = gate.enter();
+    const closing = gate.enter(reply.raw);
     const end = new AbortController();
-    const cut = () => end.abort(running.signal.reason);
-    running.signal.addEventListener("abort", cut);
+    const cut = () => end.abort(closing.reason);
+    closing.addEventListener("abort", cut);
     let isGone = false;
     reply.raw.once("close", () => {
-      running.leave();
       if (reply.raw.writableFinished) return;
       isGone = true;
       end.abort();
@@ -138,12 +137,13 @@ export async function useUpstream(
             return;
           }
           // From here on `forwardEvents` ends the stream in order, with a last event.
-          running.signal.removeEventListener("abort", cut);
-          const { signal } = running;
+          closing.removeEventListener("abort", cut);
           to.removeHeader("content-length");
           to.removeHeader("content-encoding");
           to.send(
-            Readable.from(forwardEvents(events, { signal, describe }), { objectMode: false }),
+            Readable.from(forwardEvents(events, { signal: closing, describe }), {
+              objectMode: false,
+            }),
           );
         },
       }),

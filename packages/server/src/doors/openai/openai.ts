@@ -106,14 +106,12 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
     handle: (body: BodyOf<Name>, asked: Running) => Promise<object>,
   ): void {
     app.post(path, { config }, async (request: Asked, reply) => {
-      const running = gate.enter();
+      const closing = gate.enter(reply.raw);
       const end = new AbortController();
-      const cut = () => end.abort(running.signal.reason);
-      running.signal.addEventListener("abort", cut);
+      closing.addEventListener("abort", () => end.abort(closing.reason));
       const cutOff = () => void request.raw.socket.destroy();
       const part = kept.begin(() => (reply.raw.headersSent ? cutOff() : end.abort(tooMuchKept())));
       reply.raw.once("close", () => {
-        running.leave();
         part.done();
         if (!reply.raw.writableFinished) end.abort(new ApiError(499, "the caller is gone"));
       });
@@ -127,8 +125,7 @@ export async function openAiRoutes(app: FastifyInstance, options: OpenAiOptions)
         return await handle(body, { reply, caller, signal, part, cutOff });
       } catch (error) {
         // Whatever was cut off says so in its own words.
-        if (running.signal.aborted)
-          return sendGateAnswer(reply, running.signal.reason as GateClosed);
+        if (closing.aborted) return sendGateAnswer(reply, closing.reason as GateClosed);
         throw error;
       }
     });
