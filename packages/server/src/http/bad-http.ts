@@ -1,10 +1,9 @@
 /** Answers what Node cannot parse and bodies that come too slowly, and closes their connections. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { LINGER_MS } from "./let-go.ts";
 
-/** Milliseconds in which the other side may take the answer and close; then it is closed anyway. */
-const LINGER_MS = 1000;
-/** Bytes that may come meanwhile. */
+/** Bytes of what still comes that are read: so many are a long request's rest. */
 const LINGER_BYTES = 256 * 1024;
 
 const cut = new WeakSet<Socket>();
@@ -41,7 +40,7 @@ export function answerSlowBody(
 
 /**
  * Answers and closes a connection. The other side may keep its half open, or read nothing: after a
- * while, or when much comes all the same, the connection is destroyed.
+ * while the connection is destroyed. When much comes all the same, no more of it is read till then.
  *
  * @param beside what the answer has besides `detail`, in ASCII
  */
@@ -56,7 +55,7 @@ export function cutOff(socket: Socket, status: number, detail: string, beside: o
   let left = LINGER_BYTES;
   socket.on("data", ({ length }: Buffer) => {
     left -= length;
-    if (left < 0) socket.destroy();
+    if (left < 0) socket.pause();
   });
   socket.resume();
   const linger = setTimeout(() => socket.destroy(), LINGER_MS);

@@ -1,5 +1,6 @@
 /** Reads a connection no faster than what was read is dealt with. */
 import type { Socket } from "node:net";
+import { letGo } from "./let-go.ts";
 import type { Turns } from "./turns.ts";
 import { endBody, type Part, type Unfinished } from "./unfinished.ts";
 
@@ -7,6 +8,8 @@ import { endBody, type Part, type Unfinished } from "./unfinished.ts";
 const MOST_HELD = 16 * 1024;
 /** Bytes that Node may read of a socket that is paused: what one read gives. */
 const READ_AHEAD = 64 * 1024;
+/** Bytes that are read once the last answer is written, since the other side's end comes behind them. */
+const MOST_LATE = 256 * 1024;
 
 export interface IntakeOptions {
   /** Shared by all connections: when many have sent much, each waits for its turn to be parsed. */
@@ -41,6 +44,9 @@ export class Intake {
   /** Whether it waits for a turn to parse more. */
   #isTaken = false;
   #hasEnded = false;
+  /** Bytes that came when the last answer was written already. */
+  #late = 0;
+  #isLetGo = false;
   #isOver = false;
 
   /** Called when the parser listens to the socket already, and before its first byte. */
@@ -60,7 +66,7 @@ export class Intake {
 
   /** There may be room again. */
   goOn = (): void => {
-    if (this.#isParsing || this.#isTaken) return;
+    if (this.#isParsing || this.#isTaken || this.#isLetGo) return;
     if (this.#socket.writableEnded) this.#held = null;
     this.#isParsing = true;
     for (let isFirst = true; this.#held && !this.#isStopped; isFirst = false) {
@@ -70,16 +76,27 @@ export class Intake {
       }
       const held: Buffer = this.#held;
       const size = Math.min(held.length, this.#options.piece(held));
-      if (this.#socket.destroyed) break; // what came is the reason
+      if (this.#socket.destroyed || this.#isLetGo) break; // what came is the reason
       this.#held = size < held.length ? held.subarray(size) : null;
       this.#parse(held.subarray(0, size));
     }
     this.#isParsing = false;
     if (!this.#held) this.#uncount();
-    if (!this.#isPaused || this.#isTaken || this.#isOver || this.#options.isFull()) return;
+    if (!this.#isPaused || this.#isTaken || this.#isOver || this.#isLetGo) return;
+    if (this.#options.isFull()) return;
     this.#isPaused = false;
     this.#socket.resume();
   };
+
+  /** Throws away what has come, and lets the connection go. */
+  letGo(): void {
+    if (this.#isLetGo || this.#isOver) return;
+    this.#isLetGo = true;
+    this.#held = null;
+    this.#uncount();
+    this.#isPaused = true;
+    letGo(this.#socket);
+  }
 
   /** Does nothing once the socket is closed. */
   passEnd(): void {
@@ -128,7 +145,12 @@ export class Intake {
   };
 
   #receive = (chunk: Buffer): void => {
-    if (this.#socket.writableEnded) return; // the last answer is written: nobody asks for more
+    if (this.#isLetGo) return;
+    if (this.#socket.writableEnded) {
+      this.#late += chunk.length;
+      if (this.#late > MOST_LATE) this.letGo();
+      return;
+    }
     this.#held = this.#held ? Buffer.concat([this.#held, chunk]) : chunk;
     this.goOn();
     if (this.#held) this.#count(chunk.length);

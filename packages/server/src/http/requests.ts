@@ -99,6 +99,12 @@ class Connection {
         this.#passEnd();
       },
     });
+    // By which Node ends a connection after its last answer.
+    const destroySoon = socket.destroySoon.bind(socket);
+    socket.destroySoon = () => {
+      if (this.#current?.request.complete === false) this.#intake.letGo();
+      else destroySoon();
+    };
   }
 
   add(request: IncomingMessage, response: Response): void {
@@ -145,7 +151,7 @@ class Connection {
   #countDropped(bytes: number): void {
     if (this.#answered?.complete !== false) return;
     this.#dropped += bytes;
-    if (this.#dropped > MOST_DROPPED) this.#socket.destroy();
+    if (this.#dropped > MOST_DROPPED) this.#intake.letGo();
   }
 
   /**

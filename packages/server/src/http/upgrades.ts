@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { connectionEvent } from "./accepting.ts";
 import { cutOff } from "./bad-http.ts";
 import type { Connections } from "./connections.ts";
+import { letGo } from "./let-go.ts";
 import type { Turns } from "./turns.ts";
 import type { Unfinished } from "./unfinished.ts";
 
@@ -35,6 +36,7 @@ export function webSocketUpgrades(
     await connections.answered(socket);
     await turns.next();
     const rest = Buffer.concat([head, ...early.end()]);
+    if (early.isTooMuch()) return;
     if (!socket.writable) {
       socket.destroy();
     } else if (/^websocket$/i.test(request.headers.upgrade ?? "")) {
@@ -59,7 +61,10 @@ export function webSocketUpgrades(
  * Keeps what comes on a connection that Node has let go of, and ends it with its client: whoever is
  * computing an answer must learn that nobody waits.
  */
-function keepEarly(socket: Socket, unfinished: Unfinished): { end: () => Buffer[] } {
+function keepEarly(
+  socket: Socket,
+  unfinished: Unfinished,
+): { isTooMuch: () => boolean; end: () => Buffer[] } {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const destroy = () => socket.destroy();
@@ -68,10 +73,11 @@ function keepEarly(socket: Socket, unfinished: Unfinished): { end: () => Buffer[
     chunks.push(chunk);
     bytes += chunk.length;
     part.add(chunk.length);
-    if (bytes > MAX_EARLY) destroy();
+    if (bytes > MAX_EARLY) letGo(socket);
   };
   socket.on("data", keep).on("end", destroy).on("error", destroy);
   return {
+    isTooMuch: () => bytes > MAX_EARLY,
     end: () => {
       part.done();
       socket.off("data", keep).off("end", destroy).off("error", destroy);

@@ -148,6 +148,12 @@ export class FlowingWebSocket extends WebSocket {
     setTimeout(() => this.terminate(), CLOSE_GRACE_MS).unref();
   }
 
+  /** Ends it; of what its client sends nothing more is read. */
+  letGo(): void {
+    this.#end();
+    this.#flow?.intake.letGo();
+  }
+
   override close(code?: number, reason?: string | Buffer): void {
     this.#end();
     super.close(code, reason);

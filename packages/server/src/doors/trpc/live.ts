@@ -59,7 +59,7 @@ export async function useWebSockets(
     // Whoever sends bad frames is told by the close; a log of it would be his to fill.
     errorHandler: (error, socket, request) => {
       request.log.debug(`a WebSocket is closed: ${error.message}`);
-      socket.terminate();
+      (socket as FlowingWebSocket).letGo();
     },
     preClose() {
       // Those who can will come back; the others are told at least.
