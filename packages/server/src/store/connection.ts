@@ -1,4 +1,5 @@
 /** The open database file: its lock, its journal, whether it is still in its place, and statements. */
+import { isUtf8 } from "node:buffer";
 import { statfsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import Sqlite from "libsql";
@@ -7,6 +8,10 @@ import { inspectJournal, journalOf, missingFile } from "./journal.ts";
 
 /** Room that a disk must have before a store that did not work is said to work again. */
 const LEAST_FREE_BYTES = 64 * 1024;
+
+type PageSize = { readonly page_size: number };
+/** A text as its bytes. */
+type Said = { readonly bytes: Uint8Array };
 
 export class Connection {
   readonly #db: Sqlite.Database;
@@ -48,6 +53,7 @@ export class Connection {
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma("synchronous = FULL");
       this.#db.exec("BEGIN EXCLUSIVE; COMMIT");
+      this.#db.pragma("wal_checkpoint"); // a page that was half written comes whole from the journal
       this.#check();
     } catch (error) {
       opened?.close();
@@ -60,11 +66,23 @@ export class Connection {
     return basename(this.#path);
   }
 
+  /** @throws DataFolderError when something of the database is not as SQLite has written it */
   #check(): void {
-    const [first] = this.#db.pragma("quick_check(1)") as { quick_check: string }[];
-    if (first?.quick_check === "ok") return;
-    const detail = first?.quick_check.trim().replaceAll(/\s*\n\s*/g, "; ");
-    throw new DataFolderError(`${this.file} is damaged (${detail})`, RESTORE);
+    const damaged = (detail: string) =>
+      new DataFolderError(`${this.file} is damaged (${detail})`, RESTORE);
+    const { size } = statSync(this.#path);
+    const [{ page_size } = { page_size: 1 }] = this.#db.pragma("page_size") as PageSize[];
+    // SQLite takes what is missing of the last page for zeros.
+    if (size % page_size !== 0) throw damaged(`its end is cut off, after ${size} bytes`);
+    // What is no UTF-8 ends the process where it is read as a text, and so do names of columns.
+    const names = this.all<Said>(
+      "SELECT CAST(type || name || tbl_name || coalesce(sql, '') AS BLOB) AS bytes FROM sqlite_schema",
+    );
+    for (const { bytes } of names) if (!isUtf8(bytes)) throw damaged("a table's name is not UTF-8");
+    // Indexes hold copies of texts, which a quick check does not compare.
+    const check = "SELECT CAST(integrity_check AS BLOB) AS bytes FROM pragma_integrity_check(1)";
+    const said = Buffer.from(this.get<Said>(check)?.bytes ?? []).toString();
+    if (said !== "ok") throw damaged(said.trim().replaceAll(/\s*\n\s*/g, "; "));
   }
 
   #look(): { identity: string; sizes: number[] } {

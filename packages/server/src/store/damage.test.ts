@@ -152,11 +152,58 @@ describe("the database", () => {
     },
   );
 
-  test("whose file is cut, or is another's", () => {
-    const cut = killedFolder();
-    open(cut);
-    truncateSync(join(cut, "proofmill.db"), 3 * 4096);
-    expect(refusalOf(cut)).toMatch(/damaged .*restore a backup/);
+  test.each([3 * 4096, -4096, -1, -10, -200])("that is cut at byte %i is refused", (at) => {
+    const folder = killedFolder();
+    open(folder); // takes the journal in
+    const file = join(folder, "proofmill.db");
+    truncateSync(file, at < 0 ? statSync(file).size + at : at);
+    expect(refusalOf(folder)).toMatch(/^proofmill\.db.* damaged .*restore a backup/);
+  });
+
+  test("of which a page is half written, as by a full disk, is whole with its journal", () => {
+    const folder = killedFolder();
+    const file = join(folder, "proofmill.db");
+    truncateSync(file, statSync(file).size + 100);
+    const running = new NodeDatabase(file);
+    find(running, "c", 1); // a page more than there was, in the journal
+    const killed = temporaryFolder();
+    copyFileSync(`${file}-wal`, join(killed, "proofmill.db-wal"));
+    copyFileSync(file, join(killed, "proofmill.db"));
+    running.close();
+    expect(open(killed)).toEqual({ rounds: ["b", "c"], notices: [] });
+    expect(statSync(join(killed, "proofmill.db")).size % 4096).toBe(0);
+  });
+
+  // Read as a text it ends the process: every copy of it is looked at before, those in indexes too.
+  test.each([
+    ["a round's id", "round-of-one-bit", 2],
+    ["an address", "aggregator:9000", 2],
+    ["a table's name", "CREATE TABLE rounds", 1],
+    ["a column's name", "total_nonfinite", 1],
+    ["an index's name", "rounds_due", 2],
+  ])("with another bit in %s is refused, whichever copy of it that is", (_, text, copies) => {
+    const folder = killedFolder();
+    const file = join(folder, "proofmill.db");
+    const running = new NodeDatabase(file);
+    running.create(roundOf("round-of-one-bit"));
+    find(running, "round-of-one-bit", 0); // due, so that its address is in an index too
+    running.close();
+    const whole = readFileSync(file);
+    let refused = 0;
+    for (let at = whole.indexOf(text); at !== -1; at = whole.indexOf(text, at + 1)) {
+      const bytes = Buffer.from(whole);
+      bytes[at + 2] = (bytes[at + 2] ?? 0) ^ 0x80;
+      const other = temporaryFolder();
+      writeFileSync(join(other, "proofmill.db"), bytes);
+      const refusal = refusalOf(other);
+      if (refusal === "") continue; // in room that is free
+      expect(refusal).toMatch(/^proofmill\.db.* damaged .*restore a backup/);
+      refused++;
+    }
+    expect(refused).toBeGreaterThanOrEqual(copies);
+  });
+
+  test("is another's", () => {
     const other = temporaryFolder();
     writeFileSync(join(other, "proofmill.db"), "text ".repeat(2000));
     expect(refusalOf(other)).toMatch(/not a database; restore a backup/);
@@ -249,6 +296,10 @@ describe("a round that says what cannot be is left out, with a word:", () => {
 test.each([
   ["DROP TABLE finds", "no such table: finds"],
   ["DROP TABLE verdicts", "no such table: verdicts"],
+  ["ALTER TABLE rounds RENAME config TO bonfig", "no such column: config"],
+  ["ALTER TABLE finds RENAME found_at TO found_av", "no such column: found_at"],
+  ["ALTER TABLE verdicts RENAME judged_at TO nudged_at", "no such column: judged_at"],
+  ["ALTER TABLE jobs RENAME body TO bodx", "no such column: body"],
   ["PRAGMA user_version = 0", "is no database of proofmill"],
   ["UPDATE uptime SET milliseconds = 9223372036854775807", "was up for 9223372036854776000 ms"],
   ["UPDATE uptime SET milliseconds = -5", "was up for -5 ms"],

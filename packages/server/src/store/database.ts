@@ -52,10 +52,6 @@ export class NodeDatabase {
       this.#rounds = new Rounds({ connection, uptime, schemes });
       this.#due = new Due({ connection, uptime, schemes, rounds: this.#rounds });
       this.#jobs = new KeptJobs(connection);
-      // A table that is missing is found now, not with the first find.
-      for (const table of ["arithmetics", "verdicts", "jobs"]) {
-        connection.get(`SELECT 1 FROM ${table} LIMIT 1`);
-      }
       this.notices = [...this.#rounds.leaveOutUnreadable(), ...connection.notices];
     } catch (error) {
       connection.abandon();

@@ -6,15 +6,29 @@ import { DataFolderError, RESTORE } from "./faults.ts";
 /** Tables whose rows are numbered by SQLite, and by which column. */
 const NUMBERED = { rounds: "number", verdicts: "id" };
 
+/** What statements name: a column that is missing would be found by the first find, or verdict. */
+const COLUMNS = {
+  rounds: `number, round_id, scheme, config, callback_url, position, total_nonfinite, elapsed_seconds,
+    generating_seconds, found, delivered, searched_with`,
+  finds: "round, place, nonce, record, arithmetic, found_at",
+  arithmetics: "id, tag",
+  verdicts: "id, callback_url, body, judged_at, scheme, kind",
+  uptime: "milliseconds",
+  jobs: "number, id, body",
+};
+
 /**
- * Looks at every text and at the rows' numbers. SQLite keeps any bytes as a text, and what reads it
+ * Looks for every column, at every text and at the rows' numbers. SQLite keeps any bytes as a text, and what reads it
  * ends the process where they are not UTF-8.
  *
- * @throws DataFolderError that names the table and the column
+ * @throws DataFolderError that names the table and the column; SQLite's error where one is missing
  */
 export function assertReadable(connection: Connection): void {
   const damaged = (detail: string) =>
     new DataFolderError(`${connection.file} is damaged (${detail})`, RESTORE);
+  for (const [table, columns] of Object.entries(COLUMNS)) {
+    connection.get(`SELECT ${columns} FROM ${table} LIMIT 0`); // no text is read yet
+  }
   for (const { table, column } of textColumns(connection)) {
     const texts = connection.each<{ bytes: Uint8Array }>(
       `SELECT CAST(${column} AS BLOB) AS bytes FROM ${table} WHERE typeof(${column}) = 'text'`,
