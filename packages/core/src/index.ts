@@ -35,5 +35,6 @@ export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
 export { itemsJson, objectJson } from "./util/long-json.ts";
+export { Patience } from "./util/patience.ts";
 export { within } from "./util/time.ts";
 export * from "./wire/index.ts";

@@ -2,6 +2,7 @@
 import type { ProofScheme, RoundConfig } from "../proof/scheme.ts";
 import { BatchSizers } from "../runner/batch-sizer.ts";
 import type { Logger } from "../util/log.ts";
+import { Patience } from "../util/patience.ts";
 import { PocError } from "../wire/errors.ts";
 import type { ValidationQueue } from "./validation.ts";
 
@@ -240,13 +241,13 @@ export class Jobs<Result extends object> {
     { signal, isPromised }: Terms,
   ): Promise<Float32Array> {
     const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(), PATIENCE_MS);
+    const patience = new Patience(PATIENCE_MS, () => silence.abort());
     try {
       const { values } = await this.#options.validations.recompute({
         ...what,
         isPromised,
         signal: AbortSignal.any([signal, silence.signal]),
-        onResults: () => timer.refresh(),
+        onResults: () => patience.renew(),
       });
       return values;
     } catch (error) {
@@ -255,7 +256,7 @@ export class Jobs<Result extends object> {
       const detail = `Timeout after ${(PATIENCE_MS / 1000).toFixed(1)}s`;
       throw new PocError("JOB_TIMED_OUT", { detail });
     } finally {
-      clearTimeout(timer);
+      patience.stop();
     }
   }
 

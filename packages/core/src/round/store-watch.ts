@@ -1,5 +1,6 @@
 /** Watches whether the store works. */
 import type { Logger } from "../util/log.ts";
+import { Patience } from "../util/patience.ts";
 import { PocError } from "../wire/errors.ts";
 import type { RoundStore } from "./store.ts";
 
@@ -85,10 +86,7 @@ export class StoreWatch {
 
   async #try(): Promise<void> {
     const { store, log, onRecovery, onChange } = this.#options;
-    const late = setTimeout(
-      () => this.onFault(new Error("the disk does not answer")),
-      ANSWER_MS,
-    ).unref();
+    const late = new Patience(ANSWER_MS, () => this.onFault(new Error("the disk does not answer")));
     try {
       await store.probe();
       if (this.#fault !== null) {
@@ -100,7 +98,7 @@ export class StoreWatch {
     } catch (error) {
       this.onFault(error);
     }
-    clearTimeout(late);
+    late.stop();
     if (!this.#isClosed) this.#tryIn(this.#fault === null ? WATCH_MS : RETRY_MS);
   }
 }

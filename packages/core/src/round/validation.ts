@@ -9,6 +9,7 @@ import {
   takes,
   type Work,
 } from "../runner/dispatcher.ts";
+import { Patience } from "../util/patience.ts";
 import { PocError, type PocErrorCode } from "../wire/errors.ts";
 import type { IndexRange } from "./nonces.ts";
 
@@ -47,7 +48,7 @@ interface Request extends Omit<Recomputation, "signal"> {
   todo: IndexRange[];
   readonly inFlight: Set<Work>;
   /** Runs while no runner is there that computes its length. */
-  patience: NodeJS.Timeout | null;
+  patience: Patience | null;
   resolve(recomputed: Recomputed): void;
   reject(error: PocError): void;
   /** Called when it is answered or refused. */
@@ -160,16 +161,14 @@ export class ValidationQueue {
   #review(request: Request, reason?: Error): void {
     const able = this.#dispatcher.runners.filter((runner) => takes(runner, request.config.seq_len));
     if (able.length > 0) {
-      if (request.patience) clearTimeout(request.patience);
+      request.patience?.stop();
       request.patience = null;
       if (!able.some((runner) => mayServe(runner, request))) beginAnew(request);
     } else if (this.#isClosing) {
       this.#reject(request, new PocError("SHUTTING_DOWN"));
     } else if (this.#isExpected(request.config.seq_len)) {
-      request.patience ??= setTimeout(
-        () => this.#reject(request, new PocError("MODEL_LOADING")),
-        RUNNER_PATIENCE_MS,
-      );
+      const refuse = () => this.#reject(request, new PocError("MODEL_LOADING"));
+      request.patience ??= new Patience(RUNNER_PATIENCE_MS, refuse);
     } else {
       this.#reject(request, new PocError("RUNNER_LOST", { cause: reason }));
     }
@@ -246,7 +245,7 @@ export class ValidationQueue {
 
   #remove(request: Request): void {
     this.#requests.delete(request);
-    if (request.patience) clearTimeout(request.patience);
+    request.patience?.stop();
     request.leave();
     if (this.#requests.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }

@@ -1,6 +1,6 @@
 /** Work that would hold the event loop up is done on a thread, one task at a time. */
 import { Worker } from "node:worker_threads";
-import { PocError } from "@proofmill/core";
+import { Patience, PocError } from "@proofmill/core";
 
 /** Megabytes; more would be filled before anything is thrown away. */
 const YOUNG_MB = 8;
@@ -63,7 +63,7 @@ export class TaskThread<Task, Result> {
   #current: Job<Task, Result> | null = null;
   /** When the task at work was given to the thread. */
   #begun = 0;
-  #limit: NodeJS.Timeout | undefined;
+  #limit: Patience | undefined;
   #resting: NodeJS.Timeout | null = null;
   #idle: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -106,7 +106,7 @@ export class TaskThread<Task, Result> {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#idle);
-    clearTimeout(this.#limit);
+    this.#limit?.stop();
     clearTimeout(this.#resting ?? undefined);
     for (const job of [...this.#waiting]) {
       this.#remove(job);
@@ -133,10 +133,10 @@ export class TaskThread<Task, Result> {
     this.#worker.postMessage(job.task, job.transfer);
     const { limit } = this.#options;
     if (!limit) return;
-    this.#limit = setTimeout(() => {
+    this.#limit = new Patience(limit.ms, () => {
       void this.#end();
       this.#finish((each) => each.reject(limit.late()));
-    }, limit.ms);
+    });
   }
 
   #choose(): Job<Task, Result> | undefined {
@@ -177,7 +177,7 @@ export class TaskThread<Task, Result> {
 
   /** Tells the task at work how it ended, rests, and goes on. */
   #finish(tell: (job: Job<Task, Result>) => void): void {
-    clearTimeout(this.#limit);
+    this.#limit?.stop();
     this.#current?.leave();
     if (this.#current) tell(this.#current);
     this.#current = null;
