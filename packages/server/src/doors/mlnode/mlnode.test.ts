@@ -75,6 +75,24 @@ test.each(Object.entries(CELLS))("%s", async (name, cells) => {
   expect((await ask(server, "GET /livez")).status).toBe(200);
 });
 
+test("a stop ends a round and jobs whose runner is just started again", async () => {
+  const server = await start({ loaded: false });
+  const place = server.service.openPlace();
+  const detach = place.attach(server.runner);
+  server.runner.hold();
+  await ask(server, BEGIN, ROUND);
+  const { body: job } = await ask(server, `POST ${POW}/generate`, { ...ROUND, nonces: [1] });
+  detach(new Error("killed"));
+  expect(server.service.state).toBe("GENERATING");
+  expect(await ask(server, `POST ${POW}/stop`)).toEqual({
+    status: 200,
+    body: { status: "OK", message: "No backends to stop" },
+  });
+  place.attach(server.runner);
+  expect((await ask(server, `GET ${POW}/status`)).body.status).toBe("IDLE");
+  expect((await ask(server, `GET ${POW}/generate/${job.request_id}`)).body.status).toBe("cancelled");
+});
+
 test("up: waits for the model while it loads, and says so; a second one is told", async () => {
   const server = await start({ loaded: false });
   let isUp = false;

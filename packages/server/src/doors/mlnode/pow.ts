@@ -57,8 +57,10 @@ export class Pow {
 
   async stop() {
     const { service, port } = this.#options;
-    if (!hasBackend(this.#options)) return { status: "OK", message: "No backends to stop" };
-    await service.stop();
+    const isBacked = hasBackend(this.#options);
+    // What waits for a runner that is started again would go on with it.
+    if (service.enabled) await service.stop();
+    if (!isBacked) return { status: "OK", message: "No backends to stop" };
     return { status: "OK", results: [{ port: port(), status: "stopped" }], errors: null };
   }
 
