@@ -5,8 +5,7 @@ import { Patience } from "./patience.ts";
 afterEach(() => void vi.useRealTimers());
 
 /** Like a process that is stopped: nothing of it runs, and time passes. */
-const standStill = (ms: number) =>
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+const standStill = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 it("does not end with a standstill, however long that was", async () => {
   const end = vi.fn();

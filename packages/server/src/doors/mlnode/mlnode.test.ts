@@ -90,7 +90,9 @@ test("a stop ends a round and jobs whose runner is just started again", async ()
   });
   place.attach(server.runner);
   expect((await ask(server, `GET ${POW}/status`)).body.status).toBe("IDLE");
-  expect((await ask(server, `GET ${POW}/generate/${job.request_id}`)).body.status).toBe("cancelled");
+  expect((await ask(server, `GET ${POW}/generate/${job.request_id}`)).body.status).toBe(
+    "cancelled",
+  );
 });
 
 test("up: waits for the model while it loads, and says so; a second one is told", async () => {
