@@ -19,8 +19,8 @@ function write(...files: string[]) {
 
 test.each([
   ["nothing", [], ""],
-  ["a file of llama.cpp", ["m.Q4_K_M.gguf"], '; "m.Q4_K_M.gguf" is of another form, of which'],
-  ["pickled weights", ["config.json", "pytorch_model.bin"], '; "pytorch_model.bin" is of another'],
+  ["a file of llama.cpp", ["m.Q4_K_M.gguf"], '; "m.Q4_K_M.gguf" is in a form that is not read'],
+  ["pickled weights", ["config.json", "pytorch_model.bin"], '; "pytorch_model.bin" is in a form'],
   ["a download", ["model.safetensors.incomplete"], "is a download that has not ended: do it again"],
   ["an adapter", ["adapter_model.safetensors"], '; "adapter_model.safetensors" is no name that'],
 ])("in the place of weights: %s", (_, files, told) => {
@@ -38,6 +38,13 @@ test.each([
 ])("in the place of config.json: %s", (_, files, named) => {
   write(...files);
   expect(insteadOfConfig(directory)).toBe(`, but ${named} in it has: name that`);
+});
+
+test("a folder with weights alone lacks config.json, and no more is to be said", () => {
+  write("model.safetensors");
+  expect(insteadOfConfig(directory)).toBe("");
+  write("model.gguf");
+  expect(insteadOfConfig(directory)).toContain('"model.gguf" is in a form that is not read');
 });
 
 test("what lies deeper, or among very many folders, is not looked for", () => {

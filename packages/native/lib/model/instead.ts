@@ -17,21 +17,28 @@ const MAX_FOLDERS = 200;
 
 /** Ends a sentence that says which weights are missing: `; …`, or nothing. */
 export function insteadOfWeights(directory: string): string {
-  const names = namesIn(directory).map(({ name }) => name);
-  const unfinished = names.find((name) => UNFINISHED.test(name));
-  if (unfinished) return `; ${show(unfinished)} is a download that has not ended: do it again`;
-  const other = names.find((name) => OTHER_FORM.test(name));
-  if (other) return `; ${show(other)} is of another form, of which nothing is read`;
-  const unknown = names.find((name) => name.endsWith(".safetensors"));
-  return unknown ? `; ${show(unknown)} is no name that a whole model's weights have` : "";
+  const unknown = fileIn(directory, /\.safetensors$/);
+  const last = unknown && `; ${show(unknown)} is no name that a whole model's weights have`;
+  return unreadable(directory) ?? last ?? "";
 }
 
 /** Likewise, of config.json. */
 export function insteadOfConfig(directory: string): string {
   const folder = folderWithConfig(directory);
-  return folder === null
-    ? insteadOfWeights(directory)
-    : `, but ${show(folder)} in it has: name that`;
+  if (folder !== null) return `, but ${show(folder)} in it has: name that`;
+  return unreadable(directory) ?? "";
+}
+
+/** What looks like a model and is not read; undefined where nothing does. */
+function unreadable(directory: string): string | undefined {
+  const unfinished = fileIn(directory, UNFINISHED);
+  if (unfinished) return `; ${show(unfinished)} is a download that has not ended: do it again`;
+  const other = fileIn(directory, OTHER_FORM);
+  return other && `; ${show(other)} is in a form that is not read, expected safetensors`;
+}
+
+function fileIn(directory: string, pattern: RegExp): string | undefined {
+  return namesIn(directory).find(({ name }) => pattern.test(name))?.name;
 }
 
 /** The path below a folder of the nearest one with a config.json; null where none is near. */
