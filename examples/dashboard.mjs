@@ -7,8 +7,12 @@ const node = createPocClient({ url: process.argv[2] ?? "http://127.0.0.1:8000" }
 const end = new AbortController();
 process.once("SIGINT", () => end.abort());
 
+const onConnection = ({ state, error }) => {
+  if (error) console.error(`${state}: ${error.message}`);
+};
+
 async function showStatus() {
-  for await (const status of node.watchStatus({ signal: end.signal })) {
+  for await (const status of node.watchStatus({ signal: end.signal, onConnection })) {
     const { state, rate_per_second, total_valid, total_checked } = status;
     const rate = rate_per_second.toFixed(1);
     console.log(`${state}: ${rate} nonces/s, ${total_valid} of ${total_checked} valid`);

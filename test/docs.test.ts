@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BROKER_OPERATIONS, OPERATIONS, type OperationTable, POC_ERRORS } from "@proofmill/core";
+import { ArtifactJobs, ArtifactStatus } from "@proofmill/core/wire";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -60,6 +61,28 @@ test("the README names every path, the SDK's every method", () => {
     ...(!procedure || new RegExp(`\`${name}[\`(]`).test(sdk ?? "") ? [] : [`SDK: ${name}`]),
   ]);
   expect(missing).toEqual([]);
+});
+
+test("version 2's page names its operations as core's table does, and every state of a job", () => {
+  const documented = rows(PROTOCOL_V2, "| here | REST | the SDK | procedure |");
+  const table: OperationTable = OPERATIONS;
+  const known = Object.entries(table)
+    .filter(([, { procedure }]) => procedure?.startsWith("artifacts."))
+    .map(([name, { procedure }]) => [name, procedure]);
+  const methods = documented.map(([, , method, procedure]) => [quoted(method), quoted(procedure)]);
+  expect(methods.filter(([, procedure]) => procedure !== "pow.stop").sort()).toEqual(known.sort());
+  const paths = Object.values(table).map(({ rest }) => rest);
+  const named = documented.map(([, path = ""]) => path.replaceAll("`", ""));
+  expect(named.filter((path) => path !== "–" && !paths.includes(path))).toEqual([]);
+  const page = readFileSync(join(ROOT, PROTOCOL_V2), "utf8");
+  const [, ofJobs = ""] = /^### 3\.4 `job`\n(.*)$/m.exec(page) ?? [];
+  const states = ArtifactJobs.shape.jobs.element.shape.status.options;
+  expect(states.filter((state) => !ofJobs.includes(`\`${state}\``))).toEqual([]);
+  const fields = [ArtifactStatus.shape.config, ArtifactStatus.shape.stats].flatMap((each) =>
+    Object.keys(each.unwrap().shape),
+  );
+  const [, ofStatus = ""] = /^### 3\.5 `status`\n(.*)$/m.exec(page) ?? [];
+  expect(fields.filter((field) => !ofStatus.includes(`\`${field}\``))).toEqual([]);
 });
 
 test("the table of refusals is that of core", () => {

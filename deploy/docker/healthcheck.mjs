@@ -3,7 +3,9 @@
 import http from "node:http";
 import https from "node:https";
 
-const { PROOFMILL_PORT: port = "8000", PROOFMILL_TLS_CERT, PROOFMILL_TLS_CLIENT_CA } = process.env;
+const { PROOFMILL_PORT, PROOFMILL_TLS_CERT, PROOFMILL_TLS_CLIENT_CA } = process.env;
+// Empty, or tcp://… as Kubernetes sets it for a Service of that name, it is none to the node either.
+const port = /^\d+$/.test(PROOFMILL_PORT ?? "") ? PROOFMILL_PORT : 8000;
 const path = process.argv[2] ?? "/livez";
 const { get } = PROOFMILL_TLS_CERT ? https : http;
 

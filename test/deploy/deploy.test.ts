@@ -134,6 +134,13 @@ test("an image's check sees a node, with TLS and where clients need certificates
     });
     return (await once(child, "exit"))[0];
   };
+  // Says where it would connect to, and does not.
+  const noted = `data:text/javascript,${encodeURIComponent(`
+    import net from "node:net";
+    net.Socket.prototype.connect = ([{ host, port }]) => {
+      console.log(host, Number(port));
+      process.exit(0);
+    };`)}`;
   const plain = await startFakeNode();
   expect(await check(plain.url, {})).toBe(0);
   expect(await check(plain.url, {}, "/readyz")).toBe(0);
@@ -146,6 +153,13 @@ test("an image's check sees a node, with TLS and where clients need certificates
   expect(await check(mutual.url, variables)).toBe(0);
   await mutual.close();
   expect(await check(mutual.url, variables)).toBe(1);
+  for (const PROOFMILL_PORT of ["", "tcp://10.0.0.7:8000"]) {
+    const asked = spawnSync(process.execPath, ["--import", noted, ...health], {
+      env: { PROOFMILL_PORT },
+      encoding: "utf8",
+    });
+    expect(asked.stdout).toBe("127.0.0.1 8000\n");
+  }
 });
 
 test("commands run as the unit's user have what the unit gives the node", () => {

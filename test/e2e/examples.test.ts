@@ -43,6 +43,14 @@ test("a caller of the older service gets its finds pushed", async () => {
   expect(new Set(nonces).size).toBe(nonces.length);
 });
 
+test("a dashboard says that nobody answers", async () => {
+  const { child, output, ended } = example("dashboard.mjs", "http://127.0.0.1:39999");
+  while (!output.stderr) await once(child.stderr, "data");
+  expect(output.stderr).toMatch(/^lost: no answer from http:\/\/127\.0\.0\.1:39999/);
+  child.kill("SIGINT");
+  expect(await ended).toBe(0);
+});
+
 test("a dashboard shows states and finds until Ctrl-C", async () => {
   const { child, output, ended } = example("dashboard.mjs", nodes[0]?.url ?? "");
   await once(child.stdout, "data");

@@ -97,7 +97,7 @@ export class ForbiddenError extends PocClientError {
   override name = "ForbiddenError";
 }
 
-/** Another answer that a node gives only when something is wrong with it, e.g. 500. */
+/** Any other refusal: 404 for an unknown job, 500 where something is wrong with the node. */
 export class NodeError extends PocClientError {
   override name = "NodeError";
 }

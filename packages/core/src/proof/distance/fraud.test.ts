@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { golden } from "../../test-support.ts";
 import { binomialTail } from "../beta.ts";
@@ -35,6 +36,18 @@ describe("binomialTail", () => {
 
   it("is exactly p for one of one, so that a threshold can equal it", () => {
     expect(probabilityHonest(1, 1)).toBe(5e-4);
+  });
+
+  it("is below the usual threshold for the proofs that docs/operating.md names", () => {
+    const longest = (invalid: number) => {
+      let n = invalid;
+      while (probabilityHonest(invalid, n) < 0.01) n++;
+      return n - 1;
+    };
+    const page = readFileSync(new URL("../../../../../docs/operating.md", import.meta.url), "utf8");
+    const [, one, two] =
+      /one invalid nonce .* at most (\d+), with two .* at most (\d+)/.exec(page) ?? [];
+    expect([longest(1), longest(2)]).toEqual([Number(one), Number(two)]);
   });
 
   it("is −1 where there is nothing to judge", () => {
