@@ -71,7 +71,7 @@ test("version 2's page names its operations as core's table does, and every stat
     .map(([name, { procedure }]) => [name, procedure]);
   const methods = documented.map(([, , method, procedure]) => [quoted(method), quoted(procedure)]);
   expect(methods.filter(([, procedure]) => procedure !== "pow.stop").sort()).toEqual(known.sort());
-  const paths = Object.values(table).map(({ rest }) => rest);
+  const paths = Object.values(table).map(({ rest }) => String(rest));
   const named = documented.map(([, path = ""]) => path.replaceAll("`", ""));
   expect(named.filter((path) => path !== "–" && !paths.includes(path))).toEqual([]);
   const page = readFileSync(join(ROOT, PROTOCOL_V2), "utf8");
