@@ -8,7 +8,7 @@ test("the demo model's words: a token for each byte, and its template", async ()
     ...DEMO_FILES,
     "generation_config.json": { temperature: 0.7, top_k: 20, eos_token_id: [256] },
   });
-  expect(model).toMatchObject({ hasTokenizer: true, hasChatTemplate: true, faults: [] });
+  expect(model).toMatchObject({ hasTokenizer: true, faults: [] });
   expect(model.endTokens).toEqual([256, 258]);
   expect(model.samplingDefaults).toEqual({ temperature: 0.7, top_k: 20 });
   expect([...(await model.encode("aé", { addSpecialTokens: true }))]).toEqual([97, 0xc3, 0xa9]);
@@ -25,7 +25,7 @@ test("the demo model's words: a token for each byte, and its template", async ()
 
 test("a model without a tokenizer has no text, and says what is missing", async () => {
   const model = await open({ "generation_config.json": { eos_token_id: 7 } });
-  expect(model).toMatchObject({ hasTokenizer: false, hasChatTemplate: false, endTokens: [7] });
+  expect(model).toMatchObject({ hasTokenizer: false, endTokens: [7] });
   expect(model.faults).toEqual([
     expect.stringMatching(/^chats and texts are refused, .*tokenizer\.json: is not there$/),
   ]);

@@ -44,45 +44,6 @@ export interface EncodeOptions {
   readonly signal?: AbortSignal;
 }
 
-/**
- * All but what is asynchronous is cheap and done at once, on the caller's thread.
- *
- * What is asynchronous throws TextError, and PocError CALLER_GONE or SHUTTING_DOWN.
- */
-export interface TextModel {
-  /** Tokens that end an answer: those of generation_config.json or config.json, and the tokenizer's. */
-  readonly endTokens: readonly number[];
-  /** By generation_config.json; empty where it says `do_sample: false`. */
-  readonly samplingDefaults: SamplingDefaults;
-  readonly hasTokenizer: boolean;
-  readonly hasChatTemplate: boolean;
-  /** What is wrong with the model's files, or missing, each in one line that names the file. */
-  readonly faults: readonly string[];
-  encode(text: string, options: EncodeOptions): Promise<Uint32Array>;
-  /**
-   * The text of tokens, bytes that are no UTF-8 replaced by U+FFFD. Ids that no token has are no text.
-   *
-   * @throws TextError where the model has no tokenizer
-   */
-  decode(ids: Iterable<number>, options: { readonly skipSpecialTokens: boolean }): string;
-  /** A chat's prompt: its template's text, and that text's tokens. */
-  chat(request: ChatRequest): Promise<{ text: string; ids: Uint32Array }>;
-  /**
-   * The text of an answer as it grows.
-   *
-   * @throws TextError where the model has no tokenizer
-   */
-  stream(options?: { readonly skipSpecialTokens: boolean }): TextStream;
-  /**
-   * A token alone: its bytes, and what of them is text.
-   *
-   * @throws TextError where the model has no tokenizer
-   */
-  token(id: number): { text: string; bytes: number[] };
-  /** Refuses what waits. */
-  close(): Promise<void>;
-}
-
 export interface TextModelOptions {
   /** The model's folder. */
   readonly directory: string;
@@ -135,7 +96,7 @@ export async function openTextModel({
     short: new TaskThread({ ...common, idleMs: IDLE_MS, rest: 0 }),
     long: new TaskThread({ ...common, idleMs: LONG_IDLE_MS, rest: 1, endsAbandoned: true }),
   };
-  return new ThreadedTextModel(await load(threads.short), { threads, maxText });
+  return new TextModel(await load(threads.short), { threads, maxText });
 }
 
 type Thread = TaskThread<TextTask, TextReply>;
@@ -163,25 +124,32 @@ function effects(textFault: string | null, chatFault: string | null): string[] {
   return chatFault === null ? [] : [`chats are refused, texts are answered: ${chatFault}`];
 }
 
-class ThreadedTextModel implements TextModel {
+/**
+ * All but what is asynchronous is cheap and done at once, on the caller's thread.
+ *
+ * What is asynchronous throws TextError, and PocError CALLER_GONE or SHUTTING_DOWN.
+ */
+export class TextModel {
+  /** Tokens that end an answer: those of generation_config.json or config.json, and the tokenizer's. */
   readonly endTokens: readonly number[];
+  /** By generation_config.json; empty where it says `do_sample: false`. */
   readonly samplingDefaults: SamplingDefaults;
+  /** What is wrong with the model's files, or missing, each in one line that names the file. */
   readonly faults: readonly string[];
   readonly hasTokenizer: boolean;
-  readonly hasChatTemplate: boolean;
   readonly #vocabulary: Vocabulary | null;
   readonly #textFault: string;
   readonly #chatFault: string | null;
   readonly #threads: Threads;
   readonly #maxText: number;
 
+  /** Made by `openTextModel`. */
   constructor(loaded: Loaded, { threads, maxText }: { threads: Threads; maxText: number }) {
     const { vocabulary, textFault, chatFault, generationFaults } = loaded;
     this.endTokens = loaded.endTokens;
     this.samplingDefaults = loaded.sampling;
     this.faults = [...effects(textFault, chatFault), ...generationFaults];
     this.hasTokenizer = vocabulary !== null;
-    this.hasChatTemplate = vocabulary !== null && chatFault === null;
     this.#vocabulary = vocabulary && new Vocabulary(vocabulary);
     this.#textFault = textFault ?? "";
     this.#chatFault = chatFault;
@@ -196,6 +164,11 @@ class ThreadedTextModel implements TextModel {
     return (await this.#perform(task, { size: 2 * text.length, signal })).ids;
   }
 
+  /**
+   * The text of tokens, bytes that are no UTF-8 replaced by U+FFFD. Ids that no token has are no text.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
   decode(
     ids: Iterable<number>,
     { skipSpecialTokens }: { readonly skipSpecialTokens: boolean },
@@ -203,6 +176,7 @@ class ThreadedTextModel implements TextModel {
     return this.#known().decode(ids, skipSpecialTokens);
   }
 
+  /** A chat's prompt: its template's text, and that text's tokens, to which none are added. */
   async chat(request: ChatRequest): Promise<{ text: string; ids: Uint32Array }> {
     this.#known();
     if (this.#chatFault !== null)
@@ -215,14 +189,25 @@ class ThreadedTextModel implements TextModel {
     return await this.#perform({ kind: "chat", json }, options);
   }
 
+  /**
+   * The text of an answer as it grows.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
   stream(options = { skipSpecialTokens: true }): TextStream {
     return new TextStream(this.#known(), options.skipSpecialTokens);
   }
 
+  /**
+   * A token alone: its bytes, and what of them is text.
+   *
+   * @throws TextError where the model has no tokenizer
+   */
   token(id: number): { text: string; bytes: number[] } {
     return this.#known().token(id);
   }
 
+  /** Refuses what waits. */
   async close(): Promise<void> {
     await Promise.all([this.#threads.short.close(), this.#threads.long.close()]);
   }
