@@ -32,6 +32,7 @@ interface Answer {
   readonly error?: { message: string; type: string; param: string | null; code: string | null };
   readonly choices: {
     readonly text: string;
+    readonly token_ids: number[];
     readonly message: { readonly content: string; readonly tool_calls: object[] };
     readonly logprobs: {
       readonly content: { readonly token: string; readonly bytes: number[] }[];
@@ -136,6 +137,19 @@ test("of parallel calls only the first is told where there shall be no others", 
     expect(choices[0]?.message.tool_calls).toHaveLength(1);
     expect(choices[0]?.finish_reason).toBe("tool_calls");
   }
+});
+
+test("a seed may have 64 bits, and each of several answers has its own", async () => {
+  const asked = { max_tokens: 12, n: 3, ignore_eos: true, return_token_ids: true };
+  const tokens = async (seed: number) =>
+    (await ask(COMPLETION, { ...asked, seed })).answer.choices.map((each) => `${each.token_ids}`);
+  for (const seed of [2 ** 53 - 1, 2 ** 62 + 2 ** 20, -(2 ** 63), -1]) {
+    const all = await tokens(seed);
+    expect(new Set(all).size).toBe(3);
+    expect(await tokens(seed)).toEqual(all);
+  }
+  const { response, answer } = await ask(COMPLETION, { seed: 1.5 });
+  expect([response.status, answer.error?.param]).toEqual([422, "seed"]);
 });
 
 test("logprobs name tokens by their ids where that is asked for", async () => {

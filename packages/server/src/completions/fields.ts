@@ -61,6 +61,14 @@ const Stop = atMost(MAX_STOPS, z.union([z.string(), z.array(z.string())]))
   .pipe(z.array(Text.max(MAX_STOP_LENGTH)))
   .transform((stops) => stops.filter((stop) => stop !== ""));
 
+/** As wide as OpenAI's API has it. Beyond 2⁵³ JSON's numbers are rounded, every time alike. */
+const Seed = z
+  .number()
+  .min(-(2 ** 63))
+  .max(2 ** 63)
+  .refine(Number.isInteger, "expected an integer")
+  .meta({ type: "integer" });
+
 export const SHARED_FIELDS = {
   model: maybe(z.string()).describe("As /v1/models names it; the node's own where it is left out."),
   stream: maybe(z.boolean()).describe("Whether the answer comes in pieces, as server-sent events."),
@@ -87,7 +95,7 @@ export const SHARED_FIELDS = {
   min_p: maybe(z.number().min(0).max(1)).describe(
     "Only tokens that are at least this share as likely as the likeliest.",
   ),
-  seed: maybe(z.int()).describe("The same seed gives the same text, whatever else is answered."),
+  seed: maybe(Seed).describe("The same seed gives the same text, whatever else is answered."),
   presence_penalty: maybe(z.number().min(-MOST).max(MOST)),
   frequency_penalty: maybe(z.number().min(-MOST).max(MOST)),
   repetition_penalty: maybe(

@@ -12,7 +12,7 @@ import type { BodyOf, ChatFields, Shared } from "./requests.ts";
 
 /** Tokens of a completion that names no number, as OpenAI has it. */
 const COMPLETION_TOKENS = 16;
-const SEEDS = 2 ** 53;
+const SEED_BITS = 53;
 
 /** Whose it is and what it is called is decided when it gets its place. */
 export type PlannedSession = Omit<TokenSession, "id" | "caller">;
@@ -142,7 +142,7 @@ function sessionsOf(body: Shared, wanted: Wanted): PlannedSession[] {
   checkIds("prompt", prompt, vocabSize);
   const maxTokens = enforced.length || wanted.maxTokens || limits.max_len - prompt.length;
   refuseTooLong(prompt.length, maxTokens, limits.max_len);
-  const seed = body.seed ?? randomInt(2 ** 48 - 1);
+  const seed = BigInt(body.seed ?? randomInt(2 ** 48 - 1));
   return Array.from({ length: body.n ?? 1 }, (_, i) => ({
     prompt,
     max_tokens: maxTokens,
@@ -150,7 +150,7 @@ function sessionsOf(body: Shared, wanted: Wanted): PlannedSession[] {
     enforced_tokens: enforced,
     sampling: {
       ...sampling,
-      seed: (((seed + i) % SEEDS) + SEEDS) % SEEDS,
+      seed: Number(BigInt.asUintN(SEED_BITS, seed + BigInt(i))),
       top_logprobs: topLogprobs,
     },
   }));

@@ -73,6 +73,19 @@ describe("a chat template", () => {
     expect(await render(template, { ...HI, templateKwargs: { t } })).toBe(text);
   });
 
+  test("is told of numbers in calls as texts that read as they were written", async () => {
+    const call = {
+      type: "function",
+      function: { name: "f", arguments: '{"id": 12345678901234567890}' },
+    };
+    const messages = [{ role: "assistant", content: "", tool_calls: [call] }];
+    const template =
+      '{% set a = messages[0].tool_calls[0].function.arguments %}<p v="{{ a.id }}">{{ a | tojson }}';
+    expect(await render(template, { messages })).toBe(
+      '<p v="12345678901234567890">{"id": 12345678901234567890}',
+    );
+  });
+
   test("is told of documents", async () => {
     const template = "{% if documents %}{{ documents[0].title }}{% else %}none{% endif %}";
     expect(await render(template, { ...HI, documents: [{ title: "A" }] })).toBe("A");

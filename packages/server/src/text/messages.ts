@@ -1,12 +1,14 @@
 /** Messages of OpenAI's API in the form that chat templates take. */
+import type { ExactNumbers } from "./exact-numbers.ts";
 
 /**
- * @param template says whether it has a word in its text
+ * @param options.template says whether it has a word in its text
+ * @param options.numbers by which those of calls' arguments are parsed
  * @throws Error in one line that names the message
  */
 export function prepareMessages(
   messages: unknown,
-  template: { names(word: string): boolean },
+  { template, numbers }: { template: { names(word: string): boolean }; numbers: ExactNumbers },
 ): object[] {
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new Error("messages must be a list of at least one message");
@@ -25,7 +27,9 @@ export function prepareMessages(
     };
     if (calls === undefined || calls === null) return prepared;
     if (!Array.isArray(calls)) throw new Error(`messages[${i}].tool_calls is not a list`);
-    return calls.length === 0 ? prepared : { ...prepared, tool_calls: calls.map(withArguments) };
+    return calls.length === 0
+      ? prepared
+      : { ...prepared, tool_calls: calls.map((call) => withArguments(call, numbers)) };
   });
 }
 
@@ -42,12 +46,12 @@ function textOf(content: unknown, where: string): string {
 }
 
 /** The arguments of a call are JSON in OpenAI's API and an object in templates. */
-function withArguments(call: unknown): unknown {
+function withArguments(call: unknown, numbers: ExactNumbers): unknown {
   if (!isObject(call) || !isObject(call.function)) return call;
   const { arguments: json } = call.function;
   if (typeof json !== "string") return call;
   try {
-    return { ...call, function: { ...call.function, arguments: JSON.parse(json || "{}") } };
+    return { ...call, function: { ...call.function, arguments: numbers.parse(json || "{}") } };
   } catch {
     return call; // a model wrote it, and may read it as it is
   }

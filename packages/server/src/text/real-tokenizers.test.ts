@@ -113,6 +113,28 @@ test("a message of a developer is the system's where the template does not know 
   );
 });
 
+test("a call's numbers are told as they were written, however long", async () => {
+  const model = await openReal("qwen3");
+  const told = async (json: string) => {
+    const call = { id: "1", type: "function", function: { name: "f", arguments: json } };
+    const { text } = await model.chat({
+      messages: [
+        { role: "user", content: "q" },
+        { role: "assistant", content: null, tool_calls: [call] },
+      ],
+    });
+    return /"arguments": (.*)\}\n<\/tool_call>/.exec(text)?.[1];
+  };
+  const exact =
+    '{"id": 1234567890123456789, "of": [-98765432109876543210, 1.0, -0.5, 0, 12], "s": "1.0 \\"2.0\\""}';
+  expect(await told(exact)).toBe(exact);
+  // As Python writes what it has read.
+  expect(await told('{"a":[1e5,1E-7,1.50,0.00001,1e16,123456789.0,-0,-0.0]}')).toBe(
+    '{"a": [100000.0, 1e-07, 1.5, 1e-05, 1e+16, 123456789.0, 0, -0.0]}',
+  );
+  expect(await told("not json")).toBe("not json");
+});
+
 test("fields of an answer that clients send back as null, or as an empty list, are none", async () => {
   const model = await openReal("llama3_1");
   const turn = (more: object) => [

@@ -1,6 +1,7 @@
 /** What the thread of a text model does; it knows no requests. */
 import type { Tokenizer } from "@huggingface/tokenizers";
 import { ChatTemplate } from "./chat-template.ts";
+import { ExactNumbers } from "./exact-numbers.ts";
 import { readGeneration, type SamplingDefaults } from "./generation.ts";
 import { prepareMessages } from "./messages.ts";
 import {
@@ -67,14 +68,16 @@ export class TextTasks {
       }
       const asked = JSON.parse(task.json);
       const template = this.#readTemplate();
-      const text = template.render({
+      const numbers = new ExactNumbers();
+      const rendered = template.render({
         kwargs: asked.templateKwargs ?? {},
-        messages: prepareMessages(asked.messages, template),
+        messages: prepareMessages(asked.messages, { template, numbers }),
         tools: asked.tools ?? null,
         documents: asked.documents ?? null,
         addGenerationPrompt: asked.addGenerationPrompt ?? true,
         maxText: this.#options.maxText,
       });
+      const text = numbers.restore(rendered);
       return { kind: "done", text, ids: this.#encode(text, asked.addSpecialTokens ?? false) };
     } catch (error) {
       return { kind: "refused", message: (error as Error).message };
