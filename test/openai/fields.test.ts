@@ -82,6 +82,29 @@ test("half a surrogate pair is no text that may end an answer", async () => {
   }
 });
 
+test("what is said again of a prompt is what its tokens are", async () => {
+  const { answer } = await ask(COMPLETION, { prompt: "a\ud83d", echo: true, max_tokens: 1 });
+  expect(answer.choices[0]?.text.startsWith("a\ufffd")).toBe(true);
+});
+
+test.each<[string, object, string, string]>([
+  [COMPLETION, { prompt: null }, "prompt", "expected a text, tokens' ids, or a list of either"],
+  [COMPLETION, { prompt: { a: 1 } }, "prompt", "expected a text, tokens' ids, or a list of either"],
+  [
+    CHAT,
+    { messages: [{ role: "user", content: 5 }] },
+    "messages.0.content",
+    "expected a text, or a list of parts of the type text",
+  ],
+  [CHAT, { logit_bias: { "-1": 3 } }, "logit_bias.-1", "expected a token's id"],
+])("%s: %j is refused with what was expected", async (path, wrong, param, expected) => {
+  const { response, answer } = await ask(path, wrong);
+  expect([response.status, answer.error]).toMatchObject([
+    422,
+    { param, message: `${param}: ${expected}` },
+  ]);
+});
+
 test("a tool without a name is refused", async () => {
   const { response, answer } = await ask(CHAT, { tools: [{ type: "function", function: {} }] });
   expect([response.status, answer.error?.param]).toEqual([422, "tools.0.function.name"]);

@@ -99,8 +99,11 @@ export async function planCompletion(
     });
     sessions.push(...planned);
     if (!body.echo) continue;
+    // Halves of surrogate pairs are tokens of U+FFFD, and are said so.
     const said =
-      typeof prompt === "string" ? prompt : text.decode(ids, { skipSpecialTokens: false });
+      typeof prompt === "string"
+        ? prompt.replace(/\p{Surrogate}/gu, "\ufffd")
+        : text.decode(ids, { skipSpecialTokens: false });
     for (const _ of planned) echo.push(said);
   }
   return { sessions, echo: body.echo ? echo : null, promptTokens };

@@ -23,7 +23,9 @@ const TOLD_TO_TEMPLATES = ["messages", "tools", "documents", "chat_template_kwar
 const Message = z.looseObject({
   role: z.string().min(1),
   content: z
-    .union([z.string(), z.array(z.looseObject({ type: z.literal("text"), text: z.string() }))])
+    .union([z.string(), z.array(z.looseObject({ type: z.literal("text"), text: z.string() }))], {
+      error: "expected a text, or a list of parts of the type text",
+    })
     .nullish(),
 });
 
@@ -73,7 +75,9 @@ const Prompts = z
       }
       return prompt;
     },
-    z.union([z.string(), TokenIds, z.array(z.string()), z.array(TokenIds)]),
+    z.union([z.string(), TokenIds, z.array(z.string()), z.array(TokenIds)], {
+      error: "expected a text, tokens' ids, or a list of either",
+    }),
   )
   .transform((prompt): (string | number[])[] => {
     if (typeof prompt === "string") return [prompt];
@@ -171,6 +175,9 @@ export function checkBody<Name extends BodyName>(
 
 /** Of a value that may be several things, what is wrong with it as the thing that it is most like. */
 function innermost(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string } {
+  if (issue.code === "invalid_key") {
+    return { path: issue.path, message: issue.issues[0]?.message ?? issue.message };
+  }
   if (issue.code !== "invalid_union") return issue;
   const deepest = issue.errors
     .flat()

@@ -48,6 +48,16 @@ describe("tool calls", () => {
       expect([id, type]).toEqual([expect.stringMatching(/^call_\w{24}$/), "function"]);
   });
 
+  test("leave the text that follows them as it is, but for the spaces between", () => {
+    const said = `${call("f", "{}")} \n I will  now\n\n look. ${call("f", "{}")}\n  So be it. `;
+    const content = "I will  now\n\n look. So be it. ";
+    expect(parseToolCalls(said).content).toBe(content);
+    for (let size = 1; size < 12; size++) {
+      const pieces = said.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [];
+      expect(streamed(pieces).content).toBe(content);
+    }
+  });
+
   test("tell their arguments as they come", () => {
     const parser = new ToolCallParser();
     expect(parser.push('<tool_call>\n{"name": "f", "argum')).toEqual([]);

@@ -40,6 +40,8 @@ export class ToolCallParser {
   /** Characters of a call among which its end was looked for, each once. */
   #searched = 0;
   #calls = 0;
+  /** Whether a call has ended and nothing but spaces came since: they are no part of the text. */
+  #isAfterCall = false;
 
   /** @param options.isWhole a call is told when it is complete, and is well-formed then */
   constructor({ isWhole = false }: { readonly isWhole?: boolean } = {}) {
@@ -89,13 +91,17 @@ export class ToolCallParser {
         if (close < 0) return false;
         this.#take(close + CLOSE.length);
         this.#state = "content";
+        this.#isAfterCall = true;
         return true;
       }
     }
   }
 
   #stepContent(parts: AnswerPart[]): boolean {
-    if (this.#calls > 0) this.#text = this.#text.trimStart();
+    if (this.#isAfterCall) {
+      this.#text = this.#text.trimStart();
+      this.#isAfterCall = this.#text === "";
+    }
     const open = this.#text.indexOf(OPEN);
     const end = open < 0 ? this.#text.length - beginning(this.#text, OPEN) : open;
     tellContent(this.#take(end), parts);
@@ -120,7 +126,8 @@ export class ToolCallParser {
     this.#searched = Math.max(0, this.#text.length - CLOSE.length + 1);
     const close = isThere ? closeOf(body) : null;
     if (close === null) return false;
-    if (!this.#tellCall(body.slice(0, close), parts)) {
+    this.#isAfterCall = this.#tellCall(body.slice(0, close), parts);
+    if (!this.#isAfterCall) {
       tellContent(this.#text.slice(0, OPEN.length + close + CLOSE.length), parts);
     }
     this.#take(OPEN.length + close + CLOSE.length);
