@@ -1,7 +1,11 @@
 /** Every refusal of the node, in one table. Free of Node: browsers and clients use it too. */
 
 const TABLE = {
-  UNAUTHORIZED: { status: 401, text: "A valid API key is required" },
+  UNAUTHORIZED: {
+    status: 401,
+    text: "A valid API key is required",
+    hint: "show it in the header Authorization: Bearer <key>",
+  },
   SCOPE_REQUIRED: { status: 403, text: "This key's scopes do not allow this" },
   TOO_MANY_REQUESTS: { status: 429, text: "Too many requests", retryAfter: 1 },
   POC_NOT_ENABLED: {

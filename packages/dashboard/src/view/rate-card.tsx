@@ -25,7 +25,7 @@ function options(colours: Colours): Omit<uPlot.Options, "width" | "height"> {
     legend: { show: false },
     cursor: { y: false },
     padding: [null, 32, null, null], // half of a time of day
-    scales: { y: { range: (_, _low, high) => [0, Math.max(1e-3, high * 1.1)] } },
+    scales: { y: { range: (_, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
     axes: [
       axis(colours, {
         values: (_, times) => times.map((each) => timeOfDay(each * 1000)),

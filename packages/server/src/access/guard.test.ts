@@ -69,7 +69,10 @@ test("without a key everything but the open paths is 401, and nothing else is lo
       const answer = await ask(server, call, { ...headers, origin: "https://evil.example" });
       expect([call, answer.status]).toEqual([call, 401]);
       expect(answer.headers.get("www-authenticate")).toBe("Bearer");
-      expect(JSON.parse(answer.text).detail).toBe("A valid API key is required");
+      expect(JSON.parse(answer.text)).toMatchObject({
+        detail: "A valid API key is required",
+        hint: "show it in the header Authorization: Bearer <key>",
+      });
     }
   }
   for (const method of ["DELETE", "OPTIONS"]) {

@@ -203,7 +203,7 @@ const AS_OPENAI_SAYS: Readonly<Record<number, { type: string; code: string }>> =
 };
 
 function sendRefusal(error: PocError, { raw }: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, message, retryAfter } = error;
+  const { status, message, hint, retryAfter } = error;
   if (status === 401) reply.header("www-authenticate", "Bearer");
   if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
   // A short body is read and dropped, for the sake of the connection; no other is.
@@ -211,6 +211,7 @@ function sendRefusal(error: PocError, { raw }: FastifyRequest, reply: FastifyRep
   return reply.code(status).send({
     detail: error.detail,
     error: { message, param: null, ...AS_OPENAI_SAYS[status] },
+    ...(hint !== undefined && { hint }),
   });
 }
 

@@ -2,7 +2,7 @@
 import { POC_ERRORS, SCOPES } from "@proofmill/core";
 import { type Answer, type NamedExample, type Reference, schemaAddress } from "./openapi.ts";
 
-const WITHOUT_KEY = POC_ERRORS.UNAUTHORIZED.text;
+const { text: WITHOUT_KEY, hint: KEY_HINT } = POC_ERRORS.UNAUTHORIZED;
 const TOO_MANY_WAIT = "Too many requests are waiting for the model";
 const TOO_OFTEN = POC_ERRORS.TOO_MANY_REQUESTS.text;
 
@@ -13,6 +13,7 @@ export const COMMON_ANSWERS: Readonly<Record<string, Answer>> = {
       value: {
         detail: WITHOUT_KEY,
         error: { ...said(WITHOUT_KEY), type: "invalid_request_error", code: "invalid_api_key" },
+        hint: KEY_HINT,
       },
     },
   }),

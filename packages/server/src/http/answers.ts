@@ -39,11 +39,11 @@ function answerError(
   return reply.code(500).send({ detail: "Internal Server Error" });
 }
 
-/** A body that is refused as a whole, and was not said to be JSON: what `curl -d` sends by itself. */
+/** A body that was taken as a text, since it was not said to be JSON: what `curl -d` sends by itself. */
 function isUnreadAsJson({ code, detail }: PocError, { headers }: FastifyRequest): boolean {
   if (code !== "INVALID_BODY" || !Array.isArray(detail)) return false;
-  const isWhole = detail[0]?.loc.join() === "body";
-  return isWhole && !/json/i.test(headers["content-type"] ?? "");
+  const isText = detail[0]?.type === "model_attributes_type";
+  return isText && !/json/i.test(headers["content-type"] ?? "");
 }
 
 /** One core error as its answer. */
