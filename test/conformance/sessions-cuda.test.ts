@@ -1,8 +1,9 @@
 /** Token sessions on the CUDA backend, emulated: an answer's bits do not depend on what runs beside it. */
 import { PLAIN_SAMPLING, type SessionToken } from "@proofmill/core";
+import { skipped } from "@proofmill/core/testing";
 import { loadModel, type NativeRunner } from "@proofmill/native";
 import { expect, onTestFinished, test } from "vitest";
-import { emulatedCuda } from "./cuda.ts";
+import { emulatedCuda, notEmulated } from "./cuda.ts";
 import { goldenModel } from "./golden.ts";
 
 const PROMPTS = [3, 70, 1, 20].map((length, i) =>
@@ -66,6 +67,42 @@ test.each(LOADS)("answers in $dtype", async ({ options, dtype }) => {
   }
   expect(runner.sessionStats).toMatchObject({ pages_in_use: 0, running: 0 });
 });
+
+test.skipIf(skipped(notEmulated))(
+  "a cache as large as is accepted leaves room for steps and for the search",
+  async () => {
+    const load = (kvCacheMemory: number) =>
+      loadModel({
+        ...{ directory: goldenModel("qwen3-tiny-strong"), dtype: "float32", ...LOADS[0]?.options },
+        ...{ gpuMemoryUtilization: 0.001, maxModelLen: 2048 },
+        sessions: { maxNumSeqs: 4, kvCacheMemory },
+      });
+    let [accepted, refused] = [2 ** 17, 2 ** 23];
+    while (refused - accepted > 2 ** 16) {
+      const middle = (accepted + refused) / 2;
+      const loaded = await load(middle).catch((error: Error) => error.message);
+      if (typeof loaded === "string") {
+        expect(loaded).toMatch(
+          /^inference needs .* beside the weights and the search, .* are available; --no-inference/,
+        );
+        refused = middle;
+      } else {
+        await loaded.close();
+        accepted = middle;
+      }
+    }
+    expect(refused).toBeLessThan(2 ** 23);
+    const runner = await load(accepted);
+    onTestFinished(() => runner.close());
+    for (let times = 0; times < 2; times++) {
+      const answers = await Promise.all(PROMPTS.map((prompt) => ask(runner, prompt)));
+      expect(answers.map(({ length }) => length)).toEqual(PROMPTS.map(() => 3));
+      const output = { kind: "logits" } as const;
+      const job = { id: times, seq_len: 256, input_seeds: Uint32Array.of(1), output };
+      expect((await runner.run(job)).completed).toBe(1);
+    }
+  },
+);
 
 test.each(LOADS)("a prompt of several steps, in $dtype", async ({ options, dtype }) => {
   const sessions = { maxNumSeqs: 4, kvCacheMemory: 2 ** 24 };

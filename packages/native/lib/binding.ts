@@ -123,6 +123,8 @@ export interface NativeModel {
   readonly preferredTokens: number;
   /** Tokens of all sessions that a step should have at most, on this device; at least `STEP_ROWS`. */
   readonly stepRows: number;
+  /** Bytes that a step's operations take for themselves, beside its activations and the cache. */
+  readonly stepScratchBytes: number;
   /** The greatest seq_len: the context, as far as inputs can be numbered. */
   readonly longest: number;
   /** Rejects with code DEVICE_LOST when the device has failed for good. */

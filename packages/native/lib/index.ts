@@ -1,6 +1,7 @@
 /** Loads a model from a Hugging Face directory and runs it: native's implementation of core's port. */
 import { join } from "node:path";
 import type { ModelInfo, SessionLimits } from "@proofmill/core";
+import type { NativeModel } from "./binding.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
 import { availableMemory } from "./model/available-memory.ts";
@@ -43,7 +44,7 @@ export interface LoadModelOptions extends DeviceChoice {
   runners?: RunnersTogether | undefined;
   /** Room for token sessions, which take memory and the table of embeddings; none if absent. */
   sessions?: SessionsOptions | undefined;
-  /** Hears of the device's choice, of keys of config.json that nobody knows, of the load. */
+  /** Hears also of keys of config.json that nobody knows, and of the load. */
   onNotice?: OnNotice;
   /**
    * [1] or more: the first is set to 1 whenever a part of the load, of an operation (on a CPU) or of a
@@ -72,7 +73,6 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
   const { directory, dtype: wanted = "auto", onNotice = () => {}, runners = ALONE } = options;
   refuseUnknown("dtype", wanted, ["auto", ...PRECISIONS]);
   const device = resolveDevice(options);
-  if (device.notice) onNotice(device.notice, "info");
   const read =
     options.config === undefined
       ? await readConfig(directory, onNotice)
@@ -98,16 +98,34 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
     { config, tensors, dtype, device, progress: options.progress },
     (layers) => told.tell(layers),
   );
-  const { weights, total } = memoryNeeds(config, dtype, options.sessions);
-  told.end(weights);
+  told.end(memoryNeeds(config, dtype).weights);
+  try {
+    return runnerOf(model, { ...options, config, dtype, maxModelLen });
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
+interface RunnerOptions extends Omit<LoadModelOptions, "config"> {
+  config: ModelConfig;
+  dtype: Precision;
+  maxModelLen: number;
+}
+
+/** Divides the memory that a loaded model has left. @throws RangeError where it is too little */
+function runnerOf(model: NativeModel, options: RunnerOptions): NativeRunner {
+  const { config, dtype, maxModelLen, onNotice, runners = ALONE } = options;
+  const { maxMemory = Number.POSITIVE_INFINITY } = options;
   // Those that load later need theirs too, and each of them may be given a long sequence.
+  const { total } = memoryNeeds(config, dtype, options.sessions);
   const spare = Math.max(0, availableMemory() - (runners.toLoad - 1) * total);
   const left = Math.min(spare / runners.all, maxMemory - process.memoryUsage.rss());
   const room =
     options.sessions && sessionRoom(model, config, { ...options.sessions, maxModelLen, left });
   const longest = longestSequence(model, left, room?.bytes);
   if (longest < maxModelLen) {
-    onNotice(
+    onNotice?.(
       `sequences of up to ${longest} tokens fit into memory, ${maxModelLen} were asked for or are the model's context`,
       "info",
     );
@@ -134,7 +152,7 @@ export async function loadModel(options: LoadModelOptions): Promise<NativeRunner
       kv_cache_tokens: limits.pages * PAGE_TOKENS,
     };
   }
-  const memory = device.cuda ? null : new PassMemory(model);
+  const memory = Number.isFinite(model.memoryLeft()) ? null : new PassMemory(model);
   return new NativeRunner(model, info, { memory, sessions });
 }
 

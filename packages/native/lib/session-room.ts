@@ -8,6 +8,7 @@ import {
   STEP_ROWS,
   sizeText,
   stepBytes,
+  USUAL_LENGTH,
 } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 
@@ -25,7 +26,7 @@ export interface SessionRoomOptions extends SessionsOptions {
 
 interface SessionRoom {
   limits: NativeSessionLimits;
-  /** What it takes: the cache, and a step's own memory. */
+  /** What it takes: the cache, and a step's own memory with what its operations take. */
   bytes: number;
 }
 
@@ -35,7 +36,10 @@ interface SessionRoom {
  * @throws RangeError naming the option that cannot be used, with the numbers
  */
 export function sessionRoom(
-  model: Pick<NativeModel, "pageBytes" | "memoryLeft" | "stepRows">,
+  model: Pick<
+    NativeModel,
+    "pageBytes" | "memoryLeft" | "stepRows" | "stepScratchBytes" | "passBytes" | "longest"
+  >,
   config: ModelConfig,
   { kvCacheMemory, maxNumSeqs = DEFAULT_SESSIONS, maxModelLen, left }: SessionRoomOptions,
 ): SessionRoom {
@@ -48,7 +52,11 @@ export function sessionRoom(
   const pageBytes = model.pageBytes();
   const step =
     stepBytes(config, maxNumSeqs, model.stepRows) +
+    model.stepScratchBytes +
     (onGpu ? chunkBytes(config, maxNumSeqs, maxModelLen) : 0);
+  // What a search takes on a CPU was counted before the model was loaded; a GPU's memory is known
+  // only now.
+  const search = onGpu ? model.passBytes(Math.min(USUAL_LENGTH, model.longest)) : 0;
   const useful = maxNumSeqs * Math.ceil(maxModelLen / PAGE_TOKENS);
   const budget =
     kvCacheMemory ?? Math.max(available * DEFAULT_SHARE - step, LEAST_PAGES * pageBytes);
@@ -59,9 +67,9 @@ export function sessionRoom(
       `--kv-cache-memory is ${sizeText(Math.max(budget, 0))}, expected at least ${sizeText(pageBytes)}: keys and values of ${PAGE_TOKENS} tokens`,
     );
   }
-  if (bytes > available) {
+  if (bytes > available - search) {
     throw new RangeError(
-      `inference needs ${sizeText(bytes)} of memory beside the weights, ${sizeText(available)} are available; --no-inference or a smaller --kv-cache-memory needs less`,
+      `inference needs ${sizeText(bytes)} of memory beside the weights and the search, ${sizeText(Math.max(available - search, 0))} are available; --no-inference or a smaller --kv-cache-memory needs less`,
     );
   }
   return {

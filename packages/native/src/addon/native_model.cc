@@ -59,6 +59,7 @@ void NativeModel::open(Napi::Env env, LoadOptions options, Model model) {
   constant("device", model.backend().device());
   constant("preferredTokens", model.preferred_tokens());
   constant("stepRows", model.backend().steps().rows);
+  constant("stepScratchBytes", model.step_scratch_bytes());
   constant("longest", config_.longest());
   // Called from the engine's thread, run on JavaScript's. Unreferenced while there is no work,
   // so that an idle model keeps no process alive.

@@ -18,18 +18,23 @@ size_t Model::preferred_tokens() const {
 }
 
 size_t Model::pass_bytes(size_t seq_len) const {
-  const AttentionShape shape = config_.attention();
   const size_t sequences = backend_->batching(seq_len).sequences, tokens = sequences * seq_len;
   const auto sum = [&](size_t Footprint::*of) {
     return tokens * (needs_.token.*of) + sequences * (needs_.sequence.*of) +
            seq_len * (needs_.position.*of) + needs_.round.*of;
   };
   const Footprint footprint{sum(&Footprint::elements), sum(&Footprint::floats)};
+  return backend_->bytes(footprint) + scratch_bytes(tokens, seq_len);
+}
+
+size_t Model::step_scratch_bytes() const { return scratch_bytes(backend_->steps().rows, 1); }
+
+size_t Model::scratch_bytes(size_t tokens, size_t seq_len) const {
+  const AttentionShape shape = config_.attention();
   const size_t gate_up = 2 * config_.intermediate_size;
   const size_t widest =
       config_.hidden_size + std::max(shape.q_width() + 2 * shape.kv_width(), gate_up);
-  return backend_->bytes(footprint) +
-         backend_->scratch_bytes({tokens, seq_len, config_.head_dim, gate_up, widest});
+  return backend_->scratch_bytes({tokens, seq_len, config_.head_dim, gate_up, widest});
 }
 
 // Rows of logits begin on 32 bytes.

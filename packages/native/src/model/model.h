@@ -49,6 +49,8 @@ class Model {
   size_t preferred_tokens() const;
   // Bytes that passes at this length take beside the weights.
   size_t pass_bytes(size_t seq_len) const;
+  // Bytes that operations of a step of token sequences take beside its activations and the cache.
+  size_t step_scratch_bytes() const;
 
   // --- Operations of a pass; each stops early when the backend's `cut` is made ---
   // Takes memory for passes of so many sequences of this length. Once taken for the longest pass,
@@ -94,6 +96,7 @@ class Model {
   Activations activations(size_t tokens, size_t sequences);
   void reserve_activations(size_t sequences, size_t seq_len);
   void extend_rope(size_t seq_len);
+  size_t scratch_bytes(size_t tokens, size_t seq_len) const;
 
   Config config_;
   ModelNeeds needs_;
