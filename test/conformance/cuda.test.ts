@@ -6,7 +6,10 @@ import { skipped } from "@proofmill/core/testing";
 import { loadModel } from "@proofmill/native";
 import { benchPrefill, loadShape } from "@proofmill/native/bench";
 import { addon } from "@proofmill/native/binding";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { countGpus, describeDevices } from "@proofmill/native/devices";
+import { nvidiaGpu } from "@proofmill/native/model/nvidia-gpu";
+import { resolveDevice } from "@proofmill/native/selftest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda, notEmulated, runChild } from "./cuda.ts";
 import { bitsOf, goldenModel, maxDifference } from "./golden.ts";
 
@@ -305,15 +308,72 @@ describe("without a GPU", () => {
       directory,
       device: "auto",
       cudaLibrary: "/nowhere.so",
-      onNotice: (text) => notices.push(text),
+      onNotice: (text, level) => notices.push(`${level}: ${text}`),
     });
     expect(runner.info.device).toMatch(/^cpu /);
     expect(notices).toEqual([
-      expect.stringMatching(/^no GPU is used: \/nowhere\.so is not there/),
-      expect.stringMatching(/^0\.000 GB of weights loaded in [\d.]+ s, [\d.]+ GB\/s$/),
+      expect.stringMatching(/^warn: no GPU is used: \/nowhere\.so is not there/),
+      expect.stringMatching(/^info: 0\.000 GB of weights loaded in [\d.]+ s, [\d.]+ GB\/s$/),
     ]);
     await runner.close();
   });
+
+  test.skipIf(skipped(nvidiaGpu() === "none" ? null : "this machine has an NVIDIA GPU"))(
+    "auto says nothing where nobody can have meant a GPU",
+    async () => {
+      const notices: string[] = [];
+      const onNotice = (text: string) => notices.push(text);
+      expect(resolveDevice({ device: "auto", onNotice }).cuda).toBeUndefined();
+      expect(notices).toEqual([]);
+      expect(describeDevices()).toMatchObject({
+        devices: [{ id: "cpu" }],
+        noGpu: "no NVIDIA GPU was found",
+      });
+    },
+  );
+
+  // What this machine is adds a word on containers, or on its driver.
+  test.skipIf(skipped(notEmulated)).each([
+    [{ CUDA_EMULATED_DRIVER: "0" }, "libcuda.so.1, which comes with NVIDIA's driver, is not found"],
+    [
+      { CUDA_EMULATED_DRIVER: "12040" },
+      "the NVIDIA driver is too old: it knows CUDA 12.4, and this build needs 13.0, driver 580 or later",
+    ],
+    [
+      { CUDA_EMULATED_MAJOR: "7" },
+      "GPU 0, Emulated GPU, has compute capability 7.0: 8.0 or later is needed",
+    ],
+    [
+      { CUDA_VISIBLE_DEVICES: "" },
+      'CUDA_VISIBLE_DEVICES is "", which names no GPU that is there: unset it, or name some of nvidia-smi -L',
+    ],
+  ])("%j: says what was found and what is needed", (environment, reason) => {
+    stubEnvironment(environment);
+    expect(() => countGpus(EMULATED_LIBRARY)).toThrow(reason);
+    expect(() => resolveDevice({ ...emulated[0], device: "cuda:1" })).toThrow(
+      `device cuda:1 cannot be used: ${reason}`,
+    );
+    const notices: string[] = [];
+    const onNotice = (text: string) => notices.push(text);
+    const auto = resolveDevice({ ...emulated[0], device: "auto", onNotice });
+    expect(auto.cuda).toBeUndefined();
+    expect(notices).toEqual([expect.stringContaining(`no GPU is used: ${reason}`)]);
+  });
+
+  test.skipIf(skipped(notEmulated ?? (nvidiaGpu() === "given" ? "this machine has a GPU" : null)))(
+    "a container is told how it gets one",
+    () => {
+      stubEnvironment({ CUDA_EMULATED_DRIVER: "0", KUBERNETES_SERVICE_HOST: "10.0.0.1" });
+      expect(() => countGpus(EMULATED_LIBRARY)).toThrow(
+        /is not found; a container gets GPUs by docker's --gpus all, or by nvidia\.com\/gpu in Kubernetes$/,
+      );
+    },
+  );
+
+  function stubEnvironment(variables: Record<string, string>): void {
+    for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value);
+    onTestFinished(() => void vi.unstubAllEnvs());
+  }
 
   test.each(["gpu", "cuda:", "cuda:-1", ""])("device %j is refused", async (device) => {
     await expect(loadModel({ directory, device })).rejects.toThrow(
@@ -323,7 +383,11 @@ describe("without a GPU", () => {
 
   test.skipIf(skipped(notEmulated))("a GPU past the last one", async () => {
     await expect(loadModel({ directory, ...emulated[0], device: "cuda:2" })).rejects.toThrow(
-      "device cuda:2 cannot be used: GPU 2 is not there, this machine's are numbered 0 to 1",
+      "device cuda:2 cannot be used: GPU 2 is not there, there are GPUs 0 to 1",
+    );
+    stubEnvironment({ CUDA_VISIBLE_DEVICES: "2,3" });
+    expect(() => resolveDevice({ ...emulated[0], device: "cuda:2" })).toThrow(
+      'GPU 2 is not there, there are GPUs 0 to 1; CUDA_VISIBLE_DEVICES is "2,3", and what it names is numbered from 0',
     );
   });
 });

@@ -1,5 +1,8 @@
 /** Several devices in one node: the same finds as with one, whatever becomes of some of them. */
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { createPocClient, type PocClient } from "@proofmill/client";
 import { notLinux, skipped } from "@proofmill/core/testing";
@@ -7,6 +10,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { EMULATED_LIBRARY, emulatedCuda, notEmulated } from "../conformance/cuda.ts";
 import { goldenModel } from "../conformance/golden.ts";
 import {
+  BIN,
+  environment,
   poll,
   runCli,
   type StartOptions,
@@ -125,6 +130,49 @@ describe.skipIf(skipped(notEmulated))("several GPUs, emulated", () => {
     expect(rows.map((row) => row.split(/ {2,}/)[0])).toEqual(["device", "cpu", "cuda:0", "cuda:1"]);
     expect(rows[2]).toMatch(/Emulated GPU .*GiB .*cuda-sm90.*-bf16-1 .*-f32-1$/);
     expect(rows[3]).toMatch(/Emulated-2 192GB .*GiB .*cuda-emulated_2_192gb/);
+  });
+
+  test("without cuBLASLt: what works in one precision is shown, and what is missing is said", async () => {
+    const missing = { ...env, PROOFMILL_CUBLASLT: "/nowhere.so" };
+    const { stdout, stderr } = await runCli(["serve", "--list-devices"], missing);
+    const [, , first, second] = stdout.trim().split("\n");
+    expect(first).toMatch(/^cuda:0 +Emulated GPU .*GiB +cuda-sm90\S+-bf16-1 +cannot be used$/);
+    expect(second).toMatch(/^cuda:1 +cannot be used +cannot be used +cannot be used$/);
+    const fault =
+      "cuBLASLt (libcublasLt.so.13 or .12) cannot be opened: install it, or name the file";
+    const lines = stderr.trim().split("\n");
+    expect(lines).toEqual([
+      expect.stringContaining(`proofmill: cuda:0 in float32: ${fault}`),
+      expect.stringContaining(`proofmill: cuda:1: ${fault}`),
+    ]);
+  });
+
+  describe("whose driver is too old", () => {
+    const old = { ...env, CUDA_EMULATED_DRIVER: "12040" };
+    const reason = "the NVIDIA driver is too old: it knows CUDA 12.4, and this build needs 13.0";
+
+    test.each([
+      [["selftest"]],
+      [["bench"]],
+      [["bench", "prefill"]],
+      [["bench", "decode"]],
+      [["calibrate", model, "--block-hash", "a"]],
+      [["doctor", model]],
+    ])("%j says why the CPU computes", async (args) => {
+      const child = spawn(process.execPath, [BIN, ...args], { env: environment(old) });
+      onTestFinished(() => void child.kill("SIGKILL"));
+      const [said] = await once(createInterface({ input: child.stderr }), "line");
+      expect(said).toContain(`proofmill: no GPU is used: ${reason}`);
+    });
+
+    test("serve warns of it in its log, and lists why there is none", async () => {
+      const { node } = await start({ args: [model], env: old });
+      expect(await node.log(`no GPU is used: ${reason}`)).toMatchObject({ level: 40 });
+      expect(await node.stop()).toBe(0);
+      const { stdout, stderr } = await runCli(["serve", "--list-devices"], old);
+      expect(stdout.trim().split("\n")).toHaveLength(2);
+      expect(stderr).toContain(`proofmill: no GPU can be used: ${reason}`);
+    });
   });
 
   test("one of which fails in the middle of a round: the finds are those of one GPU", async () => {

@@ -47,7 +47,8 @@ describe("benchPrefill", () => {
     expect(result).not.toHaveProperty("of_distances");
   });
 
-  test("measures artifacts beside distances", async () => {
+  test("measures artifacts beside distances, and tells that there is no GPU", async () => {
+    const notices: string[] = [];
     const result = await benchPrefill({
       shape: "qwen3-tiny",
       dtype: "bfloat16",
@@ -56,7 +57,10 @@ describe("benchPrefill", () => {
       threads: 1,
       repeats: 1,
       output: "artifact",
+      cudaLibrary: "/nowhere.so",
+      onNotice: (text) => notices.push(text),
     });
+    expect(notices).toEqual([expect.stringMatching(/^no GPU is used: \/nowhere\.so is not there/)]);
     expect(result.of_distances).toBeGreaterThan(0.1);
     expect(Object.values(result.stages).every((share) => share > 0)).toBe(true);
   });

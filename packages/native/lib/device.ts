@@ -1,8 +1,8 @@
 /** Which device a model runs on, and how. */
-import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 import { addon, type CudaOptions, type DeviceOptions } from "./binding.ts";
+import { countGpus, cudaLibraryPath, NoGpu } from "./gpus.ts";
+import type { OnNotice } from "./model/config.ts";
 import { refuseUnknown } from "./model/refusal.ts";
 
 export interface DeviceChoice {
@@ -22,21 +22,20 @@ export interface DeviceChoice {
    * `PROOFMILL_ISA` names, else the best.
    */
   isa?: string | undefined;
+  /**
+   * Is warned, by why, when `auto` takes the CPU though there is an NVIDIA GPU or its driver, or a
+   * library was named. On other machines the CPU is what was meant.
+   */
+  onNotice?: OnNotice | undefined;
 }
 
 /** What the addon is told of the device; `cuda` is undefined on the CPU. */
-export interface ResolvedDevice extends Pick<DeviceOptions, "threads" | "isa" | "cuda"> {
-  /** Why it is not a GPU, where that was left open. */
-  notice: string | null;
-}
+export type ResolvedDevice = Pick<DeviceOptions, "threads" | "isa" | "cuda">;
 
 const MAX_THREADS = 1024;
 
 /** With other values cuBLAS rounds float32, whatever it is asked; it reads them when it is loaded. */
 const EXACT_FLOAT32 = { NVIDIA_TF32_OVERRIDE: "0", CUBLAS_EMULATE_SINGLE_PRECISION: "0" };
-
-/** The same path from lib/ and from dist/. */
-const CUDA_LIBRARY = new URL("../build/Release/libproofmill_cuda.so", import.meta.url);
 
 /**
  * Once a GPU is chosen, this process's environment keeps cuBLAS from rounding float32.
@@ -51,12 +50,12 @@ export function resolveDevice(choice: DeviceChoice): ResolvedDevice {
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new RangeError(`threads is ${threads}, expected 1 … ${MAX_THREADS}`);
   }
-  return { threads, isa, ...resolveGpu(choice) };
+  return { threads, isa, cuda: resolveGpu(choice) };
 }
 
-function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice"> {
-  const { device = "auto", gpuMemoryUtilization = 0.9 } = choice;
-  const number = /^(?:auto|cpu|cuda(?::(\d{1,3}))?)$/.exec(device);
+function resolveGpu(choice: DeviceChoice): CudaOptions | undefined {
+  const { device = "auto", gpuMemoryUtilization = 0.9, onNotice } = choice;
+  const number = /^(?:auto|cpu|cuda(?::(\d{1,6}))?)$/.exec(device);
   if (!number) {
     throw new RangeError(`device is ${JSON.stringify(device)}, expected auto, cpu, cuda or cuda:N`);
   }
@@ -65,7 +64,7 @@ function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice
       `gpuMemoryUtilization is ${gpuMemoryUtilization}, expected more than 0 and at most 1`,
     );
   }
-  if (device === "cpu") return { cuda: undefined, notice: null };
+  if (device === "cpu") return undefined;
   const library = choice.cudaLibrary ?? cudaLibraryPath();
   const cuda = { library, device: Number(number[1] ?? 0), memoryUtilization: gpuMemoryUtilization };
   try {
@@ -73,25 +72,21 @@ function resolveGpu(choice: DeviceChoice): Pick<ResolvedDevice, "cuda" | "notice
   } catch (error) {
     const reason = (error as Error).message;
     if (device !== "auto") throw new Error(`device ${device} cannot be used: ${reason}`);
-    return { cuda: undefined, notice: `no GPU is used: ${reason}` };
+    if (error instanceof NoGpu && error.isMissed) onNotice?.(`no GPU is used: ${reason}`, "warn");
+    return undefined;
   }
   Object.assign(process.env, EXACT_FLOAT32);
-  return { cuda, notice: null };
-}
-
-/** Path of the library that is used unless another is named. */
-export function cudaLibraryPath(): string {
-  return process.env.PROOFMILL_CUDA_LIBRARY || fileURLToPath(CUDA_LIBRARY);
+  return cuda;
 }
 
 function checkGpu({ library, device }: CudaOptions): void {
-  if (!existsSync(library)) {
-    throw new Error(
-      `${library} is not there; npm run build makes it where a CUDA compiler (nvcc 12.4 or later) is`,
-    );
-  }
-  const count = addon.cudaDeviceCount(library);
-  if (device >= count) {
-    throw new Error(`GPU ${device} is not there, this machine's are numbered 0 to ${count - 1}`);
-  }
+  const count = countGpus(library);
+  if (device < count) return;
+  const { CUDA_VISIBLE_DEVICES: visible } = process.env;
+  const because =
+    visible === undefined
+      ? ""
+      : `; CUDA_VISIBLE_DEVICES is ${JSON.stringify(visible)}, and what it names is numbered from 0`;
+  const numbers = count === 1 ? "the only one is GPU 0" : `there are GPUs 0 to ${count - 1}`;
+  throw new Error(`GPU ${device} is not there, ${numbers}${because}`);
 }

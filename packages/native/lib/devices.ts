@@ -1,50 +1,73 @@
 /** The devices of this machine, opened one after the other. */
 import { totalmem } from "node:os";
 import { addon } from "./binding.ts";
-import { cudaLibraryPath, resolveDevice } from "./device.ts";
+import { resolveDevice } from "./device.ts";
+import { countGpus, NoGpu } from "./gpus.ts";
 import { availableMemory } from "./model/available-memory.ts";
+import type { Precision } from "./model/precision.ts";
+
+export { countGpus } from "./gpus.ts";
 
 export interface DeviceDescription {
   /** `cpu` or `cuda:N`. */
   id: string;
-  name: string;
+  /** Null where it could not be opened. */
+  name: string | null;
   /** Bytes; null where it could not be opened. */
   memory: { free: number; total: number } | null;
-  /** Its tag with either dtype, or why it has none. */
-  arithmetic: { bfloat16: string; float32: string } | { fault: string };
+  /** Its tag with either dtype, or why it cannot be used so. */
+  arithmetic: Record<Precision, { tag: string } | { fault: string }>;
 }
 
-/** How many GPUs there are, ≥ 1. @throws Error, in one line, why there is none */
-export function countGpus(): number {
-  return addon.cudaDeviceCount(cudaLibraryPath());
+export interface DeviceDescriptions {
+  /** The CPU, and then every GPU. */
+  devices: DeviceDescription[];
+  /** Why no GPU is among them, in a line; null where one is. */
+  noGpu: string | null;
 }
 
-/** The CPU, and then every GPU. */
-export function describeDevices(): DeviceDescription[] {
+export function describeDevices(): DeviceDescriptions {
   let gpus = 0;
+  let noGpu: string | null = null;
   try {
     gpus = countGpus();
-  } catch {
-    // then there is none to describe
+  } catch (error) {
+    if (!(error instanceof NoGpu)) throw error;
+    noGpu = error.isMissed ? `no GPU can be used: ${error.message}` : "no NVIDIA GPU was found";
   }
-  return ["cpu", ...Array.from({ length: gpus }, (_, i) => `cuda:${i}`)].map(describe);
+  const ids = ["cpu", ...Array.from({ length: gpus }, (_, i) => `cuda:${i}`)];
+  return { devices: ids.map(describe), noGpu };
 }
 
+type Opened = ReturnType<typeof addon.describeDevice>;
+
 function describe(id: string): DeviceDescription {
+  const bfloat16 = open(id, "bfloat16");
+  const float32 = open(id, "float32");
+  const opened = [bfloat16, float32].find((each) => "device" in each);
+  return {
+    id,
+    // "cuda:0 (NVIDIA H100 80GB HBM3)" is told by its id already.
+    name: opened ? (/\((.*)\)$/.exec(opened.device)?.[1] ?? opened.device) : null,
+    memory: opened ? memoryOf(id, opened) : null,
+    arithmetic: { bfloat16: tagOf(bfloat16), float32: tagOf(float32) },
+  };
+}
+
+function open(id: string, dtype: Precision): Opened | { fault: string } {
   try {
     const device = resolveDevice({ device: id, gpuMemoryUtilization: 1 });
-    const float32 = addon.describeDevice({ ...device, dtype: "float32" });
-    const bfloat16 = addon.describeDevice({ ...device, dtype: "bfloat16" });
-    const free = device.cuda ? bfloat16.memoryLeft : availableMemory();
-    return {
-      id,
-      // "cuda:0 (NVIDIA H100 80GB HBM3)" is told by its id already.
-      name: /\((.*)\)$/.exec(bfloat16.device)?.[1] ?? bfloat16.device,
-      memory: { free, total: device.cuda ? free + bfloat16.memoryInUse : totalmem() },
-      arithmetic: { bfloat16: bfloat16.arithmetic, float32: float32.arithmetic },
-    };
+    return addon.describeDevice({ ...device, dtype });
   } catch (error) {
-    const fault = error instanceof Error ? error.message : String(error);
-    return { id, name: "cannot be used", memory: null, arithmetic: { fault } };
+    return { fault: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function memoryOf(id: string, { memoryInUse, memoryLeft }: Opened): DeviceDescription["memory"] {
+  if (id === "cpu") return { free: availableMemory(), total: totalmem() };
+  return { free: memoryLeft, total: memoryLeft + memoryInUse };
+}
+
+function tagOf(opened: Opened | { fault: string }): { tag: string } | { fault: string } {
+  return "fault" in opened ? opened : { tag: opened.arithmetic };
 }

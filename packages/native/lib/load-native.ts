@@ -10,7 +10,7 @@ interface LoadNativeOptions {
   config: ModelConfig;
   tensors: NativeModelOptions["tensors"];
   dtype: Precision;
-  device: Omit<ResolvedDevice, "notice">;
+  device: ResolvedDevice;
   /** As LoadModelOptions. */
   progress?: Int32Array | undefined;
 }

@@ -1,9 +1,9 @@
 /** What a model takes of memory, by its config alone, and whether this machine has as much. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { availableMemory } from "./available-memory.ts";
 import { parseConfig } from "./config.ts";
 import { attentionWidths, type ModelConfig } from "./model-config.ts";
+import { nvidiaGpu } from "./nvidia-gpu.ts";
 import type { Precision } from "./precision.ts";
 import { requiredTensors } from "./weights.ts";
 
@@ -33,9 +33,6 @@ export const STEP_ROWS = 256;
 const FLOAT_BYTES = 4;
 /** Code, heap, the kernels' scratch and the permutations: 60 to 90 MiB were measured. */
 const PROCESS_BYTES = 128 * 2 ** 20;
-
-/** What the driver of NVIDIA's GPUs makes on Linux, and on the Linux inside Windows. */
-const GPU_FILES = ["/dev/nvidiactl", "/dev/dxg"];
 
 /** Numbers that are held in the precision of matrix inputs, and in float32. */
 interface Footprint {
@@ -215,7 +212,7 @@ export function checkConfig(
 ): void {
   const { directory, dtype, device, copies = 1, maxMemory, sessions } = options;
   const config = parseConfig(json, join(directory, "config.json"));
-  if (device.startsWith("cuda") || (device === "auto" && GPU_FILES.some(existsSync))) return;
+  if (device.startsWith("cuda") || (device === "auto" && nvidiaGpu() === "given")) return;
   const least = dtype === "auto" ? "bfloat16" : dtype;
   refuseTooLarge({ directory, config, copies, dtype: least, maxMemory, sessions });
 }

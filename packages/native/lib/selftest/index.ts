@@ -59,20 +59,21 @@ async function check(
   choice: DeviceChoice,
   onResult?: (result: CheckResult) => void,
 ): Promise<Selftest> {
-  const { notice: _, ...resolved } = resolveDevice(choice);
+  const { onNotice: _, ...silent } = choice;
+  const resolved = resolveDevice(choice);
   // The shapes that operations are compared on are small: more threads gain nothing.
   const forOperations = { ...resolved, threads: choice.threads ?? 1 };
   const { cuda } = resolved;
   const device: Device = {
     kind: cuda ? "cuda" : "cpu",
     loadGolden: (model, dtype) =>
-      loadModel({ directory: goldenDirectory(model), dtype, ...choice }),
+      loadModel({ directory: goldenDirectory(model), dtype, ...silent }),
     compareOperations: (dtype) => addon.compareOperations({ dtype, ...forOperations }),
     loadSearch: async () => {
       // As large as makes sense to repeat for a minute.
       const shape = cuda ? "qwen3-0.6b" : "qwen3-tiny";
       const [seqLen, batch] = cuda ? [256, 32] : [64, 16];
-      const { model } = await loadShape({ shape, dtype: "bfloat16", ...choice });
+      const { model } = await loadShape({ shape, dtype: "bfloat16", ...silent });
       return { model, shape, seqLen, batch };
     },
   };

@@ -51,8 +51,11 @@ async function outcome(check: Check, lie?: Lie, memory?: () => number) {
 
 test("all of it passes on the CPU", async () => {
   const seen: string[] = [];
+  const notices: string[] = [];
   const result = await selftest({
-    device: "cpu",
+    device: "auto",
+    cudaLibrary: "/nowhere.so",
+    onNotice: (text) => notices.push(text),
     threads: 2,
     seconds: 1,
     onResult: ({ name }) => seen.push(name),
@@ -60,6 +63,7 @@ test("all of it passes on the CPU", async () => {
   expect(result.checks.filter(({ ok }) => !ok)).toEqual([]);
   expect(result).toMatchObject({ device: "cpu", ok: true });
   expect(seen).toHaveLength(9);
+  expect(notices).toEqual([expect.stringMatching(/^no GPU is used: \/nowhere\.so is not there/)]);
   const said = Object.fromEntries(result.checks.map(({ name, detail }) => [name, detail]));
   // As nobody would write 0.00002 or 1e+3, and no golden vector is left out.
   expect(said["golden artifacts, float32"]).toMatch(

@@ -3,6 +3,9 @@
 // - CUDA_EMULATED_FAIL=N: the Nth wait of the process fails, and everything after it, as after
 //   an illegal address in a kernel; D:N: in processes alone that use device D;
 // - CUDA_EMULATED_ALIKE=1: every device is as the first;
+// - CUDA_EMULATED_DRIVER=V: the driver knows CUDA up to V, e.g. 12040; 0: there is no driver;
+// - CUDA_EMULATED_MAJOR=M: every device has compute capability M.0;
+// - CUDA_VISIBLE_DEVICES="": there is no device, as with CUDA;
 // - CUDA_EMULATED_NO_MEMORY=N: the Nth allocation from then on finds no memory, once;
 // - CUDA_EMULATED_REPORT=1: at the end of the process it prints what was never freed, and how
 //   often memory was freed that work under way may have used.
@@ -147,7 +150,15 @@ void enqueue(cudaStream_t stream, Work work) {
 
 }  // namespace emulated
 
+static int driver_version() {
+  const char* text = std::getenv("CUDA_EMULATED_DRIVER");
+  return text ? std::atoi(text) : CUDART_VERSION;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  if (driver_version() < CUDART_VERSION) return cudaErrorInsufficientDriver;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible && *visible == 0) return cudaErrorNoDevice;
   *count = 2;
   return cudaSuccess;
 }
@@ -163,13 +174,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   const char* name = device == 0 ? "Emulated GPU" : "NVIDIA Emulated-2 192GB";
   std::snprintf(properties->name, sizeof properties->name, "%s", name);
   properties->major = device == 0 ? 9 : 10;
+  if (const char* major = std::getenv("CUDA_EMULATED_MAJOR")) properties->major = std::atoi(major);
   properties->multiProcessorCount = 2;
   properties->sharedMemPerBlockOptin = 227 * 1024;
   properties->totalGlobalMem = kMemory;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = driver_version();
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
@@ -316,6 +328,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
     case cudaErrorNotReady:

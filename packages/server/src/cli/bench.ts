@@ -2,10 +2,12 @@
 
 import type { PrefillBench, PrefillBenchOptions } from "@proofmill/native/bench";
 import type { DecodeBench, DecodeBenchOptions } from "@proofmill/native/bench-decode";
+import type { OnNotice } from "@proofmill/native/model/config";
 import { PRECISIONS } from "@proofmill/native/model/precision";
 import { SHAPES } from "@proofmill/native/model/shapes";
 import { Command, Option } from "commander";
-import { stdout } from "../platform/output.ts";
+import { say, stdout } from "../platform/output.ts";
+import { MAX_THREADS } from "../settings/options.ts";
 import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
@@ -18,9 +20,15 @@ const SHORT: readonly PrefillBenchOptions[] = [
 ];
 
 export function benchCommand(): Command {
-  const command = new Command("bench").description("measure this machine; alone: all, in short");
+  const command = new Command("bench").description(
+    "measure this machine; alone: the searches of two shapes, in short",
+  );
   command.action(async () => {
-    for (const options of SHORT) await prefill(options, false);
+    let onNotice: OnNotice | undefined = say; // said once
+    for (const options of SHORT) {
+      await prefill({ ...options, onNotice }, false);
+      onNotice = undefined;
+    }
   });
   const prefillCommand = command
     .command("prefill")
@@ -32,17 +40,26 @@ export function benchCommand(): Command {
         .default("bfloat16"),
     )
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", integer(1), 256)
-    .option("--batch <n>", "nonces of a job, at least 1; a GPU takes a whole pass", integer(1), 32)
+    .option(
+      "--batch <n>",
+      "nonces of a job, at least 1; on a GPU at least a pass's",
+      integer(1),
+      32,
+    )
     .addOption(
       new Option("--output <kind>", "what nonces yield; artifacts are measured beside distances")
         .choices(["distance", "artifact"])
         .default("distance"),
     )
-    .option("--threads <n>", "threads (default: one per core)", integer(1))
+    .option(
+      "--threads <n>",
+      `threads on the CPU, 1 to ${MAX_THREADS} (default: one per core)`,
+      integer(1, MAX_THREADS),
+    )
     .option("--repeats <n>", "runs, of which the median counts", integer(1), 5)
     .option("--json", "print one JSON object and nothing else", false)
     .action(async ({ json, ...options }: PrefillBenchOptions & { json: boolean }) => {
-      await prefill(options, json);
+      await prefill({ ...options, onNotice: say }, json);
     });
   const decodeCommand = command
     .command("decode")
@@ -56,12 +73,16 @@ export function benchCommand(): Command {
     .option("--prompt-len <n>", "tokens of a prompt, at least 1", integer(1), 256)
     .option("--tokens <n>", "tokens of an answer, at least 16", integer(16), 64)
     .option("--clients <n>", "sessions that run at once, 1 to 64", integer(1, 64), 8)
-    .option("--threads <n>", "threads (default: one per core)", integer(1))
+    .option(
+      "--threads <n>",
+      `threads on the CPU, 1 to ${MAX_THREADS} (default: one per core)`,
+      integer(1, MAX_THREADS),
+    )
     .option("--repeats <n>", "runs, of which the median counts", integer(1), 3)
     .option("--json", "print one JSON object and nothing else", false)
     .action(async ({ json, ...options }: DecodeBenchOptions & { json: boolean }) => {
       const { benchDecode } = await import("@proofmill/native/bench-decode");
-      const result = await benchDecode(options).catch((error: Error) => {
+      const result = await benchDecode({ ...options, onNotice: say }).catch((error: Error) => {
         throw new Exit(1, error.message);
       });
       stdout.write(json ? `${JSON.stringify(result)}\n` : decodeTable(result));
@@ -104,19 +125,20 @@ async function measure(options: PrefillBenchOptions): Promise<PrefillBench> {
 function table(result: PrefillBench): string {
   const { machine, stages } = result;
   const shares = Object.entries(stages)
-    .filter(([, percent]) => percent > 0)
+    .filter(([, percent]) => percent >= 0.05) // others would be shown as 0.0
     .map(([name, percent]) => `${name} ${percent.toFixed(1)}`)
     .join(", ");
   return [
-    `prefill ${result.shape} ${result.dtype}, seq_len ${result.seq_len}, batch ${result.batch}`,
+    `prefill ${result.shape} ${result.dtype}, seq_len ${result.seq_len}, batch ${result.batch}, ` +
+      `${result.output}s`,
     `  ${machine.cpu}, ${machine.device}, ${result.arithmetic}`,
     `  ${rateOf(result.nonces_per_second)}, ${result.gflops.toFixed(1)} of ` +
       `${result.peak_gflops.toFixed(1)} GFLOP/s: ${result.percent_of_peak.toFixed(1)} % of peak`,
     ...(result.of_distances === undefined
       ? []
-      : [`  artifacts at ${result.of_distances.toFixed(3)} of the rate of distances`]),
+      : [`  ${result.of_distances.toFixed(3)} of the rate of distances, measured by turns`]),
     `  time in percent: ${shares}`,
-    `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB`,
+    `  loaded in ${result.load_seconds.toFixed(1)} s, at most ${Math.round(result.peak_rss_mib)} MiB of memory`,
     "",
   ].join("\n");
 }

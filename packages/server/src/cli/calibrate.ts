@@ -7,7 +7,6 @@ import {
   PocError,
   PocService,
   type Status,
-  silentLog,
 } from "@proofmill/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { locateModel } from "../models/locate.ts";
@@ -17,11 +16,13 @@ import { onStopSignal } from "../platform/signals.ts";
 import { roundIdAfter } from "../round-id.ts";
 import type { ProcessRunner } from "../runners/process.ts";
 import { type DeviceConfig, DTYPES, type Dtype } from "../settings/config.ts";
+import { MAX_THREADS } from "../settings/options.ts";
 import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 import { addRemoteOptions, clientOf, orExit, type RemoteOptions } from "./remote.ts";
 import { calibrationOf } from "./report.ts";
+import { warnings } from "./warnings.ts";
 
 const POLL_MS = 200;
 /** Greater than any distance: every nonce is valid, so that every distance is listed. */
@@ -62,10 +63,18 @@ export function calibrateCommand(environment: NodeJS.ProcessEnv): Command {
     .option("--public-key <text>", "the key that nonces are computed for", "calibration")
     .option("--rate <x>", "wanted share of valid nonces, between 0 and 1", share, 0.01)
     .option("--samples <n>", "nonces to compute, at least 10", integer(10), 2000)
-    .option("--seq-len <n>", "tokens per nonce (default: 256, or the node's)", integer(1))
+    .option(
+      "--seq-len <n>",
+      "tokens per nonce, 1 to the model's context (default: 256, or the node's)",
+      integer(1),
+    )
     .option("--revision <name>", "branch, tag or commit of a model by name")
     .addOption(new Option("--dtype <type>", "precision").choices(DTYPES).default("auto"))
-    .option("--threads <n>", "threads that compute (default: one per core)", integer(1));
+    .option(
+      "--threads <n>",
+      `threads on the CPU, 1 to ${MAX_THREADS} (default: one per core)`,
+      integer(1, MAX_THREADS),
+    );
   for (const option of deviceOptions()) command.addOption(option);
   return addRemoteOptions(command).action((model: string | undefined, options: CalibrateOptions) =>
     orExit(async () => {
@@ -178,7 +187,7 @@ async function local(
       pocSeqLen,
       dataDir: dataFolder(),
     };
-    const how = { log: silentLog, signal };
+    const how = { log: warnings, signal };
     runner = await startModel(await provideModel(named, how), named, how);
   } catch (error) {
     return fail(error);

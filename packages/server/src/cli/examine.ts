@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLog } from "@proofmill/core";
 import { posterOptions } from "../callback-options.ts";
 import { createPoster } from "../callbacks/request.ts";
 import { accessChecks } from "../doctor/access.ts";
@@ -18,6 +17,7 @@ import { countGpus } from "../runners/devices.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { provideModel, startModel } from "../start-model.ts";
 import { Exit } from "./exit.ts";
+import { warnings } from "./warnings.ts";
 
 export interface DoctorOptions {
   callbackUrl?: string;
@@ -127,7 +127,7 @@ async function openNode(config: ServeConfig) {
 
 /** As the node would, but for the length that memory is checked for. */
 async function load(device: string, config: ServeConfig) {
-  const how = { log: silentLog, signal: new AbortController().signal };
+  const how = { log: warnings, signal: new AbortController().signal };
   const one = { ...config, device, pocSeqLen: 1 };
   return startModel(await provideModel(one, how), one, how);
 }

@@ -1,7 +1,7 @@
 /** `proofmill selftest`: whether this machine, or its GPU, computes what it must. */
 import type { CheckResult, Selftest, SelftestOptions } from "@proofmill/native/selftest";
 import { Command } from "commander";
-import { stdout } from "../platform/output.ts";
+import { say, stdout } from "../platform/output.ts";
 import { MAX_THREADS } from "../settings/options.ts";
 import { deviceOptions } from "../settings/shared-options.ts";
 import { integer } from "../settings/values.ts";
@@ -13,7 +13,11 @@ export function selftestCommand(): Command {
       "check a device: golden distances and artifacts, every operation, batch invariance, a steady search",
     )
     .option("--seconds <n>", "length of the steady search, 1 to 86400", integer(1, 86_400), 60)
-    .option("--threads <n>", "threads on the CPU (default: one per core)", integer(1, MAX_THREADS))
+    .option(
+      "--threads <n>",
+      `threads on the CPU, 1 to ${MAX_THREADS} (default: one per core)`,
+      integer(1, MAX_THREADS),
+    )
     .option("--json", "print one JSON object and nothing else", false);
   for (const option of deviceOptions()) command.addOption(option);
   return command.action(async ({ json, ...options }: SelftestOptions & { json: boolean }) => {
@@ -21,7 +25,7 @@ export function selftestCommand(): Command {
       if (!json) stdout.write(row(result));
       if (stdout.fault?.code === "EPIPE") process.exit(1); // whoever reads has seen enough
     };
-    const result = await check({ ...options, onResult }).catch((error: Error) => {
+    const result = await check({ ...options, onResult, onNotice: say }).catch((error: Error) => {
       throw new Exit(1, error.message);
     });
     const failed = result.checks.filter(({ ok }) => !ok).length;

@@ -8,7 +8,7 @@ process.once("message", async (question: DevicesQuestion) => {
 async function answer(question: DevicesQuestion): Promise<DevicesAnswer> {
   try {
     const { countGpus, describeDevices } = await import("@proofmill/native/devices");
-    return question === "count GPUs" ? { gpus: countGpus() } : { devices: describeDevices() };
+    return question === "count GPUs" ? { gpus: countGpus() } : describeDevices();
   } catch (error) {
     return { fault: error instanceof Error ? error.message : String(error) };
   }

@@ -5,28 +5,37 @@ import { passedOn } from "./process.ts";
 
 const CHILD = new URL("../../dist/runners/devices-child.js", import.meta.url);
 
+type Arithmetic = { tag: string } | { fault: string };
+
 /** A device as a node may be given it. */
 export interface DeviceInfo {
   /** As `--device` names it. */
   id: string;
-  name: string;
+  /** Null where it could not be opened. */
+  name: string | null;
   /** Bytes; null where it could not be opened. */
   memory: { free: number; total: number } | null;
-  /** Its tag with either dtype, or why it has none. */
-  arithmetic: { bfloat16: string; float32: string } | { fault: string };
+  /** Its tag with either dtype, or why it cannot be used so. */
+  arithmetic: { bfloat16: Arithmetic; float32: Arithmetic };
+}
+
+/** The CPU and every GPU; where there is no GPU, a line that says why. */
+export interface DeviceList {
+  devices: DeviceInfo[];
+  noGpu: string | null;
 }
 
 export type DevicesQuestion = "describe" | "count GPUs";
-export type DevicesAnswer = { devices: DeviceInfo[] } | { gpus: number } | { fault: string };
+export type DevicesAnswer = DeviceList | { gpus: number } | { fault: string };
 
 /**
  * Opens every device.
  *
  * @throws Error where the addon cannot be loaded
  */
-export async function listDevices(): Promise<DeviceInfo[]> {
+export async function listDevices(): Promise<DeviceList> {
   const answer = await ask("describe");
-  if ("devices" in answer) return answer.devices;
+  if ("devices" in answer) return answer;
   throw new Error("fault" in answer ? answer.fault : "no answer");
 }
 

@@ -2,6 +2,17 @@
 
 namespace proofmill::cuda {
 
+namespace {
+
+constexpr int kLeastMajor = 8;  // of compute capability
+
+[[noreturn]] void fail_too_old(int index, const cudaDeviceProp& gpu) {
+  fail("GPU %d, %s, has compute capability %d.%d: %d.0 or later is needed", index, gpu.name,
+       gpu.major, gpu.minor, kLeastMajor);
+}
+
+}  // namespace
+
 Device::Device(int index_) : index(index_) {
   cudaDeviceProp properties{};
   PROOFMILL_CUDA(*this, cudaSetDevice(index));
@@ -11,10 +22,7 @@ Device::Device(int index_) : index(index_) {
   minor = properties.minor;
   multiprocessors = properties.multiProcessorCount;
   shared_memory = properties.sharedMemPerBlockOptin;
-  if (major < 8) {
-    fail("GPU %d, %s, has compute capability %d.%d: 8.0 or later is needed", index, name.c_str(),
-         major, minor);
-  }
+  if (major < kLeastMajor) fail_too_old(index, properties);
   PROOFMILL_CUDA(*this, cudaDriverGetVersion(&driver));
   PROOFMILL_CUDA(*this, cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
 }
@@ -37,13 +45,23 @@ std::string slug(const std::string& name) {
 int count_devices() {
   int count = 0, driver = 0;
   if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
-    fail("there is no NVIDIA driver (libcuda.so.1 is not found)");
+    fail("libcuda.so.1, which comes with NVIDIA's driver, is not found");
   }
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorNoDevice) return 0;
+  if (error == cudaErrorInsufficientDriver) {
+    fail("the NVIDIA driver is too old: it knows CUDA %d.%d, and this build needs %s",
+         driver / 1000, driver % 1000 / 10,
+         CUDART_VERSION >= 13000 ? "13.0, driver 580 or later" : "12.0, driver 525 or later");
+  }
   if (error != cudaSuccess) {
     fail("the NVIDIA driver cannot be used: %s", cudaGetErrorString(error));
   }
+  cudaDeviceProp gpu{};
+  for (int i = count - 1; i >= 0; i--) {
+    if (cudaGetDeviceProperties(&gpu, i) != cudaSuccess || gpu.major >= kLeastMajor) return count;
+  }
+  if (count > 0) fail_too_old(0, gpu);
   return count;
 }
 

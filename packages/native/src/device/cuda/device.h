@@ -50,7 +50,8 @@ inline void check(cudaError_t error, const Device& device, const char* call, con
 // The newest compute capability that is compiled for; for later ones the driver compiles.
 constexpr int kNewestChip = 90;
 
-// Throws where there is no driver, or one that cannot be used.
+// All that there are. Throws where there is no driver, or one that cannot be used, or where not one
+// of them can.
 int count_devices();
 
 #define PROOFMILL_CUDA(device, call) \

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "device/error.h"
@@ -36,8 +37,13 @@ int cuda_device_count(const std::string& path) {
   const int count =
       find<CudaDeviceCount>(open_library(path), "proofmill_cuda_device_count")(text, sizeof text);
   if (count < 0) fail("%s", text);
-  if (count == 0) fail("there is no NVIDIA GPU, or none that this process may use");
-  return count;
+  if (count > 0) return count;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (!visible) fail("the NVIDIA driver finds no GPU; nvidia-smi says what it finds");
+  fail(
+      "CUDA_VISIBLE_DEVICES is \"%s\", which names no GPU that is there: unset it, or name some of "
+      "nvidia-smi -L",
+      visible);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const std::string& path, const CudaOptions& options) {
