@@ -29,7 +29,8 @@ interface RandomTensor {
 
 /**
  * A number for each stage of the forward pass; a norm belongs to what follows it, but to `reflect`
- * where it reflects. `distance` is whatever is made of the last position.
+ * where it reflects. `readout` is what is made of the last position after the head: its distance or
+ * artifact.
  */
 export interface Stages {
   inputs: number;
@@ -39,7 +40,7 @@ export interface Stages {
   mlp: number;
   reflect: number;
   head: number;
-  distance: number;
+  readout: number;
 }
 
 export interface NativeModelOptions extends DeviceOptions {

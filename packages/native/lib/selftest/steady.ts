@@ -46,7 +46,7 @@ async function watch(search: Search, seconds: number) {
     detail:
       `${shape}, seq_len ${seqLen}: ${jobs} jobs of ${batch}, ${differing} with other bits than the first; ` +
       `${rates.map((rate) => Number(rate.toPrecision(3))).join(", ")} nonces/s; memory in MiB: process ` +
-      `${before.process} → ${after.process}, GPU ${before.device} → ${after.device}`,
+      `${before.process} → ${after.process}${after.device > 0 ? `, GPU ${before.device} → ${after.device}` : ""}`,
   };
 }
 

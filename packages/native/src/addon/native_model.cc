@@ -147,7 +147,7 @@ Napi::Value NativeModel::stage_seconds(const Napi::CallbackInfo& info) {
   return guarded(info, [&] {
     const auto& each = idle_model("stage times can be read").clock().seconds();
     static constexpr const char* kNames[kStages] = {"inputs", "qkv",     "attention", "o",
-                                                    "mlp",    "reflect", "head",      "distance"};
+                                                    "mlp",    "reflect", "head",      "readout"};
     Napi::Object seconds = Napi::Object::New(info.Env());
     for (size_t i = 0; i < kStages; i++) seconds.Set(kNames[i], each[i]);
     return seconds;

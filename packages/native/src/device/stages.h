@@ -8,9 +8,9 @@
 
 namespace proofmill {
 
-// A norm belongs to the stage that follows it, but to `reflect` where it reflects. `distance` is
-// whatever is made of the last position.
-enum class Stage { inputs, qkv, attention, o, mlp, reflect, head, distance };
+// A norm belongs to the stage that follows it, but to `reflect` where it reflects. `readout` is
+// what is made of the last position after the head: its distance or artifact.
+enum class Stage { inputs, qkv, attention, o, mlp, reflect, head, readout };
 constexpr size_t kStages = 8;
 
 // Adds up the time between the beginning of one stage and that of the next.

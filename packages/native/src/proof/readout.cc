@@ -71,7 +71,7 @@ class DistanceReadout final : public Readout {
   }
   void read(const LastRows& last) override {
     logits_.read(last);
-    last.clock.enter(Stage::distance);
+    last.clock.enter(Stage::readout);
     const Values logits = logits_.values(last);
     backend_.proof_ops().distances(
         {logits.at, logits.stride, last.rows, vocab_size_, permutation_seeds_.on_device(),
@@ -132,7 +132,7 @@ class ArtifactReadout final : public Readout {
   }
   void read(const LastRows& last) override {
     hidden_.read(last);
-    last.clock.enter(Stage::distance);
+    last.clock.enter(Stage::readout);
     backend_.proof_ops().artifacts({last.logits, last.rows, hidden_size_, k_,
                                     pick_seeds_.on_device(), rotation_seeds_.on_device()},
                                    artifacts_.as<float>());
