@@ -95,6 +95,22 @@ test("every command line and every variable is one that serve takes", async () =
   expect(() => parseConfig(["--exit-when-ill"], environment)).toThrow("--exit-when-ill");
 });
 
+test("the image for GPUs asks for one, so that a node without it ends instead of being slow", async () => {
+  const [, device = ""] = /^ENV PROOFMILL_DEVICE=(\S+)/m.exec(text("docker/Dockerfile.cuda")) ?? [];
+  const [command = "", ...args] = execForm("docker/Dockerfile.cuda", "CMD");
+  const data = ["--data-dir", temporaryFolder(), "--port", "0"];
+  const { code, stderr } = await runCli([command, ...args, ...data], {
+    PROOFMILL_DEVICE: device,
+    PROOFMILL_CUDA_LIBRARY: "/nowhere.so",
+  });
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(
+      /^proofmill: the model could not be loaded: device cuda:0 cannot be used/,
+    ),
+  ]);
+});
+
 /** The status that a node with its model answers a path with. */
 async function statusOf(url: string, path: string): Promise<[string, number]> {
   return [path, (await fetch(`${url}${path}`)).status];
