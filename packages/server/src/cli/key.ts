@@ -1,6 +1,6 @@
 /** `proofmill key new`: a key, and its line for a key file. */
 import { SCOPES, type Scope } from "@proofmill/core";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { isLabel, lineOf, readScopes } from "../access/key-file.ts";
 import { digestOf, newKey } from "../access/keys.ts";
 import { stdout } from "../platform/output.ts";
@@ -11,7 +11,11 @@ export function keyCommand(): Command {
       "make a key: it is shown this once, and the line is for the node's --api-key-file, which keeps " +
         "no more than a hash",
     )
-    .option("--scopes <scope,…>", `what it allows, of ${SCOPES.join(", ")}`, scopes, ["admin"])
+    .addOption(
+      new Option("--scopes <scope,…>", `what it allows, of ${SCOPES.join(", ")}`)
+        .argParser(scopes)
+        .default(["admin"], "admin"),
+    )
     .option("--label <text>", "its name in logs and metrics (default: one from its hash)", label)
     .option("--json", "print one JSON object and nothing else", false)
     .action((options: { scopes: Scope[]; label?: string; json: boolean }) => {

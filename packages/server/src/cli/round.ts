@@ -39,7 +39,11 @@ export function roundCommand(): Command {
     .option("--node-count <n>", "step of the node's sequence, at least 1", integer(1), 1)
     .option("--seq-len <n>", "tokens per nonce (default: the node's)", integer(1))
     .option("--batch-size <n>", "nonces per batch, 1 to 1024 (default: the node's)", integer(1))
-    .option("--fraud-threshold <x>", "0 to 1 (default: 0.01)", number)
+    .option(
+      "--fraud-threshold <x>",
+      "proofs that an honest node gives less often than this are fraud, 0 to 1 (default: 0.01)",
+      number,
+    )
     .option("--callback-url <url>", "where the node pushes its finds")
     .option("--for <time>", "stop after this time, e.g. 60s", time)
     .option("--until <n>", "stop when so many nonces are valid", integer(1));

@@ -45,7 +45,7 @@ export function addServeOptions(command: Command): Command {
     "[model]",
     "model directory in Hugging Face layout, or a model's name on the hub such as " +
       "Qwen/Qwen3-0.6B, which is downloaded unless it is in the Hugging Face cache (env: " +
-      `${MODEL_VARIABLE}); without one a small demo model with random weights is made and served`,
+      `${MODEL_VARIABLE}); without one a small demo model with random weights is made and used`,
   );
   for (const option of serveOptions()) {
     // Commander reads variables itself, but takes PROOFMILL_ENABLE_POC=false for true.
@@ -231,8 +231,9 @@ function hardwareOptions(): Option[] {
   return [
     new Option(
       "--device <device,…>",
-      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one; several, " +
-        "each with the whole model: cuda:0,cuda:1, or cuda:all, or cpu,cpu, which divide the threads",
+      "where to compute: cpu, cuda (the first GPU) or cuda:N, counted from 0; auto: a GPU where there is one, else the CPU; " +
+        "several, each with the whole model: cuda:0,cuda:1, or cuda:all, or cpu,cpu, which divide the " +
+        "threads",
     )
       .argParser(devices)
       .default(["auto"], "auto"),

@@ -9,7 +9,7 @@ export function deviceOptions(): Option[] {
   return [
     new Option(
       "--device <device>",
-      "where to compute: cpu, cuda or cuda:N, the Nth GPU; auto: a GPU where there is one",
+      "where to compute: cpu, cuda (the first GPU) or cuda:N, counted from 0; auto: a GPU where there is one, else the CPU",
     )
       .argParser(device)
       .default("auto"),
@@ -20,7 +20,7 @@ export function deviceOptions(): Option[] {
 export function gpuMemoryOption(): Option {
   return new Option(
     "--gpu-memory-utilization <share>",
-    "share of a GPU's memory that may be in use, by anyone, once the model is loaded",
+    "share of a GPU's memory that may be in use, by anyone, once the model is loaded; more than 0, at most 1",
   )
     .argParser(share)
     .default(0.9);

@@ -142,9 +142,11 @@ export function choice<T extends string>(choices: readonly T[]): (value: string)
   };
 }
 
+const GPU = /^cuda(?::(\d{1,6}))?$/;
+
 export function device(value: string): string {
-  if (/^(auto|cpu|cuda(:\d{1,3})?)$/.test(value)) return value;
-  throw new InvalidArgumentError("Expected auto, cpu, cuda or cuda:N, e.g. cuda:1.");
+  if (value === "auto" || value === "cpu" || GPU.test(value)) return value;
+  throw new InvalidArgumentError("Expected one of auto, cpu, cuda and cuda:N, e.g. cuda:1.");
 }
 
 /**
@@ -152,22 +154,26 @@ export function device(value: string): string {
  * `cuda` is `cuda:0` here.
  */
 export function devices(value: string): string[] {
-  const named = list(value);
+  const named = value.split(",").map((name) => name.trim());
   const known = named.map((name) => {
-    const gpu = /^cuda(?::(\d{1,3}))?$/.exec(name);
+    const gpu = GPU.exec(name);
     if (gpu) return `cuda:${Number(gpu[1] ?? 0)}`;
     if (/^(auto|cpu|cuda:all)$/.test(name)) return name;
     throw new InvalidArgumentError(
-      "Expected auto, cpu, cuda, cuda:N or cuda:all, or several as in cuda:0,cuda:1 or cpu,cpu.",
+      `${named.length > 1 ? `'${name}' is no device. ` : ""}Expected auto, cpu, cuda, cuda:N or ` +
+        "cuda:all, or several as in cuda:0,cuda:1 or cpu,cpu.",
     );
   });
-  if (known.length < 1 || known.length > MAX_DEVICES) {
-    throw new InvalidArgumentError(`Expected 1 to ${MAX_DEVICES} devices.`);
+  if (known.length > MAX_DEVICES) {
+    throw new InvalidArgumentError(
+      `There are ${known.length} devices. Expected ${MAX_DEVICES} at most.`,
+    );
   }
   for (const [i, device] of known.entries()) {
     const [first = "", name = ""] = [named[0], named[i]];
-    if (i > 0 && known.some((each) => each === "auto" || each === "cuda:all")) {
-      throw new InvalidArgumentError("auto and cuda:all are named alone.");
+    const alone = known.find((each) => each === "auto" || each === "cuda:all");
+    if (i > 0 && alone) {
+      throw new InvalidArgumentError(`${alone} chooses by itself. Expected no device beside it.`);
     }
     if (device === "cpu" ? known[0] !== "cpu" : known[0] === "cpu") {
       throw new InvalidArgumentError(
@@ -176,7 +182,11 @@ export function devices(value: string): string[] {
     }
     const before = known.indexOf(device);
     if (device !== "cpu" && before < i) {
-      throw new InvalidArgumentError(`${named[before]} and ${name} are the same GPU.`);
+      const twice =
+        named[before] === name
+          ? `${name} is there twice`
+          : `${named[before]} and ${name} are one GPU`;
+      throw new InvalidArgumentError(`${twice}. Expected each GPU once, e.g. cuda:0,cuda:1.`);
     }
   }
   return known;
