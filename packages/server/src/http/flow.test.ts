@@ -6,6 +6,7 @@ import type { CommandAnswer, Status } from "@proofmill/core";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { INIT_GENERATE, type TestServer, testServer } from "../test-support.ts";
+import { FlowingWebSocket } from "./web-socket.ts";
 
 interface Listening extends TestServer {
   port: number;
@@ -314,6 +315,35 @@ test("subscriptions of a socket that does not read wait, and end with it at once
   expect(given).toBeLessThan(300);
   for (const socket of server.app.websocketServer.clients) socket.close(1008, "enough");
   await vi.waitUntil(() => watching === 0, 1000);
+});
+
+test("thousands of subscriptions are told something by turns, between which others are answered", async () => {
+  const server = await listening();
+  const clients = await Promise.all(Array.from({ length: 16 }, () => webSocket(server)));
+  for (const { client } of clients) {
+    for (let id = 0; id < 64; id++) {
+      const params = { path: "pow.onStatus" };
+      client.send(JSON.stringify({ id, method: "subscription", params }));
+    }
+  }
+  const told = (each: number) => clients.every(({ messages }) => messages.length >= 64 * each);
+  await vi.waitUntil(() => told(2), 20_000);
+
+  const sent: number[] = []; // in each turn of the event loop
+  const send = vi.spyOn(FlowingWebSocket.prototype, "send");
+  let last = 0;
+  let isOver = false;
+  const look = () => {
+    sent.push(send.mock.calls.length - last);
+    last = send.mock.calls.length;
+    if (!isOver) setImmediate(look);
+  };
+  look();
+  await server.post("/init", INIT_GENERATE);
+  await vi.waitUntil(() => told(3), 20_000);
+  isOver = true;
+  send.mockRestore();
+  expect(Math.max(...sent)).toBeLessThan(512);
 });
 
 test("a handshake and what follows it in the same write are understood", async () => {

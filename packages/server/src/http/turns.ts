@@ -111,7 +111,7 @@ export class Lanes {
   readonly questions = new Turns({ arrivals: this.arrivals });
   /** What has come and waits to be parsed. */
   readonly reading = new Turns({ arrivals: this.arrivals });
-  /** What happens now, told to event streams over HTTP: there may be thousands. */
+  /** What happens now, told to subscribers: there may be thousands. */
   readonly events = new Turns({ arrivals: this.arrivals });
   /** What takes more: bodies, handshakes of WebSockets, and subscribers who have to catch up. */
   readonly patient = new Turns({ arrivals: this.arrivals, isPatient: true });

@@ -194,9 +194,12 @@ function contextOf(
     subscribe: subscriptions.connection(),
     call: () => webSocket?.call() ?? (() => {}),
     ended: webSocket?.ended ?? null,
-    // Over HTTP the stream itself asks for more when it can take it. Each event goes a long way to it:
-    // told to all at once, thousands of streams would hold the event loop.
-    writable: () => (webSocket ? webSocket.writable() : lanes.events.next()),
+    // Each event goes a long way to its stream: told to all at once, thousands of subscribers would
+    // hold the event loop.
+    writable: async () => {
+      await webSocket?.writable();
+      await lanes.events.next();
+    },
     nextTurn: () => lanes.patient.next(),
   };
 }
