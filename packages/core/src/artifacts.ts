@@ -23,7 +23,7 @@ import type { Status } from "./wire/schemas.ts";
 const SHOWN_JOBS = 100;
 
 /** What of the service the artifacts are made of. */
-export interface ArtifactsOptions extends ArtifactJobQueueOptions {
+interface ArtifactsOptions extends ArtifactJobQueueOptions {
   subscriptions: Subscriptions;
   /** Checks a body, or takes it from who has checked it. */
   read: <Name extends SchemaName>(schema: Name, body: unknown) => Parsed<Name>;

@@ -14,7 +14,7 @@ import { PocError } from "./wire/errors.ts";
 import type { ProofBatch, ValidateAnswer } from "./wire/schemas.ts";
 
 /** What of the service proofs are judged with. */
-export interface ProofsOptions {
+interface ProofsOptions {
   rounds: Rounds;
   runners: Runners;
   validations: ValidationQueue;

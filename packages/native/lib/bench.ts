@@ -29,8 +29,8 @@ export interface PrefillBenchOptions extends RandomShapeOptions {
   output?: BenchOutput;
 }
 
-export const BENCH_OUTPUTS = ["distance", "artifact"] as const;
-export type BenchOutput = (typeof BENCH_OUTPUTS)[number];
+const BENCH_OUTPUTS = ["distance", "artifact"] as const;
+type BenchOutput = (typeof BENCH_OUTPUTS)[number];
 
 /** Jobs under way at once: as in a round, the next one is there when one is done. */
 const JOBS_AT_ONCE = 2;

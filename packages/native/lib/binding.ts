@@ -97,7 +97,7 @@ export interface NativeSessionLimits {
 }
 
 /** A session as the addon takes it: what is no number or array stands in arrays. */
-export interface NativeSession extends Omit<TokenSession, "sampling"> {
+interface NativeSession extends Omit<TokenSession, "sampling"> {
   sampling: Omit<Sampling, "seed" | "logit_bias"> & {
     /** [2] the lower half, the upper half. */
     seed: Uint32Array;

@@ -8,7 +8,7 @@ import type { Precision } from "./model/precision.ts";
 
 export { countGpus } from "./gpus.ts";
 
-export interface DeviceDescription {
+interface DeviceDescription {
   /** `cpu` or `cuda:N`. */
   id: string;
   /** Null where it could not be opened. */

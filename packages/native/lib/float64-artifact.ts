@@ -10,7 +10,7 @@ import type { Precision } from "./model/precision.ts";
 const TWO_PI = Math.fround(2 * Math.PI);
 
 /** Of which nonce, and how it is computed. */
-export interface Float64Artifact {
+interface Float64Artifact {
   block_hash: string;
   public_key: string;
   nonce: number;

@@ -17,7 +17,7 @@ const DEFAULT_SHARE = 1 / 4;
 /** Pages that the cache has without a size of its own, however little is left. */
 const LEAST_PAGES = 4;
 
-export interface SessionRoomOptions extends SessionsOptions {
+interface SessionRoomOptions extends SessionsOptions {
   /** Tokens of the longest sequence. */
   maxModelLen: number;
   /** Bytes that this process may still take, where that is what counts; else the device's. */

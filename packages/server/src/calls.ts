@@ -90,7 +90,7 @@ function logged(call: Call, command: string, { scope }: Operation): Call {
   };
 }
 
-export interface CallsOptions {
+interface CallsOptions {
   service: PocService;
   gate: InferenceGate;
   log: { readonly lost: number };

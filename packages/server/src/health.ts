@@ -8,7 +8,7 @@ import {
   type RunnerInfo,
 } from "@proofmill/core";
 
-export interface HealthSources {
+interface HealthSources {
   service: PocService;
   runners: () => readonly RunnerInfo[];
 }

@@ -146,7 +146,7 @@ export interface ServerDeps extends ServerConfig {
   connectionLimits?: ConnectionLimits;
 }
 
-export interface CreatedServer {
+interface CreatedServer {
   /** Ready to listen. Closing it, and the service behind it, is the caller's. */
   app: FastifyInstance;
   service: PocService;

@@ -16,7 +16,7 @@ import { stderr } from "./platform/output.ts";
 import { type ProcessRunner, startRunner } from "./runners/process.ts";
 import type { ServeConfig } from "./settings/config.ts";
 
-export type ModelConfig = Pick<
+type ModelConfig = Pick<
   ServeConfig,
   | "model"
   | "modelConfig"

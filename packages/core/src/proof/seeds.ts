@@ -15,7 +15,7 @@ export function seed(text: string): number {
 }
 
 /** All 8 words of the digest: what a stream is drawn from in as many segments. */
-export function seedWords(text: string): number[] {
+function seedWords(text: string): number[] {
   const digest = hash("sha256", text, "hex");
   return Array.from({ length: 8 }, (_, i) => Number.parseInt(digest.slice(8 * i, 8 * (i + 1)), 16));
 }

@@ -10,7 +10,7 @@ import { NonceSequence } from "./nonces.ts";
 import type { Runners } from "./runners.ts";
 import type { RoundRecord, RoundStore, StoredRound } from "./store.ts";
 
-export interface ActiveRoundOptions {
+interface ActiveRoundOptions {
   round: RoundRecord | StoredRound;
   /** The one that the round names. */
   scheme: ProofScheme;

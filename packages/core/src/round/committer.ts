@@ -14,7 +14,7 @@ interface TaggedResults extends Results {
   readonly arithmetic: string;
 }
 
-export interface CommitterOptions {
+interface CommitterOptions {
   ledger: Ledger;
   sequence: NonceSequence;
   store: RoundStore;

@@ -22,7 +22,7 @@ const LATE = 5;
 /** Milliseconds in which no batch is late, however short the usual ones are. */
 const NEVER_LATE_MS = 1000;
 
-export interface GeneratorOptions {
+interface GeneratorOptions {
   scheme: ProofScheme;
   config: RoundConfig;
   sequence: NonceSequence;

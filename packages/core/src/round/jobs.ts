@@ -66,7 +66,7 @@ interface Terms {
 
 export type EndedState<Result> = Exclude<JobState<Result>, { status: "queued" | "running" }>;
 
-export interface JobsOptions<Result> {
+interface JobsOptions<Result> {
   validations: Pick<ValidationQueue, "recompute">;
   /** Whether a search is at work, which jobs wait for. */
   isHeld: () => boolean;

@@ -18,7 +18,7 @@ const CUT_GRACE_MS = 800;
 /** Then the store has so long to keep what the command has changed. */
 const KEEP_GRACE_MS = 50;
 
-export interface RoundsOptions {
+interface RoundsOptions {
   /** The last rounds that are kept, at most two, oldest first. */
   recent: readonly StoredRound[];
   /** What rounds may prove. */

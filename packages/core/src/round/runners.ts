@@ -11,7 +11,7 @@ import type { Logger } from "../util/log.ts";
 import { PocError } from "../wire/errors.ts";
 import type { InitLimits } from "../wire/schemas.ts";
 
-export interface RunnersOptions {
+interface RunnersOptions {
   /** Work of both kinds, each with its share of all runners' time. */
   sources: Readonly<Record<"proofs" | "search", Source>>;
   now: () => number;

@@ -27,7 +27,7 @@ export type RoundCommand =
   | { readonly kind: "stop"; readonly cause?: string };
 
 /** What a command leads to. */
-export type RoundStep =
+type RoundStep =
   | { readonly refusal: PocErrorCode }
   | {
       readonly state: RoundState;

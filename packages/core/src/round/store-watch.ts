@@ -10,7 +10,7 @@ const RETRY_MS = 1000;
 /** A store that takes longer does not work. */
 const ANSWER_MS = 10_000;
 
-export interface StoreWatchOptions {
+interface StoreWatchOptions {
   store: RoundStore;
   log: Logger;
   /** The store answers again: gives it what it did not take, and rejects when it still does not. */

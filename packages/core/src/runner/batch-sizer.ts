@@ -11,7 +11,7 @@ const MAX_BATCH = 1024;
  * Finds the size at which a job takes one runner about half a second. Sizes are multiples of the
  * nonces that the runner computes together, since a GPU takes as long for fewer.
  */
-export class BatchSizer {
+class BatchSizer {
   /** Nonces that the runner computes together, ≥ 1: the smallest size. */
   readonly preferred: number;
   readonly #largest: number;

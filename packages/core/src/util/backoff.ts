@@ -1,6 +1,6 @@
 /** Pauses between attempts that fail: longer each time, and not in step with anybody else's. */
 
-export interface Backoff {
+interface Backoff {
   /** The longest pause after the first failure, milliseconds; doubled with each further one. */
   first: number;
   /** The longest pause of all, milliseconds. */

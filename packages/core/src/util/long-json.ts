@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 const SLICE = 4096;
 
 /** A list, or what makes a list's items as they are asked for. */
-export interface Sliceable {
+interface Sliceable {
   readonly length: number;
   slice(start: number, end: number): readonly unknown[];
 }

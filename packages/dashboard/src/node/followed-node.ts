@@ -38,7 +38,7 @@ const FINAL = new Set([
 ]);
 
 /** The present round, whatever it proves; figures of artifacts are as old as `info`. */
-export type ShownRound = Pick<
+type ShownRound = Pick<
   StatusEvent,
   | ("state" | "round_id" | "block_hash" | "block_height" | "public_key" | "r_target")
   | ("node_id" | "node_count" | "total_checked" | "rate_per_second" | "elapsed_seconds")

@@ -6,7 +6,7 @@ const BINS = 48;
 /** How far the picture reaches below the target, in standard deviations of a random direction. */
 const BELOW = 4;
 
-export interface Range {
+interface Range {
   readonly from: number;
   readonly to: number;
 }

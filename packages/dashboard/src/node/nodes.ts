@@ -84,7 +84,7 @@ export class Nodes {
 }
 
 /** A node's base address; null for what is none. */
-export function baseOf(address: string): string | null {
+function baseOf(address: string): string | null {
   const text = /^[a-z]+:\/\//i.test(address.trim()) ? address.trim() : `http://${address.trim()}`;
   if (!/^https?:/i.test(text) || !URL.canParse(text)) return null;
   const { origin, pathname, username, password } = new URL(text);

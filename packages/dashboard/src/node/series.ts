@@ -6,7 +6,7 @@ import type { HistorySeries } from "./told-schemas.ts";
 /** A chart's axis has an end. */
 const MOST_RATE = Number.MAX_SAFE_INTEGER;
 
-export interface SeriesOptions {
+interface SeriesOptions {
   /** Points that are kept. */
   most: number;
   /** Milliseconds from one point to the next. */

@@ -12,7 +12,7 @@ export interface Colours {
   readonly mark: string;
 }
 
-export interface ChartProps {
+interface ChartProps {
   /** What it shows, for those who do not see it. */
   label: string;
   data: uPlot.AlignedData;

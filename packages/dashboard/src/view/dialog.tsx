@@ -9,7 +9,7 @@ import { brief } from "../brief.ts";
 /** Faults of one form that are shown. */
 const MOST_FAULTS = 20;
 
-export interface DialogProps {
+interface DialogProps {
   title: string;
   /** On the button that does it. */
   verb: string;

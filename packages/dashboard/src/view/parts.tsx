@@ -7,7 +7,7 @@ import { now } from "../now.ts";
 /** Characters of an address, a key, a field: browsers stand still when a line of millions is pasted. */
 export const LONGEST_INPUT = 2048;
 
-export interface CardProps {
+interface CardProps {
   title: string;
   /** For its place in the grid. */
   name: string;
@@ -52,7 +52,7 @@ export function Figures({ of }: { of: Readonly<Record<string, string>> }) {
   );
 }
 
-export interface TableProps {
+interface TableProps {
   /** What its rows are, for who does not see it. */
   of: string;
   columns: readonly ComponentChildren[];

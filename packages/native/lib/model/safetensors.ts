@@ -198,7 +198,7 @@ export function readIndex(path: string, select?: Select): WeightIndex {
  *
  * @throws Error as `readTensors`
  */
-export async function readHeader(file: string): Promise<Map<string, TensorEntry>> {
+async function readHeader(file: string): Promise<Map<string, TensorEntry>> {
   const path = resolve(file);
   const { handle, size } = await openFile(path).catch(async (cause) => {
     // A link is there, whatever it leads to.

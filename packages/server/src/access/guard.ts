@@ -27,7 +27,7 @@ const MAX_DROPPED = 1024 * 1024;
 const WEBSOCKET_PATH = "/trpc";
 
 /** Requests that were refused since the node started. */
-export interface RefusalCounters {
+interface RefusalCounters {
   /** Without a valid key. */
   unauthorized: number;
   /** By a key that does not allow it. */
@@ -36,7 +36,7 @@ export interface RefusalCounters {
   limited: number;
 }
 
-export interface GuardOptions {
+interface GuardOptions {
   /** Null: nobody needs a key. */
   keys: Keyring | null;
   proxies: Proxies;

@@ -2,7 +2,7 @@
 import { readKeyFile } from "./key-file.ts";
 import { digestOf, type KeyEntry, Keyring, MAX_KEYS } from "./keys.ts";
 
-export interface KeySource {
+interface KeySource {
   /** These may do everything. */
   apiKey: readonly string[];
   apiKeyFile: string | undefined;

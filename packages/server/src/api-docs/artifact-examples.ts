@@ -35,10 +35,10 @@ const JOB = { ...ARTIFACT_ROUND, nonces: [1, 3] };
 export const JUDGED = { ...JOB, validation: { artifacts: ARTIFACTS } };
 const OTHER_MODEL = { ...ARTIFACT_ROUND, params: { model: "Qwen/Qwen3-4B", seq_len: 64 } };
 
-export const BEGUN = { status: "OK", pow_status: { status: "GENERATING" } };
+const BEGUN = { status: "OK", pow_status: { status: "GENERATING" } };
 export const QUEUED = { status: "queued", request_id: EXAMPLE_JOB, queued_count: 2 };
 
-export const MISMATCH = {
+const MISMATCH = {
   error: "params mismatch",
   requested: { model: "Qwen/Qwen3-4B", seq_len: 64, k_dim: 12 },
   deployed: { model: [EXAMPLE_MODEL], seq_len: null, k_dim: null },

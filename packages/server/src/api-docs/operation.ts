@@ -50,7 +50,7 @@ export interface Described {
   readonly said: OperationExamples | undefined;
 }
 
-export interface OperationOptions {
+interface OperationOptions {
   schemas: Readonly<Record<string, JsonSchema>>;
   /** Whether the node has keys. */
   isLocked: boolean;

@@ -25,7 +25,7 @@ const MOST_KEPT = 64;
 const CUT_CODES = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT"];
 
 /** Why a callback was not acknowledged, in few words: a label of metrics. */
-export type FailureReason =
+type FailureReason =
   | "refused_address"
   | "host_not_allowed"
   | "unknown_host"
@@ -85,7 +85,7 @@ export function failureOf(error: unknown): FailureReason {
   return "store";
 }
 
-export interface Posting {
+interface Posting {
   readonly url: string;
   readonly kind: DeliveryKind;
   /** JSON. */
@@ -104,7 +104,7 @@ export interface Poster {
 }
 
 /** PEM texts. */
-export interface PosterTls {
+interface PosterTls {
   /** What is shown to receivers that ask for it. */
   cert?: Buffer | undefined;
   key?: Buffer | undefined;

@@ -17,7 +17,7 @@ export interface ChatOptions {
   maxTokens?: number;
 }
 
-export interface ChatAnswer {
+interface ChatAnswer {
   text: string;
   /** Of the answer; null where the node did not say. */
   tokens: number | null;

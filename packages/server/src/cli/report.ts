@@ -21,7 +21,7 @@ export function jsonOf(status: Status): string {
   return `${JSON.stringify({ ...status, nonces, dist })}\n`;
 }
 
-export type ArtifactRound = NonNullable<NodeInfo["artifacts"]["round"]>;
+type ArtifactRound = NonNullable<NodeInfo["artifacts"]["round"]>;
 
 /** A few lines; of a round of artifacts a status holds no more than the state, so it is told besides. */
 export function summaryOf(status: Status, artifacts: ArtifactRound | null = null): string {

@@ -25,7 +25,7 @@ export interface BodyTask {
 }
 
 /** A body that is as it should be. */
-export type Read<Name extends BodyName> = Extract<Outcome<Name>, { readonly body: unknown }>;
+type Read<Name extends BodyName> = Extract<Outcome<Name>, { readonly body: unknown }>;
 
 export class BodyReader {
   readonly #thread: TaskThread<BodyTask, Outcome>;

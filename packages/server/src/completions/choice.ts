@@ -24,7 +24,7 @@ export interface Delta {
   readonly tokenIds: readonly number[];
 }
 
-export interface ChoiceOptions {
+interface ChoiceOptions {
   readonly text: TextModel;
   readonly stop: readonly string[];
   /** Tokens that end an answer; what they say is no part of its text. */

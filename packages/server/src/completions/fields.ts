@@ -40,7 +40,7 @@ export const TokenIds = z
   .meta({ type: "array", items: { type: "integer", minimum: 0, maximum: MAX_TOKEN_ID } });
 
 /** Looks at the size of a list or an object first, for the same reason. */
-export function atMost<T extends z.ZodType>(most: number, schema: T) {
+function atMost<T extends z.ZodType>(most: number, schema: T) {
   return z.preprocess((value, context) => {
     const size = Array.isArray(value) ? value.length : Object.keys(value ?? {}).length;
     if (typeof value === "object" && size > most) {

@@ -20,7 +20,7 @@ export interface Usage {
 }
 
 /** What hears of an answer as it grows; `index` is the choice's. */
-export interface Listener {
+interface Listener {
   delta(index: number, delta: Delta): void;
   end(index: number, last: Delta & { finish: FinishReason }): void;
 }
@@ -37,7 +37,7 @@ export interface Ready {
 }
 
 /** Who asks for answers. */
-export interface Asker {
+interface Asker {
   /** What those have in common whose requests are one caller's. */
   readonly caller: string;
   /** Aborts when nobody waits any more. */
@@ -45,14 +45,14 @@ export interface Asker {
 }
 
 /** What the model is called. */
-export interface ModelNames {
+interface ModelNames {
   /** By which answers name it. */
   readonly name: string;
   /** Whether a request may call it so. */
   isNamed(name: string): boolean;
 }
 
-export interface InferenceOptions {
+interface InferenceOptions {
   readonly names: ModelNames;
   /** The text of a model whose sequences may have so many tokens, once there is a model. */
   readonly openText: (info: ModelInfo, maxLen: number) => Promise<TextModel>;

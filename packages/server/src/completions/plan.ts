@@ -25,7 +25,7 @@ export interface Plan {
   readonly promptTokens: number;
 }
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly text: TextModel;
   readonly limits: Pick<SessionLimits, "max_len">;
   readonly vocabSize: number;

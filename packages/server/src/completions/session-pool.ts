@@ -168,7 +168,7 @@ function queueFull(message: string): ApiError {
 }
 
 /** A place for one session; it has to be opened or left. */
-export class Reserved {
+class Reserved {
   readonly #runner: SessionRunner;
   readonly #who: { readonly id: number; readonly caller: number };
   #free: (() => void) | null;

@@ -11,7 +11,7 @@ interface Head {
   readonly model: string;
 }
 
-export interface ShapeOptions {
+interface ShapeOptions {
   readonly model: string;
   readonly wantsLogprobs: boolean;
   readonly wantsTokenIds: boolean;

@@ -28,7 +28,7 @@ const ROUND = {
   ...{ node_id: 1, node_count: 2 },
 };
 
-export interface ArtifactChecks {
+interface ArtifactChecks {
   /** Starts a node as `serve` would, loaded, and says where it answers; no slash at the end. */
   openNode: () => Promise<{ url: string; close(): Promise<unknown> }>;
   modelName: string;

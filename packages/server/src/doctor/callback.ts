@@ -17,7 +17,7 @@ const WITHOUT_ARTIFACTS = {
   encoding: { dtype: "f16", k_dim: 12, endian: "le" },
 };
 
-export interface CallbackChecks {
+interface CallbackChecks {
   /** Undefined: none was named. */
   url: string | undefined;
   /** @throws Error where a certificate of the node's is not well */

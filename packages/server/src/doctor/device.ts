@@ -106,7 +106,7 @@ async function distances(runner: ModelRunner, seeds: Uint32Array, seqLen: number
 }
 
 /** Nonces per second of a search; the first batch warms up and does not count. */
-export async function rateOf(
+async function rateOf(
   runner: ModelRunner,
   { seqLen, milliseconds }: { seqLen: number; milliseconds: number },
 ): Promise<number> {

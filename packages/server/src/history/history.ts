@@ -8,7 +8,7 @@ const TEN_MINUTES = 600;
 const COARSE = 10;
 const DAY = (24 * 60 * 60) / COARSE;
 
-export interface HistoryOptions {
+interface HistoryOptions {
   state: () => RoundState;
   /** Monotonic milliseconds; `performance.now` by default. */
   now?: () => number;

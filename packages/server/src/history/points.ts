@@ -1,7 +1,7 @@
 /** Points of time in a ring: when it is full the newest takes the oldest's place. */
 import type { HistorySeries, RoundState } from "@proofmill/core";
 
-export interface Point {
+interface Point {
   /** Its end, monotonic milliseconds. */
   at: number;
   state: RoundState;

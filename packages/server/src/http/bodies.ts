@@ -30,7 +30,7 @@ const SECRET = randomBytes(16).toString("hex");
 const marks = new Map<string, CheckedBody>();
 let tasks = 0;
 
-export interface BodiesOptions {
+interface BodiesOptions {
   /** Bytes of the longest body. */
   bodyLimit: number;
   /** What init bodies have to keep to now. */
@@ -112,7 +112,7 @@ export class Bodies {
   }
 }
 
-export interface MarkedText {
+interface MarkedText {
   text: string;
   forget(): void;
 }

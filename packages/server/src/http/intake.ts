@@ -11,7 +11,7 @@ const READ_AHEAD = 64 * 1024;
 /** Bytes that are read once the last answer is written, since the other side's end comes behind them. */
 const MOST_LATE = 256 * 1024;
 
-export interface IntakeOptions {
+interface IntakeOptions {
   /** Shared by all connections: when many have sent much, each waits for its turn to be parsed. */
   turns: Turns;
   /** Counts what is held back, and ends the connection where that is too much in all. */

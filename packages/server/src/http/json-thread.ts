@@ -14,7 +14,7 @@ const HEAP_PER_BYTE = 80;
 /** … and what a thread needs besides. */
 const HEAP_BESIDES = 24 * 1024 * 1024;
 
-export interface JsonThreadOptions {
+interface JsonThreadOptions {
   /** Bytes that may wait; past that a text is refused, but for WebSockets' messages. */
   maxWaiting: number;
   /** Bytes of the longest text. */

@@ -36,7 +36,7 @@ const STOPPED_ANSWER = {
 /** The list of models is read at every poll, whatever the node does. */
 const MODELS_PATH = "/v1/models";
 
-export type GateAnswer = typeof GATE_ANSWER | typeof ARTIFACTS_ANSWER;
+type GateAnswer = typeof GATE_ANSWER | typeof ARTIFACTS_ANSWER;
 
 /** Why a running request is cut off. */
 export class GateClosed extends Error {
@@ -51,12 +51,12 @@ export class GateClosed extends Error {
 }
 
 /** Inference requests since the node started. */
-export interface GateCounters {
+interface GateCounters {
   refused: number;
   aborted: number;
 }
 
-export interface GateOptions {
+interface GateOptions {
   service: PocService;
   /** Whether the broker has stopped the model; never by default. */
   isStopped?: () => boolean;

@@ -34,7 +34,7 @@ const LOOP: OpenAiError = { ...AWAY, message: "The inference server leads back t
 
 type UpstreamHealth = "ok" | "unreachable";
 
-export interface UpstreamOptions {
+interface UpstreamOptions {
   /** E.g. `http://127.0.0.1:8001`. */
   url: string;
   /** Sent instead of whatever the caller sent. */

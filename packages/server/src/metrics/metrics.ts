@@ -4,9 +4,9 @@ import { Registry } from "prom-client";
 import { NodeMeter } from "./meter.ts";
 import { type MetricSources, onScrape } from "./on-scrape.ts";
 
-export const METRICS_PATH = "/metrics";
+const METRICS_PATH = "/metrics";
 
-export interface Metrics {
+interface Metrics {
   /** To be told what happens. */
   readonly meter: NodeMeter;
   /** Adds the path; before it nothing is shown. */

@@ -4,7 +4,7 @@ import type { Gpu } from "../platform/gpus.ts";
 
 const SCHEMA = "1";
 
-export interface MlnodeSources {
+interface MlnodeSources {
   version: string;
   /** The model's name, precision, runners and context; null until it is loaded. */
   model: () => { name: string; dtype: string; runners: number; max_seq_len: number } | null;

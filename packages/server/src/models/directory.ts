@@ -5,7 +5,7 @@ import { insteadOfConfig } from "@proofmill/native/model/instead";
 import { MAX_CONFIG_BYTES, readJsonFile } from "@proofmill/native/model/json-file";
 
 /** Lengths of sequences as they are configured. */
-export interface Lengths {
+interface Lengths {
   /** Of rounds that name none. */
   pocSeqLen: number;
   /** The most that is allowed; undefined: as much as the model and the memory allow. */

@@ -25,7 +25,7 @@ export interface Gpu {
   error_message: string | null;
 }
 
-export interface GpuDriver {
+interface GpuDriver {
   driver_version: string;
   cuda_driver_version: string;
   nvml_version: string;

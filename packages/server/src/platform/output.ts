@@ -15,7 +15,7 @@ type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
 /** Writes from the front of the bytes, and says how many it could. */
 type Sink = (bytes: Buffer, done: Done) => void;
 
-export interface OutputOptions {
+interface OutputOptions {
   /** Called once, with the first reason for which something could not be written. */
   onFault?: (fault: NodeJS.ErrnoException) => void;
   /** Writing works again after so many lines were lost. */

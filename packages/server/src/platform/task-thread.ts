@@ -5,7 +5,7 @@ import { Patience, PocError } from "@proofmill/core";
 /** Megabytes; more would be filled before anything is thrown away. */
 const YOUNG_MB = 8;
 
-export interface TaskThreadOptions {
+interface TaskThreadOptions {
   /** The thread's module, in JavaScript. It answers each message with one of its own. */
   readonly entry: URL;
   /** What the thread's module finds as `workerData`. */
@@ -29,7 +29,7 @@ export interface TaskThreadOptions {
   readonly limit?: { readonly ms: number; readonly late: () => Error };
 }
 
-export interface TaskOptions {
+interface TaskOptions {
   /** What it counts for in the queue, in bytes. */
   readonly size: number;
   /** What the thread is given for good: nobody here may use it afterwards. */

@@ -17,13 +17,13 @@ const TELL_EVERY_MS = 1000;
 const LEAST_CHANGE = 2 ** 20;
 
 /** What whoever loads a model tells meanwhile. */
-export interface Told {
+interface Told {
   onNotice: OnNotice;
   /** [1], set to 1 whenever a part of the load or of a job was done. */
   progress: Int32Array;
 }
 
-export interface LoadedRunner {
+interface LoadedRunner {
   runner: ModelRunner & SessionRunner;
   /** What it computed in its warm-up: the same on every device of this arithmetic. */
   warmUp: string;

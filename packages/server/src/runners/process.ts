@@ -27,7 +27,7 @@ const CHILD = new URL("../../dist/runners/child.js", import.meta.url);
 /** A runner that is asked to close gets so long before it is killed. */
 const CLOSE_GRACE_MS = 1500;
 
-export interface StartRunnerOptions {
+interface StartRunnerOptions {
   model: LoadOptions;
   /** Ends the child, also while it loads; the start then rejects with RunnerLost. */
   signal?: AbortSignal;

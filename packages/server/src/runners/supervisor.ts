@@ -12,7 +12,7 @@ export interface ProcessPlace {
 /** Before the second restart in a row, the third, …; the first is at once. */
 const BACKOFF = { first: 500, most: 30_000 };
 
-export interface SupervisorOptions {
+interface SupervisorOptions {
   /** What the runner is called. */
   id: string;
   /** Starts a process and loads the model in it; rejects, also when `signal` aborts. */

@@ -12,7 +12,7 @@ export interface HangLimits {
 }
 
 /** What is told of what hangs. */
-export interface WatchdogListener {
+interface WatchdogListener {
   /** Nothing was finished for so many milliseconds; then it watches no more. */
   onHang(standstill: number): void;
   /** It may well hang, or goes on after it seemed to; nobody needs to hear. */

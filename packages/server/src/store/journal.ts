@@ -7,7 +7,7 @@
  */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 
-export type Journal =
+type Journal =
   | { state: "whole" }
   /** It ends in what may have been under way when the machine went down. */
   | { state: "cut"; detail: string }

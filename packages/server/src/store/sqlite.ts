@@ -23,7 +23,7 @@ const WORKER = new URL("../../dist/store/worker.js", import.meta.url);
 /** The database's name in the data folder. */
 export const DATABASE = "proofmill.db";
 
-export interface SqliteStoreOptions {
+interface SqliteStoreOptions {
   /** Absolute path; made when it is not there. */
   folder: string;
   /** A module in JavaScript whose `SCHEMES` are what rounds may prove; core's by default. */

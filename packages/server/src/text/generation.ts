@@ -20,7 +20,7 @@ const RANGES: Record<keyof SamplingDefaults, (value: number) => boolean> = {
   repetition_penalty: (value) => value > 0 && value < Number.POSITIVE_INFINITY,
 };
 
-export interface Generation {
+interface Generation {
   readonly endTokens: number[];
   readonly sampling: SamplingDefaults;
   /** What was left out, in one line each that names the file. */

@@ -38,7 +38,7 @@ export interface ChatRequest {
   readonly signal?: AbortSignal;
 }
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** Whether the tokens that a text begins or ends with are added, as the tokenizer's file says. */
   readonly addSpecialTokens: boolean;
   readonly signal?: AbortSignal;

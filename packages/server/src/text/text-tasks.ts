@@ -38,7 +38,7 @@ export type TextReply =
   | { readonly kind: "done"; readonly text: string; readonly ids: Uint32Array<ArrayBuffer> }
   | { readonly kind: "refused"; readonly message: string };
 
-export interface TextTasksOptions {
+interface TextTasksOptions {
   readonly directory: string;
   readonly vocabSize: number;
   /** UTF-16 units of a prompt that a template makes. */

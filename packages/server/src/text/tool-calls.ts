@@ -18,7 +18,7 @@ export type AnswerPart =
   /** JSON that goes on where the last part with this index ended. */
   | { readonly kind: "arguments"; readonly index: number; readonly text: string };
 
-export interface ToolCall {
+interface ToolCall {
   readonly id: string;
   readonly type: "function";
   /** `arguments` is JSON, as the model wrote it. */

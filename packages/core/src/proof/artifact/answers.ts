@@ -17,7 +17,7 @@ export function encodingOf(k_dim: number): Encoding {
   return { dtype: "f16", k_dim, endian: "le" };
 }
 
-export function artifactsOf({ nonces, records }: Finds): Artifact[] {
+function artifactsOf({ nonces, records }: Finds): Artifact[] {
   return nonces.map((nonce, i) => ({ nonce, vector_b64: String(records[i]) }));
 }
 

@@ -9,7 +9,7 @@ export function hasBackend({ service, model }: Pick<Watched, "service" | "model"
 }
 
 /** While a round is at work too: the broker learns of that by `pow/status`. */
-export function serviceState({ service, model }: Pick<Watched, "service" | "model">) {
+function serviceState({ service, model }: Pick<Watched, "service" | "model">) {
   return model.isStopped || service.model === null ? "STOPPED" : "INFERENCE";
 }
 

@@ -18,7 +18,7 @@ interface Startup {
   error: string | null;
 }
 
-export interface UpsOptions extends Pick<MlnodeOptions, "service" | "model" | "onCommand"> {
+interface UpsOptions extends Pick<MlnodeOptions, "service" | "model" | "onCommand"> {
   log: FastifyBaseLogger;
 }
 

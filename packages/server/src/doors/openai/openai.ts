@@ -28,7 +28,7 @@ const MAX_WHOLE = 4 * 2 ** 20;
 /** Bytes of all answers that are kept until they are whole, or until their callers read on. */
 const MAX_KEPT = 32 * 2 ** 20;
 
-export interface OpenAiOptions {
+interface OpenAiOptions {
   inference: Inference;
   gate: InferenceGate;
   reader: BodyReader;

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ApiError } from "../../completions/api-error.ts";
 
 /** The paths with a body. */
-export const ANSWERING_PATHS = [
+const ANSWERING_PATHS = [
   "/v1/chat/completions",
   "/v1/completions",
   "/tokenize",

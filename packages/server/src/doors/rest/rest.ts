@@ -21,7 +21,7 @@ declare module "fastify" {
   }
 }
 
-export interface RestOptions<Table extends OperationTable> {
+interface RestOptions<Table extends OperationTable> {
   operations: Table;
   calls: Calls<Table>;
   service: Pick<PocService, "assertEnabled" | "assertReady">;
