@@ -62,6 +62,8 @@ describe.skipIf(skipped(notLinux))("two runners on the CPU", () => {
       ["cpu:1", "alive"],
     ]);
     for (const { device } of await runners()) expect(device).toContain("1 thread)");
+    const loading = node.logged("loading the model").map(({ runner }) => runner);
+    expect(loading).toEqual(["cpu:0", "cpu:1"]);
     await client.initGenerate(ROUND);
     let kills = 0;
     while (kills < 3) {

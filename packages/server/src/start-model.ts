@@ -27,6 +27,8 @@ type ModelConfig = Pick<
   | "pocSeqLen"
   | "dataDir"
 > & {
+  /** The runner's, for its lines in the log; undefined where it is no node's. */
+  id?: string;
   device: string;
   maxModelLen?: number | undefined;
   /** What holds the model beside it; nothing by default. */
@@ -57,7 +59,8 @@ export async function startModel(
   config: ModelConfig,
   { log, signal }: StartOptions,
 ): Promise<ProcessRunner> {
-  log.info({ directory: folder.directory }, "loading the model");
+  const about = config.id === undefined ? {} : { runner: config.id };
+  log.info({ ...about, directory: folder.directory }, "loading the model");
   const { dtype, device, gpuMemoryUtilization, threads, maxModelLen, runners, sessions } = config;
   const runner = await startRunner({
     model: {
@@ -66,7 +69,7 @@ export async function startModel(
       maxMemory: config.runnerMaxMemory,
     },
     signal,
-    onNotice: (text, level) => log[level]({}, text),
+    onNotice: (text, level) => log[level](about, text),
   });
   const { max_seq_len } = runner.info;
   if (config.pocSeqLen <= max_seq_len) return runner;
