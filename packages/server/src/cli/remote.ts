@@ -13,8 +13,12 @@ import { Exit } from "./exit.ts";
 const START_HINT = "proofmill serve starts a node, --url names another";
 const KEY_HINT = "--api-key or PROOFMILL_API_KEY names it";
 const STATUS_HINT = "proofmill status says why";
-/** Refusals in few words, whose reasons are a node's health. */
-const REASONS_ARE_SHOWN = new Set<PocClientErrorCode>(["STORE_FAILED", "RUNNER_LOST"]);
+/** What to do about refusals in few words. */
+const HINTS: Partial<Record<PocClientErrorCode, string>> = {
+  STORE_FAILED: STATUS_HINT,
+  RUNNER_LOST: STATUS_HINT,
+  ROUND_IN_PROGRESS: "proofmill stop ends it",
+};
 
 export interface RemoteOptions {
   url: string;
@@ -65,7 +69,7 @@ export async function orExit(work: () => Promise<void>): Promise<void> {
 function hintOf(error: PocClientError): string | null {
   if (isRefused(error.cause)) return START_HINT;
   if (error.status === 401) return KEY_HINT;
-  return REASONS_ARE_SHOWN.has(error.code) ? STATUS_HINT : error.hint;
+  return HINTS[error.code] ?? error.hint;
 }
 
 /** Nobody listens there. */
