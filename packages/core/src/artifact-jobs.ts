@@ -52,11 +52,13 @@ export interface ArtifactJobQueueOptions {
 /** A job that somebody is called with the result of is kept by the store until it has ended. */
 export class ArtifactJobQueue {
   /** All of them, for those who ask. */
-  readonly jobs: Pick<Jobs<JobResult>, "find" | "list" | "waiting" | "waitingNonces" | "review">;
+  readonly jobs: Pick<Jobs<JobResult>, "find" | "list" | "waiting" | "waitingNonces">;
   readonly #options: ArtifactJobQueueOptions;
   readonly #jobs: Jobs<JobResult>;
   /** Jobs on their way into the store. */
   readonly #keeping = new Map<string, Promise<void>>();
+  /** Ends that the store has not taken, by their jobs' ids: null where nothing is due. */
+  readonly #unstored = new Map<string, DueVerdict | null>();
   #saidOfPValueThreshold = false;
   #isClosing = false;
 
@@ -85,6 +87,13 @@ export class ArtifactJobQueue {
       await kept;
     }
     return { status: "queued", request_id, queued_count: job.nonces.length };
+  }
+
+  /** The state may have changed, or the store's health: jobs that were held go on, and ends are stored. */
+  review(): void {
+    this.#jobs.review();
+    if (this.#options.storeWatch.fault !== null) return;
+    for (const [id, due] of this.#unstored) void this.#end(id, due);
   }
 
   /** Ends every job and forgets what they came to. */
@@ -200,11 +209,12 @@ export class ArtifactJobQueue {
     }
   }
 
-  /** What cannot be stored is logged there; the result can still be asked for. */
+  /** What cannot be stored now is stored as soon as it can be; the result can be asked for meanwhile. */
   async #end(id: string, due: DueVerdict | null): Promise<void> {
+    this.#unstored.delete(id);
     await this.#options.storeWatch
       .keep("a job's end", (store) => store.endJob(id, due))
-      .catch(() => {});
+      .catch(() => this.#unstored.set(id, due));
   }
 }
 

@@ -540,6 +540,28 @@ describe("a queued job with a receiver", () => {
     expect(store.verdicts).toMatchObject([{ batch: { request_id } }]);
   });
 
+  it("whose end cannot be stored is delivered once the store works again", async () => {
+    class FullStore extends MemoryRoundStore {
+      isFull = true;
+      override async endJob(...end: Parameters<MemoryRoundStore["endJob"]>) {
+        if (this.isFull) throw new Error("the disk is full");
+        await super.endJob(...end);
+      }
+    }
+    const store = new FullStore();
+    const { service, artifacts } = await open({ store });
+    const { request_id } = await artifacts.generate(PUSHED);
+    await vi.waitUntil(() => artifacts.job(request_id).status === "completed");
+    expect(service.storeFault).toBe("the disk is full");
+    expect(await store.jobs()).toHaveLength(1);
+    store.isFull = false;
+    await until(service, () => service.storeFault === null);
+    await vi.waitUntil(async () => (await store.jobs()).length === 0);
+    expect(store.verdicts).toMatchObject([
+      { kind: "generated", callback_url: PUSHED.url, batch: { request_id } },
+    ]);
+  });
+
   it("is refused where it cannot be stored", async () => {
     const store = new MemoryRoundStore();
     store.keepJob = async () => {

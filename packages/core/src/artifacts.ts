@@ -211,7 +211,7 @@ export class Artifacts {
     for (const { ledger } of this.#options.rounds.readableOf(artifact)) {
       this.#positions.remember(artifactConfigOf(ledger), ledger.position);
     }
-    this.#queue.jobs.review();
+    this.#queue.review();
   }
 
   #refuseUnlessEnabled(): void {
