@@ -1,6 +1,6 @@
 /** The open database file: its lock, its journal, whether it is still in its place, and statements. */
 import { isUtf8 } from "node:buffer";
-import { statfsSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statfsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import Sqlite from "libsql";
 import { asDataFolderError, DataFolderError, RESTORE } from "./faults.ts";
@@ -30,7 +30,9 @@ export class Connection {
    *
    * @throws DataFolderError when another process has it, the disk is full, or it is damaged
    */
-  constructor(path: string) {
+  constructor(named: string) {
+    // SQLite has the journal beside the file itself, wherever links to it stand.
+    const path = existsSync(named) ? realpathSync(named) : named;
     this.#path = path;
     const notices: string[] = [];
     // Before SQLite opens the files: when it closes them it removes the journal, read or not.

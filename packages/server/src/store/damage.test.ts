@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -126,6 +127,19 @@ describe("the journal", () => {
     change(join(folder, "proofmill.db-wal"));
     const { notices } = open(folder);
     expect(notices).toEqual([expect.stringMatching(/^proofmill\.db-wal is cut off \(.+\): what/)]);
+  });
+
+  test("is found where its database is a link to one elsewhere", () => {
+    const killed = killedFolder();
+    const linked = temporaryFolder();
+    symlinkSync(join(killed, "proofmill.db"), join(linked, "proofmill.db"));
+    damage(join(killed, "proofmill.db-wal"), 32 + 24 + 100);
+    expect(refusalOf(linked)).toMatch(/^proofmill\.db-wal is damaged/);
+
+    const whole = killedFolder();
+    const other = temporaryFolder();
+    symlinkSync(join(whole, "proofmill.db"), join(other, "proofmill.db"));
+    expect(open(other)).toEqual({ rounds: ["b", "c"], notices: [] });
   });
 
   test("without its database is not thrown away", () => {
