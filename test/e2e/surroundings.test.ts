@@ -116,6 +116,19 @@ test.skipIf(skipped(notLinux))("a folder that cannot be made is refused in one l
   ]);
 });
 
+test("with too few files that it may open it says so, and how to have more", async () => {
+  for (const limit of [32, 64, 96]) {
+    const words = ["-c", `ulimit -n ${limit}; exec "$@"`, "sh", process.execPath, BIN, "serve"];
+    const child = spawn("sh", words, { env: environment() });
+    let output = "";
+    child.stderr.on("data", (text) => {
+      output += text;
+    });
+    expect(await once(child, "close")).toEqual([1, null]);
+    expect(output).toMatch(/^proofmill: only \d+ more files can be opened; raise the limit, .+\n$/);
+  }
+});
+
 test("from a folder that was removed: a version, and else one line", async () => {
   const run = async (args: string[]) => {
     const words = [process.execPath, BIN, ...args, "--data-dir", temporaryFolder()];
