@@ -4,6 +4,7 @@ import { loadShape, median, type RandomShapeOptions } from "./bench.ts";
 import type { NativeModel } from "./binding.ts";
 import { modelNeeds, PAGE_TOKENS } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
+import { shapeConfig } from "./model/shapes.ts";
 import { NativeSessions } from "./sessions.ts";
 
 export interface DecodeBenchOptions extends RandomShapeOptions {
@@ -43,9 +44,15 @@ export interface DecodeBench {
 /** Measures decoding and prompts of one shape; what is compared takes turns, since machines drift. */
 export async function benchDecode(options: DecodeBenchOptions): Promise<DecodeBench> {
   const { shape, promptLen, tokens, clients, repeats } = options;
+  const max_len = promptLen + tokens;
+  const context = shapeConfig(shape).max_position_embeddings;
+  if (max_len > context) {
+    throw new Error(
+      `a prompt of ${promptLen} tokens and ${tokens} more are ${max_len}, the context of ${shape} is ${context}`,
+    );
+  }
   const { model, config } = await loadShape({ ...options, embedsTokens: true });
   try {
-    const max_len = promptLen + tokens;
     const pages = clients * Math.ceil(max_len / PAGE_TOKENS) + 8;
     const limits = { max_sessions: clients, max_len };
     model.openSessions({ ...limits, pages, step_rows: model.stepRows });

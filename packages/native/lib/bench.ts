@@ -4,6 +4,7 @@ import type { PrefillOutput } from "@proofmill/core";
 import type { NativeModel, Stages } from "./binding.ts";
 import { type DeviceChoice, resolveDevice } from "./device.ts";
 import { loadNative } from "./load-native.ts";
+import { refuseTooLarge } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 import type { Precision } from "./model/precision.ts";
 import { flopsPerNonce, shapeConfig } from "./model/shapes.ts";
@@ -66,7 +67,8 @@ export interface PrefillBench {
 /**
  * Loads a model of a shape with random weights, which are only in memory.
  *
- * @throws Error naming the shapes there are; as `loadModel` where the device cannot be used
+ * @throws Error naming the shapes there are; as `loadModel` where the device cannot be used or has
+ *   too little memory
  */
 export async function loadShape(
   options: RandomShapeOptions,
@@ -74,6 +76,7 @@ export async function loadShape(
   const { shape, dtype, embedsTokens = false } = options;
   const config = { ...shapeConfig(shape), embeds_tokens: embedsTokens };
   const device = resolveDevice(options);
+  if (!device.cuda) refuseTooLarge({ directory: shape, config, dtype });
   const required = [...requiredTensors(config)];
   const tensors = Object.fromEntries(
     required.map(([name, shape], seed) => [name, { dtype: "BF16" as const, shape, seed }]),

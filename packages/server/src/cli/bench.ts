@@ -13,6 +13,9 @@ import { integer } from "../settings/values.ts";
 import { Exit } from "./exit.ts";
 import { rateOf } from "./report.ts";
 
+/** More would not be faster, and take long. */
+const MAX_BATCH = 65_536;
+
 /** What `bench` alone measures: the demo model, and a real one for a few seconds. */
 const SHORT: readonly PrefillBenchOptions[] = [
   { shape: "qwen3-tiny", dtype: "bfloat16", seqLen: 32, batch: 256, repeats: 5 },
@@ -42,8 +45,8 @@ export function benchCommand(): Command {
     .option("--seq-len <n>", "tokens per nonce, 1 to the shape's context", integer(1), 256)
     .option(
       "--batch <n>",
-      "nonces of a job, at least 1; on a GPU at least a pass's",
-      integer(1),
+      `nonces of a job, 1 to ${MAX_BATCH}; on a GPU at least a pass's`,
+      integer(1, MAX_BATCH),
       32,
     )
     .addOption(
