@@ -191,7 +191,9 @@ function contextOf(
     },
     revoked: webSocket ? null : (key()?.revoked ?? null), // a WebSocket is closed as a whole
     gone: callerGone(request.socket),
-    subscribe: subscriptions.connection(),
+    subscribe: subscriptions.connection(() =>
+      guard.callerOf("raw" in request ? request.raw : request, key()),
+    ),
     call: () => webSocket?.call() ?? (() => {}),
     ended: webSocket?.ended ?? null,
     // Each event goes a long way to its stream: told to all at once, thousands of subscribers would
