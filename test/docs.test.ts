@@ -2,8 +2,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BROKER_OPERATIONS, OPERATIONS, type OperationTable, POC_ERRORS } from "@proofmill/core";
-import { ArtifactJobs, ArtifactStatus } from "@proofmill/core/wire";
+import {
+  ArtifactJobs,
+  ArtifactStatus,
+  BROKER_OPERATIONS,
+  OPERATIONS,
+  type OperationTable,
+  POC_ERRORS,
+} from "@proofmill/core";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
