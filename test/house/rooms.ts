@@ -57,8 +57,7 @@ export const ROOMS: Rooms = {
   "server/src/doctor": `
     core/src/index.ts server/src/access server/src/callbacks server/src/http server/src/platform server/src/settings server/src/store
     node:*`,
-  "server/src/index.ts": `
-    server/src/node.ts server/src/server.ts server/src/settings`,
+  "server/src/index.ts": "server/src/node.ts server/src/settings",
   "server/src/node.ts": `
     core/src/index.ts server/src/access server/src/callback-options.ts server/src/callbacks server/src/completions
     server/src/health.ts server/src/held-model.ts server/src/history server/src/platform server/src/round-id.ts server/src/round-log.ts
@@ -169,7 +168,7 @@ export const ROOMS: Rooms = {
   // The protocol and the round, without sockets, files or pointers.
   "core/src/index.ts": `
     core/src/proof core/src/proof/artifact core/src/proof/distance core/src/proof/schemes.ts
-    core/src/round core/src/runner core/src/service.ts core/src/service-options.ts core/src/util
+    core/src/round core/src/runner core/src/service.ts core/src/util
     core/src/util/backoff.ts core/src/wire`,
   "core/src/service.ts": `
     core/src/artifacts.ts core/src/proofs.ts core/src/proof/distance core/src/proof/schemes.ts

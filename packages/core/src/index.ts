@@ -1,7 +1,7 @@
 /** The protocol and the round: everything of a node that needs no socket, file or model. */
 
-export { type ArtifactSource, artifactInputs, artifactOutput } from "./proof/artifact/job.ts";
-export { layerSeeds, pickSeed, rotationSeeds } from "./proof/artifact/seeds.ts";
+export { artifactInputs, artifactOutput } from "./proof/artifact/job.ts";
+export { pickSeed, rotationSeeds } from "./proof/artifact/seeds.ts";
 export { decodeVector, encodeVector } from "./proof/artifact/vector.ts";
 export { type Calibration, calibrate, randomDistanceCdf } from "./proof/distance/calibration.ts";
 export { permutationSeed, targetSeed } from "./proof/distance/seeds.ts";
@@ -18,7 +18,6 @@ export { FoundList, type Section, sectionOf } from "./round/found-list.ts";
 export {
   type EndedArtifactJob,
   type Meter,
-  noMeter,
   type SearchedNonces,
   toEach,
 } from "./round/meter.ts";
@@ -31,7 +30,6 @@ export type { EndedJob } from "./runner/dispatcher.ts";
 export * from "./runner/ports.ts";
 export * from "./runner/sessions.ts";
 export { PocService } from "./service.ts";
-export type { Caller, PocServiceOptions } from "./service-options.ts";
 export { pauseAfter } from "./util/backoff.ts";
 export { type Logger, silentLog } from "./util/log.ts";
 export { itemsJson, objectJson } from "./util/long-json.ts";

@@ -109,7 +109,7 @@ type ServerConfig = Pick<
   | "maxConnectionsPerAddress"
 >;
 
-export interface ServerDeps extends ServerConfig {
+interface ServerDeps extends ServerConfig {
   /** Opens the service, which logs where the server does and tells the meter what it does. */
   openService: (log: FastifyBaseLogger, meter: Meter) => Promise<PocService>;
   /** The model as /v1 calls it. */

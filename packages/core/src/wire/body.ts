@@ -11,7 +11,7 @@ import * as schemas from "./schemas.ts";
 const SCHEMAS = { ...schemas, ...artifactSchemas, ...mlnodeSchemas };
 
 /** The schema of that name, made for what the node allows where that matters. */
-export function schemaNamed<Name extends SchemaName>(
+function schemaNamed<Name extends SchemaName>(
   name: Name,
   limits: schemas.InitLimits,
 ): SchemaOf<Name> {

@@ -8,7 +8,6 @@ export {
   fieldsOf,
   isArtifactRound,
   outcomeOf,
-  schemaNamed,
 } from "./body.ts";
 export * from "./broker-operations.ts";
 export * from "./errors.ts";

@@ -4,7 +4,7 @@ import { inputSeed, inputSeedWords, type SeedSource } from "../seeds.ts";
 import { layerSeeds, pickSeed, rotationSeeds } from "./seeds.ts";
 
 /** What a block and a key decide of a nonce's artifact, and the sizes of the round and the model. */
-export interface ArtifactSource extends SeedSource {
+interface ArtifactSource extends SeedSource {
   readonly k_dim: number;
   readonly num_hidden_layers: number;
 }
