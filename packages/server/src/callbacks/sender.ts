@@ -5,13 +5,12 @@ import type { Delivery, DeliveryKind, DueRound, Outbox } from "./outbox.ts";
 import { Places } from "./places.ts";
 import { Portion } from "./portion.ts";
 import { failureOf, type Poster, RefusedError, TooLargeError } from "./request.ts";
+import { type Waiting, WaitingDeliveries } from "./waiting.ts";
 
 /** Between attempts of one lane. */
 const BACKOFF = { first: 1000, most: 60_000 };
 /** What is too old is looked for so often, milliseconds. */
 const GIVE_UP_INTERVAL_MS = 60_000;
-/** How old a look into the outbox may be, milliseconds. */
-const LOOK_MS = 100;
 /** For so many URLs it is remembered how many finds they take at once. */
 const MAX_PORTIONS = 1024;
 
@@ -62,9 +61,6 @@ export interface DeliveredRound extends Omit<DueRound, "rest"> {
   readonly finds: number;
 }
 
-/** What waits in the outbox. */
-type Waiting = Pick<DeliveryInfo, "pending_nonces" | "pending_verdicts" | "oldest_seconds">;
-
 /** Since the node started. */
 type DeliveryCounters = Omit<DeliveryInfo, keyof Waiting>;
 
@@ -96,7 +92,7 @@ export class CallbackSender {
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
-  #look: { at: number; found: Promise<Waiting> } | null = null;
+  readonly #waiting: WaitingDeliveries;
 
   /** Sends what the outbox holds from before, and from now on what becomes due. */
   static async start(options: SenderOptions): Promise<CallbackSender> {
@@ -110,31 +106,14 @@ export class CallbackSender {
     this.#options = options;
     const { pending_nonces, pending_verdicts, oldest_seconds, ...counters } = NO_DELIVERIES;
     this.counters = { ...counters, failures: {} };
+    this.#waiting = new WaitingDeliveries(options.outbox);
     this.#unsubscribe = options.outbox.onDue((url) => this.#wake(url));
     this.#timer = setInterval(() => void this.#giveUp(), GIVE_UP_INTERVAL_MS).unref();
   }
 
-  /** What was sent so far, and what waited in the outbox less than `LOOK_MS` ago. */
+  /** What was sent so far, and what waits. */
   async info(): Promise<DeliveryInfo> {
-    return { ...this.counters, ...(await this.#waiting()) };
-  }
-
-  /** Thousands may ask in a second: the store looks for all of them at once. */
-  #waiting(): Promise<Waiting> {
-    const now = performance.now();
-    if (this.#look && now - this.#look.at < LOOK_MS) return this.#look.found;
-    const look = { at: now, found: this.#lookIntoOutbox() };
-    this.#look = look;
-    look.found.catch(() => {
-      if (this.#look === look) this.#look = null;
-    });
-    return look.found;
-  }
-
-  async #lookIntoOutbox(): Promise<Waiting> {
-    const { outbox } = this.#options;
-    const [{ nonces, verdicts }, age] = await Promise.all([outbox.pending(), outbox.oldestAge()]);
-    return { pending_nonces: nonces, pending_verdicts: verdicts, oldest_seconds: age / 1000 };
+    return { ...this.counters, ...(await this.#waiting.now()) };
   }
 
   /**

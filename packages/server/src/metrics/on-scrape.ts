@@ -5,7 +5,6 @@ import {
   type PocService,
   type RunnerInfo,
   type SessionStats,
-  within,
 } from "@proofmill/core";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Guard } from "../access/guard.ts";
@@ -31,9 +30,6 @@ export interface MetricSources {
   access: Pick<Guard, "keys" | "refused">;
 }
 
-/** What a disk that hangs may hold up a scrape; it shows the last figures then. Milliseconds. */
-const DELIVERY_PATIENCE_MS = 1000;
-
 /** @returns what writes all metrics of the registry and of the process in Prometheus' text format */
 export function onScrape(registry: Registry, sources: MetricSources): () => Promise<string> {
   let deliveries = NO_DELIVERIES;
@@ -42,13 +38,7 @@ export function onScrape(registry: Registry, sources: MetricSources): () => Prom
   watchDelivery(registry, () => deliveries);
   return async () => {
     // One look for all figures, and first: what is asked for afterwards answers at once.
-    const asked = sources.delivery().then(
-      (info) => {
-        deliveries = info;
-      },
-      () => {}, // the store's fault is a reason of `proofmill_health`
-    );
-    await within(DELIVERY_PATIENCE_MS, asked);
+    deliveries = await sources.delivery();
     return `${await registry.metrics()}\n${await processRegistry().metrics()}`;
   };
 }

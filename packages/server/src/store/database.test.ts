@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Sqlite from "libsql";
@@ -63,6 +63,24 @@ test("an age is time that nodes were up, over restarts, and the clock may be set
   expect(second.giveUp(19 * MINUTE - 1)).toEqual({ nonces: 2, verdicts: 0 });
   expect(second.giveUp(9 * MINUTE)).toEqual({ nonces: 0, verdicts: 0 });
   expect(second.giveUp(9 * MINUTE - 1)).toEqual({ nonces: 1, verdicts: 0 });
+});
+
+test("what asks how much is due writes nothing: it is asked when the disk is full", () => {
+  const path = temporaryFile();
+  let up = 0;
+  const database = new NodeDatabase(path, { now: () => up });
+  onTestFinished(() => database.close());
+  database.create(ROUND);
+  find(database, 0, 2);
+  up += MINUTE;
+  const files = () => [path, `${path}-wal`].map((file) => statSync(file, { bigint: true }).mtimeNs);
+  const before = files();
+  expect([database.pending(), database.oldestAge()]).toEqual([{ nonces: 2, verdicts: 0 }, MINUTE]);
+  database.dueUrls();
+  database.next({ kind: "generated", callback_url: URL_DUE, after: 0, maxNonces: 9 });
+  database.recent();
+  database.jobs();
+  expect(files()).toEqual(before);
 });
 
 test("no stored time lies ahead, however the process ends", () => {

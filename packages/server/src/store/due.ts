@@ -78,7 +78,7 @@ export class Due {
          WHERE delivered < found AND callback_url IS NOT NULL
          UNION ALL SELECT min(judged_at) FROM verdicts)`,
     );
-    return row?.since == null ? 0 : this.#uptime.milliseconds() - row.since;
+    return row?.since == null ? 0 : this.#uptime.present - row.since;
   }
 
   /** What to send next; null when nothing of this kind is due for the URL. */

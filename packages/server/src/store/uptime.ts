@@ -21,12 +21,17 @@ export class Uptime {
     this.#before = this.#stored() - now();
   }
 
+  /** Milliseconds that nodes of this folder were up; nothing is written, so that a full disk can be asked. */
+  get present(): number {
+    return Math.round(this.#before + this.#now());
+  }
+
   /**
-   * Milliseconds that nodes of this folder were up. It is stored with what is dated by it, so that no
-   * time lies ahead when the folder is opened again.
+   * The same, and stored: with what is dated by it, so that no time lies ahead when the folder is opened
+   * again.
    */
   milliseconds(): number {
-    const uptime = Math.round(this.#before + this.#now());
+    const uptime = this.present;
     this.#connection.run("UPDATE uptime SET milliseconds = ?", uptime);
     return uptime;
   }
