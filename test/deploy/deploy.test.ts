@@ -95,12 +95,15 @@ test("every command line and every variable is one that serve takes", async () =
   expect(() => parseConfig(["--exit-when-ill"], environment)).toThrow("--exit-when-ill");
 });
 
-test("the image for GPUs asks for one, so that a node without it ends instead of being slow", async () => {
-  const [, device = ""] = /^ENV PROOFMILL_DEVICE=(\S+)/m.exec(text("docker/Dockerfile.cuda")) ?? [];
+test("each image names its device: one for GPUs without one ends, instead of being slow", async () => {
+  const [cpu, cuda] = DOCKERFILES.map(
+    (file) => /^ENV PROOFMILL_DEVICE=(\S+)/m.exec(text(file))?.[1],
+  );
+  expect([cpu, cuda]).toEqual(["cpu", "cuda"]);
   const [command = "", ...args] = execForm("docker/Dockerfile.cuda", "CMD");
   const data = ["--data-dir", temporaryFolder(), "--port", "0"];
   const { code, stderr } = await runCli([command, ...args, ...data], {
-    PROOFMILL_DEVICE: device,
+    PROOFMILL_DEVICE: cuda ?? "",
     PROOFMILL_CUDA_LIBRARY: "/nowhere.so",
   });
   expect([code, stderr]).toEqual([
