@@ -208,5 +208,5 @@ export function isRunning(pid: number): boolean {
 
 /** Where the servers of this test file have put the demo model. */
 export function demoFolder(): string {
-  return join(home, "cache", "proofmill", "demo-model-1");
+  return join(home, "cache", "proofmill", "demo-model-2");
 }

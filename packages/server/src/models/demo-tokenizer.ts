@@ -9,6 +9,11 @@ import { byteCharacters } from "../text/byte-alphabet.ts";
 const SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 
 const CHAT_TEMPLATE =
+  "{%- if tools %}" +
+  "{{- '<|im_start|>system\\n# Tools\\n' }}" +
+  "{%- for tool in tools %}{{- (tool | tojson) + '\\n' }}{%- endfor %}" +
+  "{{- '<|im_end|>\\n' }}" +
+  "{%- endif %}" +
   "{%- for message in messages %}" +
   "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}" +
   "{%- endfor %}" +

@@ -14,7 +14,7 @@ const SHAPE = "qwen3-tiny";
 export const DEMO_CONTEXT = shapeConfig(SHAPE).max_position_embeddings;
 
 /** Part of the folder's name: another model must get another folder. */
-const REVISION = 1;
+const REVISION = 2;
 
 const CONFIG = {
   ...shapeFile(SHAPE),

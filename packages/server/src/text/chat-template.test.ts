@@ -86,6 +86,31 @@ describe("a chat template", () => {
     );
   });
 
+  test("that does not know of tools refuses them", async () => {
+    const asked = { ...HI, tools: [{ type: "function", function: { name: "f" } }] };
+    await expect(render("{{ messages[0].content }}", asked)).rejects.toThrow(
+      /^tools are not supported: the model's chat template does not know of them$/,
+    );
+    expect(await render("{{ messages[0].content }}", { ...HI, tools: [] })).toBe("Hi");
+  });
+
+  test("that leaves out what a role says refuses the role", async () => {
+    const template =
+      "{% for m in messages %}{% if m.role in ['user', 'ipython'] %}{{ m.content }}{% endif %}{% endfor %}";
+    const say = (role: string, content = "x") => ({
+      messages: [...HI.messages, { role, content }],
+    });
+    expect(await render(template, say("ipython"))).toBe("Hix");
+    for (const role of ["function", "human"]) {
+      await expect(render(template, say(role))).rejects.toThrow(
+        `messages[1]: the model's chat template leaves out what the role ${role} says`,
+      );
+    }
+    expect(await render(template, say("human", ""))).toBe("Hi");
+    const many = { messages: ["a", "b", "c", "d", "e"].map((role) => ({ role, content: role })) };
+    await expect(render(template, many)).rejects.toThrow("5 unusual roles, expected at most 4");
+  });
+
   test("is told of documents", async () => {
     const template = "{% if documents %}{{ documents[0].title }}{% else %}none{% endif %}";
     expect(await render(template, { ...HI, documents: [{ title: "A" }] })).toBe("A");

@@ -2,14 +2,14 @@
  * Numbers on their way through a chat template as they were written: JavaScript would make others of
  * long ones, as ids often are, and write 1 for 1.0.
  */
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 
 /** A text or a number of a JSON text that is well-formed. */
 const TEXT_OR_NUMBER = /"(?:[^"\\]+|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
 export class ExactNumbers {
-  /** No text that anybody sends has it in it. */
-  readonly #id = randomUUID();
+  /** No text that anybody sends has it in it, but by chance; short, since templates' texts are bounded. */
+  readonly #id = randomBytes(9).toString("hex");
 
   /** Of a JSON text the value, in which numbers that would come out otherwise are marked texts. */
   parse(json: string): unknown {

@@ -1,6 +1,12 @@
 /** Messages of OpenAI's API in the form that chat templates take. */
 import type { ExactNumbers } from "./exact-numbers.ts";
 
+export interface PreparedMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly [field: string]: unknown;
+}
+
 /**
  * @param options.template says whether it has a word in its text
  * @param options.numbers by which those of calls' arguments are parsed
@@ -9,7 +15,7 @@ import type { ExactNumbers } from "./exact-numbers.ts";
 export function prepareMessages(
   messages: unknown,
   { template, numbers }: { template: { names(word: string): boolean }; numbers: ExactNumbers },
-): object[] {
+): PreparedMessage[] {
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new Error("messages must be a list of at least one message");
   }

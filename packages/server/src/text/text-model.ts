@@ -1,6 +1,7 @@
 /** A model's words: text to token ids and back, by the files that lie beside its weights. */
 import { PocError } from "@proofmill/core";
 import { TaskThread } from "../platform/task-thread.ts";
+import type { AskedChat } from "./chat-prompt.ts";
 import type { SamplingDefaults } from "./generation.ts";
 import { TextError } from "./text-error.ts";
 import { TextStream } from "./text-stream.ts";
@@ -21,19 +22,9 @@ const LIMIT_MS = 30_000;
 /** UTF-16 units of a text, and of a prompt that a template makes: some 250,000 tokens. */
 const MAX_TEXT = 2 ** 20;
 
-export interface ChatRequest {
-  /** As OpenAI's API has them; content is text, or a list of parts that are text. */
-  readonly messages: readonly object[];
-  /** As OpenAI's API has them; null: none. */
-  readonly tools?: readonly object[] | null;
-  /** What the template is told of documents; null: there are none. */
-  readonly documents?: readonly object[] | null;
-  /** Whether the prompt ends with the beginning of an answer; true by default. */
-  readonly addGenerationPrompt?: boolean;
+export interface ChatRequest extends AskedChat {
   /** Whether the tokens that a text begins or ends with are added to the template's; false by default. */
   readonly addSpecialTokens?: boolean;
-  /** What else the template is told, `enable_thinking` for example. */
-  readonly templateKwargs?: Readonly<Record<string, unknown>>;
   /** Aborts when nobody needs the prompt any more. */
   readonly signal?: AbortSignal;
 }

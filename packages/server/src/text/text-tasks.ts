@@ -1,9 +1,8 @@
 /** What the thread of a text model does; it knows no requests. */
 import type { Tokenizer } from "@huggingface/tokenizers";
+import { promptOf } from "./chat-prompt.ts";
 import { ChatTemplate } from "./chat-template.ts";
-import { ExactNumbers } from "./exact-numbers.ts";
 import { readGeneration, type SamplingDefaults } from "./generation.ts";
-import { prepareMessages } from "./messages.ts";
 import {
   buildTokenizer,
   readTemplates,
@@ -66,19 +65,9 @@ export class TextTasks {
       if (task.kind === "encode") {
         return { kind: "done", text: "", ids: this.#encode(task.text, task.addSpecialTokens) };
       }
-      const asked = JSON.parse(task.json);
-      const template = this.#readTemplate();
-      const numbers = new ExactNumbers();
-      const rendered = template.render({
-        kwargs: asked.templateKwargs ?? {},
-        messages: prepareMessages(asked.messages, { template, numbers }),
-        tools: asked.tools ?? null,
-        documents: asked.documents ?? null,
-        addGenerationPrompt: asked.addGenerationPrompt ?? true,
-        maxText: this.#options.maxText,
-      });
-      const text = numbers.restore(rendered);
-      return { kind: "done", text, ids: this.#encode(text, asked.addSpecialTokens ?? false) };
+      const { addSpecialTokens = false, ...asked } = JSON.parse(task.json);
+      const text = promptOf(this.#readTemplate(), asked, this.#options.maxText);
+      return { kind: "done", text, ids: this.#encode(text, addSpecialTokens) };
     } catch (error) {
       return { kind: "refused", message: (error as Error).message };
     }

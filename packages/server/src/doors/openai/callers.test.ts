@@ -71,7 +71,7 @@ test.each([
     // A stream begins once it has its place.
     const streams = await Promise.all(
       Array.from({ length: PLACES }, (_, i) =>
-        many.chat.completions.create({ ...(i < AT_ONCE ? LONG : asked(20)), stream: true }),
+        many.chat.completions.create({ ...(i < AT_ONCE ? LONG : asked(400)), stream: true }),
       ),
     );
     const all = streams.map(async (stream) => {
