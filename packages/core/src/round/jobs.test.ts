@@ -132,6 +132,17 @@ describe("jobs", () => {
     expect(kept).toEqual([false, false, ...Array(10).fill(true)]);
   });
 
+  it("of ten thousand jobs are kept, and of those before none", async () => {
+    const { jobs } = jobsWith(async () => {});
+    for (let i = 0; i < 10_003; i++) {
+      jobs.enqueue({ id: `${i}`, work: workOf([i]), end });
+      await turns(20);
+    }
+    const kept = [0, 1, 2, 3, 4, 10_002].map((i) => jobs.find(`${i}`) !== null);
+    expect(kept).toEqual([false, false, false, true, true, true]);
+    expect(jobs.waitingNonces).toBe(0);
+  });
+
   it("end all at once", async () => {
     const { jobs, clock } = jobsWith(cut);
     jobs.enqueue({ id: "a", work: workOf([1]), end });
@@ -167,4 +178,19 @@ it("callers who wait have a bound together, which is free again when they hang u
     { code: "CALLER_GONE" },
   ]);
   expect(await refusal(jobs.run(workOf(most), gone.signal))).toMatchObject({ code: "CALLER_GONE" });
+});
+
+it("ten thousand jobs may wait, and cost no more to look at than few", async () => {
+  const { jobs, clock } = jobsWith(async () => {});
+  clock.isHeld = true;
+  for (let i = 0; i < 10_000; i++) jobs.enqueue({ id: `${i}`, work: workOf([i, i + 1]), end });
+  expect(jobs.waitingNonces).toBe(20_000);
+  const more = { id: "more", work: workOf([1]), end };
+  const begin = performance.now();
+  for (let i = 0; i < 5000; i++) {
+    expect(jobs.find(`${i}`)).toEqual({ status: "queued" });
+    expect(() => jobs.enqueue(more)).toThrow("Queue full: 10000 jobs queued, limit is 10000");
+  }
+  // Milliseconds; tens of times as much when each walks through all of them.
+  expect(performance.now() - begin).toBeLessThan(3000);
 });

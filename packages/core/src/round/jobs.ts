@@ -85,6 +85,10 @@ export class Jobs<Result extends object> {
   /** By id, in the order in which they came: queued, at work, and ended not long ago. */
   readonly #jobs = new Map<string, Job<Result>>();
   readonly #queue: Job<Result>[] = [];
+  /** Nonces of the queue. */
+  #queuedNonces = 0;
+  /** Of those that have ended; counted, since there may be thousands whenever one comes. */
+  readonly #ended = { jobs: 0, nonces: 0 };
   /** Of the callers that wait, and how many nonces each waits for. */
   readonly #callers = new Map<AbortController, number>();
   readonly #whenFree = new Set<() => void>();
@@ -101,15 +105,19 @@ export class Jobs<Result extends object> {
    */
   enqueue(job: Pick<Job<Result>, "id" | "end"> & { readonly work: JobWork<Result> }): void {
     this.#forgetOld();
-    const queued = this.waitingNonces;
-    const isFull = queued + job.work.nonces.length > MAX_QUEUED_NONCES;
-    if (isFull || this.#queue.length >= MAX_QUEUED_JOBS) {
+    const queued = this.#queuedNonces;
+    if (this.#queue.length >= MAX_QUEUED_JOBS) {
+      const detail = `Queue full: ${this.#queue.length} jobs queued, limit is ${MAX_QUEUED_JOBS}`;
+      throw new PocError("QUEUE_FULL", { detail });
+    }
+    if (queued + job.work.nonces.length > MAX_QUEUED_NONCES) {
       const detail = `Queue full: ${queued} nonces queued, limit is ${MAX_QUEUED_NONCES}`;
       throw new PocError("QUEUE_FULL", { detail });
     }
     const entry = { ...job, cut: new AbortController(), state: { status: "queued" }, ended: 0 };
     this.#jobs.set(job.id, entry as Job<Result>);
     this.#queue.push(entry as Job<Result>);
+    this.#queuedNonces += job.work.nonces.length;
     void this.#work();
   }
 
@@ -167,7 +175,7 @@ export class Jobs<Result extends object> {
 
   /** Of all jobs that wait or are at work. */
   get waitingNonces(): number {
-    return this.#queue.reduce((sum, { work }) => sum + work.nonces.length, 0);
+    return this.#queuedNonces;
   }
 
   /** A search may have ended: what it held goes on. */
@@ -188,8 +196,8 @@ export class Jobs<Result extends object> {
    * @param reason what those who wait are refused with
    */
   cancelAll(reason: PocError): void {
-    for (const [id, { state }] of this.#jobs) {
-      if (state.status === "completed" || state.status === "failed") this.#jobs.delete(id);
+    for (const job of this.#jobs.values()) {
+      if (job.state.status === "completed" || job.state.status === "failed") this.#forget(job);
     }
     for (const { cut } of this.#jobs.values()) cut.abort(reason);
     for (const cut of this.#callers.keys()) cut.abort(reason);
@@ -205,6 +213,10 @@ export class Jobs<Result extends object> {
       job.state = state;
       job.ended = this.#options.now();
       this.#queue.shift();
+      const { length } = job.work.nonces;
+      this.#queuedNonces -= length;
+      this.#ended.jobs++;
+      this.#ended.nonces += length;
     }
     this.#isWorking = false;
   }
@@ -281,13 +293,18 @@ export class Jobs<Result extends object> {
 
   #forgetOld(): void {
     const oldest = this.#options.now() - KEPT_MS;
-    const ended = [...this.#jobs.values()].filter((job) => job.ended > 0);
-    let kept = ended.reduce((sum, { work }) => sum + work.nonces.length, 0);
-    for (const job of ended) {
-      if (job.ended > oldest && kept <= MAX_KEPT_NONCES && ended.length <= MAX_QUEUED_JOBS)
-        continue;
-      this.#jobs.delete(job.id);
-      kept -= job.work.nonces.length;
+    // They end in the order in which they came.
+    for (const job of this.#jobs.values()) {
+      const isTooMuch = this.#ended.nonces > MAX_KEPT_NONCES || this.#ended.jobs > MAX_QUEUED_JOBS;
+      if (job.ended === 0 || (job.ended > oldest && !isTooMuch)) break;
+      this.#forget(job);
     }
+  }
+
+  /** One that has ended. */
+  #forget(job: Job<Result>): void {
+    this.#jobs.delete(job.id);
+    this.#ended.jobs--;
+    this.#ended.nonces -= job.work.nonces.length;
   }
 }
