@@ -4,7 +4,7 @@ import { existsSync, realpathSync, statfsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import Sqlite from "libsql";
 import { asDataFolderError, DataFolderError, RESTORE } from "./faults.ts";
-import { inspectJournal, journalOf, missingFile } from "./journal.ts";
+import { assertReads, inspectJournal, journalOf, missingFile } from "./journal.ts";
 
 /** Room that a disk must have before a store that did not work is said to work again. */
 const LEAST_FREE_BYTES = 64 * 1024;
@@ -34,6 +34,7 @@ export class Connection {
     // SQLite has the journal beside the file itself, wherever links to it stand.
     const path = existsSync(named) ? realpathSync(named) : named;
     this.#path = path;
+    assertReads(path);
     const notices: string[] = [];
     // Before SQLite opens the files: when it closes them it removes the journal, read or not.
     const cutOff = noticeOfJournal(path);

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -12,6 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { notLinux, skipped } from "@proofmill/core/testing";
 import Sqlite from "libsql";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { NodeDatabase } from "./database.ts";
@@ -152,6 +154,19 @@ describe("the journal", () => {
     }
   });
 });
+
+test.skipIf(skipped(notLinux)).each(["proofmill.db", "proofmill.db-wal"])(
+  "%s on a disk that fails is refused as that, and stays as it is",
+  (name) => {
+    const folder = killedFolder();
+    const [file, whole] = [join(folder, name), join(folder, "whole")];
+    renameSync(file, whole);
+    symlinkSync("/proc/self/mem", file); // nobody can read its beginning
+    expect(refusalOf(folder)).toMatch(/cannot be read \(EIO: i\/o error, read\); put a backup/);
+    renameSync(whole, file);
+    expect(open(folder)).toEqual({ rounds: ["b", "c"], notices: [] });
+  },
+);
 
 describe("the database", () => {
   test.each([100, 4096 + 2, 2 * 4096 + 5, 5 * 4096 + 3])(

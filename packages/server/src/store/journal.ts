@@ -5,7 +5,9 @@
  *
  * https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
-import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { DataFolderError } from "./faults.ts";
 
 type Journal =
   | { state: "whole" }
@@ -44,6 +46,29 @@ export function missingFile(database: string): "database" | "journal" | null {
   const hasJournal = sizeOf(journalOf(database)) > 0;
   if (sizeOf(database) === 0) return hasJournal ? "database" : null;
   return !hasJournal && usesJournal(database) ? "journal" : null;
+}
+
+/**
+ * Reads the database and its journal once. libsql takes a read that fails for a page that is damaged, or
+ * for the journal's end, and removes the journal then. To be asked before it opens them.
+ *
+ * @throws DataFolderError that names the file of which something cannot be read
+ */
+export function assertReads(database: string): void {
+  const piece = Buffer.alloc(2 ** 20);
+  for (const path of [database, journalOf(database)].filter((file) => existsSync(file))) {
+    const file = openSync(path, "r");
+    try {
+      while (readSync(file, piece) > 0);
+    } catch (error) {
+      throw new DataFolderError(
+        `${basename(path)} cannot be read (${(error as Error).message})`,
+        "put a backup on another disk (proofmill restore), or choose another folder with --data-dir",
+      );
+    } finally {
+      closeSync(file);
+    }
+  }
 }
 
 function sizeOf(file: string): number {
