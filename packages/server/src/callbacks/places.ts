@@ -26,29 +26,25 @@ export class Places {
   readonly #groups = new Map<string, Group>();
   /** Hosts that have taken a callback, the last one at the end. */
   readonly #known = new Set<string>();
+  #isClosed = false;
 
   /**
    * Does the work once there is a place.
    *
-   * @returns what it gives; null where `signal` has aborted before
+   * @returns what it gives; null where there are no places any more
    */
-  async with<Result>(
-    receiver: Receiver,
-    { work, signal }: { work: () => Promise<Result>; signal: AbortSignal },
-  ): Promise<Result | null> {
+  async with<Result>(receiver: Receiver, work: () => Promise<Result>): Promise<Result | null> {
     const group = this.#groupOf(receiver);
-    while (group.taken >= MOST && !signal.aborted) {
+    while (group.taken >= MOST && !this.#isClosed) {
       await new Promise<void>((resolve) => {
         const go = () => {
           group.waiting.delete(go);
-          signal.removeEventListener("abort", go);
           resolve();
         };
         group.waiting.add(go);
-        signal.addEventListener("abort", go);
       });
     }
-    if (signal.aborted) return null;
+    if (this.#isClosed) return null;
     group.taken++;
     try {
       return await work();
@@ -57,6 +53,12 @@ export class Places {
       const [next] = group.waiting;
       next?.();
     }
+  }
+
+  /** Whoever waits gets no place any more. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { waiting } of this.#groups.values()) for (const go of waiting) go();
   }
 
   /** The host has taken a callback. */

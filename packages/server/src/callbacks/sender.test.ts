@@ -456,6 +456,8 @@ test("receivers that hang have few connections together, and keep no known one w
   expect(hanging.open.most).toBe(32);
   await vi.waitUntil(async () => (await sender.info()).pending_nonces === 0);
   expect((await sender.info()).pending_verdicts).toBe(80);
+  await sender.close(); // waits for nobody who has no place
+  expect(hanging.open.most).toBe(32);
 });
 
 test("whoever waits for a place gets one, and few connections are kept", async () => {

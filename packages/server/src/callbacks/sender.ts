@@ -127,6 +127,7 @@ export class CallbackSender {
     const ended = Promise.all(lanes.map((lane) => lane.flush()));
     await within(milliseconds, ended);
     this.#closing.abort();
+    this.#places.close();
     await ended;
     await this.#options.poster.close();
   }
@@ -267,7 +268,7 @@ class Lane {
       this.#isDue = false;
       const begin = performance.now();
       const isFailing = this.#failures > 0;
-      const sent = await places.with({ kind, host, isFailing }, { work, signal });
+      const sent = await places.with({ kind, host, isFailing }, work);
       if (sent === "nothing" || sent === null) continue;
       this.#isDue = true;
       if (sent === "failed" && this.#flush.signal.aborted) this.#isDue = false;
