@@ -144,6 +144,26 @@ describe("the journal", () => {
     expect(open(other)).toEqual({ rounds: ["b", "c"], notices: [] });
   });
 
+  test("that holds what a full disk refused is used: nothing was promised of that", () => {
+    const [folder, running] = [temporaryFolder(), temporaryFolder()];
+    const database = new NodeDatabase(join(running, "proofmill.db"));
+    onTestFinished(() => database.close());
+    const files = () =>
+      ["", "-wal"].map((suffix) => readFileSync(join(running, `proofmill.db${suffix}`)));
+    for (const round_id of ["a", "b", "c"]) database.create(roundOf(round_id));
+    const [, stored] = files() as [Buffer, Buffer];
+    find(database, "c", 0); // as if refused at its end, and written over by a piece of another
+    const [main, more] = files() as [Buffer, Buffer];
+    more.fill(0xa5, stored.length + 1000, stored.length + FRAME_BYTES);
+    // Still another was longer: of it there are frames behind, as of every commit.
+    const behind = stored.subarray(32, 32 + 3 * FRAME_BYTES);
+    writeFileSync(join(folder, "proofmill.db"), main);
+    writeFileSync(join(folder, "proofmill.db-wal"), Buffer.concat([more, behind]));
+    const { rounds, notices } = open(folder);
+    expect(rounds).toEqual(["b", "c"]);
+    expect(notices).toEqual([expect.stringMatching(/^proofmill\.db-wal is cut off/)]);
+  });
+
   test("without its database is not thrown away", () => {
     for (const empty of [false, true]) {
       const folder = killedFolder();

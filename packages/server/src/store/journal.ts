@@ -106,31 +106,44 @@ function readHeader(bytes: Buffer): Header | null {
 function inspectFrames(bytes: Buffer, { pageSize, salt, sum }: Header): Journal {
   const size = FRAME_HEADER_BYTES + pageSize;
   const count = Math.floor((bytes.length - HEADER_BYTES) / size);
-  /** First frame that cannot be read, and whether a commit has been seen since. */
+  const frameAt = (i: number) =>
+    bytes.subarray(HEADER_BYTES + i * size, HEADER_BYTES + (i + 1) * size);
+  /** First frame that cannot be read. */
   let bad: number | null = null;
-  let isCommitted = false;
   for (let i = 0; i < count; i++) {
-    const frame = bytes.subarray(HEADER_BYTES + i * size, HEADER_BYTES + (i + 1) * size);
-    const isOurs = frame.subarray(8, 16).equals(salt);
-    // A commit is on the disk before the next frame is written: what is bad before both was stored.
-    if (bad !== null && isOurs && isCommitted) {
-      return { state: "damaged", detail: `frame ${bad + 1} of ${count} cannot be read` };
-    }
-    if (bad !== null) isCommitted ||= isOurs && frame.readUInt32BE(4) !== 0;
-    else if (!isOurs) {
+    const frame = frameAt(i);
+    const isOurs = saltOf(frame).equals(salt);
+    if (bad !== null) {
+      if (isOurs && followsCommit(frameAt(i - 1), frame, sum)) {
+        return { state: "damaged", detail: `frame ${bad + 1} of ${count} cannot be read` };
+      }
+    } else if (!isOurs) {
       if (!continues(bytes, { from: i, count, size, salt })) return { state: "whole" };
       bad = i;
     } else {
       sum.add(frame.subarray(0, 8));
       sum.add(frame.subarray(FRAME_HEADER_BYTES));
-      if (!sum.is(frame.subarray(16, 24))) {
-        bad = i;
-        isCommitted = frame.readUInt32BE(4) !== 0;
-      }
+      if (!sum.is(sumOf(frame))) bad = i;
     }
   }
   const isWhole = bad === null && HEADER_BYTES + count * size === bytes.length;
   return isWhole ? { state: "whole" } : { state: "cut", detail: "its end cannot be read" };
+}
+
+const saltOf = (frame: Buffer) => frame.subarray(8, 16);
+const sumOf = (frame: Buffer) => frame.subarray(16, 24);
+
+/**
+ * Whether a frame was written after a commit that succeeded: what is bad before both was stored. What a
+ * full disk refused is written over from its first frame on, so that its other frames may still be there,
+ * a commit among them; but nothing was ever written after that.
+ */
+function followsCommit(before: Buffer, frame: Buffer, like: Checksum): boolean {
+  if (!saltOf(before).equals(saltOf(frame)) || before.readUInt32BE(4) === 0) return false;
+  const sum = like.from(sumOf(before));
+  sum.add(frame.subarray(0, 8));
+  sum.add(frame.subarray(FRAME_HEADER_BYTES));
+  return sum.is(sumOf(frame));
 }
 
 /** Whether frames of this journal follow one that is not: its own header is damaged then. */
@@ -153,6 +166,14 @@ class Checksum {
 
   constructor(isBigEndian: boolean) {
     this.#isBigEndian = isBigEndian;
+  }
+
+  /** Another that goes on from this sum. */
+  from(sum: Buffer): Checksum {
+    const other = new Checksum(this.#isBigEndian);
+    other.#a = sum.readUInt32BE(0);
+    other.#b = sum.readUInt32BE(4);
+    return other;
   }
 
   add(bytes: Buffer): void {
