@@ -1,8 +1,9 @@
 /** What the page can have the node do, each after a question. */
 
 import { useSignal } from "@preact/signals";
-import type { InitBody, ProofBatch, ValidateAnswer } from "@proofmill/client";
+import { doubtsOf, type InitBody, proofIn, type ValidateAnswer } from "@proofmill/client";
 import { useMemo } from "preact/hooks";
+import { brief } from "../brief.ts";
 import { count, decimal, probability } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { randomDistance } from "../random-distance.ts";
@@ -20,7 +21,7 @@ type Command = "begin" | "stop" | "phaseGenerate" | "phaseValidate" | "validate"
 
 export function Commands({ node }: { node: FollowedNode }) {
   const open = useSignal<Command | null>(null);
-  const verdict = useSignal<ValidateAnswer | null>(null);
+  const verdict = useSignal<Verdict | null>(null);
   const state = node.status.value?.state;
   const hasRound = node.status.value?.round_id != null;
   const mayCommand = node.may("admin");
@@ -55,7 +56,7 @@ export function Commands({ node }: { node: FollowedNode }) {
             : "This key may only look: commands need the scope admin, checks of proofs validate."}
         </p>
       )}
-      {verdict.value && <VerdictNote verdict={verdict.value} />}
+      {verdict.value && <VerdictNote {...verdict.value} />}
       {open.value === "begin" && <BeginDialog node={node} {...common} />}
       {open.value === "stop" && (
         <Dialog {...common} title="Stop the round?" verb="Stop it" act={() => node.client.stop()}>
@@ -92,11 +93,13 @@ export function Commands({ node }: { node: FollowedNode }) {
             if (text.length >= LONGEST_PROOF) {
               throw new SyntaxError(`No proof is longer than ${count(LONGEST_PROOF)} characters`);
             }
-            verdict.value = await node.judge(JSON.parse(text) as ProofBatch);
+            const { proof, arithmetic } = proofIn(JSON.parse(text));
+            const answer = await node.judge(proof);
+            verdict.value = { answer, doubts: doubtsOf(answer, arithmetic) };
           }}
         >
           <label>
-            A ProofBatch as JSON
+            A ProofBatch as JSON, or what a node's status answers
             <textarea
               name="proof"
               required
@@ -116,15 +119,32 @@ function isAtWork(state: string | undefined): boolean {
   return state !== undefined && state !== "IDLE" && state !== "STOPPED";
 }
 
-function VerdictNote({ verdict }: { verdict: ValidateAnswer }) {
-  const { nonces, n_invalid, probability_honest, fraud_detected } = verdict;
+interface Verdict {
+  answer: ValidateAnswer;
+  /** What makes it say less than it seems to. */
+  doubts: readonly string[];
+}
+
+function VerdictNote({ answer, doubts }: Verdict) {
+  const { nonces, n_invalid, probability_honest } = answer;
   return (
-    <p role="status" class="verdict">
-      <strong>{fraud_detected ? "Fraud." : "No fraud."}</strong> {count(n_invalid)} of{" "}
-      {count(nonces.length)} nonces do not match; probability of an honest prover:{" "}
-      {probability(probability_honest)}
-    </p>
+    <div role="status" class="verdict">
+      <p>
+        <strong>{headlineOf(answer)}</strong> {count(n_invalid)} of {count(nonces.length)} nonces do
+        not match; probability of an honest prover: {probability(probability_honest)}
+      </p>
+      {doubts.map((doubt) => (
+        <p key={doubt} class="banner warning">
+          Warning: {brief(doubt)}
+        </p>
+      ))}
+    </div>
   );
+}
+
+function headlineOf({ fraud_detected, probability_honest }: ValidateAnswer): string {
+  if (fraud_detected) return "Fraud.";
+  return probability_honest < 0 ? "Nothing to judge." : "No fraud.";
 }
 
 interface BeginDialogProps {

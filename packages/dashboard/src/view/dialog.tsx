@@ -1,7 +1,7 @@
 /** A question before something is done: nothing is done unless it is confirmed. */
 
 import { useSignal } from "@preact/signals";
-import { InvalidRequestError, PocClientError } from "@proofmill/client";
+import { InvalidRequestError } from "@proofmill/client";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { brief } from "../brief.ts";
@@ -77,7 +77,5 @@ function faultsIn(error: unknown): string[] {
       .slice(0, MOST_FAULTS)
       .map(({ loc, msg }) => `${loc.slice(1).join(".")}: ${plain(msg)}`);
   }
-  return [
-    error instanceof PocClientError || error instanceof SyntaxError ? error.message : String(error),
-  ];
+  return [error instanceof Error ? error.message : String(error)];
 }

@@ -1,5 +1,5 @@
 /** Statuses, verdicts and calibrations in words. */
-import type { NodeInfo, Status, ValidateAnswer } from "@proofmill/client";
+import { doubtsOf, type NodeInfo, type Status, type ValidateAnswer } from "@proofmill/client";
 import type { Calibration } from "@proofmill/core";
 import { printable } from "../platform/printable.ts";
 
@@ -65,9 +65,6 @@ function artifactLines(round: ArtifactRound): string[] {
   return nonfinite > 0 ? [...lines, `not finite  ${nonfinite}`] : lines;
 }
 
-/** No distance is larger. */
-const MOST = 2;
-
 /**
  * A few lines, with what makes the verdict say less than it seems to.
  *
@@ -89,26 +86,9 @@ export function verdictOf(answer: ValidateAnswer, claimed: string | null): strin
       `fraud below ${answer.fraud_threshold}`,
     `r_target    ${answer.r_target}`,
     `arithmetic  ${printable(answer.arithmetic)}`,
-    ...doubtsOf(answer, claimed).map((doubt) => `warning     ${doubt}`),
+    ...doubtsOf(answer, claimed).map((doubt) => `warning     ${printable(doubt)}`),
     "",
   ].join("\n");
-}
-
-function doubtsOf({ r_target, arithmetic }: ValidateAnswer, claimed: string | null): string[] {
-  const doubts: string[] = [];
-  if (r_target >= MOST) {
-    doubts.push(
-      `no distance is beyond the round's r_target, so that all are valid: a calibration leaves such ` +
-        "a round; begin one of the block with its r_target, then validate",
-    );
-  }
-  if (claimed !== null && claimed !== arithmetic) {
-    doubts.push(
-      `the proof was computed in ${printable(claimed)}, which rounds otherwise: honest nonces close ` +
-        "to r_target may count as invalid",
-    );
-  }
-  return doubts;
 }
 
 /** Of the longest bar, where there is room for it beside its number. */

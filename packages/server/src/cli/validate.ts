@@ -1,7 +1,7 @@
 /** `proofmill validate`: has a running node judge a proof. */
 import { createReadStream } from "node:fs";
 import { getSystemErrorMap } from "node:util";
-import { type ProofBatch, RoundError, type Status } from "@proofmill/client";
+import { type GivenProof, proofIn, RoundError } from "@proofmill/client";
 import { Command } from "commander";
 import { stdout } from "../platform/output.ts";
 import { Exit } from "./exit.ts";
@@ -21,11 +21,9 @@ export function validateCommand(): Command {
     .argument("<file>", "a ProofBatch as JSON, or what `round --json` printed; - reads stdin");
   return addRemoteOptions(command).action((file: string, options: RemoteOptions) =>
     orExit(async () => {
-      const proof = await readProof(file);
+      const { proof, arithmetic } = await readProof(file);
       const answer = await clientOf(options).validate(proof).catch(withAdvice);
-      stdout.write(
-        options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer, arithmeticOf(proof)),
-      );
+      stdout.write(options.json ? `${JSON.stringify(answer)}\n` : verdictOf(answer, arithmetic));
       if (answer.fraud_detected) throw new Exit(FRAUD_EXIT_CODE);
     }),
   );
@@ -41,7 +39,7 @@ function withAdvice(error: unknown): never {
 }
 
 /** Reads the file's JSON. Whether it is a proof is for the node to say. */
-async function readProof(file: string): Promise<ProofBatch> {
+async function readProof(file: string): Promise<GivenProof> {
   const name = file === "-" ? "stdin" : file;
   const chunks: Buffer[] = [];
   let length = 0;
@@ -56,29 +54,11 @@ async function readProof(file: string): Promise<ProofBatch> {
       }
       chunks.push(chunk);
     }
-    const value = JSON.parse(new TextDecoder().decode(Buffer.concat(chunks))); // without a BOM
-    if (value?.round_id === null)
-      throw new Exit(1, `${name}: the status of a node without a round`);
-    return proofOf(value);
+    return proofIn(JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))); // without a BOM
   } catch (error) {
     if (error instanceof Exit) throw error;
     throw new Exit(1, `${name}: ${error instanceof SyntaxError ? "is not JSON" : reasonOf(error)}`);
   }
-}
-
-/** A node's status holds the same under other names. */
-function proofOf(value: ProofBatch | Status | null): ProofBatch {
-  if (value === null || "nonces" in Object(value) || !("valid_nonces" in Object(value))) {
-    return value as ProofBatch;
-  }
-  const { valid_nonces: nonces, valid_distances: dist, ...round } = value as Status;
-  return { ...round, nonces, dist } as ProofBatch;
-}
-
-/** What it says computed it; callbacks and statuses do. */
-function arithmeticOf(proof: ProofBatch): string | null {
-  const { arithmetic } = Object(proof) as { arithmetic?: unknown };
-  return typeof arithmetic === "string" ? arithmetic : null;
 }
 
 /** The system's words, without the call that failed. */
