@@ -14,7 +14,7 @@ import { INIT, PROOF, startFakeNode } from "../fake-node.ts";
 import { poll, temporaryFolder } from "../helpers.ts";
 import { openPage } from "./browser.ts";
 import { noBrowser } from "./chromium.mjs";
-import { add, faultsOf, PATIENCE, shoot, shown } from "./look.ts";
+import { add, choose, faultsOf, PATIENCE, shoot, shown } from "./look.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -23,6 +23,11 @@ const OUTSIDE = `[...document.querySelectorAll("#page *")]
   .filter((each) => each.getBoundingClientRect().right > document.body.clientWidth + 1)
   .filter((each) => !each.closest(".wide, .chart"))
   .map((each) => each.outerHTML.slice(0, 200))`;
+
+/** Pixels of the list of nodes that are seen only once it is scrolled. */
+const CUT_OFF = `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(
+  document.querySelector(".nodes .wide"),
+)`;
 
 /** Scrolls through all finds in a hundred steps, one a frame: milliseconds of each, and the most rows. */
 const SCROLL = `new Promise((resolve) => {
@@ -136,6 +141,46 @@ describe.skipIf(skipped(noBrowser))("the page", () => {
     await dialog.getByRole("button", { name: "Check it" }).click();
     await page.getByText("of 3 nonces do not match").waitFor();
     await page.locator(".verdicts li").getByText("in a proof of 3 nonces").waitFor();
+  });
+
+  test("a proof may be a status, and its verdict says where it means less than it seems to", async () => {
+    const { url } = await startFakeNode();
+    const node = createPocClient({ url });
+    await node.initGenerate(INIT);
+    await poll(
+      () => node.status({ limit: 1 }),
+      ({ total_valid }) => total_valid > 3,
+    );
+    await node.stop();
+    const status = await node.status({ limit: 3 });
+    const page = await openPage(url);
+    const dialog = page.getByRole("dialog");
+    const give = async (proof: object) => {
+      await page.getByRole("button", { name: "Check a proof" }).click();
+      await page.getByLabel("A ProofBatch as JSON").fill(JSON.stringify(proof));
+      await dialog.getByRole("button", { name: "Check it" }).click();
+    };
+    /** Has it checked, and waits for this verdict with these warnings. */
+    const judged = async (proof: object, verdict: string, ...warnings: string[]) => {
+      await give(proof);
+      const lines = [verdict, ...warnings.map((each) => `Warning: ${each}`)];
+      await expect
+        .poll(() => page.locator(".verdict p").allTextContents(), PATIENCE)
+        .toEqual(lines.map((line) => expect.stringContaining(line)));
+    };
+    const honest = "No fraud. 0 of 3 nonces do not match";
+    await judged(status, honest);
+    await judged(
+      { ...status, arithmetic: "cuda-1" },
+      honest,
+      "the proof was computed in cuda-1, which rounds otherwise",
+    );
+    await judged({ ...PROOF, nonces: [], dist: [] }, "Nothing to judge. 0 of 0");
+    await node.init({ ...INIT, r_target: 2 });
+    await judged(status, honest, "no distance is beyond the round's r_target");
+    await shoot(page, "warnings");
+    await give({ ...status, round_id: null, block_hash: null });
+    await dialog.getByText("the status of a node without a round").waitFor();
   });
 
   test("the keyboard alone begins a round, stops it and has a proof checked", async () => {
@@ -386,6 +431,10 @@ describe.skipIf(skipped(noBrowser))("the page", () => {
     const row = (of: string) => page.locator(".nodes tbody tr").filter({ hasText: of });
     await row(closed.url).getByText(`--allow-origin ${url}`).waitFor();
     await row(open.url).getByText("GENERATING").waitFor();
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.evaluate(CUT_OFF)).toBe(0);
+    await shoot(page, "several-nodes-on-a-phone");
+    await page.setViewportSize({ width: 1280, height: 720 });
     await row(open.url).getByRole("button").first().click();
     await page.locator(".state").getByText("GENERATING").waitFor();
     await shoot(page, "several-nodes");
@@ -394,6 +443,36 @@ describe.skipIf(skipped(noBrowser))("the page", () => {
     await shoot(page, "refused-origin");
     await page.reload();
     await row(open.url).getByText("GENERATING").waitFor();
+  });
+
+  test("the list's rate is that of now: none once a round is stopped, of the chosen node or of another", async () => {
+    const dataDir = temporaryFolder();
+    const before = await startFakeNode({ dataDir });
+    const searching = createPocClient({ url: before.url });
+    await searching.initGenerate(INIT);
+    await poll(
+      () => searching.status({ limit: 1 }),
+      ({ total_valid }) => total_valid > 0,
+    );
+    await searching.stop();
+    await before.close();
+    const own = await startFakeNode();
+    await createPocClient({ url: own.url }).initGenerate(INIT);
+    // Its round is stopped, and it remembers nothing of the time before it was started again.
+    const stopped = await startFakeNode({ dataDir, allowOrigin: [own.url] });
+    const { state, rate_per_second } = await createPocClient({ url: stopped.url }).status();
+    expect(state).toBe("STOPPED");
+    expect(rate_per_second).toBeGreaterThan(0);
+    const page = await openPage(own.url);
+    await add(page, stopped.url);
+    const row = (of: string) => page.locator(".nodes tbody tr").filter({ hasText: of });
+    const listed = (of: string) => row(of).locator("td").nth(2).textContent();
+    await expect.poll(() => listed(stopped.url), PATIENCE).toBe("0");
+    await expect.poll(() => listed(own.url), PATIENCE).toMatch(/^[1-9]/);
+    await choose(page, stopped.url);
+    await expect.poll(() => shown(page, "rate", "nonces/s now"), PATIENCE).toBe("0");
+    expect(await shown(page, "rate", "in this round")).not.toBe("0");
+    expect(await listed(stopped.url)).toBe("0");
   });
 
   test("what a node says is text, whatever it says", async () => {
@@ -492,6 +571,7 @@ describe.skipIf(skipped(noBrowser))("the page", () => {
       ]) {
         await page.setViewportSize(size);
         expect(await page.evaluate(OUTSIDE)).toEqual([]);
+        expect(await page.evaluate(CUT_OFF)).toBe(0);
         // Not by a script element, which the page's policy would not take.
         await page.evaluate(AXE);
         const { violations } = (await page.evaluate("axe.run()")) as {

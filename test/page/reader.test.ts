@@ -123,7 +123,8 @@ describe.skipIf(skipped(noBrowser))("the page", () => {
     // While a machine sleeps its own ticks stand still, and the time of day goes on.
     await page.evaluate("{ const now = Date.now; Date.now = () => now() + 3_600_000; }");
     await expect.poll(() => asked.some((seconds) => (seconds ?? 0) > 3600), PATIENCE).toBe(true);
-    expect(asked[0]).toBe(undefined);
+    // Of a node that is chosen all is asked for once; before, only what is of now.
+    expect(asked.filter((seconds) => seconds === undefined)).toHaveLength(1);
     isSetBack = true;
     await expect.poll(rate, PATIENCE).toBe("30");
   });

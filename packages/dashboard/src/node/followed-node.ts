@@ -55,6 +55,8 @@ export class FollowedNode {
   readonly round = computed(() => roundOf(this.status.value, this.info.value));
   /** Milliseconds that the last answer took. */
   readonly lag = signal<number | null>(null);
+  /** Nonces a second over the last ten seconds; null: not known now. */
+  readonly rateNow = signal<number | null>(null);
   /** The oldest first. */
   readonly events = signal<readonly NodeEvent[]>([]);
   readonly finds = new Finds();
@@ -235,15 +237,23 @@ export class FollowedNode {
         try {
           this.info.value = this.#told.by(NodeInfo, await this.#client.nodeInfo({ signal }));
           this.lag.value = performance.now() - began;
-          if (this.#isDetailed) await this.#askPast(signal);
+          await (this.#isDetailed ? this.#askPast(signal) : this.#askNow(signal));
         } catch (error) {
-          if (!signal.aborted) this.lag.value = null;
+          if (!signal.aborted) this.lag.value = this.rateNow.value = null;
           // Whatever else it is, the watches tell of it.
           if (!signal.aborted && error instanceof NotUnderstoodError) this.#refuse(error);
         }
       }
       await pause(POLL_MS, AbortSignal.any([signal, this.#changed.signal]));
     }
+  }
+
+  /** Of a node that is one of a list. */
+  async #askNow(signal: AbortSignal): Promise<void> {
+    const past = await this.#client.nodeHistory({ seconds: OVERLAP }, { signal });
+    const latest = new Series({ most: OVERLAP, step: 1000 });
+    latest.add(this.#told.by(NodeHistory, past).ten_minutes);
+    this.rateNow.value = latest.meanOfNow();
   }
 
   async #askPast(signal: AbortSignal): Promise<void> {
@@ -263,6 +273,7 @@ export class FollowedNode {
     this.minutes.add(ten_minutes);
     this.day.add(day);
     this.grown.value++;
+    this.rateNow.value = this.minutes.meanOfNow();
 
     const since = this.#lastEvent;
     const told = await this.#client.nodeEvents({ since }, { signal });

@@ -32,6 +32,11 @@ test("since when, and how fast", () => {
   expect(all.meanSince(0)).toBe(10);
   expect(all.meanSince(0, "tokens")).toBe(3);
   expect(all.meanSince(4000)).toBeNull();
+  expect(all.meanOfNow("tokens")).toBe(3);
+  const ended = new Series({ most: 20, step: 1000 });
+  const times = Array.from({ length: 20 }, (_, i) => 1000 * (i + 1));
+  ended.add({ ...series(times), checked: times.map((at) => (at <= 15_000 ? 10 : 0)) });
+  expect(ended.meanOfNow()).toBe(5);
 });
 
 test("where the node was away the line has a gap", () => {

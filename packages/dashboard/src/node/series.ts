@@ -3,6 +3,8 @@
 import { LAST_MOMENT } from "../format.ts";
 import type { HistorySeries } from "./told-schemas.ts";
 
+/** Over which "now" is taken: batches of a slow search come once in a while. */
+const NOW_MS = 10_000;
 /** A chart's axis has an end. */
 const MOST_RATE = Number.MAX_SAFE_INTEGER;
 
@@ -64,6 +66,11 @@ export class Series {
     const began = (this.at[first] ?? 0) - this.#options.step;
     const seconds = ((this.at.at(-1) ?? 0) - Math.max(from, began)) / 1000;
     return seconds > 0 ? many / seconds : null;
+  }
+
+  /** Nonces or tokens a second over the last ten seconds; null: nothing is known. */
+  meanOfNow(of: "checked" | "tokens" = "checked"): number | null {
+    return this.meanSince((this.at.at(-1) ?? 0) - NOW_MS, of);
   }
 
   /**

@@ -3,9 +3,6 @@ import { count, decimal } from "../format.ts";
 import type { FollowedNode } from "../node/followed-node.ts";
 import { Card, Facts } from "./parts.tsx";
 
-/** Milliseconds over which "now" is taken. */
-const NOW_MS = 10_000;
-
 const GATE: Readonly<Record<string, string>> = {
   open: "open: chats are answered",
   closed: "closed by the round: chats are refused",
@@ -17,8 +14,6 @@ export function InferenceCard({ node }: { node: FollowedNode }) {
   node.grown.value; // the series grow in place
   const inference = node.info.value?.inference;
   const status = node.status.value;
-  const { minutes } = node;
-  const tokens = minutes.meanSince((minutes.at.at(-1) ?? 0) - NOW_MS, "tokens");
   return (
     <Card title="Inference" name="inference">
       <Facts
@@ -27,7 +22,7 @@ export function InferenceCard({ node }: { node: FollowedNode }) {
           refused: count(status?.inference_refused),
           "cut off": count(status?.inference_aborted),
           "under way": count(inference?.running),
-          "tokens/s now": decimal(tokens, 1),
+          "tokens/s now": decimal(node.minutes.meanOfNow("tokens"), 1),
           "tokens answered": count(inference?.generated_tokens),
           "tokens read": count(inference?.prompt_tokens),
           "requests answered": count(inference?.answered),

@@ -7,7 +7,7 @@ import type { Nodes } from "../node/nodes.ts";
 import { Card, LONGEST_INPUT, Table } from "./parts.tsx";
 
 const COLUMNS = [
-  ...["node", "state", "nonces/s", "health", "lag"],
+  ...["node", "state", "nonces/s now", "health", "lag"],
   <span class="unseen">remove</span>,
 ];
 
@@ -63,9 +63,9 @@ function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
         </button>
       </td>
       <td>{round?.state ?? NOTHING}</td>
-      <td>{rate(round?.rate_per_second)}</td>
+      <td data-of="nonces/s">{rate(node.rateNow.value)}</td>
       <td>{healthOf(node)}</td>
-      <td>{lag === null ? NOTHING : `${count(lag)}\u00a0ms`}</td>
+      <td data-of="lag">{lag === null ? NOTHING : `${count(lag)}\u00a0ms`}</td>
       <td>
         {node !== nodes.own && (
           <button

@@ -7,8 +7,6 @@ import type { FollowedNode } from "../node/followed-node.ts";
 import { axis, Chart, type Colours } from "./chart.tsx";
 import { Card, Figures } from "./parts.tsx";
 
-/** Milliseconds over which "now" is taken: batches of a slow search come once in a while. */
-const NOW_MS = 10_000;
 const HOUR_MS = 3_600_000;
 /** What a chart shows at least. */
 const LEAST_MS = 60_000;
@@ -42,7 +40,6 @@ export function RateCard({ node }: { node: FollowedNode }) {
   const { minutes, day } = node;
   const grown = node.grown.value;
   const milliseconds = SPANS[span.value];
-  const last = minutes.at.at(-1) ?? 0;
   const data = useMemo(() => {
     const series = milliseconds <= SPANS["10 minutes"] ? minutes : day;
     const end = series.at.at(-1) ?? Date.now();
@@ -51,7 +48,7 @@ export function RateCard({ node }: { node: FollowedNode }) {
     return series.chart(Math.max(end - milliseconds, known), end);
   }, [grown, milliseconds, minutes, day]);
   const round = node.round.value;
-  const ofNow = rate(minutes.meanSince(last - NOW_MS));
+  const ofNow = rate(node.rateNow.value);
   return (
     <Card title="Rate" name="rate">
       <Figures
