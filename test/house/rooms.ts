@@ -55,7 +55,7 @@ export const ROOMS: Rooms = {
     server/src/store server/src/version.ts
     commander node:*`,
   "server/src/doctor": `
-    core/src/index.ts server/src/access server/src/callbacks server/src/http server/src/platform server/src/settings server/src/store
+    core/src/index.ts server/src/access server/src/callbacks server/src/http/connections server/src/platform server/src/settings server/src/store
     node:*`,
   "server/src/index.ts": "server/src/node.ts server/src/settings",
   "server/src/node.ts": `
@@ -70,7 +70,7 @@ export const ROOMS: Rooms = {
     server/src/settings`,
   "server/src/server.ts": `
     core/src/index.ts server/src/access server/src/api-docs server/src/calls.ts
-    server/src/completions server/src/doors/mlnode server/src/doors/openai server/src/doors/rest server/src/doors/trpc server/src/health.ts server/src/held-model.ts server/src/history server/src/http
+    server/src/completions server/src/doors/mlnode server/src/doors/openai server/src/doors/rest server/src/doors/trpc server/src/health.ts server/src/held-model.ts server/src/history server/src/http server/src/http/bodies server/src/http/connections
     server/src/inference
     server/src/metrics server/src/page.ts server/src/platform server/src/settings
     server/src/version.ts @fastify/cors fastify`,
@@ -80,16 +80,16 @@ export const ROOMS: Rooms = {
     core/src/index.ts server/src/access server/src/callbacks server/src/completions
     server/src/inference server/src/settings server/src/version.ts fastify node:* zod`,
   "server/src/doors/trpc": `
-    client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http
+    client/src/trpc.ts core/src/index.ts server/src/access server/src/calls.ts server/src/http server/src/http/bodies server/src/http/connections
     @fastify/websocket @trpc/server fastify node:* ws`,
   "server/src/doors/openai": `
-    server/src/calls.ts server/src/completions server/src/http server/src/inference fastify
+    server/src/calls.ts server/src/completions server/src/http server/src/http/connections server/src/inference fastify
     node:*`,
   "server/src/doors/rest":
-    "core/src/index.ts server/src/access server/src/calls.ts server/src/http fastify",
+    "core/src/index.ts server/src/access server/src/calls.ts server/src/http server/src/http/bodies server/src/http/connections fastify",
   // What the network's broker asks, of the same service.
   "server/src/doors/mlnode": `
-    core/src/index.ts server/src/held-model.ts server/src/http
+    core/src/index.ts server/src/held-model.ts server/src/http server/src/http/bodies server/src/http/connections
     server/src/platform fastify`,
   "server/src/held-model.ts": "",
   // What the doors call: the service, and what a node says of itself.
@@ -103,7 +103,11 @@ export const ROOMS: Rooms = {
   // What a node remembers of its last day.
   "server/src/history": "core/src/index.ts server/src/callbacks",
   "server/src/http": `
-    core/src/index.ts server/src/access server/src/platform fastify node:* ulid ws`,
+    core/src/index.ts server/src/access server/src/http/bodies server/src/http/connections fastify node:* ulid ws`,
+  // How JSON of any size and kind is read without holding up the rest.
+  "server/src/http/bodies": "core/src/index.ts server/src/platform node:*",
+  // From a socket to its requests and messages, one after the other, and back.
+  "server/src/http/connections": "server/src/access fastify node:*",
   // Answers by the node's own model, without a socket.
   "server/src/completions": `
     core/src/index.ts server/src/platform server/src/text node:* zod`,

@@ -13,11 +13,14 @@ import { restRoutes } from "../../packages/server/src/doors/rest/rest.ts";
 import { useTrpc, useWebSockets } from "../../packages/server/src/doors/trpc/live.ts";
 import { createRouter } from "../../packages/server/src/doors/trpc/router.ts";
 import { Subscriptions } from "../../packages/server/src/doors/trpc/subscriptions.ts";
-import { Bodies } from "../../packages/server/src/http/bodies.ts";
-import { Connections, connectionLimits } from "../../packages/server/src/http/connections.ts";
-import { Owed } from "../../packages/server/src/http/owed.ts";
-import { Lanes } from "../../packages/server/src/http/turns.ts";
-import { Unfinished } from "../../packages/server/src/http/unfinished.ts";
+import { Bodies } from "../../packages/server/src/http/bodies/bodies.ts";
+import {
+  Connections,
+  connectionLimits,
+} from "../../packages/server/src/http/connections/connections.ts";
+import { Owed } from "../../packages/server/src/http/connections/owed.ts";
+import { Lanes } from "../../packages/server/src/http/connections/turns.ts";
+import { Unfinished } from "../../packages/server/src/http/connections/unfinished.ts";
 
 /** Says a proof back, with the nonces from the last to the first. */
 const reverse = {

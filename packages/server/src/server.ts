@@ -44,23 +44,23 @@ import { originEvent } from "./history/part-events.ts";
 import { tellRounds } from "./history/round-events.ts";
 import { Tally } from "./history/tally.ts";
 import { NOT_FOUND, refuseStrayOptions, statusAlone, useErrorAnswers } from "./http/answers.ts";
-import { answerBadHttp, answerSlowBody } from "./http/bad-http.ts";
-import { Bodies, JOB_BODY } from "./http/bodies.ts";
+import { answerBadHttp, answerSlowBody } from "./http/connections/bad-http.ts";
+import { Bodies, JOB_BODY } from "./http/bodies/bodies.ts";
 import {
   type ConnectionLimits,
   Connections,
   connectionLimits,
   SWEEP_MS,
-} from "./http/connections.ts";
+} from "./http/connections/connections.ts";
 import { hostGuard } from "./http/hosts.ts";
 import { originGuard, refusalsForPages, SHOWN_HEADERS } from "./http/origins.ts";
-import { Owed } from "./http/owed.ts";
-import { keepPace } from "./http/pace.ts";
+import { Owed } from "./http/connections/owed.ts";
+import { keepPace } from "./http/connections/pace.ts";
 import { type Prefixes, prefixStripper } from "./http/prefixes.ts";
 import { requestId } from "./http/request-id.ts";
-import { createRequestServer } from "./http/requests.ts";
-import { Lanes } from "./http/turns.ts";
-import { Unfinished } from "./http/unfinished.ts";
+import { createRequestServer } from "./http/connections/requests.ts";
+import { Lanes } from "./http/connections/turns.ts";
+import { Unfinished } from "./http/connections/unfinished.ts";
 import { InferenceGate, pathOf } from "./inference/gate.ts";
 import { UPSTREAM_PATHS, type Upstream, useUpstream } from "./inference/upstream.ts";
 import type { NodeMeter } from "./metrics/meter.ts";

@@ -10,7 +10,7 @@ import { NO_DELIVERIES } from "./callbacks/sender.ts";
 import { Inference } from "./completions/inference.ts";
 import { HeldModel } from "./held-model.ts";
 import type { History } from "./history/history.ts";
-import { type ConnectionLimits, connectionLimits } from "./http/connections.ts";
+import { type ConnectionLimits, connectionLimits } from "./http/connections/connections.ts";
 import type { Prefixes } from "./http/prefixes.ts";
 import { roundIdAfter } from "./round-id.ts";
 import { createServer } from "./server.ts";

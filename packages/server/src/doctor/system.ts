@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { openFilesLimit } from "../http/connections.ts";
+import { openFilesLimit } from "../http/connections/connections.ts";
 import { listenFault } from "../platform/listen-fault.ts";
 import type { ServeConfig } from "../settings/config.ts";
 import { SqliteStore } from "../store/sqlite.ts";

@@ -6,11 +6,11 @@ import { WebSocket } from "ws";
 import type { Guard } from "../access/guard.ts";
 import type { Key } from "../access/keys.ts";
 import { KEY_REQUIRED_CLOSE, MAX_FIRST_BYTES, type Newcomer } from "../access/newcomers.ts";
-import { type Bodies, MAX_REFUSED } from "./bodies.ts";
-import { Intake } from "./intake.ts";
-import { type Owed, STALL_MS } from "./owed.ts";
-import type { Lanes } from "./turns.ts";
-import type { Part, Unfinished } from "./unfinished.ts";
+import { type Bodies, MAX_REFUSED } from "./bodies/bodies.ts";
+import { Intake } from "./connections/intake.ts";
+import { type Owed, STALL_MS } from "./connections/owed.ts";
+import type { Lanes } from "./connections/turns.ts";
+import type { Part, Unfinished } from "./connections/unfinished.ts";
 import { pieces } from "./written.ts";
 
 /** Calls under way on one socket before it is not read. */

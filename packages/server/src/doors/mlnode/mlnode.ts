@@ -7,9 +7,9 @@ import {
   UpRequest,
 } from "@proofmill/core";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { JOB_BODY } from "../../http/bodies.ts";
+import { JOB_BODY } from "../../http/bodies/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies } from "../../http/unfinished.ts";
+import { countBodies } from "../../http/connections/unfinished.ts";
 import { sendWritten, writeLists } from "../../http/written.ts";
 import { Refused } from "./answer.ts";
 import { Models } from "./models.ts";

@@ -1,8 +1,8 @@
 /** What the broker's door is made of. */
 import type { PocService } from "@proofmill/core";
 import type { HeldModel } from "../../held-model.ts";
-import type { Bodies } from "../../http/bodies.ts";
-import type { Unfinished } from "../../http/unfinished.ts";
+import type { Bodies } from "../../http/bodies/bodies.ts";
+import type { Unfinished } from "../../http/connections/unfinished.ts";
 import type { Gpus } from "../../platform/gpus.ts";
 
 export interface MlnodeOptions {

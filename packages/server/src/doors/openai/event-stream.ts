@@ -1,6 +1,6 @@
 /** Server-sent events of one answer, and what a reader who does not read costs at most. */
 import { Readable } from "node:stream";
-import type { Part } from "../../http/unfinished.ts";
+import type { Part } from "../../http/connections/unfinished.ts";
 
 /** Bytes that wait for a slow reader; one who lets more wait is cut off. */
 const MAX_WAITING = 4 * 2 ** 20;

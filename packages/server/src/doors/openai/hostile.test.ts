@@ -1,7 +1,7 @@
 /** What a stranger may ask of the model: refused before it costs anything, and by name. */
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Unfinished } from "../../http/unfinished.ts";
+import { Unfinished } from "../../http/connections/unfinished.ts";
 import { type RunningNode, startNode } from "../../node.ts";
 import { parseConfig } from "../../settings/read.ts";
 import { EventStream } from "./event-stream.ts";

@@ -19,7 +19,7 @@ import {
   type WholeChoice,
 } from "../../completions/shapes.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies, type Part, Unfinished } from "../../http/unfinished.ts";
+import { countBodies, type Part, Unfinished } from "../../http/connections/unfinished.ts";
 import { GateClosed, type InferenceGate, sendGateAnswer } from "../../inference/gate.ts";
 import { EventStream } from "./event-stream.ts";
 

@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Guard } from "../../access/guard.ts";
 import { type Caller, type Calls, callOf } from "../../calls.ts";
 import { allowedMethods, answerNotFound } from "../../http/answers.ts";
-import { type Bodies, JOB_BODY } from "../../http/bodies.ts";
+import { type Bodies, JOB_BODY } from "../../http/bodies/bodies.ts";
 import { callerGone } from "../../http/caller.ts";
-import { countBodies, type Unfinished } from "../../http/unfinished.ts";
+import { countBodies, type Unfinished } from "../../http/connections/unfinished.ts";
 import { sendWritten, writeLists } from "../../http/written.ts";
 import { type ArtifactsOffer, bodyFor, callForBoth, isOffered } from "./artifacts.ts";
 

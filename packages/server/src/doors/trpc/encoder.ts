@@ -1,6 +1,6 @@
 /** WebSocket messages as text; an event that goes to many is written once. */
 import type { Encoder } from "@trpc/server/adapters/ws";
-import { MAX_REFUSED } from "../../http/bodies.ts";
+import { MAX_REFUSED } from "../../http/bodies/bodies.ts";
 
 /** Subscribers who keep up get the very same event, so its text is kept as long as it is. */
 const texts = new WeakMap<object, string>();

@@ -3,7 +3,7 @@ import type { ErrorShape } from "@proofmill/client/trpc";
 import { PocError, type Refusal, type Scope } from "@proofmill/core";
 import { initTRPC, TRPCError } from "@trpc/server";
 import type { FastifyBaseLogger } from "fastify";
-import { unmarked } from "../../http/bodies.ts";
+import { unmarked } from "../../http/bodies/bodies.ts";
 import { marked } from "../../http/written.ts";
 
 /** What a call knows of the connection that it came over. */

@@ -1,8 +1,8 @@
 /** What is not whole yet is bounded in all, and honest bodies come through. */
 import { once } from "node:events";
 import { expect, test, vi } from "vitest";
-import { PROOF } from "../test-support.ts";
-import { listening } from "./test-support.ts";
+import { PROOF } from "../../test-support.ts";
+import { listening } from "../test-support.ts";
 import { Unfinished } from "./unfinished.ts";
 
 const MiB = 2 ** 20;

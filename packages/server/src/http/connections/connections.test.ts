@@ -1,9 +1,9 @@
 /** Slow and idle connections end, and keep nobody out. */
 import { expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { network } from "../access/addresses.ts";
+import { network } from "../../access/addresses.ts";
 import { connectionLimits } from "./connections.ts";
-import { type Bare, type Listening, listening } from "./test-support.ts";
+import { type Bare, type Listening, listening } from "../test-support.ts";
 
 const QUESTION = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
 const SUBSCRIPTION = "GET /trpc/pow.onStatus HTTP/1.1\r\nHost: x\r\n\r\n";

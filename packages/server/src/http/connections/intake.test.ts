@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { Intake } from "./intake.ts";
 import { createRequestServer } from "./requests.ts";
-import { listening } from "./test-support.ts";
+import { listening } from "../test-support.ts";
 import { Arrivals, Lanes, Turns } from "./turns.ts";
 import { Unfinished } from "./unfinished.ts";
 

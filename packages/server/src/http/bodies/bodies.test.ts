@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { CheckedBody, PocError } from "@proofmill/core";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { INIT, INIT_GENERATE, PROOF } from "../test-support.ts";
+import { INIT, INIT_GENERATE, PROOF } from "../../test-support.ts";
 import { Bodies } from "./bodies.ts";
 import { JsonThread } from "./json-thread.ts";
-import { type Listening, listening } from "./test-support.ts";
+import { type Listening, listening } from "../test-support.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -1,10 +1,10 @@
 /** Large JSON is parsed and checked on a thread: the event loop would stand still for it. */
 import { PocError } from "@proofmill/core";
-import { TaskThread } from "../platform/task-thread.ts";
+import { TaskThread } from "../../platform/task-thread.ts";
 import type { JsonResult, JsonTask } from "./json-tasks.ts";
 
 /** The built module, also for tests of the source: Node starts threads in JavaScript alone. */
-const WORKER = new URL("../../dist/http/json-worker.js", import.meta.url);
+const WORKER = new URL("../../../dist/http/bodies/json-worker.js", import.meta.url);
 /**
  * What a hostile text takes when it is parsed: objects of one numbered field 42 bytes for each of its
  * own. A thread that reaches its limit ends, and by a large value, such as an object of a million

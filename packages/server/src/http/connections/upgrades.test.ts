@@ -1,8 +1,8 @@
 /** Offers to upgrade: declined or taken, in the order in which requests came. */
 import type { Socket } from "node:net";
 import { expect, test, vi } from "vitest";
-import { INIT_GENERATE } from "../test-support.ts";
-import { listening } from "./test-support.ts";
+import { INIT_GENERATE } from "../../test-support.ts";
+import { listening } from "../test-support.ts";
 
 const PLAIN = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
 const H2C = (path: string, connection = "Upgrade, HTTP2-Settings") =>

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { network } from "../access/addresses.ts";
-import { Rates } from "../access/rates.ts";
+import { network } from "../../access/addresses.ts";
+import { Rates } from "../../access/rates.ts";
 import { isTls, standBefore } from "./accepting.ts";
 import { hasBody, PACE, type Pace } from "./pace.ts";
 
