@@ -144,7 +144,8 @@ const drained = (store: SqliteStore) =>
 
 test("finds go out as a proof, and what waits is merged", async () => {
   const { url, received, until } = await aggregator();
-  const { store, sender } = await start({ interval: 200 });
+  // Ten times as long as five writes take.
+  const { store, sender } = await start({ interval: 2000 });
   const { round_id, find } = await round(store, url);
   await find(2);
   await until(1);
