@@ -64,7 +64,7 @@ function NodeRow({ node, nodes }: { node: FollowedNode; nodes: Nodes }) {
       </td>
       <td>{round?.state ?? NOTHING}</td>
       <td data-of="nonces/s">{rate(node.rateNow.value)}</td>
-      <td>{healthOf(node)}</td>
+      <td class="health">{healthOf(node)}</td>
       <td data-of="lag">{lag === null ? NOTHING : `${count(lag)}\u00a0ms`}</td>
       <td>
         {node !== nodes.own && (
