@@ -110,6 +110,7 @@ export class Intake {
     this.#socket.removeListener("data", this.#receive);
     this.#socket.removeListener("end", this.#onEnd);
     this.#socket.removeListener("resume", this.#onResume);
+    this.#socket.removeListener("close", this.#onClose);
     if (this.#held) this.#socket.unshift(this.#held);
     this.#held = null;
     this.#uncount();

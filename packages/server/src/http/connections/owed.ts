@@ -21,6 +21,7 @@ export class Owed {
   /** Counts every connection of a server, and drops those that take nothing. */
   watch(server: Server): void {
     server.on(connectionEvent(server), (socket: Socket) => {
+      if (this.#sockets.has(socket)) return; // an offer to upgrade was declined
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });

@@ -76,6 +76,8 @@ class Connection {
   #dropped = 0;
   /** Whether the client will send nothing more. */
   #hasEnded = false;
+  /** By which Node ends a connection after its last answer. */
+  readonly #destroySoon: () => void;
 
   constructor(socket: Socket, listener: RequestListener, { lanes, unfinished }: Flow) {
     this.#socket = socket;
@@ -99,11 +101,10 @@ class Connection {
         this.#passEnd();
       },
     });
-    // By which Node ends a connection after its last answer.
-    const destroySoon = socket.destroySoon.bind(socket);
+    this.#destroySoon = socket.destroySoon;
     socket.destroySoon = () => {
       if (this.#current?.request.complete === false) this.#intake.letGo();
-      else destroySoon();
+      else this.#destroySoon.call(socket);
     };
   }
 
@@ -112,7 +113,9 @@ class Connection {
     this.#next();
   }
 
+  /** Nothing of this stays with the socket: whoever offers an upgrade may do so with every request. */
   handOver(): void {
+    this.#socket.destroySoon = this.#destroySoon;
     this.#intake.handOver();
   }
 

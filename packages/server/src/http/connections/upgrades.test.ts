@@ -59,6 +59,23 @@ test("a declined offer leaves the rest of its request as it was", async () => {
   expect(client.text()).toMatch(/^HTTP\/1.1 200 OK\r\n(.+\r\n)*connection: close\r\n/i);
 });
 
+test("however many offers are declined on a connection, nothing of them stays with it", async () => {
+  const server = await listening();
+  const accepted: Socket[] = [];
+  server.app.server.on("connection", (socket: Socket) => accepted.push(socket));
+  const client = await server.open();
+  const kept: unknown[] = [];
+  for (let offers = 1; offers <= 20; offers++) {
+    client.socket.write(H2C("/health"));
+    await vi.waitUntil(() => client.text().split('"status":"ok"').length > offers);
+    const [socket] = accepted as [Socket];
+    kept.push(socket.eventNames().map((name) => [name, socket.listenerCount(name)]));
+  }
+  expect(kept[19]).toEqual(kept[0]);
+  client.socket.write(H2C("/version", "Upgrade, close, HTTP2-Settings"));
+  await client.closed;
+});
+
 test.each([
   ["is reset", (socket: Socket) => socket.resetAndDestroy()],
   ["is closed", (socket: Socket) => socket.destroy()],
