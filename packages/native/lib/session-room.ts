@@ -12,7 +12,7 @@ import {
 } from "./model/memory.ts";
 import type { ModelConfig } from "./model/model-config.ts";
 
-/** Of what is left beside the weights, unless the operator says how much. */
+/** Of what is left beside the weights, unless the operator says how much, or a search leaves less. */
 const DEFAULT_SHARE = 1 / 4;
 /** Pages that the cache has without a size of its own, however little is left. */
 const LEAST_PAGES = 4;
@@ -59,7 +59,11 @@ export function sessionRoom(
   const search = onGpu ? model.passBytes(Math.min(USUAL_LENGTH, model.longest)) : 0;
   const useful = maxNumSeqs * Math.ceil(maxModelLen / PAGE_TOKENS);
   const budget =
-    kvCacheMemory ?? Math.max(available * DEFAULT_SHARE - step, LEAST_PAGES * pageBytes);
+    kvCacheMemory ??
+    Math.max(
+      Math.min(available * DEFAULT_SHARE, available - search) - step,
+      LEAST_PAGES * pageBytes,
+    );
   const pages = Math.min(useful, Math.floor(budget / pageBytes));
   const bytes = pages * pageBytes + step;
   if (!(pages >= 1)) {
