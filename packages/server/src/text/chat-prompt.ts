@@ -34,7 +34,8 @@ export function promptOf(template: ChatTemplate, asked: AskedChat, maxText: numb
   const messages = prepareMessages(asked.messages, { template, numbers });
   const render = (some: readonly Message[]) =>
     template.render({
-      ...{ messages: some, tools, documents, addGenerationPrompt, maxText, kwargs: templateKwargs },
+      ...{ messages: some, tools, documents, addGenerationPrompt, kwargs: templateKwargs },
+      ...{ numbers, maxText },
     });
   const text = render(messages);
   const others = new Set(messages.map(({ role }) => role).filter((role) => !USUAL_ROLES.has(role)));
@@ -44,9 +45,9 @@ export function promptOf(template: ChatTemplate, asked: AskedChat, maxText: numb
     );
   }
   for (const role of others) {
-    const said = messages.map((each) => (each.role === role ? { ...each, content: "" } : each));
-    if (messages.every(({ content }, i) => content === said[i]?.content)) continue;
-    if (render(said) !== text) continue;
+    if (messages.every((each) => each.role !== role || each.content.trim() === "")) continue;
+    const silent = messages.map((each) => (each.role === role ? { ...each, content: "" } : each));
+    if (!rendersAs(text, () => render(silent))) continue;
     const at = messages.findIndex((each) => each.role === role);
     const named = role.slice(0, 100);
     throw new Error(
@@ -54,6 +55,15 @@ export function promptOf(template: ChatTemplate, asked: AskedChat, maxText: numb
     );
   }
   return numbers.restore(text);
+}
+
+/** A template that fails of what is changed has looked at it. */
+function rendersAs(text: string, render: () => string): boolean {
+  try {
+    return render() === text;
+  } catch {
+    return false;
+  }
 }
 
 type Message = ReturnType<typeof prepareMessages>[number];

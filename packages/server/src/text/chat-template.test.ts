@@ -73,18 +73,36 @@ describe("a chat template", () => {
     expect(await render(template, { ...HI, templateKwargs: { t } })).toBe(text);
   });
 
-  test("is told of numbers in calls as texts that read as they were written", async () => {
-    const call = {
-      type: "function",
-      function: { name: "f", arguments: '{"id": 12345678901234567890}' },
-    };
-    const messages = [{ role: "assistant", content: "", tool_calls: [call] }];
-    const template =
-      '{% set a = messages[0].tool_calls[0].function.arguments %}<p v="{{ a.id }}">{{ a | tojson }}';
-    expect(await render(template, { messages })).toBe(
-      '<p v="12345678901234567890">{"id": 12345678901234567890}',
-    );
-  });
+  test.each([
+    ['<p v="{{ a.id }}">{{ a | tojson }}', '<p v="12345678901234567890">{"id": ID, "x": 1.0}'],
+    ["{{ a | tojson | tojson }}", '"{\\"id\\": ID, \\"x\\": 1.0}"'],
+    ["{{ ('id=' ~ a.id) | tojson }}{{ a.x | upper }}", '"id=ID"1.0'],
+    [
+      "{% for v in a.values() %}{% if v is string %}'{{ v }}'{% else %}{{ v }} {% endif %}{% endfor %}",
+      "ID 1.0 ",
+    ],
+    [
+      "{{ a.id is number }}{{ a.x is not number }}{{ a.x is iterable }}{{ a.x is sequence }}",
+      "truefalsefalsefalse",
+    ],
+    [
+      "{{ 'x' is string }}{{ 1.5 is number }}{{ 1 is string }}{{ a is sequence }}{{ no is sequence }}",
+      "truetruefalsetruefalse",
+    ],
+  ])(
+    "is told of a call's numbers such that they read as they were written: %s",
+    async (template, text) => {
+      const call = {
+        type: "function",
+        function: { name: "f", arguments: '{"id": 12345678901234567890, "x": 1.0}' },
+      };
+      const messages = [{ role: "assistant", content: "", tool_calls: [call] }];
+      const set = "{% set a = messages[0].tool_calls[0].function.arguments %}";
+      expect(await render(set + template, { messages })).toBe(
+        text.replaceAll("ID", "12345678901234567890"),
+      );
+    },
+  );
 
   test("that does not know of tools refuses them", async () => {
     const asked = { ...HI, tools: [{ type: "function", function: { name: "f" } }] };
@@ -106,7 +124,11 @@ describe("a chat template", () => {
         `messages[1]: the model's chat template leaves out what the role ${role} says`,
       );
     }
-    expect(await render(template, say("human", ""))).toBe("Hi");
+    for (const nothing of ["", " \n"]) {
+      expect(await render(template, say("human", nothing))).toBe("Hi");
+    }
+    const demanding = `{% for m in messages %}{% if m.content == '' %}{{ raise_exception('empty') }}{% endif %}{% endfor %}${template}`;
+    expect(await render(demanding, say("ipython"))).toBe("Hix");
     const many = { messages: ["a", "b", "c", "d", "e"].map((role) => ({ role, content: role })) };
     await expect(render(template, many)).rejects.toThrow("5 unusual roles, expected at most 4");
   });

@@ -1,7 +1,8 @@
 /** A model's chat template, rendered as transformers does. */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import type { ExactNumbers } from "./exact-numbers.ts";
 import { strftime } from "./strftime.ts";
-import { PYTHON_FUNCTIONS, withPythonSemantics } from "./template-semantics.ts";
+import { pythonFunctions, withPythonSemantics } from "./template-semantics.ts";
 import type { JsonObject } from "./tokenizer-files.ts";
 
 /** More would fill the thread's memory before its time is out. */
@@ -16,6 +17,8 @@ interface Rendering {
   readonly addGenerationPrompt: boolean;
   /** Whatever else the template is told; none of what it is told anyway. */
   readonly kwargs: JsonObject;
+  /** By which numbers are told from texts, where they are given as such. */
+  readonly numbers: Pick<ExactNumbers, "isNumber">;
   /** UTF-16 units that may come out. */
   readonly maxText: number;
 }
@@ -51,7 +54,7 @@ export class ChatTemplate {
 
   /** @throws Error in one line: what the template says by raise_exception, or fails of */
   render({ messages, tools, documents, ...asked }: Rendering): string {
-    const { addGenerationPrompt, kwargs, maxText } = asked;
+    const { addGenerationPrompt, kwargs, numbers, maxText } = asked;
     const template =
       (tools && this.#parsed.get("tool_use")) ??
       this.#parsed.get("default") ??
@@ -60,7 +63,7 @@ export class ChatTemplate {
     const environment = new Environment();
     const variables = {
       ...kwargs,
-      ...globals(),
+      ...globals(numbers),
       ...this.#tokens,
       messages,
       tools: tools?.length ? tools : null,
@@ -85,10 +88,10 @@ export class ChatTemplate {
 /** What a template says of messages that it does not take. */
 class Raised extends Error {}
 
-function globals(): Record<string, unknown> {
+function globals(numbers: Rendering["numbers"]): Record<string, unknown> {
   return {
     ...{ true: true, false: false, none: null, True: true, False: false, None: null },
-    ...PYTHON_FUNCTIONS,
+    ...pythonFunctions((text) => numbers.isNumber(text)),
     raise_exception: (message: unknown) => {
       throw new Raised(`the chat template refuses: ${message}`);
     },

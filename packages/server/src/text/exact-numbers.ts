@@ -8,8 +8,12 @@ import { randomBytes } from "node:crypto";
 const TEXT_OR_NUMBER = /"(?:[^"\\]+|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
 export class ExactNumbers {
-  /** No text that anybody sends has it in it, but by chance; short, since templates' texts are bounded. */
-  readonly #id = randomBytes(9).toString("hex");
+  /**
+   * No text that anybody sends has it in it, but by chance; short, since templates' texts are bounded,
+   * and of digits, which a template that changes the case of its texts leaves as they are.
+   */
+  readonly #id = randomBytes(8).readBigUInt64BE().toString();
+  readonly #marked = new RegExp(`^\\u0001${this.#id}[^|]*\\|$`);
 
   /** Of a JSON text the value, in which numbers that would come out otherwise are marked texts. */
   parse(json: string): unknown {
@@ -24,13 +28,21 @@ export class ExactNumbers {
     );
   }
 
+  /** Whether a text is a number that was marked. */
+  isNumber(text: string): boolean {
+    return this.#marked.test(text);
+  }
+
   /** Puts the numbers into a text that a template has made of such values. */
   restore(text: string): string {
     if (!text.includes(this.#id)) return text;
-    const number = `${this.#id}([^|]*)\\|`;
+    // As JSON in JSON every quote and backslash has backslashes of its own, of four levels at most here:
+    // a text may be of backslashes alone.
+    const inJson = `\\\\{1,15}u0001${this.#id}([^|]*)\\|`;
     return text
-      .replace(new RegExp(`"\\\\u0001${number}"`, "g"), "$1")
-      .replace(new RegExp(`\\u0001${number}`, "g"), "$1");
+      .replace(new RegExp(`\\\\{0,15}"${inJson}\\\\{0,15}"`, "g"), "$1")
+      .replace(new RegExp(inJson, "g"), "$1")
+      .replace(new RegExp(`\\u0001${this.#id}([^|]*)\\|`, "g"), "$1");
   }
 }
 

@@ -15,14 +15,35 @@ interface Node {
 /** No template can call them otherwise: their names are no names there. */
 const NAMES = { strip: "python strip", lstrip: "python lstrip", rstrip: "python rstrip" } as const;
 const EQUAL = "python equal";
+/** Tests of what a value is, to which a number that is given as a text is a number. */
+const TESTS = {
+  string: "python is string",
+  number: "python is number",
+  iterable: "python is iterable",
+  sequence: "python is sequence",
+} as const;
 
-/** What rewritten templates have to be told. */
-export const PYTHON_FUNCTIONS: Readonly<Record<string, (...given: unknown[]) => unknown>> = {
-  [NAMES.strip]: (text, characters) => strip(text, characters, { begin: true, end: true }),
-  [NAMES.lstrip]: (text, characters) => strip(text, characters, { begin: true, end: false }),
-  [NAMES.rstrip]: (text, characters) => strip(text, characters, { begin: false, end: true }),
-  [EQUAL]: isEqual,
-};
+/**
+ * What rewritten templates have to be told.
+ *
+ * @param isNumber whether a text stands for a number
+ */
+export function pythonFunctions(
+  isNumber: (text: string) => boolean,
+): Record<string, (...given: unknown[]) => unknown> {
+  const isText = (value: unknown) => typeof value === "string" && !isNumber(value);
+  return {
+    [NAMES.strip]: (text, characters) => strip(text, characters, { begin: true, end: true }),
+    [NAMES.lstrip]: (text, characters) => strip(text, characters, { begin: true, end: false }),
+    [NAMES.rstrip]: (text, characters) => strip(text, characters, { begin: false, end: true }),
+    [EQUAL]: isEqual,
+    [TESTS.string]: isText,
+    [TESTS.number]: (value) =>
+      typeof value === "number" || (typeof value === "string" && isNumber(value)),
+    [TESTS.iterable]: (value) => Array.isArray(value) || isText(value),
+    [TESTS.sequence]: (value) => Array.isArray(value) || value instanceof Map || isText(value),
+  };
+}
 
 /** Changes the template in place. */
 export function withPythonSemantics(template: Template): Template {
@@ -57,8 +78,12 @@ function rewrite(node: Node): void {
     const { value: operator } = node.operator as { value: unknown };
     if (operator !== "==" && operator !== "!=") return;
     const equal = call(EQUAL, [node.left, node.right]);
-    const differs = { type: "UnaryExpression", operator: { value: "not" }, argument: equal };
-    become(node, operator === "==" ? equal : differs);
+    become(node, operator === "==" ? equal : not(equal));
+  } else if (node.type === "TestExpression") {
+    const name = nameOf(node.test);
+    if (!name || !Object.hasOwn(TESTS, name)) return;
+    const answer = call(TESTS[name as keyof typeof TESTS], [node.operand]);
+    become(node, node.negate ? not(answer) : answer);
   }
 }
 
@@ -73,6 +98,10 @@ function nameOf(node: unknown): string | undefined {
 
 function call(name: string, args: unknown[]): Node {
   return { type: "CallExpression", callee: { type: "Identifier", value: name }, args };
+}
+
+function not(argument: Node): Node {
+  return { type: "UnaryExpression", operator: { value: "not" }, argument };
 }
 
 function become(node: Node, other: Node): void {
