@@ -177,13 +177,7 @@ export class Connection {
     return this.statement(sql).iterate(...values) as IterableIterator<T>;
   }
 
-  /** Lets go of the file as it is: it could not be used. */
-  abandon(): void {
-    this.#statements.clear();
-    this.#db.close();
-  }
-
-  /** Lets go of the file and of its lock. */
+  /** Lets go of the file and of its lock, whether it could be used or not. */
   close(): void {
     try {
       this.#statements.clear();

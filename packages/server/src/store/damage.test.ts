@@ -131,6 +131,26 @@ describe("the journal", () => {
     expect(notices).toEqual([expect.stringMatching(/^proofmill\.db-wal is cut off \(.+\): what/)]);
   });
 
+  test("that is larger than what Node reads at once is read all the same", () => {
+    const folder = killedFolder();
+    truncateSync(join(folder, "proofmill.db-wal"), 2 ** 31 + 1); // most of it takes no room
+    expect(open(folder)).toEqual({ rounds: ["b", "c"], notices: [] });
+  }, 60_000);
+
+  test("that a start has left which ended before it wrote anything was not lost", () => {
+    const folder = killedFolder();
+    open(folder); // takes the journal in
+    const file = join(folder, "proofmill.db");
+    const started = new Sqlite(file);
+    onTestFinished(() => started.close());
+    started.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT",
+    );
+    const killed = temporaryFolder();
+    for (const end of ["", "-wal"]) copyFileSync(file + end, join(killed, `proofmill.db${end}`));
+    expect(open(killed)).toEqual({ rounds: ["b", "c"], notices: [] });
+  });
+
   test("is found where its database is a link to one elsewhere", () => {
     const killed = killedFolder();
     const linked = temporaryFolder();

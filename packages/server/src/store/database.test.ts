@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Sqlite from "libsql";
@@ -107,6 +107,8 @@ test("a database of a later version is refused", () => {
   raw.pragma("user_version = 99");
   raw.close();
   expect(() => new NodeDatabase(path)).toThrow("a newer proofmill wrote it");
+  // It is left as the later version had it: nothing of a journal is missing then.
+  expect(readFileSync(path)[18]).toBe(1);
 });
 
 test("the greatest id is that of all rounds that are kept, not of the last ones", () => {

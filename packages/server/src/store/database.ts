@@ -54,7 +54,7 @@ export class NodeDatabase {
       this.#jobs = new KeptJobs(connection);
       this.notices = [...this.#rounds.leaveOutUnreadable(), ...connection.notices];
     } catch (error) {
-      connection.abandon();
+      connection.close();
       throw asDataFolderError(error, connection.file);
     }
   }

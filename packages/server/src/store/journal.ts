@@ -5,7 +5,7 @@
  *
  * https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { DataFolderError } from "./faults.ts";
 
@@ -30,22 +30,55 @@ export function journalOf(database: string): string {
 /** To be asked before SQLite opens the database: it removes what it cannot read when it closes it. */
 export function inspectJournal(database: string): Journal {
   if (sizeOf(journalOf(database)) === 0) return { state: "whole" };
-  const bytes = readFileSync(journalOf(database));
-  if (bytes.every((byte) => byte === 0)) return { state: "cut", detail: "it holds nothing" };
-  const header = readHeader(bytes);
-  if (!header) return { state: "damaged", detail: "its header cannot be read" };
-  return inspectFrames(bytes, header);
+  const file = openSync(journalOf(database), "r");
+  try {
+    const journal = new JournalFile(file);
+    if (journal.holdsNothing()) return { state: "cut", detail: "it holds nothing" };
+    const header = readHeader(journal.read(0, HEADER_BYTES));
+    if (!header) return { state: "damaged", detail: "its header cannot be read" };
+    return inspectFrames(journal, header);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Read piece by piece: after one large change it is larger than what Node reads at once. */
+class JournalFile {
+  /** Bytes. */
+  readonly length: number;
+  readonly #file: number;
+
+  constructor(file: number) {
+    this.#file = file;
+    this.length = fstatSync(file).size;
+  }
+
+  /** Fewer bytes where it ends before. */
+  read(begin: number, length: number): Buffer {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, readSync(this.#file, bytes, 0, length, begin));
+  }
+
+  holdsNothing(): boolean {
+    const zeros = Buffer.alloc(2 ** 20);
+    for (let at = 0; at < this.length; at += zeros.length) {
+      const piece = this.read(at, zeros.length);
+      if (!piece.equals(zeros.subarray(0, piece.length))) return false;
+    }
+    return true;
+  }
 }
 
 /**
- * What of the two files is missing, or empty, although the other says that it was there. To be asked
+ * What of the two files is missing although the other says that it was there; a database that is empty
+ * is, too. An empty journal is what a start leaves that ended before it wrote anything. To be asked
  * before SQLite opens the database: it would remove a journal without one, and this opens and closes
  * the file, which would end the locks of this process on it.
  */
 export function missingFile(database: string): "database" | "journal" | null {
-  const hasJournal = sizeOf(journalOf(database)) > 0;
-  if (sizeOf(database) === 0) return hasJournal ? "database" : null;
-  return !hasJournal && usesJournal(database) ? "journal" : null;
+  const journal = journalOf(database);
+  if (sizeOf(database) === 0) return sizeOf(journal) > 0 ? "database" : null;
+  return !existsSync(journal) && usesJournal(database) ? "journal" : null;
 }
 
 /**
@@ -93,7 +126,7 @@ interface Header {
 }
 
 function readHeader(bytes: Buffer): Header | null {
-  if (bytes.length < HEADER_BYTES) return null;
+  if (bytes.length < HEADER_BYTES) return null; // it ends before
   const magic = bytes.readUInt32BE(0);
   if (magic !== MAGIC && magic !== MAGIC + 1) return null;
   const pageSize = bytes.readUInt32BE(8);
@@ -103,11 +136,10 @@ function readHeader(bytes: Buffer): Header | null {
   return sum.is(bytes.subarray(24, 32)) ? { pageSize, salt: bytes.subarray(16, 24), sum } : null;
 }
 
-function inspectFrames(bytes: Buffer, { pageSize, salt, sum }: Header): Journal {
+function inspectFrames(journal: JournalFile, { pageSize, salt, sum }: Header): Journal {
   const size = FRAME_HEADER_BYTES + pageSize;
-  const count = Math.floor((bytes.length - HEADER_BYTES) / size);
-  const frameAt = (i: number) =>
-    bytes.subarray(HEADER_BYTES + i * size, HEADER_BYTES + (i + 1) * size);
+  const count = Math.floor((journal.length - HEADER_BYTES) / size);
+  const frameAt = (i: number, length = size) => journal.read(HEADER_BYTES + i * size, length);
   /** First frame that cannot be read. */
   let bad: number | null = null;
   for (let i = 0; i < count; i++) {
@@ -118,7 +150,11 @@ function inspectFrames(bytes: Buffer, { pageSize, salt, sum }: Header): Journal 
         return { state: "damaged", detail: `frame ${bad + 1} of ${count} cannot be read` };
       }
     } else if (!isOurs) {
-      if (!continues(bytes, { from: i, count, size, salt })) return { state: "whole" };
+      // The frames of an earlier journal; where some of this one follow, its own header is damaged.
+      const isOfThis = (at: number) => saltOf(frameAt(at, FRAME_HEADER_BYTES)).equals(salt);
+      let next = i + 1;
+      while (next < count && !isOfThis(next)) next++;
+      if (next >= count) return { state: "whole" };
       bad = i;
     } else {
       sum.add(frame.subarray(0, 8));
@@ -126,7 +162,7 @@ function inspectFrames(bytes: Buffer, { pageSize, salt, sum }: Header): Journal 
       if (!sum.is(sumOf(frame))) bad = i;
     }
   }
-  const isWhole = bad === null && HEADER_BYTES + count * size === bytes.length;
+  const isWhole = bad === null && HEADER_BYTES + count * size === journal.length;
   return isWhole ? { state: "whole" } : { state: "cut", detail: "its end cannot be read" };
 }
 
@@ -144,18 +180,6 @@ function followsCommit(before: Buffer, frame: Buffer, like: Checksum): boolean {
   sum.add(frame.subarray(0, 8));
   sum.add(frame.subarray(FRAME_HEADER_BYTES));
   return sum.is(sumOf(frame));
-}
-
-/** Whether frames of this journal follow one that is not: its own header is damaged then. */
-function continues(
-  bytes: Buffer,
-  at: { from: number; count: number; size: number; salt: Buffer },
-): boolean {
-  for (let i = at.from + 1; i < at.count; i++) {
-    const begin = HEADER_BYTES + i * at.size;
-    if (bytes.subarray(begin + 8, begin + 16).equals(at.salt)) return true;
-  }
-  return false;
 }
 
 /** Of everything so far; frames are chained. */
