@@ -142,7 +142,9 @@ describe("the journal", () => {
     open(folder); // takes the journal in
     const file = join(folder, "proofmill.db");
     const started = new Sqlite(file);
-    onTestFinished(() => started.close());
+    onTestFinished(() => {
+      started.close();
+    });
     started.exec(
       "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT",
     );
