@@ -110,7 +110,7 @@ std::vector<float> run(Prefill& prefill, const std::vector<uint32_t>& seeds, siz
     const size_t sequences = prefill.sequences_of_pass(seq_len, seeds.size() - done);
     prefill.begin(
         {seeds.data() + done, 1, sequences, seq_len, output, done, out.data() + done * width},
-        [](size_t) {});
+        [] {});
     prefill.wait();
     done += sequences;
   }

@@ -329,12 +329,12 @@ test("thousands of subscriptions are told something by turns, between which othe
   const told = (each: number) => clients.every(({ messages }) => messages.length >= 64 * each);
   await vi.waitUntil(() => told(2), 20_000);
 
-  const sent: number[] = []; // in each turn of the event loop
+  let most = 0; // sent in one turn of the event loop
   const send = vi.spyOn(FlowingWebSocket.prototype, "send");
   let last = 0;
   let isOver = false;
   const look = () => {
-    sent.push(send.mock.calls.length - last);
+    most = Math.max(most, send.mock.calls.length - last);
     last = send.mock.calls.length;
     if (!isOver) setImmediate(look);
   };
@@ -343,7 +343,8 @@ test("thousands of subscriptions are told something by turns, between which othe
   await vi.waitUntil(() => told(3), 20_000);
   isOver = true;
   send.mockRestore();
-  expect(Math.max(...sent)).toBeLessThan(512);
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThan(512);
 });
 
 test("a handshake and what follows it in the same write are understood", async () => {
