@@ -34,3 +34,20 @@ test("that it stands still is told once, and once that it goes on", () => {
   watchdog.progress();
   expect(onStall.mock.calls).toEqual([[true], [false]]);
 });
+
+test("a process that stands still itself sees what hangs, a little later", () => {
+  const onHang = vi.fn();
+  const watchdog = new Watchdog({ onHang });
+  watchdog.watch(1, 10);
+  const now = performance.now.bind(performance);
+  let stood = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now() + stood);
+  for (let i = 0; i < 2; i++) {
+    vi.advanceTimersByTime(10_000);
+    stood += 3_600_000; // nothing of it runs for an hour
+  }
+  vi.advanceTimersByTime(9000);
+  expect(onHang).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(5000);
+  expect(onHang).toHaveBeenCalledOnce();
+});

@@ -88,8 +88,10 @@ export class Watchdog {
 
   #look(): void {
     const now = performance.now();
-    // This process did not get its turn either: what came meanwhile is not read yet.
-    if (now - this.#looked > 2 * this.#tick) this.#since = now;
+    // This process did not get its turn either, and what came meanwhile is not read yet: that time does
+    // not count. What went before does, or who stands still now and then would never see what hangs.
+    const passed = now - this.#looked;
+    if (passed > 2 * this.#tick) this.#since += passed;
     this.#looked = now;
     const standstill = now - this.#since;
     this.#stall(standstill > STALLED_AT * this.#limit);
