@@ -13,7 +13,7 @@ export type Waiting = Pick<DeliveryInfo, "pending_nonces" | "pending_verdicts" |
 export class WaitingDeliveries {
   readonly #outbox: Pick<Outbox, "pending" | "oldestAge">;
   #found: Waiting = { pending_nonces: 0, pending_verdicts: 0, oldest_seconds: 0 };
-  /** The look that is under way, or was a moment ago. */
+  /** Of the look that is under way, or was a moment ago: its end, or what patience there is with it. */
   #look: Promise<void> | null = null;
 
   constructor(outbox: Pick<Outbox, "pending" | "oldestAge">) {
@@ -22,12 +22,8 @@ export class WaitingDeliveries {
 
   /** As it was about `LOOK_MS` ago, or before the disk failed: that is for `/health` to say. */
   async now(): Promise<Waiting> {
-    this.#look ??= this.#lookIntoOutbox().finally(() => {
-      setTimeout(() => {
-        this.#look = null;
-      }, LOOK_MS).unref();
-    });
-    await within(PATIENCE_MS, this.#look);
+    this.#look ??= within(PATIENCE_MS, this.#lookIntoOutbox());
+    await this.#look;
     return this.#found;
   }
 
@@ -40,5 +36,8 @@ export class WaitingDeliveries {
     } catch {
       // The figures before stay.
     }
+    setTimeout(() => {
+      this.#look = null;
+    }, LOOK_MS).unref();
   }
 }
