@@ -19,6 +19,8 @@ const MAX_REASON_BYTES = 4096;
 const PASSING = [408, 425, 429];
 /** What receivers of artifacts say where the block's phase is over (docs/protocol-v2.md §5). */
 const STALE = "block_height is not the active PoC stage";
+/** Connections to one host; there is one request at a time on each. */
+export const CONNECTIONS_EACH = 2;
 /** Connections that are kept for the next request; where there are more, each ends with its request. */
 const MOST_KEPT = 64;
 /** The errors with which a connection breaks while a body is sent. */
@@ -156,7 +158,7 @@ export function createPoster(options: PosterOptions): Poster {
     },
     headersTimeout: timeout,
     bodyTimeout: timeout,
-    connections: 2,
+    connections: CONNECTIONS_EACH,
   });
   return {
     async post({ url, kind, body, signal, onAnswer }) {

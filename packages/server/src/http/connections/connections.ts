@@ -16,7 +16,7 @@ const EXCHANGES_PER_SECOND = 100;
 /** Connections in all, however many descriptors there are: each of them takes memory too. */
 const MAX_IN_ALL = 16_384;
 /**
- * Descriptors that are kept for the node itself: 256 for callbacks, each of six kinds of which has 32
+ * Descriptors that are kept for the node itself: 256 for callbacks, each of eight kinds of which has 24
  * under way at most and all together 64 connections to spare, the rest for files, store and runners.
  */
 const KEPT_DESCRIPTORS = 320;
