@@ -1,9 +1,9 @@
 /** The open database file: its lock, its journal, whether it is still in its place, and statements. */
 import { isUtf8 } from "node:buffer";
-import { existsSync, realpathSync, statfsSync, statSync } from "node:fs";
+import { closeSync, existsSync, realpathSync, statfsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import Sqlite from "libsql";
-import { asDataFolderError, DataFolderError, RESTORE } from "./faults.ts";
+import { asDataFolderError, DataFolderError, FolderInUseError, RESTORE } from "./faults.ts";
 import { assertReads, inspectJournal, journalOf, missingFile } from "./journal.ts";
 
 /** Room that a disk must have before a store that did not work is said to work again. */
@@ -17,6 +17,8 @@ export class Connection {
   readonly #db: Sqlite.Database;
   readonly #statements = new Map<string, Sqlite.Statement<unknown[]>>();
   readonly #path: string;
+  /** The file beside SQLite's own, from `assertReads`. */
+  #read: number | null;
   /** Device and inode of the database and its journal. */
   #files = "";
   /** Their sizes: they grow, and never shrink while they are open. */
@@ -34,22 +36,22 @@ export class Connection {
     // SQLite has the journal beside the file itself, wherever links to it stand.
     const path = existsSync(named) ? realpathSync(named) : named;
     this.#path = path;
-    assertReads(path);
-    const notices: string[] = [];
-    // Before SQLite opens the files: when it closes them it removes the journal, read or not.
-    const cutOff = noticeOfJournal(path);
-    if (cutOff) notices.push(cutOff);
-    const missing = missingFile(path);
-    if (missing === "database") {
-      throw new DataFolderError(
-        `${this.file} is missing or empty, but its journal ${this.file}-wal is there`,
-        "put a backup in its place and remove the journal, or move both away to begin anew",
-      );
-    }
-    if (missing === "journal") notices.push(`${this.file}-wal was missing: what it held is lost`);
-    this.notices = notices;
+    this.#read = assertReads(path);
     let opened: Sqlite.Database | null = null;
     try {
+      const notices: string[] = [];
+      // Before SQLite opens the files: when it closes them it removes the journal, read or not.
+      const cutOff = noticeOfJournal(path);
+      if (cutOff) notices.push(cutOff);
+      const missing = missingFile(path);
+      if (missing === "database") {
+        throw new DataFolderError(
+          `${this.file} is missing or empty, but its journal ${this.file}-wal is there`,
+          "put a backup in its place and remove the journal, or move both away to begin anew",
+        );
+      }
+      if (missing === "journal") notices.push(`${this.file}-wal was missing: what it held is lost`);
+      this.notices = notices;
       opened = new Sqlite(path);
       this.#db = opened;
       this.#db.pragma("locking_mode = EXCLUSIVE");
@@ -60,7 +62,10 @@ export class Connection {
       this.#check();
     } catch (error) {
       opened?.close();
-      throw asDataFolderError(error, this.file);
+      const refusal = asDataFolderError(error, this.file);
+      // Whoever has it may be in this process, and would lose his lock.
+      if (!(refusal instanceof FolderInUseError)) this.#closeRead();
+      throw refusal;
     }
   }
 
@@ -190,6 +195,12 @@ export class Connection {
       // The disk is full, or the files are gone: what was promised is in the journal, or lost.
     }
     this.#db.close();
+    this.#closeRead();
+  }
+
+  #closeRead(): void {
+    if (this.#read !== null) closeSync(this.#read);
+    this.#read = null;
   }
 }
 

@@ -85,23 +85,29 @@ export function missingFile(database: string): "database" | "journal" | null {
  * Reads the database and its journal once. libsql takes a read that fails for a page that is damaged, or
  * for the journal's end, and removes the journal then. To be asked before it opens them.
  *
+ * @returns the database, open; null where there is none. To be closed after SQLite has closed it: that
+ *   ends all locks of this process on it, those of another connection too
  * @throws DataFolderError that names the file of which something cannot be read
  */
-export function assertReads(database: string): void {
+export function assertReads(database: string): number | null {
+  const journal = journalOf(database);
+  if (existsSync(journal)) closeSync(readThrough(journal));
+  return existsSync(database) ? readThrough(database) : null;
+}
+
+function readThrough(path: string): number {
   const piece = Buffer.alloc(2 ** 20);
-  for (const path of [database, journalOf(database)].filter((file) => existsSync(file))) {
-    const file = openSync(path, "r");
-    try {
-      while (readSync(file, piece) > 0);
-    } catch (error) {
-      throw new DataFolderError(
-        `${basename(path)} cannot be read (${(error as Error).message})`,
-        "put a backup on another disk (proofmill restore), or choose another folder with --data-dir",
-      );
-    } finally {
-      closeSync(file);
-    }
+  const file = openSync(path, "r");
+  try {
+    while (readSync(file, piece) > 0);
+  } catch (error) {
+    closeSync(file);
+    throw new DataFolderError(
+      `${basename(path)} cannot be read (${(error as Error).message})`,
+      "put a backup on another disk (proofmill restore), or choose another folder with --data-dir",
+    );
   }
+  return file;
 }
 
 function sizeOf(file: string): number {

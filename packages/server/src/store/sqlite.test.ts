@@ -239,6 +239,12 @@ test("one folder, one node: the second is refused until the first lets go", asyn
   await expect(refused).rejects.toThrow(
     `cannot use the data folder ${folder}: another node is using it; stop that node, or choose another with --data-dir`,
   );
+  // Nor does the first lose its lock by that, which another process would see.
+  const built = new URL("../../dist/store/sqlite.js", import.meta.url);
+  const script = `import { SqliteStore } from ${JSON.stringify(built.href)};
+    await SqliteStore.open({ folder: ${JSON.stringify(folder)} }).catch((e) => console.log(e.message));`;
+  const other = ["--input-type=module", "--eval", script];
+  expect(execFileSync(process.execPath, other).toString()).toContain("another node is using it");
   await first.close();
   expect(await (await open(folder)).recent()).toEqual([]);
 });

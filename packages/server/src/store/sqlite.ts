@@ -74,6 +74,7 @@ export class SqliteStore implements RoundStore, Outbox {
     const worker = new Worker(WORKER, {
       workerData: { path: join(folder, DATABASE), schemes: schemes?.href } satisfies Started,
       execArgv: [],
+      trackUnmanagedFds: false, // what a refused one leaves open must stay so: see `assertReads`
     });
     const opened = await new Promise<Opened>((resolve, reject) => {
       worker.once("message", resolve);
