@@ -148,12 +148,12 @@ describe("a job that is cut", () => {
     const whole = bitsOf(all.result.values);
     expect(whole).toHaveLength(batch);
 
-    // In the second of three passes, or later.
+    // In the second of three passes or the third. Of a busy machine's parts fewer are seen.
     let cut: PrefillResult = { completed: 0, values: new Float32Array() };
-    for (let parts = all.parts / 2; cut.completed === 0; parts *= 1.3) {
+    for (let parts = all.parts / 2; cut.completed === 0 || cut.completed === batch; ) {
       cut = (await cutAfter(parts, job(2, seeds))).result;
+      parts *= cut.completed === 0 ? 1.3 : 0.7;
     }
-    expect(cut.completed).toBeLessThan(batch);
     expect(cut.completed % shared).toBe(0);
     expect(bitsOf(cut.values)).toEqual(whole.slice(0, cut.completed));
 
